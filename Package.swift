@@ -1,0 +1,69 @@
+// swift-tools-version: 6.2
+// Targets stand in layer order; a dependency always points up the page.
+import PackageDescription
+
+let settings: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+/// A library target under `Sources/` (or `path`) with the settings that every one of ours shares.
+func layer(
+  _ name: String, _ dependencies: [Target.Dependency] = [], path: String? = nil, resources: [Resource] = [],
+  exclude: [String] = []
+) -> Target {
+  .target(
+    name: name, dependencies: dependencies, path: path, exclude: exclude, resources: resources,
+    swiftSettings: settings)
+}
+
+func suite(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+  .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
+}
+
+let package = Package(
+  name: "ltm",
+  products: [
+    .library(name: "LTM", targets: ["LTM"]),
+    .executable(name: "ltm", targets: ["LTMCommand"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+  ],
+  targets: [
+    // C: LLVM's headers (symbolic links into llvm-22-dev) and the few instructions that Swift lacks.
+    .target(name: "CLLVM", linkerSettings: [.linkedLibrary("LLVM-22")]),
+    .target(name: "CRuntime"),
+
+    // Text: files, spans, diagnostics; then the language's syntax.
+    layer("LTMSupport"),
+    layer("LTMGrammar", path: "grammar", resources: [.embedInCode("ltm.ebnf")], exclude: ["accept", "reject", "editors"]),
+    layer("LTMSyntax", ["LTMSupport"]),
+
+    // Graph: the op table, the graph and its judge, the interpreter.
+    layer("LTMIR", ["LTMSupport"]),
+    layer("LTMFrontEnd", ["LTMSupport", "LTMSyntax", "LTMIR"], resources: [.embedInCode("Prelude/prelude.ltm")]),
+
+    // Kernels: what one launch computes, with no pointer, thread or vector in it.
+    layer("LTMKernels", ["LTMSupport", "LTMIR"]),
+
+    // Passes, by family.
+    layer("LTMGraphPasses", ["LTMSupport", "LTMIR"], path: "passes/Graph"),
+    layer("LTMPrecision", ["LTMSupport", "LTMIR"], path: "passes/Precision"),
+    layer("LTMKernelPasses", ["LTMSupport", "LTMIR", "LTMKernels"], path: "passes/Kernels"),
+
+    // Machines: code generation and what runs it.
+    layer("LTMLLVM", ["CLLVM", "LTMSupport", "LTMIR", "LTMKernels"]),
+    layer("LTMRuntime", ["CRuntime", "LTMSupport", "LTMIR"]),
+
+    // The public face, and the command that is a thin shell around it.
+    layer(
+      "LTM",
+      [
+        "LTMSupport", "LTMSyntax", "LTMGrammar", "LTMIR", "LTMFrontEnd", "LTMKernels", "LTMGraphPasses", "LTMPrecision",
+        "LTMKernelPasses", "LTMLLVM", "LTMRuntime",
+      ]),
+    .executableTarget(
+      name: "LTMCommand",
+      dependencies: ["LTM", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: settings),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,86 @@
+/// One message for the user: what is wrong, where, and what would mend it.
+public struct Diagnostic: Error, Hashable, Sendable {
+  /// How serious a message is.
+  public enum Severity: String, Sendable { case error, warning }
+
+  /// A second place that belongs to the message, with a few words of its own.
+  public struct Label: Hashable, Sendable {
+    /// The place.
+    public let span: Span
+    /// What to say there.
+    public let text: String
+    /// A place with its words.
+    public init(_ span: Span, _ text: String) {
+      self.span = span
+      self.text = text
+    }
+  }
+
+  /// A replacement that would mend the mistake.
+  public struct FixIt: Hashable, Sendable {
+    /// What to replace.
+    public let span: Span
+    /// The text to put there.
+    public let replacement: String
+    /// A replacement of `span` by `replacement`.
+    public init(_ span: Span, _ replacement: String) {
+      self.span = span
+      self.replacement = replacement
+    }
+  }
+
+  /// How serious the message is.
+  public var severity: Severity
+  /// One sentence, lower case, no full stop.
+  public var message: String
+  /// The place the caret points at; `nil` where no file is concerned.
+  public var span: Span?
+  /// Further places.
+  public var labels: [Label]
+  /// Lines after the excerpt: `note: ...`.
+  public var notes: [String]
+  /// A likely remedy.
+  public var fixIt: FixIt?
+
+  /// A message.
+  public init(
+    _ severity: Severity = .error, _ message: String, at span: Span? = nil, labels: [Label] = [], notes: [String] = [],
+    fixIt: FixIt? = nil
+  ) {
+    self.severity = severity
+    self.message = message
+    self.span = span
+    self.labels = labels
+    self.notes = notes
+    self.fixIt = fixIt
+  }
+}
+
+/// The messages of a phase, thrown at its end.
+public struct DiagnosticSet: Error, Sendable {
+  /// In the order found.
+  public private(set) var all: [Diagnostic] = []
+  /// Beyond this many errors the rest is counted, not shown.
+  public static let limit = 50
+
+  /// An empty set, or one with the messages given.
+  public init(_ all: [Diagnostic] = []) { self.all = all }
+
+  /// Adds a message; the same message at the same place is kept once.
+  public mutating func add(_ diagnostic: Diagnostic) {
+    if !all.contains(diagnostic) { all.append(diagnostic) }
+  }
+
+  /// Whether any message is an error.
+  public var hasErrors: Bool { all.contains { $0.severity == .error } }
+  /// The warnings alone.
+  public var warnings: [Diagnostic] { all.filter { $0.severity == .warning } }
+
+  /// Throws the set when it holds an error.
+  public func throwIfErrors() throws(DiagnosticSet) { if hasErrors { throw self } }
+}
+
+extension DiagnosticSet: CustomStringConvertible {
+  /// The messages as a terminal shows them, without colour.
+  public var description: String { all.map { $0.rendered() }.joined(separator: "\n") }
+}

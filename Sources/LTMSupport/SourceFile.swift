@@ -1,0 +1,107 @@
+/// A file's text, held once, with the table that turns byte offsets into lines.
+///
+/// Everything that points into a file holds a ``Span``; the text stays reachable from it, so that a diagnostic can be
+/// shown with no other context.
+public final class SourceFile: Sendable, Hashable {
+  /// The path as the user gave it, which is how messages name the file.
+  public let path: String
+  /// The bytes of the file, UTF-8.
+  public let bytes: [UInt8]
+  /// The byte offset at which each line begins.
+  private let lineStarts: [Int32]
+
+  /// Holds `text` under the name `path`.
+  public init(path: String, text: String) {
+    self.path = path
+    bytes = Array(text.utf8)
+    var starts: [Int32] = [0]
+    for (offset, byte) in bytes.enumerated() where byte == 0x0A { starts.append(Int32(offset + 1)) }
+    lineStarts = starts
+  }
+
+  /// The 1-based line and column (in characters) of a byte offset.
+  public func position(of offset: Int32) -> (line: Int, column: Int) {
+    var low = 0
+    var high = lineStarts.count - 1
+    while low < high {
+      let middle = (low + high + 1) / 2
+      if lineStarts[middle] <= offset { low = middle } else { high = middle - 1 }
+    }
+    let end = min(Int(offset), bytes.count)
+    let prefix = bytes[min(Int(lineStarts[low]), end)..<end]
+    return (low + 1, String(decoding: prefix, as: UTF8.self).count + 1)
+  }
+
+  /// The text of a 1-based line, without its newline; empty past the end.
+  public func line(_ number: Int) -> String {
+    guard number >= 1, number <= lineStarts.count else { return "" }
+    let start = Int(lineStarts[number - 1])
+    let end = number < lineStarts.count ? Int(lineStarts[number]) - 1 : bytes.count
+    return String(decoding: bytes[start..<max(start, end)], as: UTF8.self)
+  }
+
+  /// The text of a byte range.
+  public func text(_ range: Range<Int32>) -> String {
+    String(decoding: bytes[Int(range.lowerBound)..<min(Int(range.upperBound), bytes.count)], as: UTF8.self)
+  }
+
+  /// Two files are the same when they are the same object.
+  public static func == (left: SourceFile, right: SourceFile) -> Bool { left === right }
+  /// Hashes the identity.
+  public func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
+}
+
+/// A half-open byte range of one file.
+public struct Span: Hashable, Sendable, CustomStringConvertible {
+  /// The file pointed into.
+  public let file: SourceFile
+  /// The first byte.
+  public let start: Int32
+  /// One past the last byte.
+  public let end: Int32
+
+  /// The bytes `start..<end` of `file`.
+  public init(_ file: SourceFile, _ start: Int32, _ end: Int32) {
+    self.file = file
+    self.start = start
+    self.end = max(start, end)
+  }
+
+  /// From the start of this span to the end of `other`.
+  public func through(_ other: Span) -> Span { Span(file, start, other.end) }
+
+  /// The text that the span covers.
+  public var text: String { file.text(start..<end) }
+
+  /// `path:line:column`, as editors and terminals link it.
+  public var description: String {
+    let at = file.position(of: start)
+    return "\(file.path):\(at.line):\(at.column)"
+  }
+}
+
+/// Where an op came from, in a form that outlives the source text: what the IR's text form prints and reads back.
+public struct Location: Hashable, Sendable, CustomStringConvertible {
+  /// The file's path.
+  public let path: String
+  /// The 1-based line.
+  public let line: Int
+  /// The 1-based column.
+  public let column: Int
+
+  /// A place in a file.
+  public init(path: String, line: Int, column: Int) {
+    self.path = path
+    self.line = line
+    self.column = column
+  }
+
+  /// The start of a span.
+  public init(_ span: Span) {
+    let at = span.file.position(of: span.start)
+    self.init(path: span.file.path, line: at.line, column: at.column)
+  }
+
+  /// `path:line:column`.
+  public var description: String { "\(path):\(line):\(column)" }
+}

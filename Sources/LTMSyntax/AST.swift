@@ -1,0 +1,271 @@
+import LTMSupport
+
+// The syntax tree. A tree is a value; its depth is bounded by the parser (`Parser.depthLimit`), so that walking it
+// recursively, and releasing it, cannot overflow the stack.
+
+/// One parsed `.ltm` file.
+public struct Module: Sendable {
+  public var file: SourceFile
+  public var declarations: [Declaration]
+}
+
+/// A name where it is written.
+public struct Identifier: Hashable, Sendable {
+  public var text: String
+  public var span: Span
+  public init(_ text: String, _ span: Span) {
+    self.text = text
+    self.span = span
+  }
+}
+
+/// What can stand at the top of a file.
+public enum Declaration: Sendable {
+  case `import`(ImportDeclaration)
+  /// `let name = compile-time expression`
+  case constant(Binding)
+  case function(FunctionDeclaration)
+  case type(TypeDeclaration)
+  case train(TrainDeclaration)
+}
+
+/// `import "layers.ltm"`
+public struct ImportDeclaration: Sendable {
+  public var path: StringLiteral
+  public var span: Span
+}
+
+/// A string as written; strings only name files.
+public struct StringLiteral: Hashable, Sendable {
+  public var value: String
+  public var span: Span
+}
+
+/// `layer`, `model`, `optimizer` or `schedule`: a name, compile-time parameters and members.
+public struct TypeDeclaration: Sendable {
+  public enum Kind: String, Sendable, CaseIterable { case layer, model, optimizer, schedule }
+  public var kind: Kind
+  public var name: Identifier
+  public var parameters: [Parameter]
+  public var members: [Member]
+  public var span: Span
+}
+
+/// A parameter of a type declaration (`hidden: Int = 128`) or of a function (`image: [B, 64]`, `x`, `p: Float = 0.1`).
+/// Only in the functions of an `optimizer` or a `schedule` may the type be left out.
+public struct Parameter: Sendable {
+  public var name: Identifier
+  public var type: TypeExpr?
+  public var defaultValue: Expr?
+  public var span: Span
+}
+
+/// What a type declaration is made of.
+public enum Member: Sendable {
+  /// `let fc1 = Linear(64, hidden)` or a compile-time value
+  case binding(Binding)
+  /// `param weight: [outputs, inputs] = kaiming_uniform()`
+  case param(StorageMember)
+  /// `state running_mean: [features] = zeros()`; the type may be left out in an optimizer
+  case state(StorageMember)
+  case function(FunctionDeclaration)
+
+  public var span: Span {
+    switch self {
+    case .binding(let binding): binding.span
+    case .param(let member), .state(let member): member.span
+    case .function(let function): function.span
+    }
+  }
+}
+
+/// A `param` or a `state`.
+public struct StorageMember: Sendable {
+  public var name: Identifier
+  public var type: TypeExpr?
+  public var initializer: Expr
+  public var span: Span
+}
+
+/// `func name(parameters) -> results { body }`
+public struct FunctionDeclaration: Sendable {
+  public var name: Identifier
+  public var parameters: [Parameter]
+  /// Empty where `->` is left out (optimizers and schedules); several for `-> ([B], [B])`.
+  public var results: [TypeExpr]
+  public var body: [Statement]
+  public var span: Span
+}
+
+/// A type after `:` or `->`.
+public enum TypeExpr: Sendable {
+  /// `Int`, `Float`, `Bool`, or the name of a layer (`Layer` for any callable)
+  case named(Identifier)
+  /// `[B, 64]`, `i32[B]`, `[..., inputs]`, `f32[]`, and `f32` alone, which is `f32[]`
+  case tensor(dtype: Identifier?, dims: [DimExpr], span: Span)
+
+  public var span: Span {
+    switch self {
+    case .named(let name): name.span
+    case .tensor(_, _, let span): span
+    }
+  }
+}
+
+/// One dimension of a tensor type.
+public enum DimExpr: Sendable {
+  /// `...`: any number of dimensions, equal throughout a signature
+  case ellipsis(Span)
+  /// A number, an `Int` in scope, a symbolic name that begins with a capital, or arithmetic on them
+  case expression(Expr)
+}
+
+/// `let x = e`, `let (a, b) = e`, `var x = e`
+public struct Binding: Sendable {
+  public var isVariable: Bool
+  /// One name, or the names of a tuple pattern.
+  public var names: [Identifier]
+  public var isTuple: Bool
+  public var value: Expr
+  public var span: Span
+}
+
+/// A statement of a function's body.
+public indirect enum Statement: Sendable {
+  case binding(Binding)
+  /// `x = e`, where `x` is a `var`
+  case assign(Identifier, Expr, Span)
+  /// `running_mean <- e`, where the name is a `state` of the same type
+  case write(Identifier, Expr, Span)
+  /// `for i in 0..<n { ... }` or `for layer in layers { ... }`, unrolled
+  case loop(Identifier, in: Expr, body: [Statement], Span)
+  /// `if` as a statement: the condition is a compile-time value
+  case conditional(Expr, then: [Statement], otherwise: [Statement], Span)
+  /// `return e`, `return (a, b)`
+  case `return`(Expr, Span)
+
+  public var span: Span {
+    switch self {
+    case .binding(let binding): binding.span
+    case .assign(_, _, let span), .write(_, _, let span), .loop(_, in: _, body: _, let span),
+      .conditional(_, then: _, otherwise: _, let span), .return(_, let span):
+      span
+    }
+  }
+}
+
+/// An expression with its place.
+public struct Expr: Sendable {
+  public var kind: Kind
+  public var span: Span
+  public init(_ kind: Kind, _ span: Span) {
+    self.kind = kind
+    self.span = span
+  }
+
+  public indirect enum Kind: Sendable {
+    case integer(Int)
+    case float(Double)
+    case boolean(Bool)
+    case string(String)
+    /// `inf`, `nan` are names of the prelude's constants, so they are `.name` too
+    case name(String)
+    /// `[a, b]`; an empty list is an error
+    case list([Expr])
+    /// `[Block(dim) for i in 0..<depth]`; the variable may be `_`
+    case comprehension(Expr, variable: Identifier, in: Expr)
+    /// `(a, b)`
+    case tuple([Expr])
+    /// `f(a, name: b)`
+    case call(Expr, [Argument])
+    /// `x.name`: a member, or, when called, a method (`x.f(a)` is `f(x, a)`)
+    case member(Expr, Identifier)
+    /// `x[i, a..<b, ...]`
+    case index(Expr, [Subscript])
+    case unary(UnaryOperator, Expr)
+    case binary(BinaryOperator, Expr, Expr)
+    /// `a..<b`, only in `for`, comprehensions and subscripts
+    case range(Expr, Expr)
+    /// `x |> f`, `x |> f(a)`
+    case pipe(Expr, Expr)
+    /// `if c { a } else { b }` as an expression
+    case conditional(Expr, then: Expr, otherwise: Expr)
+    /// `@f32 { e }`
+    case pinned(dtype: Identifier, Expr)
+    /// What the parser puts where it reported an error; later phases stay silent about it.
+    case invalid
+  }
+}
+
+/// An argument of a call.
+public struct Argument: Sendable {
+  public var name: Identifier?
+  public var value: Expr
+}
+
+/// One place in `x[...]`.
+public enum Subscript: Sendable {
+  case ellipsis(Span)
+  case index(Expr)
+  /// `a..<b`, `a...`-less open ends: `a..<`, `..<b` and `..<` take the dimension's own ends
+  case slice(Expr?, Expr?, Span)
+}
+
+public enum UnaryOperator: String, Sendable, CaseIterable {
+  case negate = "-"
+  case not = "!"
+}
+
+public enum BinaryOperator: String, Sendable, CaseIterable {
+  case add = "+"
+  case subtract = "-"
+  case multiply = "*"
+  case divide = "/"
+  case power = "**"
+  case equal = "=="
+  case notEqual = "!="
+  case less = "<"
+  case lessEqual = "<="
+  case greater = ">"
+  case greaterEqual = ">="
+  case and = "&&"
+  case or = "||"
+}
+
+/// `train Digits(hidden: 64) { ... }`: defaults for training, each of which a flag or Swift can override.
+public struct TrainDeclaration: Sendable {
+  public var model: Identifier
+  public var arguments: [Argument]
+  public var items: [TrainItem]
+  public var span: Span
+}
+
+/// A line of a `train` block.
+public enum TrainItem: Sendable {
+  /// `data "file" { parameter: key, ... }`
+  case data(StringLiteral, fields: [DataField], Span)
+  /// `minimize loss`
+  case minimize(Identifier, Span)
+  /// `report accuracy`
+  case report(Identifier, Span)
+  /// `optimizer AdamW(lr: 3e-3)`
+  case optimizer(Identifier, [Argument], Span)
+  /// `schedule cosine(warmup: 50)`
+  case schedule(Identifier, [Argument], Span)
+  /// `batch 64`, `epochs 20`, `steps 1000`, `seed 1`
+  case setting(Identifier, Expr, Span)
+
+  public var span: Span {
+    switch self {
+    case .data(_, fields: _, let span), .minimize(_, let span), .report(_, let span), .optimizer(_, _, let span),
+      .schedule(_, _, let span), .setting(_, _, let span):
+      span
+    }
+  }
+}
+
+/// `image: x`: the entry's parameter, and the key in the data file (`x_train`, `x_test`).
+public struct DataField: Sendable {
+  public var parameter: Identifier
+  public var key: Identifier
+}
