@@ -1,0 +1,95 @@
+/// An array in host memory: a dtype, a shape, and row-major little-endian bytes.
+public struct Tensor: Sendable, Hashable {
+  /// The element type; never `.float`.
+  public let dtype: DType
+  /// The dimensions, outermost first.
+  public let shape: [Int]
+  /// `count * dtype.byteCount` bytes.
+  public private(set) var bytes: [UInt8]
+
+  /// The number of elements.
+  public var count: Int { bytes.count / dtype.byteCount }
+
+  /// Wraps bytes; `nil` when their number is not that of the shape, or the dtype is undecided.
+  public init?(dtype: DType, shape: [Int], bytes: [UInt8]) {
+    guard dtype != .float, let count = elementCount(shape) else { return nil }
+    let (size, overflow) = count.multipliedReportingOverflow(by: dtype.byteCount)
+    guard !overflow, size == bytes.count else { return nil }
+    self.dtype = dtype
+    self.shape = shape
+    self.bytes = bytes
+  }
+
+  /// All zeros; `nil` when the shape has no size.
+  public init?(zeros shape: [Int], dtype: DType) {
+    guard let count = elementCount(shape) else { return nil }
+    let (size, overflow) = count.multipliedReportingOverflow(by: dtype.byteCount)
+    if overflow { return nil }
+    self.init(dtype: dtype, shape: shape, bytes: [UInt8](repeating: 0, count: size))
+  }
+
+  /// Rounds `values` to `dtype`; `nil` when their number is not that of the shape.
+  public init?(_ values: [Double], shape: [Int], dtype: DType) {
+    guard dtype != .float, elementCount(shape) == values.count else { return nil }
+    self.init(dtype: dtype, shape: shape, bytes: encode(values, dtype))
+  }
+
+  /// An f32 tensor.
+  public init?(_ values: [Float], shape: [Int]) {
+    guard elementCount(shape) == values.count else { return nil }
+    self.init(dtype: .f32, shape: shape, bytes: values.withUnsafeBytes { Array($0) })
+  }
+
+  /// The elements as doubles, exact for every dtype but large i64.
+  public var doubles: [Double] { decode(bytes, dtype) }
+
+  /// The same values in another dtype, rounded to nearest even.
+  public func converted(to other: DType) -> Tensor {
+    guard other != dtype, let result = Tensor(doubles, shape: shape, dtype: other) else { return self }
+    return result
+  }
+
+  /// The same bytes under another shape; `nil` when the sizes differ.
+  public func reshaped(_ shape: [Int]) -> Tensor? { Tensor(dtype: dtype, shape: shape, bytes: bytes) }
+
+  /// Calls `body` with the bytes in place.
+  public func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+    try bytes.withUnsafeBytes(body)
+  }
+}
+
+private func encode(_ values: [Double], _ dtype: DType) -> [UInt8] {
+  switch dtype {
+  case .float, .f64: raw(values) { $0 }
+  case .f32: raw(values) { Float($0) }
+  case .f16: raw(values, float16Bits)
+  case .bf16: raw(values, bfloat16Bits)
+  case .i32: raw(values) { Int32(dtype.round($0)) }
+  case .i64: raw(values) { Int64(dtype.round($0)) }
+  case .u8, .bool: raw(values) { UInt8(dtype.round($0)) }
+  }
+}
+
+private func decode(_ bytes: [UInt8], _ dtype: DType) -> [Double] {
+  switch dtype {
+  case .float, .f64: elements(bytes) { (value: Double) in value }
+  case .f32: elements(bytes) { (value: Float) in Double(value) }
+  case .f16: elements(bytes, float16Value)
+  case .bf16: elements(bytes, bfloat16Value)
+  case .i32: elements(bytes) { (value: Int32) in Double(value) }
+  case .i64: elements(bytes) { (value: Int64) in Double(value) }
+  case .u8, .bool: elements(bytes) { (value: UInt8) in Double(value) }
+  }
+}
+
+private func raw<T: BitwiseCopyable>(_ values: [Double], _ convert: (Double) -> T) -> [UInt8] {
+  values.map(convert).withUnsafeBytes { Array($0) }
+}
+
+private func elements<T: BitwiseCopyable>(_ bytes: [UInt8], _ convert: (T) -> Double) -> [Double] {
+  bytes.withUnsafeBytes { buffer in
+    (0..<buffer.count / MemoryLayout<T>.size).map {
+      convert(buffer.loadUnaligned(fromByteOffset: $0 * MemoryLayout<T>.size, as: T.self))
+    }
+  }
+}
