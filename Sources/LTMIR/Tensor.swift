@@ -53,7 +53,7 @@ public struct Tensor: Sendable, Hashable {
   public func reshaped(_ shape: [Int]) -> Tensor? { Tensor(dtype: dtype, shape: shape, bytes: bytes) }
 
   /// Calls `body` with the bytes in place.
-  public func withUnsafeBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+  public func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     try bytes.withUnsafeBytes(body)
   }
 }

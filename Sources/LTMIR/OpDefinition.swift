@@ -1,0 +1,169 @@
+import LTMSupport
+
+/// How an op chooses the dtype it runs in: the class that O1 (autocast) reads, and its two kin that every level reads.
+public enum PrecisionClass: String, Sendable, CaseIterable {
+  /// Runs in half where it may: matrix products (Apex's allow list).
+  case half
+  /// Runs in f32: exponentials, sums, powers (the deny list).
+  case float32
+  /// Runs in the widest of its operands' dtypes: binary arithmetic (the promote list).
+  case widest
+  /// Runs in the dtype of its first floating operand.
+  case follow
+  /// A loss: f32 at every level, the cast on its inputs.
+  case loss
+  /// A normalisation: half in, f32 parameters, statistics and arithmetic, half out where "keep norm f32" holds; f32 at O1.
+  case normalization
+  /// An error on half operands, whose text names the form to use.
+  case banned
+  /// Never touched: no float in it, or its dtype is given by an attribute.
+  case never
+}
+
+/// What a call of an op may be given, by name; a row's signature is all the language knows of it.
+public struct OpParameter: Sendable {
+  /// What is given.
+  public enum Kind: Sendable, Hashable {
+    /// A tensor operand; a scalar literal takes the dtype of the tensor operands.
+    case tensor
+    /// A tensor operand that may be left out (only after the required ones).
+    case optionalTensor
+    /// All remaining positional tensors, or one list of them (concat).
+    case tensors
+    case int, float, bool, dtype
+    /// One axis, negative from the end, normalised against the first operand's rank before it becomes an attribute.
+    case axis
+    /// One axis or a list; left out it means all. Normalised, sorted, unique.
+    case axes
+    /// A list of dimensions, given as a list or as the remaining positional arguments (reshape).
+    case dims
+    /// Ints likewise (permute).
+    case ints
+  }
+  /// The argument's name in a call, and the attribute's in the IR.
+  public let name: String
+  /// What is given.
+  public let kind: Kind
+  /// The value when left out; `nil` where the argument is required (`.axes`, `.optionalTensor` need none).
+  public let defaultValue: Attribute?
+
+  /// A parameter of an op.
+  public init(_ name: String, _ kind: Kind, default defaultValue: Attribute? = nil) {
+    self.name = name
+    self.kind = kind
+    self.defaultValue = defaultValue
+  }
+}
+
+/// Why an op cannot be applied to its operands. The front end shows it with the spans of the operands named.
+public struct OpError: Error, Sendable {
+  /// One sentence; shapes in it are written as `[B, 64]`.
+  public var message: String
+  /// The operands concerned, by position, and the dimension of each that disagrees.
+  public var operands: [(index: Int, dim: Int?)]
+  /// A remedy, where one is likely.
+  public var note: String?
+
+  /// An op error.
+  public init(_ message: String, operands: [(index: Int, dim: Int?)] = [], note: String? = nil) {
+    self.message = message
+    self.operands = operands
+    self.note = note
+  }
+}
+
+/// The scalar operations that kernels are made of. Exp, log, tanh and erf are expanded per target and output dtype.
+public enum Primitive: String, Sendable, CaseIterable {
+  case neg, abs, sqrt, exp, log, sin, cos, tanh, erf, floor, ceil, round, isFinite = "is_finite", not
+  case expm1, log1p
+  case add, sub, mul, div, pow, minimum, maximum
+  case equal, notEqual = "not_equal", less, lessEqual = "less_equal", greater, greaterEqual = "greater_equal"
+  case and, or
+  case select
+}
+
+/// How the combining operation of a reduction works.
+public enum Combiner: String, Sendable, CaseIterable {
+  case add, multiply, maximum, minimum, and, or
+
+  /// What a reduction over nothing gives.
+  public var identity: Double {
+    switch self {
+    case .add, .or: 0
+    case .multiply, .and: 1
+    case .maximum: -.infinity
+    case .minimum: .infinity
+    }
+  }
+}
+
+/// How an op becomes kernels, after casts and gradients are placed.
+public enum OpLowering: Sendable {
+  /// Replaced by simpler ops (pass `decompose`), which compute in the accumulator's dtype and narrow at the end.
+  case decompose(@Sendable (inout GraphBuilder, Node) -> ValueID)
+  /// One scalar primitive per element.
+  case primitive(Primitive)
+  /// A reduction over the attribute `axes`.
+  case reduction(Combiner)
+  /// Handled by name in the kernel builder: sources, views, contraction, gather, scatter, cast, argmax.
+  case structural
+}
+
+/// How gradients flow back through an op.
+public enum OpGradient: Sendable {
+  /// No operand is differentiable (comparisons, argmax, floor, ...): nothing flows.
+  case none
+  /// The rule: given the node, its value and the gradient of its value (of the value's type), the gradient for each operand
+  /// (of that operand's type), `nil` where none flows.
+  case rule(@Sendable (inout GraphBuilder, Node, _ value: ValueID, _ gradient: ValueID) -> [ValueID?])
+}
+
+/// One row of the op table.
+public struct OpDefinition: Sendable {
+  /// One line for the docs.
+  public let summary: String
+  /// Whether `.ltm` can call it by name.
+  public let isCallable: Bool
+  /// Operands and attributes in call order.
+  public let signature: [OpParameter]
+  /// The precision class.
+  public let precision: PrecisionClass
+  /// The type of the result, or what is wrong with the operands. `float` operands make `float` results; `float` with a
+  /// concrete float counts as `float` (the casts pass settles it).
+  public let infer: @Sendable ([TensorType], Attributes) throws(OpError) -> TensorType
+  /// The reference: f64 in, f64 out, row-major, on bound shapes; `result` is the inferred type.
+  public let evaluate: @Sendable ([Reference], Attributes, _ result: TensorType) -> Reference
+  /// The gradient.
+  public let gradient: OpGradient
+  /// The way to kernels.
+  public let lowering: OpLowering
+
+  package init(
+    _ summary: String, isCallable: Bool = true, signature: [OpParameter], precision: PrecisionClass,
+    infer: @escaping @Sendable ([TensorType], Attributes) throws(OpError) -> TensorType,
+    evaluate: @escaping @Sendable ([Reference], Attributes, TensorType) -> Reference, gradient: OpGradient,
+    lowering: OpLowering
+  ) {
+    self.summary = summary
+    self.isCallable = isCallable
+    self.signature = signature
+    self.precision = precision
+    self.infer = infer
+    self.evaluate = evaluate
+    self.gradient = gradient
+    self.lowering = lowering
+  }
+}
+
+/// A value of the reference interpreter: numbers in f64 under a bound shape.
+public struct Reference: Sendable, Hashable {
+  /// The dimensions.
+  public var shape: [Int]
+  /// Row-major elements.
+  public var data: [Double]
+  /// A value.
+  public init(shape: [Int], data: [Double]) {
+    self.shape = shape
+    self.data = data
+  }
+}
