@@ -37,6 +37,8 @@ public struct OpParameter: Sendable {
     case axes
     /// A list of dimensions, given as a list or as the remaining positional arguments (reshape).
     case dims
+    /// One dimension (the bounds of a slice).
+    case dim
     /// Ints likewise (permute).
     case ints
   }
