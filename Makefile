@@ -1,0 +1,37 @@
+# `make help` lists what there is. Every command installs what it needs first.
+SWIFT ?= swift
+CONFIGURATION ?= release
+LTM = .build/$(CONFIGURATION)/ltm
+SOURCES = Package.swift Sources Tests passes grammar
+
+.PHONY: help setup build run test bless format lint reference embed clean
+
+help: ## lists the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## installs what is missing (llvm-22-dev)
+	@scripts/setup.sh
+
+build: setup ## builds the ltm command: .build/release/ltm
+	$(SWIFT) build -c $(CONFIGURATION) --product ltm
+
+run: build ## trains samples/digits.ltm on the digits at O2 in fp16
+	$(LTM) train samples/digits.ltm --precision 16 --amp-level O2
+
+test: setup ## builds and runs every test
+	scripts/test.sh
+
+bless: setup ## records the golden files anew; look at the diff before committing it
+	LTM_BLESS=1 $(SWIFT) test -c $(CONFIGURATION)
+
+format: ## formats the Swift sources
+	$(SWIFT) format -i -r $(SOURCES)
+
+lint: ## checks the format, strictly
+	$(SWIFT) format lint --strict -r $(SOURCES)
+
+reference: build ## compares 20 steps with PyTorch's curves (PYTHON names one with torch, numpy, safetensors)
+	scripts/reference/compare.sh
+
+clean: ## removes what was built
+	rm -rf .build

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Every test, in release (kernels and the interpreter are slow in debug), and the format.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+swift format lint --strict -r Package.swift Sources Tests passes grammar
+swift build -c release
+swift build -c release --build-tests
+swift test -c release --skip-build "$@"
