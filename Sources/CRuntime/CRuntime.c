@@ -1,6 +1,9 @@
 #define _GNU_SOURCE
 #include "CRuntime.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,4 +21,27 @@ void ltm_futex_wait(const uint32_t *address, uint32_t expected) {
 
 void ltm_futex_wake(const uint32_t *address, int count) {
   syscall(SYS_futex, address, FUTEX_WAKE_PRIVATE, count, 0, 0, 0);
+}
+
+int ltm_core_count(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
+  // More cores than the set can name.
+  long online = sysconf(_SC_NPROCESSORS_ONLN);
+  return online > 0 ? (int)online : 1;
+}
+
+int ltm_open_read(const char *path) {
+  int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  return descriptor < 0 ? -errno : descriptor;
+}
+
+int ltm_open_write(const char *path, uint32_t mode) {
+  int descriptor = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode);
+  return descriptor < 0 ? -errno : descriptor;
+}
+
+int32_t *ltm_inside_task(void) {
+  static _Thread_local int32_t inside;
+  return &inside;
 }

@@ -8,4 +8,12 @@ void ltm_pause(void);
 void ltm_futex_wait(const uint32_t *address, uint32_t expected);
 /// Wakes up to `count` sleepers on `address`.
 void ltm_futex_wake(const uint32_t *address, int count);
+/// The number of cores that this process may run on, at least 1.
+int ltm_core_count(void);
+/// Opens a file for reading; a descriptor, or minus the errno. Never blocks on a pipe and never becomes a controlling terminal.
+int ltm_open_read(const char *path);
+/// Opens, or creates, a file for writing without following a symbolic link; a descriptor, or minus the errno.
+int ltm_open_write(const char *path, uint32_t mode);
+/// Whether the calling thread is inside a task of a pool; a place of its own for each thread.
+int32_t *ltm_inside_task(void);
 #endif

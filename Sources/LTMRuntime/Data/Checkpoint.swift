@@ -1,0 +1,30 @@
+import LTMIR
+
+/// Named tensors and texts in one safetensors file, with PyTorch's names (`fc1.weight`): a file that PyTorch wrote loads,
+/// and PyTorch loads what is saved.
+package struct Checkpoint: Sendable {
+  /// The tensors, in order; names are unique.
+  package var tensors: [(name: String, tensor: Tensor)]
+  /// Texts beside the tensors, such as the step and the seed.
+  package var metadata: [String: String]
+
+  /// A checkpoint.
+  package init(tensors: [(name: String, tensor: Tensor)], metadata: [String: String] = [:]) {
+    self.tensors = tensors
+    self.metadata = metadata
+  }
+
+  /// Loads every tensor of a file.
+  package init(path: String) throws(FileError) {
+    let file = try SafetensorsFile(path: path)
+    tensors = []
+    for name in file.names { tensors.append((name, try file.tensor(name))) }
+    metadata = file.metadata
+  }
+
+  /// The tensor called `name`.
+  package subscript(name: String) -> Tensor? { tensors.first { $0.name == name }?.tensor }
+
+  /// Saves as one file; a kill at any moment leaves the old file or the new one, whole.
+  package func save(path: String) throws(FileError) { try writeSafetensors(path, tensors, metadata: metadata) }
+}

@@ -1,0 +1,83 @@
+import LTMIR
+import LTMSupport
+
+/// A safetensors file: eight bytes with the length of a JSON header, the header, then the tensors' bytes, each of which
+/// belongs to exactly one tensor.
+package struct SafetensorsFile: TensorArchive {
+  /// What messages call the file.
+  package let path: String
+  /// The tensors, in the header's order.
+  package let entries: [TensorEntry]
+  /// The texts under `__metadata__`.
+  package let metadata: [String: String]
+  private let source: ByteSource
+  private let regions: [String: SafetensorsHeader.Region]
+  private let dataStart: Int
+
+  /// Opens a file and checks its header.
+  package init(path: String) throws(FileError) { try self.init(ByteSource(path: path)) }
+
+  init(_ source: ByteSource) throws(FileError) {
+    path = source.path
+    self.source = source
+    let header = try SafetensorsHeader(source)
+    entries = header.tensors.map(\.entry)
+    metadata = header.metadata
+    // The JSON parser has refused duplicate keys.
+    regions = Dictionary(header.tensors.map { ($0.entry.name, $0) }, uniquingKeysWith: { first, _ in first })
+    dataStart = header.dataStart
+  }
+
+  /// The names, in the header's order.
+  package var names: [String] { entries.map(\.name) }
+
+  /// Reads a tensor.
+  package func tensor(_ name: String) throws(FileError) -> Tensor {
+    guard let region = regions[name] else { throw missing(name) }
+    let bytes = try source.read(dataStart + region.begin, region.end - region.begin, "'\(shown(name))'")
+    return try makeTensor(path, region.entry, bytes)
+  }
+}
+
+/// Writes tensors and texts as a safetensors file, whole or not at all. The header keeps the order given; the bytes lie
+/// by falling element size, so that each tensor is aligned for its dtype.
+package func writeSafetensors(
+  _ path: String, _ tensors: [(name: String, tensor: Tensor)], metadata: [String: String] = [:]
+) throws(FileError) {
+  var header: [JSON.Member] = []
+  if !metadata.isEmpty {
+    let texts = metadata.sorted { $0.key < $1.key }.map { JSON.Member($0.key, .string($0.value)) }
+    header.append(JSON.Member("__metadata__", .object(texts)))
+  }
+  let order = tensors.indices.sorted {
+    (-tensors[$0].tensor.dtype.byteCount, $0) < (-tensors[$1].tensor.dtype.byteCount, $1)
+  }
+  var offsets = [Int](repeating: 0, count: tensors.count)
+  var end = 0
+  for index in order {
+    offsets[index] = end
+    end += tensors[index].tensor.bytes.count
+  }
+  var seen: Set<String> = ["__metadata__"]
+  for (index, (name, tensor)) in tensors.enumerated() {
+    guard seen.insert(name).inserted else {
+      throw FileError(path, "two tensors would be called '\(shown(name))'", remedy: "give each a name of its own")
+    }
+    let range: JSON = [.int(offsets[index]), .int(offsets[index] + tensor.bytes.count)]
+    let entry: JSON = [
+      "dtype": tensor.dtype.safetensorsName.map { .string($0) } ?? .null,
+      "shape": .array(tensor.shape.map { .int($0) }), "data_offsets": range,
+    ]
+    header.append(JSON.Member(name, entry))
+  }
+  var text = Array(JSON.object(header).text().utf8)
+  text += [UInt8](repeating: 0x20, count: (8 - text.count % 8) % 8)
+  try writeAtomically(path) { (file) throws(FileError) in
+    try file.write(littleEndian(UInt64(text.count)))
+    try file.write(text)
+    for index in order { try file.write(tensors[index].tensor.bytes) }
+  }
+}
+
+/// The eight bytes of a number.
+private func littleEndian(_ number: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } }

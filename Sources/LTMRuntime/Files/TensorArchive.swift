@@ -1,0 +1,61 @@
+import LTMIR
+
+/// What a file says of one tensor it holds.
+package struct TensorEntry: Hashable, Sendable {
+  /// Its name.
+  package let name: String
+  /// The element type in the file.
+  package let dtype: DType
+  /// The dimensions, outermost first.
+  package let shape: [Int]
+}
+
+/// A file of named tensors, read one at a time.
+package protocol TensorArchive: Sendable {
+  /// What messages call the file.
+  var path: String { get }
+  /// The names, in the file's order.
+  var names: [String] { get }
+  /// Reads a tensor.
+  func tensor(_ name: String) throws(FileError) -> Tensor
+}
+
+extension TensorArchive {
+  /// The error for a name that the file does not hold.
+  func missing(_ name: String) -> FileError {
+    let list = names.prefix(20).map(shown).joined(separator: ", ") + (names.count > 20 ? ", ..." : "")
+    return FileError(
+      path, "holds no tensor '\(shown(name))'", remedy: names.isEmpty ? "it is empty" : "it holds \(list)")
+  }
+}
+
+/// Opens a file of tensors; its name's ending says which format it has.
+package func openTensors(_ path: String) throws(FileError) -> any TensorArchive {
+  switch path.split(separator: ".").last?.lowercased() {
+  case "safetensors": return try SafetensorsFile(path: path)
+  case "npz": return try NPZFile(path: path)
+  case "npy": return try NPYFile(path: path)
+  case _:
+    throw FileError(path, "has no known ending", remedy: "tensors are read from .safetensors, .npz and .npy files")
+  }
+}
+
+/// Checks that every byte of a bool tensor is 0 or 1, and wraps the bytes.
+func makeTensor(_ path: String, _ entry: TensorEntry, _ bytes: [UInt8]) throws(FileError) -> Tensor {
+  let name = shown(entry.name)
+  if entry.dtype == .bool, let index = bytes.firstIndex(where: { $0 > 1 }) {
+    throw FileError(path, "'\(name)' is of bools, but element \(index) is \(bytes[index])", remedy: "save it as u8")
+  }
+  guard let tensor = Tensor(dtype: entry.dtype, shape: entry.shape, bytes: bytes) else {
+    throw FileError(
+      path, "'\(name)' has shape \(entry.shape), which \(bytes.count) bytes of \(entry.dtype) do not fill")
+  }
+  return tensor
+}
+
+/// The bytes of a tensor; `nil` when a dimension is negative, the number overflows, or there are too many dimensions.
+func byteCount(_ dtype: DType, _ shape: [Int]) -> Int? {
+  guard shape.count <= 32, let count = elementCount(shape) else { return nil }
+  let (size, overflow) = count.multipliedReportingOverflow(by: dtype.byteCount)
+  return overflow ? nil : size
+}

@@ -1,0 +1,35 @@
+import Glibc
+
+/// What this process has used of the machine.
+package enum ResourceUsage {
+  /// The most memory that was ever resident, in bytes.
+  package static var peakBytes: Int {
+    var usage = rusage()
+    // Linux counts in kilobytes.
+    return getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 ? usage.ru_maxrss * 1024 : 0
+  }
+
+  /// The memory that is resident now, in bytes; 0 where the system does not tell.
+  package static var residentBytes: Int {
+    guard let file = fopen("/proc/self/statm", "re") else { return 0 }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 128)
+    guard fgets(&line, Int32(line.count), file) != nil else { return 0 }
+    let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    let fields = text.split(separator: " ")
+    guard fields.count > 1, let pages = Int(fields[1]) else { return 0 }
+    return pages * Int(sysconf(Int32(_SC_PAGESIZE)))
+  }
+
+  /// Processor time of all threads, in seconds.
+  package static var processorSeconds: Double { seconds(CLOCK_PROCESS_CPUTIME_ID) }
+
+  /// Seconds of a clock that never steps back; only differences mean something.
+  package static var monotonicSeconds: Double { seconds(CLOCK_MONOTONIC) }
+
+  private static func seconds(_ clock: clockid_t) -> Double {
+    var time = timespec()
+    clock_gettime(clock, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+  }
+}

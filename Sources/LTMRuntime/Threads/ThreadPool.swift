@@ -1,0 +1,104 @@
+import CRuntime
+import Glibc
+import LTMSupport
+import Synchronization
+
+/// A compiled kernel: does the tasks `first..<end` of a launch, with memory that no other thread uses.
+package typealias KernelFunction =
+  @convention(c) (
+    _ arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>?, _ first: Int, _ end: Int,
+    _ scratch: UnsafeMutableRawPointer?
+  ) -> Void
+
+/// Threads that share the tasks of one launch at a time; the calling thread is one of them.
+///
+/// Which thread does which task is left to chance, so a task's result may depend on its number alone. Raw threads, never
+/// Swift tasks: a launch forks and joins in microseconds. Idle threads spin for a moment and then sleep; where there are
+/// more threads than cores they sleep at once, because spinning would keep the core from whoever has work.
+package final class ThreadPool: Sendable {
+  /// More threads than this are refused as a mistake.
+  package static let threadLimit = 1024
+  /// The cores that this process may use: the default number of threads.
+  package static var coreCount: Int { Int(ltm_core_count()) }
+
+  /// The number of threads that do tasks, the calling one included.
+  package let threads: Int
+  private let board: PoolBoard
+  private let workers: [pthread_t]
+  /// One launch at a time; guards the scratch too.
+  private let launching = Mutex(Scratch())
+
+  /// Memory of each thread for one task at a time.
+  private struct Scratch {
+    var byteCount = 0
+    var buffers: [AlignedBuffer] = []
+  }
+
+  /// Starts `threads - 1` threads.
+  package init(threads: Int) throws(Diagnostic) {
+    guard threads >= 1, threads <= Self.threadLimit else {
+      throw Diagnostic(
+        .error, "cannot run \(threads) threads", notes: ["between 1 and \(Self.threadLimit) threads are possible"])
+    }
+    self.threads = threads
+    let board = try PoolBoard(threads: threads, spins: threads > Self.coreCount ? 0 : 2000)
+    self.board = board
+    var started: [pthread_t] = []
+    for index in 1..<max(threads, 1) {
+      guard let thread = PoolWorker(board: board, index: index).start() else {
+        board.stop(started)
+        throw Diagnostic(
+          .error, "cannot start thread \(index + 1) of \(threads)", notes: ["fewer threads may be possible"])
+      }
+      started.append(thread)
+    }
+    workers = started
+  }
+
+  deinit { board.stop(workers) }
+
+  /// Makes sure that every thread has at least `byteCount` bytes of scratch for kernels. Contents are not kept.
+  package func reserveScratch(byteCount: Int) throws(Diagnostic) {
+    try launching.withLock { (scratch) throws(Diagnostic) in
+      if byteCount <= scratch.byteCount { return }
+      var buffers: [AlignedBuffer] = []
+      for _ in 0..<threads { buffers.append(try AlignedBuffer(byteCount: byteCount)) }
+      for (index, buffer) in buffers.enumerated() { board.scratch[index] = buffer.address }
+      scratch = Scratch(byteCount: byteCount, buffers: buffers)
+    }
+  }
+
+  /// Calls `kernel` for ranges that together are `0..<tasks`, on all threads, and returns when all are done.
+  ///
+  /// Must not be called from inside a task.
+  package func run(tasks: Int, kernel: KernelFunction, arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>?) {
+    precondition(ltm_inside_task().pointee == 0, "ThreadPool.run: called from inside a task")
+    if tasks <= 0 { return }
+    launching.withLock { _ in
+      if threads == 1 || tasks == 1 {
+        ltm_inside_task().pointee = 1
+        kernel(arguments, 0, tasks, board.scratch[0])
+        ltm_inside_task().pointee = 0
+      } else {
+        board.launch(PoolJob(kernel: kernel, arguments: arguments, tasks: tasks, threads: threads))
+      }
+    }
+  }
+
+  /// Calls `body` with each of `0..<tasks`, on all threads at once, and returns when all are done. Tasks may run at the
+  /// same time: what they write must be apart.
+  package func run(tasks: Int, _ body: (Int) -> Void) {
+    withoutActuallyEscaping(body) { body in
+      var body = body
+      withUnsafeMutablePointer(to: &body) { pointer in
+        let kernel: KernelFunction = { arguments, first, end, _ in
+          guard let arguments else { return }
+          let body = UnsafeMutableRawPointer(arguments).assumingMemoryBound(to: ((Int) -> Void).self)
+          for task in first..<end { body.pointee(task) }
+        }
+        let arguments = UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: UnsafeMutableRawPointer?.self)
+        run(tasks: tasks, kernel: kernel, arguments: arguments)
+      }
+    }
+  }
+}
