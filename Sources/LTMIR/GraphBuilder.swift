@@ -34,7 +34,7 @@ public struct GraphBuilder: Sendable {
 
   /// Applies an op to operands that come from the user: a mistake is an ``OpError``.
   public mutating func apply(_ op: Op, _ operands: [ValueID], _ attributes: Attributes = [:]) throws(OpError) -> ValueID {
-    let type = try op.definition.infer(operands.map { type($0) }, attributes)
+    let type = try op.definition.infer(operands.map { self.type($0) }, attributes)
     return append(
       Node(op, operands, attributes, type: type, location: location, scope: scope, reason: reason))
   }
@@ -44,7 +44,7 @@ public struct GraphBuilder: Sendable {
     do {
       return try apply(op, operands, attributes)
     } catch {
-      preconditionFailure("compiler bug: \(op.name) applied to \(operands.map { type($0) }): \(error.message)")
+      preconditionFailure("compiler bug: \(op.name) applied to \(operands.map { self.type($0) }): \(error.message)")
     }
   }
 

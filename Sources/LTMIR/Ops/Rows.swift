@@ -1,0 +1,76 @@
+// Constructors for the common kinds of row, so that a paragraph of the op table says only what is its own.
+
+/// The gradient of a unary op: operand, value and gradient in the accumulator's dtype, the operand's gradient back.
+typealias UnaryRule = @Sendable (inout GraphBuilder, _ x: ValueID, _ y: ValueID, _ g: ValueID) -> ValueID
+/// A formula over operands that are already in the accumulator's dtype.
+typealias Formula = @Sendable (inout GraphBuilder, _ operands: [ValueID]) -> ValueID
+
+extension OpGradient {
+  /// A unary op's rule, computed in the accumulator's dtype and narrowed at the end.
+  static func unary(_ rule: @escaping UnaryRule) -> OpGradient {
+    .rule { b, node, value, gradient in
+      let dtype = b.type(node.operands[0]).dtype
+      let wide = [node.operands[0], value, gradient].map { b.cast($0, to: dtype.arithmetic) }
+      return [b.cast(rule(&b, wide[0], wide[1], wide[2]), to: dtype)]
+    }
+  }
+
+  /// A binary op's rule, likewise: `x` is `[a, b, value, gradient]`.
+  static func binary(
+    _ left: @escaping Formula, _ right: @escaping Formula
+  ) -> OpGradient {
+    .rule { b, node, value, gradient in
+      let dtypes = node.operands.map { b.type($0).dtype }
+      let wide = (node.operands + [value, gradient]).map { b.cast($0, to: dtypes[0].arithmetic) }
+      return [b.cast(left(&b, wide), to: dtypes[0]), b.cast(right(&b, wide), to: dtypes[1])]
+    }
+  }
+}
+
+extension OpLowering {
+  /// Simpler ops that compute in the accumulator's dtype and narrow to the node's own at the end.
+  static func formula(_ formula: @escaping Formula) -> OpLowering {
+    .decompose { b, node in
+      let wide = node.operands.map { operand in
+        let dtype = b.type(operand).dtype
+        return dtype.isFloating ? b.cast(operand, to: dtype.arithmetic) : operand
+      }
+      return b.cast(formula(&b, wide), to: node.type.dtype)
+    }
+  }
+}
+
+extension OpDefinition {
+  /// One operand, elementwise, the result of its dtype.
+  static func unary(
+    _ summary: String, _ precision: PrecisionClass, _ accepted: Accepted = .floats, gradient: OpGradient,
+    lowering: OpLowering, _ function: @escaping @Sendable (Double) -> Double
+  ) -> OpDefinition {
+    OpDefinition(
+      summary, signature: [OpParameter("x", .tensor)], precision: precision, infer: elementwise(1, accepted),
+      evaluate: { operands, _, _ in operands[0].map(function) }, gradient: gradient, lowering: lowering)
+  }
+
+  /// Two operands of one shape, elementwise, the result of their dtype.
+  static func binary(
+    _ summary: String, _ accepted: Accepted, _ precision: PrecisionClass = .widest, gradient: OpGradient,
+    lowering: OpLowering, _ function: @escaping @Sendable (Double, Double) -> Double
+  ) -> OpDefinition {
+    OpDefinition(
+      summary, signature: [OpParameter("a", .tensor), OpParameter("b", .tensor)], precision: precision,
+      infer: elementwise(2, accepted), evaluate: { operands, _, _ in operands[0].zip(operands[1], function) },
+      gradient: gradient, lowering: lowering)
+  }
+
+  /// Two operands of one shape, elementwise, a bool.
+  static func comparison(
+    _ summary: String, _ accepted: Accepted, _ primitive: Primitive,
+    _ function: @escaping @Sendable (Double, Double) -> Bool
+  ) -> OpDefinition {
+    OpDefinition(
+      summary, signature: [OpParameter("a", .tensor), OpParameter("b", .tensor)],
+      precision: accepted == .bools ? .never : .widest, infer: elementwise(2, accepted, result: .bool),
+      evaluate: { operands, _, _ in operands[0].zip(operands[1]) { function($0, $1) ? 1 : 0 } }, gradient: .none,
+      lowering: .primitive(primitive))
+  }
+}
