@@ -1,0 +1,56 @@
+import LTMIR
+import LTMSupport
+
+/// The order of the rows `0 ..< count` in an epoch: Fisher-Yates, each draw keyed by (seed, epoch, position), so that any
+/// epoch's order can be had without those before it.
+package func order(seed: UInt64, epoch: Int, count: Int) -> [Int32] {
+  let generator = Philox(seed: seed)
+  var rows = (0..<Int32(clamping: count)).map { $0 }
+  for last in stride(from: rows.count - 1, to: 0, by: -1) {
+    let words = generator.words(UInt64(last), UInt64(truncatingIfNeeded: epoch) ^ dataStream)
+    let random = UInt64(words[1]) << 32 | UInt64(words[0])
+    rows.swapAt(last, Int(random.multipliedFullWidth(by: UInt64(last + 1)).high))
+  }
+  return rows
+}
+
+/// Keeps the shuffling's numbers apart from those that initialise parameters under the same seed.
+private let dataStream = stableHash("data order")
+
+/// The training batches of a run, numbered by attempt. An epoch is all rows in its own order, cut into batches; the rows
+/// that do not fill the last batch are left out of that epoch, and since the order changes, they are others each time.
+package struct BatchSequence: Sendable {
+  /// The rows of a batch.
+  package let batch: Int
+  /// The batches of an epoch.
+  package let batchesPerEpoch: Int
+  private let rows: Int
+  private let seed: UInt64
+  private var current: (epoch: Int, order: [Int32])?
+
+  /// The batches of `rows` rows.
+  package init(rows: Int, batch: Int, seed: UInt64) throws(Diagnostic) {
+    guard batch >= 1, batch <= rows else {
+      throw Diagnostic(
+        .error,
+        batch < 1 ? "a batch of \(batch) rows" : "a batch of \(batch) rows, but there are only \(rows) to train on",
+        notes: ["choose a batch between 1 and \(rows)"])
+    }
+    self.batch = batch
+    self.rows = rows
+    self.seed = seed
+    batchesPerEpoch = rows / batch
+  }
+
+  /// The epoch of an attempt, and the batch in it.
+  package func position(of attempt: Int) -> (epoch: Int, index: Int) {
+    (max(attempt, 0) / batchesPerEpoch, max(attempt, 0) % batchesPerEpoch)
+  }
+
+  /// The rows of the batch of an attempt.
+  package mutating func rows(of attempt: Int) -> ArraySlice<Int32> {
+    let (epoch, index) = position(of: attempt)
+    if current?.epoch != epoch { current = (epoch, order(seed: seed, epoch: epoch, count: rows)) }
+    return current?.order[index * batch..<(index + 1) * batch] ?? []
+  }
+}

@@ -1,0 +1,86 @@
+import LTMIR
+
+/// The tensor in another dtype, rounded to nearest even. When the new dtype is no float, every value must be one it can
+/// hold: `inexact` is the index of the first that is not.
+func convert(_ tensor: Tensor, to dtype: DType) -> (tensor: Tensor, inexact: Int?) {
+  if dtype == tensor.dtype { return (tensor, nil) }
+  let count = tensor.count
+  var inexact: Int?
+  // A piece at a time: the doubles of a whole data set would be eight bytes an element.
+  var values = [Double](repeating: 0, count: min(count, 4096))
+  let bytes = [UInt8](unsafeUninitializedCapacity: count * dtype.byteCount) { result, filled in
+    tensor.withUnsafeBytes { source in
+      for start in stride(from: 0, to: count, by: 4096) {
+        let piece = start..<min(start + 4096, count)
+        decode(source, tensor.dtype, piece, into: &values)
+        if !dtype.isFloating, inexact == nil {
+          inexact = piece.first { dtype.round(values[$0 - start]) != values[$0 - start] }
+        }
+        encode(values, dtype, piece, into: UnsafeMutableRawBufferPointer(result))
+      }
+    }
+    filled = count * dtype.byteCount
+  }
+  return (Tensor(dtype: dtype, shape: tensor.shape, bytes: bytes) ?? tensor, inexact)
+}
+
+/// The index of the first NaN or infinity.
+func firstNonFinite(_ tensor: Tensor) -> Int? {
+  tensor.withUnsafeBytes { bytes in
+    switch tensor.dtype {
+    case .f16: first(bytes) { (bits: UInt16) in bits & 0x7C00 == 0x7C00 }
+    case .bf16: first(bytes) { (bits: UInt16) in bits & 0x7F80 == 0x7F80 }
+    case .f32, .float: first(bytes) { (bits: UInt32) in bits & 0x7F80_0000 == 0x7F80_0000 }
+    case .f64: first(bytes) { (bits: UInt64) in bits >> 52 & 0x7FF == 0x7FF }
+    case .i32, .i64, .u8, .bool: nil
+    }
+  }
+}
+
+private func first<T: BitwiseCopyable>(_ bytes: UnsafeRawBufferPointer, _ test: (T) -> Bool) -> Int? {
+  let size = MemoryLayout<T>.size
+  return (0..<bytes.count / size).first { test(bytes.loadUnaligned(fromByteOffset: $0 * size, as: T.self)) }
+}
+
+private func decode(_ bytes: UnsafeRawBufferPointer, _ dtype: DType, _ piece: Range<Int>, into values: inout [Double]) {
+  switch dtype {
+  case .float, .f32: load(bytes, piece, &values) { (value: Float) in Double(value) }
+  case .f64: load(bytes, piece, &values) { (value: Double) in value }
+  case .f16: load(bytes, piece, &values, float16Value)
+  case .bf16: load(bytes, piece, &values, bfloat16Value)
+  case .i32: load(bytes, piece, &values) { (value: Int32) in Double(value) }
+  case .i64: load(bytes, piece, &values) { (value: Int64) in Double(value) }
+  case .u8, .bool: load(bytes, piece, &values) { (value: UInt8) in Double(value) }
+  }
+}
+
+private func encode(_ values: [Double], _ dtype: DType, _ piece: Range<Int>, into bytes: UnsafeMutableRawBufferPointer)
+{
+  switch dtype {
+  case .float, .f32: store(values, piece, bytes) { Float($0) }
+  case .f64: store(values, piece, bytes) { $0 }
+  case .f16: store(values, piece, bytes, float16Bits)
+  case .bf16: store(values, piece, bytes, bfloat16Bits)
+  case .i32: store(values, piece, bytes) { Int32(dtype.round($0)) }
+  case .i64: store(values, piece, bytes) { Int64(dtype.round($0)) }
+  case .u8, .bool: store(values, piece, bytes) { UInt8(dtype.round($0)) }
+  }
+}
+
+@inline(__always)
+private func load<T: BitwiseCopyable>(
+  _ bytes: UnsafeRawBufferPointer, _ piece: Range<Int>, _ values: inout [Double], _ convert: (T) -> Double
+) {
+  for (index, element) in piece.enumerated() {
+    values[index] = convert(bytes.loadUnaligned(fromByteOffset: element * MemoryLayout<T>.size, as: T.self))
+  }
+}
+
+@inline(__always)
+private func store<T: BitwiseCopyable>(
+  _ values: [Double], _ piece: Range<Int>, _ bytes: UnsafeMutableRawBufferPointer, _ convert: (Double) -> T
+) {
+  for (index, element) in piece.enumerated() {
+    bytes.storeBytes(of: convert(values[index]), toByteOffset: element * MemoryLayout<T>.size, as: T.self)
+  }
+}
