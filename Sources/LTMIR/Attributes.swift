@@ -54,7 +54,8 @@ public struct Attributes: Hashable, Sendable, ExpressibleByDictionaryLiteral {
 
   /// Equal when names and values are.
   public static func == (a: Attributes, b: Attributes) -> Bool {
-    a.entries.count == b.entries.count && zip(a.entries, b.entries).allSatisfy { $0.name == $1.name && $0.value == $1.value }
+    a.entries.count == b.entries.count
+      && zip(a.entries, b.entries).allSatisfy { $0.name == $1.name && $0.value == $1.value }
   }
   /// Hashes names and values in order.
   public func hash(into hasher: inout Hasher) {

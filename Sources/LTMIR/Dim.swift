@@ -56,7 +56,9 @@ public struct Dim: Hashable, Sendable, ExpressibleByIntegerLiteral {
     guard other.terms.count == 1, let divisor = other.terms.first else { return nil }
     var quotient: [Term] = []
     for term in terms {
-      guard divisor.coefficient != 0, term.coefficient != Int.min, term.coefficient % divisor.coefficient == 0 else { return nil }
+      guard divisor.coefficient != 0, term.coefficient != Int.min, term.coefficient % divisor.coefficient == 0 else {
+        return nil
+      }
       var names = term.names
       for name in divisor.names {
         guard let index = names.firstIndex(of: name) else { return nil }
@@ -91,7 +93,10 @@ public struct Dim: Hashable, Sendable, ExpressibleByIntegerLiteral {
     }
     let kept = sums.filter { $0.value != 0 }.map { Term(names: $0.key, coefficient: $0.value) }
     // The highest power first, as people write polynomials.
-    return Dim(terms: kept.sorted { ($1.names.count, $0.names.joined(separator: "*")) < ($0.names.count, $1.names.joined(separator: "*")) })
+    return Dim(
+      terms: kept.sorted {
+        ($1.names.count, $0.names.joined(separator: "*")) < ($0.names.count, $1.names.joined(separator: "*"))
+      })
   }
 }
 

@@ -33,7 +33,8 @@ public struct GraphBuilder: Sendable {
   }
 
   /// Applies an op to operands that come from the user: a mistake is an ``OpError``.
-  public mutating func apply(_ op: Op, _ operands: [ValueID], _ attributes: Attributes = [:]) throws(OpError) -> ValueID {
+  public mutating func apply(_ op: Op, _ operands: [ValueID], _ attributes: Attributes = [:]) throws(OpError) -> ValueID
+  {
     let type = try op.definition.infer(operands.map { self.type($0) }, attributes)
     return append(
       Node(op, operands, attributes, type: type, location: location, scope: scope, reason: reason))

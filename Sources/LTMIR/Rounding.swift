@@ -53,7 +53,8 @@ public func float16Bits(_ value: Double) -> UInt16 {
   if magnitude.isInfinite { return sign | 0x7C00 }
   if magnitude < 0x1p-14 { return sign | UInt16(magnitude * 0x1p24) }
   let exponent = Int(magnitude.exponent)
-  return sign | UInt16((exponent + 15) << 10) | UInt16((magnitude / Double(sign: .plus, exponent: exponent, significand: 1) - 1) * 1024)
+  return sign | UInt16((exponent + 15) << 10)
+    | UInt16((magnitude / Double(sign: .plus, exponent: exponent, significand: 1) - 1) * 1024)
 }
 
 /// The value of an f16's bits.
@@ -63,7 +64,8 @@ public func float16Value(_ bits: UInt16) -> Double {
   switch (bits >> 10) & 0x1F {
   case 0: return sign * fraction * 0x1p-24
   case 31: return fraction == 0 ? sign * .infinity : .nan
-  case let exponent: return sign * (1 + fraction / 1024) * Double(sign: .plus, exponent: Int(exponent) - 15, significand: 1)
+  case let exponent:
+    return sign * (1 + fraction / 1024) * Double(sign: .plus, exponent: Int(exponent) - 15, significand: 1)
   }
 }
 

@@ -1,0 +1,107 @@
+import LTMSupport
+
+// Dimensions become numbers: what the polynomials could not decide is decided here, with the same messages.
+
+extension Graph {
+  /// The graph with symbolic dimensions replaced by numbers; types are inferred again, `dimension` becomes a constant.
+  package func bound(_ values: [String: Int]) throws(DiagnosticSet) -> Graph {
+    var diagnostics = DiagnosticSet()
+    for (name, value) in values.sorted(by: { $0.key < $1.key }) where value < 1 {
+      diagnostics.add(Diagnostic(.error, "dimension \(name) is \(value); it must be positive"))
+    }
+    try diagnostics.throwIfErrors()
+    var result = self
+    for index in nodes.indices {
+      do throws(OpError) {
+        result.nodes[index] = try boundNode(nodes[index], values, in: result)
+      } catch {
+        // A wrong type would only repeat itself in the nodes that read it.
+        throw DiagnosticSet([error.diagnostic(for: nodes[index])])
+      }
+    }
+    return result
+  }
+
+  private func boundNode(_ node: Node, _ values: [String: Int], in graph: Graph) throws(OpError) -> Node {
+    var node = node
+    for (name, value) in node.attributes.entries {
+      switch value {
+      case .dim(let dim): node.attributes[name] = .dim(try checkedDim(dim.bound(values)))
+      case .dims(let dims): node.attributes[name] = .dims(try boundDims(dims, values))
+      case .int, .ints, .float, .bool, .dtype: break
+      }
+    }
+    node.type.shape = try boundDims(node.type.shape, values)
+    if node.op == .dimension, let number = node.attributes.dim("value")?.constant {
+      node.op = .constant
+      node.attributes = ["value": .float(Double(number))]
+    }
+    if !node.op.isTypedAtCreation {
+      node.type = try node.op.definition.infer(node.operands.map { graph[$0].type }, node.attributes)
+    }
+    try requirePositive(node.type)
+    return node
+  }
+
+  /// The number that each symbolic dimension has for inputs of these shapes.
+  package func bindings(_ shapes: [String: [Int]]) throws(DiagnosticSet) -> [String: Int] {
+    var values: [String: (number: Int, input: String)] = [:]
+    var diagnostics = DiagnosticSet()
+    for input in inputs {
+      guard let shape = shapes[input.name] else { continue }
+      let declared = self[input.value].type.shape
+      guard shape.count == declared.count else {
+        diagnostics.add(shapeDiagnostic(input, shape, "the number of dimensions differs"))
+        continue
+      }
+      for (dim, number) in zip(declared, shape) {
+        guard let symbol = dim.symbol else { continue }
+        if let earlier = values[symbol], earlier.number != number {
+          let reason = "\(symbol) is \(earlier.number) in `\(earlier.input)`"
+          diagnostics.add(shapeDiagnostic(input, shape, reason))
+        } else {
+          values[symbol] = (number, input.name)
+        }
+      }
+    }
+    try diagnostics.throwIfErrors()
+    let numbers = values.mapValues(\.number)
+    for input in inputs {
+      guard let shape = shapes[input.name] else { continue }
+      for (axis, dim) in self[input.value].type.shape.enumerated() {
+        guard let expected = dim.bound(numbers)?.constant, expected != shape[axis] else { continue }
+        diagnostics.add(shapeDiagnostic(input, shape, "dimension \(axis) is \(shape[axis]), not \(expected)"))
+      }
+    }
+    try diagnostics.throwIfErrors()
+    return numbers
+  }
+
+  private func shapeDiagnostic(_ input: GraphInput, _ shape: [Int], _ reason: String) -> Diagnostic {
+    Diagnostic(
+      .error,
+      "`\(input.name)` has shape \(shape), but is declared \(shapeText(self[input.value].type.shape)): \(reason)")
+  }
+}
+
+private func boundDims(_ dims: [Dim], _ values: [String: Int]) throws(OpError) -> [Dim] {
+  var result: [Dim] = []
+  for dim in dims { result.append(try checkedDim(dim.bound(values))) }
+  return result
+}
+
+private func requirePositive(_ type: TensorType) throws(OpError) {
+  for dim in type.shape {
+    if let number = dim.constant, number < 1 { throw OpError("a dimension of \(type) is not positive") }
+  }
+  _ = try elementCount(type.shape)
+}
+
+extension OpError {
+  /// The error with the place and the layer of the node that it is about.
+  package func diagnostic(for node: Node) -> Diagnostic {
+    let place = node.location.map { "in `\(node.op.name)` at \($0)" } ?? "in `\(node.op.name)`"
+    let layer = node.scope.isEmpty ? "" : ", layer \(node.scope)"
+    return Diagnostic(.error, message, notes: [place + layer] + (note.map { [$0] } ?? []))
+  }
+}
