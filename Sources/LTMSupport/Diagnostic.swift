@@ -35,6 +35,8 @@ public struct Diagnostic: Error, Hashable, Sendable {
   public var message: String
   /// The place the caret points at; `nil` where no file is concerned.
   public var span: Span?
+  /// The place of an op whose source text is no longer at hand; shown where `span` is `nil`.
+  public var location: Location?
   /// Further places.
   public var labels: [Label]
   /// Lines after the excerpt: `note: ...`.

@@ -6,7 +6,8 @@ extension Diagnostic {
   ///          |                        ^~~~~ did you mean 'hidden'?
   ///          = note: names in scope: hidden
   public func rendered() -> String {
-    var lines = [(span.map { "\($0): " } ?? "") + "\(severity.rawValue): \(message)"]
+    let place = span.map { "\($0): " } ?? location.map { "\($0): " } ?? ""
+    var lines = ["\(place)\(severity.rawValue): \(message)"]
     if let span {
       lines += Self.excerpt(span, caret: "^", text: fixIt?.span == span ? fixIt.map { "replace with '\($0.replacement)'" } : nil)
     }

@@ -1,0 +1,235 @@
+import LTMIR
+import LTMSupport
+
+/// For each node of a graph, the dtype it runs in and the rule that chose it. No op is named here: what an op wants is its
+/// row's precision class.
+struct CastPlan {
+  let graph: Graph
+  let policy: PrecisionPolicy
+  /// The dtype that a node with an undecided float runs in; `nil` where there is none to choose.
+  private(set) var run: [DType?]
+  /// The words for it.
+  private(set) var rules: [String]
+  /// Literals, compile-time scalars and what is computed from them alone: they take their reader's dtype.
+  private(set) var isWeak: [Bool]
+  private(set) var diagnostics = DiagnosticSet()
+  private let kept: [ScopePattern]
+  private let users: [[ValueID]]
+
+  init(_ graph: Graph, _ policy: PrecisionPolicy) {
+    self.graph = graph
+    self.policy = policy
+    run = Array(repeating: nil, count: graph.nodes.count)
+    rules = Array(repeating: "", count: graph.nodes.count)
+    isWeak = Array(repeating: false, count: graph.nodes.count)
+    kept = policy.level.keepInFloat32.map { ScopePattern($0) }
+    users = graph.users()
+    findWeak()
+    planInputs()
+    let painting = policy.half != nil && policy.level.castOps ? Painting(self) : nil
+    for value in graph.values where graph[value].op != .input { decide(value, painting) }
+    if policy.half != nil { moveCastsAboveViews() }
+    warnOfUnmatchedPatterns()
+  }
+
+  /// Whether a pass may choose anything about the node: it makes or reads an undecided float.
+  func isUndecided(_ value: ValueID) -> Bool {
+    let node = graph[value]
+    return node.type.dtype == .float || node.operands.contains { graph[$0].type.dtype == .float }
+  }
+
+  /// The dtype that a value will have.
+  func dtype(_ value: ValueID) -> DType {
+    graph[value].type.dtype == .float ? run[value.index] ?? policy.full : graph[value].type.dtype
+  }
+
+  /// The class that applies to a node, overrides included.
+  func precisionClass(_ node: Node) -> PrecisionClass {
+    policy.level.opClasses[node.op] ?? node.op.definition.precision
+  }
+
+  /// Whether the node stands in a layer that stays f32.
+  func isKept(_ node: Node) -> Bool { kept.contains { $0.matches(node.scope) } }
+
+  /// The floating operands that have a dtype of their own.
+  func strongOperands(_ node: Node) -> [ValueID] {
+    node.operands.filter { graph[$0].type.dtype.isFloating && !isWeak[$0.index] }
+  }
+
+  /// The operands whose dtype the class looks at.
+  func decisiveOperands(_ node: Node) -> [ValueID] {
+    let strong = strongOperands(node)
+    switch precisionClass(node) {
+    case .follow, .never, .normalization: return Array(strong.prefix(1))
+    case .half, .float32, .widest, .loss, .banned: return strong
+    }
+  }
+
+  /// The dtype that a node needs an operand in; `nil` where any will do.
+  func need(_ user: ValueID, operand index: Int) -> DType? {
+    let node = graph[user]
+    let operand = node.operands[index]
+    guard isUndecided(user), node.op != .cast, graph[operand].type.dtype.isFloating else { return nil }
+    if graph[user].type.dtype.isFloating, graph[user].type.dtype != .float {
+      return graph[operand].type.dtype == .float ? graph[user].type.dtype : nil
+    }
+    let dtype = run[user.index] ?? policy.full
+    // Half in, f32 parameters and statistics: the row computes in f32 and rounds once.
+    if index > 0, dtype.isHalf, precisionClass(node) == .normalization, self.dtype(operand) == policy.full { return nil }
+    return dtype
+  }
+}
+
+// MARK: - What is weak, and what comes in
+
+extension CastPlan {
+  private mutating func findWeak() {
+    for (index, node) in graph.nodes.enumerated() where node.type.dtype == .float {
+      switch precisionClass(node) {
+      case .loss, .banned: continue
+      case .half, .float32, .widest, .follow, .normalization, .never:
+        let floats = node.operands.filter { graph[$0].type.dtype.isFloating }
+        isWeak[index] = node.op != .input && floats.allSatisfy { isWeak[$0.index] }
+        if isWeak[index] { rules[index] = "a literal or compile-time scalar takes its reader's dtype" }
+      }
+    }
+  }
+
+  private mutating func planInputs() {
+    for input in graph.inputs {
+      let declared = graph[input.value].type.dtype
+      guard declared == .float else {
+        if declared.isFloating { rules[input.value.index] = "pinned to \(declared)" }
+        continue
+      }
+      let (dtype, rule) = inputRule(input)
+      run[input.value.index] = dtype
+      rules[input.value.index] = rule
+    }
+  }
+
+  private func inputRule(_ input: GraphInput) -> (DType, String) {
+    let level = policy.level
+    switch input.role {
+    case .argument:
+      guard let dtype = policy.dtype(level.inputs) else { return (policy.full, "\(level.name) leaves arguments as they are") }
+      return (dtype, "\(level.name) casts arguments to \(dtype)")
+    case .parameter:
+      let dtype = policy.dtype(level.castModel) ?? policy.full
+      guard dtype.isHalf else { return (dtype, "\(level.name) keeps parameters in \(dtype)") }
+      if kept.contains(where: { $0.matches(input.name) }) { return (policy.full, "keep-f32") }
+      if level.keepNormalizationInFloat32 == true, isNormalizationParameter(input.value) {
+        return (policy.full, "keep-norm-f32")
+      }
+      return (dtype, "\(level.name) casts parameters to \(dtype)")
+    case .master, .state, .optimizerState, .control:
+      return (policy.full, "state is \(policy.full)")
+    }
+  }
+
+  private func isNormalizationParameter(_ value: ValueID) -> Bool {
+    users[value.index].contains { user in
+      graph[user].op.definition.precision == .normalization && graph[user].operands.dropFirst().contains(value)
+    }
+  }
+
+  private mutating func warnOfUnmatchedPatterns() {
+    let scopes = Set(graph.nodes.map(\.scope)).union(graph.inputs.map(\.name))
+    for (pattern, text) in zip(kept, policy.level.keepInFloat32) where !scopes.contains(where: { pattern.matches($0) }) {
+      diagnostics.add(
+        Diagnostic(
+          .warning,
+          "keep-f32: no layer of '\(graph.name)' matches '\(text)'"
+            + (suggestion(for: text, among: scopes.filter { !$0.isEmpty }.sorted()).map { "; did you mean '\($0)'?" } ?? "")))
+    }
+  }
+}
+
+// MARK: - What each op runs in
+
+extension CastPlan {
+  private mutating func decide(_ value: ValueID, _ painting: Painting?) {
+    let node = graph[value]
+    guard isUndecided(value), !isWeak[value.index] else {
+      if node.type.dtype.isFloating, !isWeak[value.index] { rules[value.index] = "pinned to \(node.type.dtype)" }
+      return
+    }
+    if node.type.dtype.isFloating, node.type.dtype != .float {
+      (run[value.index], rules[value.index]) = (node.type.dtype, "pinned to \(node.type.dtype)")
+      return
+    }
+    let (dtype, rule) = choose(value, node, painting)
+    (run[value.index], rules[value.index]) = (dtype, rule)
+  }
+
+  private mutating func choose(_ value: ValueID, _ node: Node, _ painting: Painting?) -> (DType, String) {
+    let dtypes = decisiveOperands(node).map { dtype($0) }
+    let name = policy.level.name
+    if dtypes.contains(.f64), policy.full != .f64 { return (.f64, "f64 is never narrowed") }
+    guard let half = policy.half, policy.level.castOps || policy.level.castModel == .half else {
+      return (policy.full, "\(name): everything is \(policy.full)")
+    }
+    if isKept(node) { return (policy.full, "keep-f32") }
+    let own = precisionClass(node)
+    let overridden = policy.level.opClasses[node.op] != nil
+    let origin = overridden ? "op-class \(own.rawValue)" : "\(name), class \(own.rawValue)"
+    switch own {
+    case .loss: return (policy.full, "a loss is \(policy.full) at every level")
+    case .banned:
+      rejectHalf(node, dtypes)
+      return (policy.full, origin)
+    case .half: return (half, origin)
+    case .float32 where policy.level.castOps || overridden: return (policy.full, origin)
+    case .normalization where policy.level.castOps: return (policy.full, origin)
+    case .widest, .float32:
+      if let painting, painting.isBetweenAllowed(value) { return (half, "\(origin), between two ops in \(half)") }
+      return (dtypes.reduce(dtypes.first ?? policy.full, DType.widest), origin)
+    case .follow, .normalization, .never:
+      if let painting, painting.isBetweenAllowed(value) { return (half, "\(origin), between two ops in \(half)") }
+      return (dtypes.first ?? policy.full, origin)
+    }
+  }
+
+  private mutating func rejectHalf(_ node: Node, _ dtypes: [DType]) {
+    guard let half = dtypes.first(where: \.isHalf) else { return }
+    var diagnostic = Diagnostic(
+      "\(node.op.name) on \(half): its logarithm overflows where a probability rounds to 0 or 1",
+      notes: [
+        "use bce_with_logits on the values before the sigmoid, which is safe in 16 bits",
+        "or write @f32 { ... } around the probabilities and the loss",
+      ])
+    diagnostic.location = node.location
+    diagnostics.add(diagnostic)
+  }
+
+  /// A view of an f32 value that only half ops read is taken of the half value instead: the same numbers, a cast that
+  /// other readers of the value can share, and half the bytes.
+  private mutating func moveCastsAboveViews() {
+    let results = Set(graph.outputs.map(\.value))
+    for value in graph.values.reversed() where graph[value].type.dtype == .float && !results.contains(value) {
+      let node = graph[value]
+      guard isView(node), !isWeak[value.index], run[value.index] == policy.full, !isKept(node),
+        !users[value.index].isEmpty, let half = commonNeed(value), half.isHalf
+      else { continue }
+      run[value.index] = half
+      rules[value.index] = "a view that only \(half) ops read"
+    }
+  }
+
+  private func isView(_ node: Node) -> Bool {
+    if case .structural = node.op.definition.lowering, node.op != .cast, node.operands.count == 1 { return true }
+    return false
+  }
+
+  /// The dtype that every reader needs the value in.
+  private func commonNeed(_ value: ValueID) -> DType? {
+    var common: DType?
+    for user in users[value.index] {
+      for (index, operand) in graph[user].operands.enumerated() where operand == value {
+        guard let dtype = need(user, operand: index), common == nil || common == dtype else { return nil }
+        common = dtype
+      }
+    }
+    return common
+  }
+}

@@ -1,0 +1,147 @@
+import LTMIR
+import LTMSupport
+
+/// A graph in which every dtype is decided, with the rule that decided each.
+package struct CastResult: Sendable {
+  /// The graph, without `float`.
+  package var graph: Graph
+  /// For each node of `graph`, why it runs in its dtype; empty where there was nothing to decide.
+  package var rules: [String]
+  /// What a user should know.
+  package var warnings: [Diagnostic]
+}
+
+/// Decides every undecided float of a graph and puts casts where dtypes meet, each with its reason.
+///
+/// What has a dtype keeps it, so a second run changes nothing.
+package func insertCasts(_ graph: Graph, _ policy: PrecisionPolicy) throws(DiagnosticSet) -> CastResult {
+  let plan = CastPlan(graph, policy)
+  try plan.diagnostics.throwIfErrors()
+  var inserter = CastInserter(plan)
+  let result = inserter.insert()
+  return CastResult(graph: result, rules: inserter.rules, warnings: plan.diagnostics.warnings)
+}
+
+/// The pass for a policy.
+package func insertCastsPass(_ policy: PrecisionPolicy) -> GraphPass {
+  GraphPass("insert-casts", "decides every undecided float and puts casts where dtypes meet") {
+    (graph) throws(DiagnosticSet) in try insertCasts(graph, policy).graph
+  }
+}
+
+/// A value in a dtype.
+private struct CastKey: Hashable {
+  let value: ValueID
+  let dtype: DType
+}
+
+/// Copies a graph with the dtypes of a plan. A cast is made once for each value and dtype, at its first reader.
+private struct CastInserter {
+  private let plan: CastPlan
+  private var builder: GraphBuilder
+  /// The new value of each old one; `nil` for what is weak and was not asked for yet.
+  private var values: [ValueID?]
+  private var casts: [CastKey: ValueID] = [:]
+  private var copies: [CastKey: ValueID] = [:]
+  private(set) var rules: [String] = []
+
+  init(_ plan: CastPlan) {
+    self.plan = plan
+    builder = GraphBuilder(name: plan.graph.name)
+    values = Array(repeating: nil, count: plan.graph.nodes.count)
+  }
+
+  mutating func insert() -> Graph {
+    for value in plan.graph.values where !plan.isWeak[value.index] {
+      let node = plan.graph[value]
+      let operands = node.operands.indices.map { operand(of: value, $0) }
+      values[value.index] = append(node, operands, plan.run[value.index], plan.rules[value.index])
+    }
+    var graph = Graph(name: plan.graph.name)
+    let outputs = plan.graph.outputs.map { output($0) }
+    graph.nodes = builder.graph.nodes
+    graph.inputs = plan.graph.inputs.map { input in
+      GraphInput(name: input.name, role: input.role, value: resolve(input.value, nil, ""))
+    }
+    graph.outputs = outputs
+    return graph
+  }
+
+  /// Appends a node with the dtype that its plan gives it.
+  private mutating func append(_ node: Node, _ operands: [ValueID], _ dtype: DType?, _ rule: String) -> ValueID {
+    var copy = node
+    copy.operands = operands
+    if let dtype {
+      for (name, value) in node.attributes.entries where value == .dtype(.float) { copy.attributes[name] = .dtype(dtype) }
+    }
+    if node.type.dtype == .float { copy.type = inferred(copy, dtype ?? plan.policy.full) }
+    rules.append(rule)
+    return builder.append(copy)
+  }
+
+  private func inferred(_ node: Node, _ dtype: DType) -> TensorType {
+    if node.op.isTypedAtCreation { return node.type.with(dtype) }
+    do {
+      return try node.op.definition.infer(node.operands.map { builder.type($0) }, node.attributes)
+    } catch {
+      preconditionFailure(
+        "compiler bug: insert-casts gave \(node.op.name) operands \(node.operands.map { builder.type($0) }): \(error.message)")
+    }
+  }
+
+  /// An operand of a node, cast where the node needs it in another dtype.
+  private mutating func operand(of user: ValueID, _ index: Int) -> ValueID {
+    let need = plan.need(user, operand: index)
+    let node = plan.graph[user]
+    return resolve(node.operands[index], need, "\(node.op.name) runs in \(need?.description ?? ""): \(plan.rules[user.index])")
+  }
+
+  /// The new value of an old one, in a dtype.
+  private mutating func resolve(_ value: ValueID, _ dtype: DType?, _ reason: @autoclosure () -> String) -> ValueID {
+    guard let strong = values[value.index] else { return copy(value, dtype ?? plan.policy.full) }
+    guard let dtype, builder.type(strong).dtype != dtype else { return strong }
+    let key = CastKey(value: value, dtype: dtype)
+    if let made = casts[key] { return made }
+    let node = plan.graph[value]
+    let cast = Node(
+      .cast, [strong], ["dtype": .dtype(dtype)], type: builder.type(strong).with(dtype), location: node.location,
+      scope: node.scope, reason: reason())
+    rules.append("cast")
+    let made = builder.append(cast)
+    casts[key] = made
+    return made
+  }
+
+  /// What is weak, made again in the dtype that its reader needs, with all that it is computed from.
+  private mutating func copy(_ value: ValueID, _ dtype: DType) -> ValueID {
+    var needed: Set<ValueID> = []
+    var pending = [value]
+    while let next = pending.popLast() {
+      guard plan.isWeak[next.index], copies[CastKey(value: next, dtype: dtype)] == nil, needed.insert(next).inserted else {
+        continue
+      }
+      pending += plan.graph[next].operands
+    }
+    for next in needed.sorted() {
+      let node = plan.graph[next]
+      let operands = node.operands.map { copies[CastKey(value: $0, dtype: dtype)] ?? resolve($0, nil, "") }
+      copies[CastKey(value: next, dtype: dtype)] = append(node, operands, dtype, plan.rules[next.index])
+    }
+    return copies[CastKey(value: value, dtype: dtype)] ?? value
+  }
+
+  private mutating func output(_ output: GraphOutput) -> GraphOutput {
+    let policy = plan.policy
+    var result = output
+    let isUndecided = plan.graph[output.value].type.dtype == .float
+    if let updated = output.updates.flatMap({ plan.graph.input($0) }) {
+      let dtype = plan.dtype(updated.value)
+      result.value = resolve(output.value, isUndecided ? dtype : nil, "\(updated.name) is \(dtype)")
+    } else {
+      let dtype = policy.dtype(policy.level.outputs)
+      result.value = resolve(
+        output.value, isUndecided ? dtype : nil, "\(policy.level.name) casts results to \(dtype?.description ?? "")")
+    }
+    return result
+  }
+}
