@@ -13,6 +13,8 @@ struct CastPlan {
   /// Literals, compile-time scalars and what is computed from them alone: they take their reader's dtype.
   private(set) var isWeak: [Bool]
   private(set) var diagnostics = DiagnosticSet()
+  /// Parameters and statistics of normalisations, which "keep norm f32" is about.
+  private var isStatistic: [Bool]
   private let kept: [ScopePattern]
   private let users: [[ValueID]]
 
@@ -22,9 +24,11 @@ struct CastPlan {
     run = Array(repeating: nil, count: graph.nodes.count)
     rules = Array(repeating: "", count: graph.nodes.count)
     isWeak = Array(repeating: false, count: graph.nodes.count)
+    isStatistic = isWeak
     kept = policy.level.keepInFloat32.map { ScopePattern($0) }
     users = graph.users()
     findWeak()
+    if policy.level.castModel == .half, policy.level.keepNormalizationInFloat32 == true { findStatistics() }
     planInputs()
     let painting = policy.half != nil && policy.level.castOps ? Painting(self) : nil
     for value in graph.values where graph[value].op != .input { decide(value, painting) }
@@ -118,18 +122,24 @@ extension CastPlan {
       let dtype = policy.dtype(level.castModel) ?? policy.full
       guard dtype.isHalf else { return (dtype, "\(level.name) keeps parameters in \(dtype)") }
       if kept.contains(where: { $0.matches(input.name) }) { return (policy.full, "keep-f32") }
-      if level.keepNormalizationInFloat32 == true, isNormalizationParameter(input.value) {
-        return (policy.full, "keep-norm-f32")
-      }
+      if isStatistic[input.value.index] { return (policy.full, "keep-norm-f32") }
       return (dtype, "\(level.name) casts parameters to \(dtype)")
     case .master, .state, .optimizerState, .control:
       return (policy.full, "state is \(policy.full)")
     }
   }
 
-  private func isNormalizationParameter(_ value: ValueID) -> Bool {
-    users[value.index].contains { user in
-      graph[user].op.definition.precision == .normalization && graph[user].operands.dropFirst().contains(value)
+  /// What normalisations read beside their first operand, back to the reductions that made it.
+  private mutating func findStatistics() {
+    for value in graph.values.reversed() {
+      isStatistic[value.index] = users[value.index].contains { user in
+        let node = graph[user]
+        switch precisionClass(node) {
+        case .normalization: return node.operands.dropFirst().contains(value)
+        case .widest, .follow: return isStatistic[user.index]
+        case .half, .float32, .loss, .banned, .never: return false
+        }
+      }
     }
   }
 
@@ -170,6 +180,7 @@ extension CastPlan {
       return (policy.full, "\(name): everything is \(policy.full)")
     }
     if isKept(node) { return (policy.full, "keep-f32") }
+    if isStatistic[value.index] { return (policy.full, "keep-norm-f32") }
     let own = precisionClass(node)
     let overridden = policy.level.opClasses[node.op] != nil
     let origin = overridden ? "op-class \(own.rawValue)" : "\(name), class \(own.rawValue)"
@@ -193,7 +204,7 @@ extension CastPlan {
   private mutating func rejectHalf(_ node: Node, _ dtypes: [DType]) {
     guard let half = dtypes.first(where: \.isHalf) else { return }
     var diagnostic = Diagnostic(
-      "\(node.op.name) on \(half): its logarithm overflows where a probability rounds to 0 or 1",
+      .error, "\(node.op.name) on \(half): its logarithm overflows where a probability rounds to 0 or 1",
       notes: [
         "use bce_with_logits on the values before the sigmoid, which is safe in 16 bits",
         "or write @f32 { ... } around the probabilities and the loss",

@@ -29,7 +29,7 @@ struct Consistency {
   }
 
   private mutating func error(_ message: String, _ notes: String...) {
-    diagnostics.add(Diagnostic(message, notes: notes))
+    diagnostics.add(Diagnostic(.error, message, notes: notes))
   }
 
   private mutating func warn(_ message: String, _ notes: String...) {

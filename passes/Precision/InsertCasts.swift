@@ -97,7 +97,7 @@ private struct CastInserter {
   }
 
   /// The new value of an old one, in a dtype.
-  private mutating func resolve(_ value: ValueID, _ dtype: DType?, _ reason: @autoclosure () -> String) -> ValueID {
+  private mutating func resolve(_ value: ValueID, _ dtype: DType?, _ reason: String) -> ValueID {
     guard let strong = values[value.index] else { return copy(value, dtype ?? plan.policy.full) }
     guard let dtype, builder.type(strong).dtype != dtype else { return strong }
     let key = CastKey(value: value, dtype: dtype)
@@ -105,7 +105,7 @@ private struct CastInserter {
     let node = plan.graph[value]
     let cast = Node(
       .cast, [strong], ["dtype": .dtype(dtype)], type: builder.type(strong).with(dtype), location: node.location,
-      scope: node.scope, reason: reason())
+      scope: node.scope, reason: reason)
     rules.append("cast")
     let made = builder.append(cast)
     casts[key] = made

@@ -133,7 +133,7 @@ extension LossScaling: CustomStringConvertible {
     } else if let scale = Double(text), scale > 0, scale <= 0x1p126, scale >= 0x1p-126 {
       self = .static(scale)
     } else {
-      throw Diagnostic("'\(text)' is no loss scale", notes: ["write off, dynamic, or a positive number such as 128"])
+      throw Diagnostic(.error, "'\(text)' is no loss scale", notes: ["write off, dynamic, or a positive number such as 128"])
     }
   }
 }
@@ -144,7 +144,7 @@ extension DynamicScaling {
     for part in parts {
       let sides = part.split(separator: "=", maxSplits: 1).map(String.init)
       guard sides.count == 2, let value = Double(sides[1]), value > 0, value <= 0x1p126 else {
-        throw Diagnostic("'\(part)' in the loss scale '\(text)' is not a name and a positive number, as in init=1024")
+        throw Diagnostic(.error, "'\(part)' in the loss scale '\(text)' is not a name and a positive number, as in init=1024")
       }
       switch sides[0] {
       case "init": initial = value
@@ -154,12 +154,12 @@ extension DynamicScaling {
       case "max": maximum = value
       case "window":
         guard let count = Int(sides[1]), count <= Int32.max else {
-          throw Diagnostic("the window of a loss scale is a number of steps, not '\(sides[1])'")
+          throw Diagnostic(.error, "the window of a loss scale is a number of steps, not '\(sides[1])'")
         }
         window = count
       case let other:
         throw Diagnostic(
-          "a dynamic loss scale has no '\(other)'", notes: ["it has init, window, growth, backoff, min and max"])
+          .error, "a dynamic loss scale has no '\(other)'", notes: ["it has init, window, growth, backoff, min and max"])
       }
     }
     try check()
@@ -169,14 +169,14 @@ extension DynamicScaling {
   func check() throws(Diagnostic) {
     let numbers = [initial, growth, backoff, minimum, maximum]
     guard numbers.allSatisfy({ $0.isFinite && $0 > 0 }), window >= 1, window <= Int32.max else {
-      throw Diagnostic("the numbers of a loss scale are positive and finite")
+      throw Diagnostic(.error, "the numbers of a loss scale are positive and finite")
     }
     guard growth >= 1, backoff < 1 else {
-      throw Diagnostic("a loss scale grows by 1 or more and backs off by less than 1")
+      throw Diagnostic(.error, "a loss scale grows by 1 or more and backs off by less than 1")
     }
     guard minimum <= initial, initial <= maximum, maximum <= 0x1p126 else {
       throw Diagnostic(
-        "a loss scale starts between its bounds: min \(plain(minimum)), init \(plain(initial)), max \(plain(maximum))")
+        .error, "a loss scale starts between its bounds: min \(plain(minimum)), init \(plain(initial)), max \(plain(maximum))")
     }
   }
 }

@@ -71,7 +71,7 @@ public enum OptLevelSetting: Sendable, Hashable {
     case "op-class": self = .opClasses(value == "-" ? [:] : try Self.classes(value))
     case let other:
       throw Diagnostic(
-        "an opt level has no property '\(other)'"
+        .error, "an opt level has no property '\(other)'"
           + (suggestion(for: other, among: Self.names).map { "; did you mean '\($0)'?" } ?? ""),
         notes: ["it has \(Self.names.joined(separator: ", "))"])
     }
@@ -81,13 +81,13 @@ public enum OptLevelSetting: Sendable, Hashable {
     switch value {
     case "yes", "true", "on": return true
     case "no", "false", "off": return false
-    case let other: throw Diagnostic("\(name) is yes or no, not '\(other)'")
+    case let other: throw Diagnostic(.error, "\(name) is yes or no, not '\(other)'")
     }
   }
 
   private static func cast(_ name: String, _ value: String) throws(Diagnostic) -> OptLevel.Cast {
     guard let cast = OptLevel.Cast(rawValue: value) else {
-      throw Diagnostic("\(name) is as-is, f32 or half, not '\(value)'")
+      throw Diagnostic(.error, "\(name) is as-is, f32 or half, not '\(value)'")
     }
     return cast
   }
@@ -95,7 +95,7 @@ public enum OptLevelSetting: Sendable, Hashable {
   private static func paths(_ value: String) throws(Diagnostic) -> [String] {
     let paths = value.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
     for path in paths where !ScopePattern.isValid(path) {
-      throw Diagnostic("'\(path)' in keep-f32 is no path of layers", notes: ["write names and * with dots between them, as in blocks.0.*"])
+      throw Diagnostic(.error, "'\(path)' in keep-f32 is no path of layers", notes: ["write names and * with dots between them, as in blocks.0.*"])
     }
     return paths
   }
@@ -104,14 +104,14 @@ public enum OptLevelSetting: Sendable, Hashable {
     var classes: [Op: PrecisionClass] = [:]
     for part in value.split(separator: ",", omittingEmptySubsequences: false).map(String.init) {
       let sides = part.split(separator: ":", maxSplits: 1).map(String.init)
-      guard sides.count == 2 else { throw Diagnostic("'\(part)' in op-class is not written as op:class") }
+      guard sides.count == 2 else { throw Diagnostic(.error, "'\(part)' in op-class is not written as op:class") }
       guard let op = Op(rawValue: sides[0]) else {
         let near = suggestion(for: sides[0], among: Op.allCases.map(\.name))
-        throw Diagnostic("there is no op '\(sides[0])'" + (near.map { "; did you mean '\($0)'?" } ?? ""))
+        throw Diagnostic(.error, "there is no op '\(sides[0])'" + (near.map { "; did you mean '\($0)'?" } ?? ""))
       }
       guard let precision = PrecisionClass(rawValue: sides[1]) else {
         let names = PrecisionClass.allCases.map(\.rawValue)
-        throw Diagnostic("'\(sides[1])' is no precision class", notes: ["the classes are \(names.joined(separator: ", "))"])
+        throw Diagnostic(.error, "'\(sides[1])' is no precision class", notes: ["the classes are \(names.joined(separator: ", "))"])
       }
       classes[op] = precision
     }
@@ -158,18 +158,18 @@ extension OptLevel {
     } else if let near = letter ?? suggestion(for: name, among: names) {
       message += "; did you mean '\(near)'?"
     }
-    throw Diagnostic(message, notes: ["the levels are \(names.joined(separator: ", "))"])
+    throw Diagnostic(.error, message, notes: ["the levels are \(names.joined(separator: ", "))"])
   }
 
   /// Reads what `description` prints: a name, then `property=value` in any number. What is left out is as in the standard
   /// level of that name; any other name starts from O0's row.
   public init(parsing line: String) throws(Diagnostic) {
     let words = line.split(separator: " ").map(String.init)
-    guard let name = words.first, !name.contains("=") else { throw Diagnostic("an opt level begins with its name") }
+    guard let name = words.first, !name.contains("=") else { throw Diagnostic(.error, "an opt level begins with its name") }
     self = words.count == 1 ? try OptLevel(named: name) : Self.standard.first { $0.name == name } ?? OptLevel(name: name)
     for word in words.dropFirst() {
       let sides = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-      guard sides.count == 2 else { throw Diagnostic("'\(word)' in an opt level is not written as property=value") }
+      guard sides.count == 2 else { throw Diagnostic(.error, "'\(word)' in an opt level is not written as property=value") }
       set(try OptLevelSetting(sides[0], sides[1]))
     }
   }

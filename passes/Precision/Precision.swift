@@ -19,7 +19,7 @@ public enum Precision: String, Sendable, Hashable, CaseIterable, CustomStringCon
       let near = ["fp16": "16", "f16": "16", "bfloat16": "bf16", "b16": "bf16", "fp32": "32", "f32": "32", "f64": "64"]
       let likely = near[text] ?? suggestion(for: text, among: names)
       throw Diagnostic(
-        "unknown precision '\(text)'" + (likely.map { "; did you mean '\($0)'?" } ?? ""),
+        .error, "unknown precision '\(text)'" + (likely.map { "; did you mean '\($0)'?" } ?? ""),
         notes: ["the precisions are \(names.joined(separator: ", "))"])
     }
     self = precision
