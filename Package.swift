@@ -64,6 +64,11 @@ let package = Package(
       name: "LTMCommand",
       dependencies: ["LTM", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: settings),
+
+    // Tests. The helper is a process that the tests of atomic saving kill.
+    .executableTarget(
+      name: "SaveHelper", dependencies: ["LTMRuntime", "LTMIR"], path: "Tests/SaveHelper", swiftSettings: settings),
+    suite("RuntimeTests", ["LTMRuntime", "LTMIR", "LTMSupport", "SaveHelper"], exclude: ["Fixtures"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -4,7 +4,8 @@ import LTMSupport
 /// Zeroed memory that starts on a cache line, or on a huge page when it is large, and is freed with its owner.
 ///
 /// The memory is padded to whole cache lines, so that a masked vector tail never crosses into another allocation. Whoever
-/// shares a buffer between threads orders the accesses, as the pool's fork and join do.
+/// shares a buffer between threads orders the accesses, as the pool's fork and join do, and whoever uses the address keeps
+/// the buffer alive: Swift may release an object after its last mention (`withExtendedLifetime`).
 package final class AlignedBuffer: @unchecked Sendable {
   /// Where vectors and cache lines may start.
   package static let alignment = 64

@@ -1,0 +1,138 @@
+import Foundation
+import LTMIR
+import LTMRuntime
+import Testing
+
+@Suite struct AtomicFileTests {
+  /// The helper lies beside the program that runs the tests.
+  private static let helper = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+    .appending(path: "SaveHelper")
+
+  private func start(_ arguments: [String]) throws -> (process: Process, output: Pipe) {
+    let process = Process()
+    let output = Pipe()
+    process.executableURL = Self.helper
+    process.arguments = arguments
+    process.standardOutput = output
+    try process.run()
+    return (process, output)
+  }
+
+  @Test func aKillLeavesAWholeFile() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "model.safetensors"
+      var random = SeededGenerator(state: 5)
+      var steps: Set<String> = []
+      for round in 0..<25 {
+        let (process, _) = try start(["loop", path])
+        // The first round waits for a first file; later ones are killed anywhere, start-up included.
+        repeat {
+          usleep(UInt32.random(in: 2_000...60_000, using: &random))
+        } while round == 0
+          && !FileManager.default.fileExists(atPath: path)
+        kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+        let checkpoint = try Checkpoint(path: path)
+        let step = try #require(checkpoint.metadata["step"])
+        #expect(checkpoint.tensors.count == 8)
+        for (_, tensor) in checkpoint.tensors { #expect(tensor.doubles.allSatisfy { String(Int($0)) == step }) }
+        steps.insert(step)
+      }
+      #expect(steps.count > 1)
+      // What a killed save leaves behind is taken over by the next one.
+      try Checkpoint(tensors: []).save(path: path)
+      #expect(try names(in: folder) == ["model.safetensors"])
+    }
+  }
+
+  @Test func withoutRoomTheOldFileStays() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "model.safetensors"
+      try write("old", to: path)
+      let (process, output) = try start(["limit", path])
+      let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+      process.waitUntilExit()
+      #expect(process.terminationStatus == 1)
+      #expect(text.contains("\(path): cannot be written: the file would be larger than is allowed"))
+      #expect(try bytes(of: path) == Array("old".utf8))
+      #expect(try names(in: folder) == ["model.safetensors"])
+    }
+  }
+
+  @Test func aFailureWhileWritingLeavesNothing() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "a"
+      try write("old", to: path)
+      let text = message {
+        try writeAtomically(path) { (file) throws(FileError) in
+          try file.write([1, 2, 3])
+          throw FileError(path, "stopped half-way")
+        }
+      }
+      #expect(text.contains("stopped half-way"))
+      #expect(try bytes(of: path) == Array("old".utf8))
+      #expect(try names(in: folder) == ["a"])
+    }
+  }
+
+  @Test func twoSaversDoNotMix() throws {
+    try withTemporaryFolder { folder in
+      let path = folder + "a"
+      try writeAtomically(path) { (file) throws(FileError) in
+        try file.write([1])
+        #expect(message { try writeAtomically(path, [2]) }.contains("being written by another process"))
+        try file.write([3])
+      }
+      #expect(try bytes(of: path) == [1, 3])
+      #expect(try names(in: folder) == ["a"])
+    }
+  }
+
+  @Test func badTargetsAreNamed() throws {
+    try withTemporaryFolder { folder in
+      try FileManager.default.createDirectory(atPath: folder + "d", withIntermediateDirectories: false)
+      let cases = [
+        (folder + "d", "is a directory"), (folder + "d/", "is a directory"),
+        (folder + "none/a", "make the folder first"),
+        ("/dev/full", "is not a regular file"), ("", "is not the name of a file"), (folder + "a\0b", "is not the name"),
+        (folder + String(repeating: "x", count: 400), "name too long"), (folder + "n/", "is not the name of a file"),
+      ]
+      for (path, says) in cases {
+        let text = message { try writeAtomically(path, [1]) }
+        #expect(text.contains(says), "\(text)")
+      }
+      #expect(try names(in: folder) == ["d"])
+    }
+  }
+
+  @Test(.enabled(if: geteuid() != 0, "root may write anywhere")) func withoutPermissionTheOldFileStays() throws {
+    try withTemporaryFolder { folder in
+      try write("old", to: folder + "a")
+      try FileManager.default.setAttributes([.posixPermissions: 0o444], ofItemAtPath: folder + "a")
+      #expect(message { try writeAtomically(folder + "a", [1]) }.contains("may not be written"))
+      #expect(try bytes(of: folder + "a") == Array("old".utf8))
+    }
+  }
+
+  @Test func linksAndPermissionsAreKept() throws {
+    try withTemporaryFolder { folder in
+      try write("old", to: folder + "real")
+      try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: folder + "real")
+      try FileManager.default.createSymbolicLink(atPath: folder + "link", withDestinationPath: "real")
+      try writeAtomically(folder + "link", [7])
+      #expect(try FileManager.default.destinationOfSymbolicLink(atPath: folder + "link") == "real")
+      #expect(try bytes(of: folder + "real") == [7])
+      let mode = try FileManager.default.attributesOfItem(atPath: folder + "real")[.posixPermissions] as? Int
+      #expect(mode == 0o600)
+    }
+  }
+
+  @Test func aLinkInPlaceOfThePartialFileIsNotFollowed() throws {
+    try withTemporaryFolder { folder in
+      try write("precious", to: folder + "other")
+      try FileManager.default.createSymbolicLink(atPath: folder + ".a.partial", withDestinationPath: "other")
+      #expect(message { try writeAtomically(folder + "a", [1]) }.contains("cannot be written"))
+      #expect(try bytes(of: folder + "other") == Array("precious".utf8))
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import Foundation
+import LTMIR
+import LTMRuntime
+import Testing
+
+/// The folder of the committed files that other programs wrote.
+let fixtures = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Fixtures").path + "/"
+
+/// Calls `body` with a new folder, which is removed afterwards.
+func withTemporaryFolder(_ body: (_ folder: String) throws -> Void) throws {
+  let folder = FileManager.default.temporaryDirectory.appending(path: "ltm-\(UUID().uuidString)").path
+  try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+  defer { try? FileManager.default.removeItem(atPath: folder) }
+  try body(folder + "/")
+}
+
+func bytes(of path: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: URL(filePath: path))) }
+
+func write(_ bytes: [UInt8], to path: String) throws { try Data(bytes).write(to: URL(filePath: path)) }
+
+func write(_ text: String, to path: String) throws { try write(Array(text.utf8), to: path) }
+
+/// The names in a folder, hidden ones included.
+func names(in folder: String) throws -> [String] {
+  try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+}
+
+/// Runs `body`, which must fail, and gives what the user would read.
+func message(_ body: () throws -> Void) -> String {
+  do {
+    try body()
+    Issue.record("no error was thrown")
+    return ""
+  } catch let error as FileError {
+    return error.description
+  } catch {
+    Issue.record("an error of another kind: \(error)")
+    return ""
+  }
+}
+
+/// A safetensors file from its header's text and the size of its data.
+func safetensors(_ header: String, data: Int = 0) -> [UInt8] {
+  let text = Array(header.utf8)
+  let length = (0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) }
+  return length + text + [UInt8](repeating: 0, count: data)
+}
+
+/// Random numbers that are the same in every run.
+struct SeededGenerator: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
+    return z ^ z >> 31
+  }
+}
