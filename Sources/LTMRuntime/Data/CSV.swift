@@ -36,6 +36,7 @@ struct CSVTable {
   /// Reads the rows, and of each the columns given. In the column `words` those texts stand for numbers.
   mutating func read(_ wanted: Set<Int>, words: [Int: [String: Double]]) throws(FileError) {
     let order = wanted.sorted()
+    let meanings = order.map { words[$0] }
     var values = order.map { _ in [Double]() }
     while let record = try scanner.record() {
       if record.count == 1, header.count > 1, scanner.isBlank(record[0]) { continue }
@@ -45,7 +46,7 @@ struct CSVTable {
       }
       for (slot, column) in order.enumerated() {
         let field = record[column]
-        if let word = words[column].flatMap({ $0[scanner.text(field)] }) {
+        if let word = meanings[slot].flatMap({ $0[scanner.text(field)] }) {
           values[slot].append(word)
         } else {
           values[slot].append(try scanner.number(field, column: header[column]))

@@ -1,7 +1,6 @@
 import CRuntime
 import Glibc
 import LTMSupport
-import Synchronization
 
 /// A compiled kernel: does the tasks `first..<end` of a launch, with memory that no other thread uses.
 package typealias KernelFunction =
@@ -15,7 +14,7 @@ package typealias KernelFunction =
 /// Which thread does which task is left to chance, so a task's result may depend on its number alone. Raw threads, never
 /// Swift tasks: a launch forks and joins in microseconds. Idle threads spin for a moment and then sleep; where there are
 /// more threads than cores they sleep at once, because spinning would keep the core from whoever has work.
-package final class ThreadPool: Sendable {
+package final class ThreadPool: @unchecked Sendable {
   /// More threads than this are refused as a mistake.
   package static let threadLimit = 1024
   /// The cores that this process may use: the default number of threads.
@@ -26,13 +25,9 @@ package final class ThreadPool: Sendable {
   private let board: PoolBoard
   private let workers: [pthread_t]
   /// One launch at a time; guards the scratch too.
-  private let launching = Mutex(Scratch())
-
+  private let launching = Lock()
   /// Memory of each thread for one task at a time.
-  private struct Scratch {
-    var byteCount = 0
-    var buffers: [AlignedBuffer] = []
-  }
+  private var scratch: [AlignedBuffer] = []
 
   /// Starts `threads - 1` threads.
   package init(threads: Int) throws(Diagnostic) {
@@ -59,12 +54,12 @@ package final class ThreadPool: Sendable {
 
   /// Makes sure that every thread has at least `byteCount` bytes of scratch for kernels. Contents are not kept.
   package func reserveScratch(byteCount: Int) throws(Diagnostic) {
-    try launching.withLock { (scratch) throws(Diagnostic) in
-      if byteCount <= scratch.byteCount { return }
+    try launching.withLock { () throws(Diagnostic) in
+      if let first = scratch.first, first.byteCount >= byteCount { return }
       var buffers: [AlignedBuffer] = []
       for _ in 0..<threads { buffers.append(try AlignedBuffer(byteCount: byteCount)) }
       for (index, buffer) in buffers.enumerated() { board.scratch[index] = buffer.address }
-      scratch = Scratch(byteCount: byteCount, buffers: buffers)
+      scratch = buffers
     }
   }
 
@@ -74,7 +69,7 @@ package final class ThreadPool: Sendable {
   package func run(tasks: Int, kernel: KernelFunction, arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>?) {
     precondition(ltm_inside_task().pointee == 0, "ThreadPool.run: called from inside a task")
     if tasks <= 0 { return }
-    launching.withLock { _ in
+    launching.withLock {
       if threads == 1 || tasks == 1 {
         ltm_inside_task().pointee = 1
         kernel(arguments, 0, tasks, board.scratch[0])
