@@ -69,6 +69,7 @@ let package = Package(
     .executableTarget(
       name: "SaveHelper", dependencies: ["LTMRuntime", "LTMIR"], path: "Tests/SaveHelper", swiftSettings: settings),
     suite("RuntimeTests", ["LTMRuntime", "LTMIR", "LTMSupport", "SaveHelper"], exclude: ["Fixtures"]),
+    suite("SyntaxTests", ["LTMSupport", "LTMSyntax", "LTMGrammar"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -46,7 +46,7 @@ public struct Diagnostic: Error, Hashable, Sendable {
 
   /// A message.
   public init(
-    _ severity: Severity = .error, _ message: String, at span: Span? = nil, labels: [Label] = [], notes: [String] = [],
+    _ severity: Severity, _ message: String, at span: Span? = nil, labels: [Label] = [], notes: [String] = [],
     fixIt: FixIt? = nil
   ) {
     self.severity = severity
@@ -56,13 +56,23 @@ public struct Diagnostic: Error, Hashable, Sendable {
     self.notes = notes
     self.fixIt = fixIt
   }
+
+  /// An error.
+  public init(
+    _ message: String, at span: Span? = nil, labels: [Label] = [], notes: [String] = [], fixIt: FixIt? = nil
+  ) {
+    self.init(.error, message, at: span, labels: labels, notes: notes, fixIt: fixIt)
+  }
 }
 
 /// The messages of a phase, thrown at its end.
 public struct DiagnosticSet: Error, Sendable {
   /// In the order found.
   public private(set) var all: [Diagnostic] = []
-  /// Beyond this many errors the rest is counted, not shown.
+  /// How many messages beyond ``limit`` were not kept.
+  public private(set) var omitted = 0
+  private var omittedError = false
+  /// Beyond this many messages the rest is counted, not kept, so that hostile input costs little.
   public static let limit = 50
 
   /// An empty set, or one with the messages given.
@@ -70,11 +80,16 @@ public struct DiagnosticSet: Error, Sendable {
 
   /// Adds a message; the same message at the same place is kept once.
   public mutating func add(_ diagnostic: Diagnostic) {
+    guard all.count < Self.limit else {
+      omitted += 1
+      omittedError = omittedError || diagnostic.severity == .error
+      return
+    }
     if !all.contains(diagnostic) { all.append(diagnostic) }
   }
 
   /// Whether any message is an error.
-  public var hasErrors: Bool { all.contains { $0.severity == .error } }
+  public var hasErrors: Bool { omittedError || all.contains { $0.severity == .error } }
   /// The warnings alone.
   public var warnings: [Diagnostic] { all.filter { $0.severity == .warning } }
 
@@ -84,5 +99,8 @@ public struct DiagnosticSet: Error, Sendable {
 
 extension DiagnosticSet: CustomStringConvertible {
   /// The messages as a terminal shows them, without colour.
-  public var description: String { all.map { $0.rendered() }.joined(separator: "\n") }
+  public var description: String {
+    let rest = omitted > 0 ? ["and \(omitted) more"] : []
+    return (all.map { $0.rendered() } + rest).joined(separator: "\n")
+  }
 }

@@ -9,14 +9,14 @@ extension Diagnostic {
     let place = span.map { "\($0): " } ?? location.map { "\($0): " } ?? ""
     var lines = ["\(place)\(severity.rawValue): \(message)"]
     if let span {
-      lines += Self.excerpt(span, caret: "^", text: fixIt?.span == span ? fixIt.map { "replace with '\($0.replacement)'" } : nil)
+      lines += Self.excerpt(span, caret: "^", text: fixIt?.span == span ? fixIt?.advice : nil)
     }
     for label in labels {
       if label.span.file != span?.file { lines.append("  --> \(label.span)") }
       lines += Self.excerpt(label.span, caret: "-", text: label.text)
     }
     for note in notes { lines.append("       = note: \(note)") }
-    if let fixIt, fixIt.span != span { lines.append("       = fix: \(fixIt.span): replace with '\(fixIt.replacement)'") }
+    if let fixIt, fixIt.span != span { lines.append("       = fix: \(fixIt.span): \(fixIt.advice)") }
     return lines.joined(separator: "\n")
   }
 
@@ -24,7 +24,8 @@ extension Diagnostic {
   private static func excerpt(_ span: Span, caret: Character, text: String?) -> [String] {
     let at = span.file.position(of: span.start)
     let line = span.file.line(at.line)
-    let shown = String(line.map { $0 == "\t" ? " " : $0 })
+    // What a file holds is shown, never sent to the terminal as a command.
+    let shown = String(line.map { $0.unicodeScalars.contains { $0.properties.generalCategory == .control } ? " " : $0 })
     let limit = 160
     guard shown.count <= limit else {
       return ["  \(pad(at.line)) | (a line of \(shown.count) characters)"]
@@ -39,5 +40,13 @@ extension Diagnostic {
   private static func pad(_ line: Int) -> String {
     let digits = String(line)
     return String(repeating: " ", count: max(0, 4 - digits.count)) + digits
+  }
+}
+
+extension Diagnostic.FixIt {
+  /// What to do, in words.
+  var advice: String {
+    if replacement.isEmpty { return "remove this" }
+    return span.start == span.end ? "insert '\(replacement)'" : "replace with '\(replacement)'"
   }
 }

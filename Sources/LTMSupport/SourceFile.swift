@@ -15,7 +15,7 @@ public final class SourceFile: Sendable, Hashable {
     self.path = path
     bytes = Array(text.utf8)
     var starts: [Int32] = [0]
-    for (offset, byte) in bytes.enumerated() where byte == 0x0A { starts.append(Int32(offset + 1)) }
+    for (offset, byte) in bytes.enumerated() where byte == 0x0A { starts.append(Int32(clamping: offset + 1)) }
     lineStarts = starts
   }
 
@@ -42,7 +42,8 @@ public final class SourceFile: Sendable, Hashable {
 
   /// The text of a byte range.
   public func text(_ range: Range<Int32>) -> String {
-    String(decoding: bytes[Int(range.lowerBound)..<min(Int(range.upperBound), bytes.count)], as: UTF8.self)
+    let start = min(Int(range.lowerBound), bytes.count)
+    return String(decoding: bytes[start..<min(Int(range.upperBound), bytes.count)], as: UTF8.self)
   }
 
   /// Two files are the same when they are the same object.

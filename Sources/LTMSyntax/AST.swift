@@ -5,15 +5,15 @@ import LTMSupport
 
 /// One parsed `.ltm` file.
 public struct Module: Sendable {
-  public var file: SourceFile
-  public var declarations: [Declaration]
+  package var file: SourceFile
+  package var declarations: [Declaration]
 }
 
 /// A name where it is written.
 public struct Identifier: Hashable, Sendable {
-  public var text: String
-  public var span: Span
-  public init(_ text: String, _ span: Span) {
+  package var text: String
+  package var span: Span
+  package init(_ text: String, _ span: Span) {
     self.text = text
     self.span = span
   }
@@ -31,33 +31,33 @@ public enum Declaration: Sendable {
 
 /// `import "layers.ltm"`
 public struct ImportDeclaration: Sendable {
-  public var path: StringLiteral
-  public var span: Span
+  package var path: StringLiteral
+  package var span: Span
 }
 
 /// A string as written; strings only name files.
 public struct StringLiteral: Hashable, Sendable {
-  public var value: String
-  public var span: Span
+  package var value: String
+  package var span: Span
 }
 
 /// `layer`, `model`, `optimizer` or `schedule`: a name, compile-time parameters and members.
 public struct TypeDeclaration: Sendable {
-  public enum Kind: String, Sendable, CaseIterable { case layer, model, optimizer, schedule }
-  public var kind: Kind
-  public var name: Identifier
-  public var parameters: [Parameter]
-  public var members: [Member]
-  public var span: Span
+  package enum Kind: String, Sendable, CaseIterable { case layer, model, optimizer, schedule }
+  package var kind: Kind
+  package var name: Identifier
+  package var parameters: [Parameter]
+  package var members: [Member]
+  package var span: Span
 }
 
 /// A parameter of a type declaration (`hidden: Int = 128`) or of a function (`image: [B, 64]`, `x`, `p: Float = 0.1`).
 /// Only in the functions of an `optimizer` or a `schedule` may the type be left out.
 public struct Parameter: Sendable {
-  public var name: Identifier
-  public var type: TypeExpr?
-  public var defaultValue: Expr?
-  public var span: Span
+  package var name: Identifier
+  package var type: TypeExpr?
+  package var defaultValue: Expr?
+  package var span: Span
 }
 
 /// What a type declaration is made of.
@@ -70,7 +70,7 @@ public enum Member: Sendable {
   case state(StorageMember)
   case function(FunctionDeclaration)
 
-  public var span: Span {
+  package var span: Span {
     switch self {
     case .binding(let binding): binding.span
     case .param(let member), .state(let member): member.span
@@ -81,20 +81,20 @@ public enum Member: Sendable {
 
 /// A `param` or a `state`.
 public struct StorageMember: Sendable {
-  public var name: Identifier
-  public var type: TypeExpr?
-  public var initializer: Expr
-  public var span: Span
+  package var name: Identifier
+  package var type: TypeExpr?
+  package var initializer: Expr
+  package var span: Span
 }
 
 /// `func name(parameters) -> results { body }`
 public struct FunctionDeclaration: Sendable {
-  public var name: Identifier
-  public var parameters: [Parameter]
+  package var name: Identifier
+  package var parameters: [Parameter]
   /// Empty where `->` is left out (optimizers and schedules); several for `-> ([B], [B])`.
-  public var results: [TypeExpr]
-  public var body: [Statement]
-  public var span: Span
+  package var results: [TypeExpr]
+  package var body: [Statement]
+  package var span: Span
 }
 
 /// A type after `:` or `->`.
@@ -104,7 +104,7 @@ public enum TypeExpr: Sendable {
   /// `[B, 64]`, `i32[B]`, `[..., inputs]`, `f32[]`, and `f32` alone, which is `f32[]`
   case tensor(dtype: Identifier?, dims: [DimExpr], span: Span)
 
-  public var span: Span {
+  package var span: Span {
     switch self {
     case .named(let name): name.span
     case .tensor(_, _, let span): span
@@ -122,12 +122,12 @@ public enum DimExpr: Sendable {
 
 /// `let x = e`, `let (a, b) = e`, `var x = e`
 public struct Binding: Sendable {
-  public var isVariable: Bool
+  package var isVariable: Bool
   /// One name, or the names of a tuple pattern.
-  public var names: [Identifier]
-  public var isTuple: Bool
-  public var value: Expr
-  public var span: Span
+  package var names: [Identifier]
+  package var isTuple: Bool
+  package var value: Expr
+  package var span: Span
 }
 
 /// A statement of a function's body.
@@ -144,7 +144,7 @@ public indirect enum Statement: Sendable {
   /// `return e`, `return (a, b)`
   case `return`(Expr, Span)
 
-  public var span: Span {
+  package var span: Span {
     switch self {
     case .binding(let binding): binding.span
     case .assign(_, _, let span), .write(_, _, let span), .loop(_, in: _, body: _, let span),
@@ -156,14 +156,14 @@ public indirect enum Statement: Sendable {
 
 /// An expression with its place.
 public struct Expr: Sendable {
-  public var kind: Kind
-  public var span: Span
-  public init(_ kind: Kind, _ span: Span) {
+  package var kind: Kind
+  package var span: Span
+  package init(_ kind: Kind, _ span: Span) {
     self.kind = kind
     self.span = span
   }
 
-  public indirect enum Kind: Sendable {
+  package indirect enum Kind: Sendable {
     case integer(Int)
     case float(Double)
     case boolean(Bool)
@@ -199,8 +199,8 @@ public struct Expr: Sendable {
 
 /// An argument of a call.
 public struct Argument: Sendable {
-  public var name: Identifier?
-  public var value: Expr
+  package var name: Identifier?
+  package var value: Expr
 }
 
 /// One place in `x[...]`.
@@ -211,11 +211,13 @@ public enum Subscript: Sendable {
   case slice(Expr?, Expr?, Span)
 }
 
+/// An operator before its operand.
 public enum UnaryOperator: String, Sendable, CaseIterable {
   case negate = "-"
   case not = "!"
 }
 
+/// An operator between two operands.
 public enum BinaryOperator: String, Sendable, CaseIterable {
   case add = "+"
   case subtract = "-"
@@ -234,10 +236,10 @@ public enum BinaryOperator: String, Sendable, CaseIterable {
 
 /// `train Digits(hidden: 64) { ... }`: defaults for training, each of which a flag or Swift can override.
 public struct TrainDeclaration: Sendable {
-  public var model: Identifier
-  public var arguments: [Argument]
-  public var items: [TrainItem]
-  public var span: Span
+  package var model: Identifier
+  package var arguments: [Argument]
+  package var items: [TrainItem]
+  package var span: Span
 }
 
 /// A line of a `train` block.
@@ -255,7 +257,7 @@ public enum TrainItem: Sendable {
   /// `batch 64`, `epochs 20`, `steps 1000`, `seed 1`
   case setting(Identifier, Expr, Span)
 
-  public var span: Span {
+  package var span: Span {
     switch self {
     case .data(_, fields: _, let span), .minimize(_, let span), .report(_, let span), .optimizer(_, _, let span),
       .schedule(_, _, let span), .setting(_, _, let span):
@@ -266,6 +268,6 @@ public enum TrainItem: Sendable {
 
 /// `image: x`: the entry's parameter, and the key in the data file (`x_train`, `x_test`).
 public struct DataField: Sendable {
-  public var parameter: Identifier
-  public var key: Identifier
+  package var parameter: Identifier
+  package var key: Identifier
 }

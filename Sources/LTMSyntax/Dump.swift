@@ -1,0 +1,201 @@
+/// The tree as text, without places: what `--emit ast` prints, and what tests compare.
+///
+///     (module
+///       (model Digits ((hidden Int 128))
+///         (let fc1 (call Linear 64 hidden))))
+public func dump(_ module: Module) -> String {
+  SExpression.list([.atom("module")] + module.declarations.map(\.dumped)).text(indent: 0) + "\n"
+}
+
+/// A word, or a list in parentheses.
+private indirect enum SExpression {
+  case atom(String)
+  case list([SExpression])
+
+  init(_ head: String, _ rest: [SExpression] = []) { self = .list([.atom(head)] + rest) }
+
+  /// On one line where it fits, else the head, and each of the rest on a line of its own.
+  func text(indent: Int) -> String {
+    guard case .list(let items) = self, let head = items.first else { return flat }
+    let line = flat
+    if line.utf8.count + indent <= 100 { return line }
+    let margin = "\n" + String(repeating: " ", count: indent + 2)
+    let rest = items.dropFirst().map { margin + $0.text(indent: indent + 2) }
+    return "(" + head.text(indent: indent + 1) + rest.joined() + ")"
+  }
+
+  private var flat: String {
+    switch self {
+    case .atom(let text): text
+    case .list(let items): "(" + items.map(\.flat).joined(separator: " ") + ")"
+    }
+  }
+}
+
+/// A string with its quotes, as it is written in a file.
+private func quoted(_ text: String) -> SExpression {
+  var result = ""
+  for character in text {
+    if character == "\"" || character == "\\" { result.append("\\") }
+    result.append(character)
+  }
+  return .atom("\"\(result)\"")
+}
+
+extension Identifier {
+  fileprivate var dumped: SExpression { .atom(text) }
+}
+
+extension Declaration {
+  fileprivate var dumped: SExpression {
+    switch self {
+    case .import(let declaration): SExpression("import", [quoted(declaration.path.value)])
+    case .constant(let binding): binding.dumped
+    case .function(let function): function.dumped
+    case .type(let type): type.dumped
+    case .train(let train): train.dumped
+    }
+  }
+}
+
+extension TypeDeclaration {
+  fileprivate var dumped: SExpression {
+    SExpression(kind.rawValue, [name.dumped, .list(parameters.map(\.dumped))] + members.map(\.dumped))
+  }
+}
+
+extension Parameter {
+  fileprivate var dumped: SExpression {
+    .list([name.dumped, type?.dumped ?? .atom("_")] + (defaultValue.map { [$0.dumped] } ?? []))
+  }
+}
+
+extension Member {
+  fileprivate var dumped: SExpression {
+    switch self {
+    case .binding(let binding): binding.dumped
+    case .param(let member): member.dumped("param")
+    case .state(let member): member.dumped("state")
+    case .function(let function): function.dumped
+    }
+  }
+}
+
+extension StorageMember {
+  fileprivate func dumped(_ word: String) -> SExpression {
+    SExpression(word, [name.dumped, type?.dumped ?? .atom("_"), initializer.dumped])
+  }
+}
+
+extension FunctionDeclaration {
+  fileprivate var dumped: SExpression {
+    let signature: [SExpression] = [name.dumped, .list(parameters.map(\.dumped)), .list(results.map(\.dumped))]
+    return SExpression("func", signature + body.map(\.dumped))
+  }
+}
+
+extension TypeExpr {
+  fileprivate var dumped: SExpression {
+    switch self {
+    case .named(let name): name.dumped
+    case .tensor(let dtype, let dims, _): SExpression("tensor", [.atom(dtype?.text ?? "_")] + dims.map(\.dumped))
+    }
+  }
+}
+
+extension DimExpr {
+  fileprivate var dumped: SExpression {
+    switch self {
+    case .ellipsis: .atom("...")
+    case .expression(let expr): expr.dumped
+    }
+  }
+}
+
+extension Binding {
+  fileprivate var dumped: SExpression {
+    let pattern = isTuple ? SExpression.list(names.map(\.dumped)) : names.first?.dumped ?? .atom("_")
+    return SExpression(isVariable ? "var" : "let", [pattern, value.dumped])
+  }
+}
+
+extension Statement {
+  fileprivate var dumped: SExpression {
+    switch self {
+    case .binding(let binding): binding.dumped
+    case .assign(let name, let value, _): SExpression("=", [name.dumped, value.dumped])
+    case .write(let name, let value, _): SExpression("<-", [name.dumped, value.dumped])
+    case .loop(let name, let values, let body, _):
+      SExpression("for", [name.dumped, values.dumped] + body.map(\.dumped))
+    case .conditional(let condition, let then, let otherwise, _):
+      SExpression(
+        "if",
+        [condition.dumped, SExpression("then", then.map(\.dumped)), SExpression("else", otherwise.map(\.dumped))])
+    case .return(let value, _): SExpression("return", [value.dumped])
+    }
+  }
+}
+
+extension Expr {
+  fileprivate var dumped: SExpression {
+    switch kind {
+    case .integer(let value): .atom(String(value))
+    case .float(let value): .atom(String(value))
+    case .boolean(let value): .atom(String(value))
+    case .string(let value): quoted(value)
+    case .name(let name): .atom(name)
+    case .list(let elements): SExpression("list", elements.map(\.dumped))
+    case .comprehension(let element, let variable, let values):
+      SExpression("list-for", [element.dumped, variable.dumped, values.dumped])
+    case .tuple(let elements): SExpression("tuple", elements.map(\.dumped))
+    case .call(let callee, let arguments): SExpression("call", [callee.dumped] + arguments.map(\.dumped))
+    case .member(let value, let name): SExpression(".", [value.dumped, name.dumped])
+    case .index(let value, let places): SExpression("index", [value.dumped] + places.map(\.dumped))
+    case .unary(let operation, let value): SExpression(operation.rawValue, [value.dumped])
+    case .binary(let operation, let left, let right): SExpression(operation.rawValue, [left.dumped, right.dumped])
+    case .range(let low, let high): SExpression("..<", [low.dumped, high.dumped])
+    case .pipe(let value, let stage): SExpression("|>", [value.dumped, stage.dumped])
+    case .conditional(let condition, let then, let otherwise):
+      SExpression("if", [condition.dumped, then.dumped, otherwise.dumped])
+    case .pinned(let dtype, let value): SExpression("@" + dtype.text, [value.dumped])
+    case .invalid: SExpression("invalid")
+    }
+  }
+}
+
+extension Argument {
+  fileprivate var dumped: SExpression {
+    guard let name else { return value.dumped }
+    return SExpression(name.text + ":", [value.dumped])
+  }
+}
+
+extension Subscript {
+  fileprivate var dumped: SExpression {
+    switch self {
+    case .ellipsis: .atom("...")
+    case .index(let value): value.dumped
+    case .slice(let low, let high, _): SExpression("..<", [low?.dumped ?? .atom("_"), high?.dumped ?? .atom("_")])
+    }
+  }
+}
+
+extension TrainDeclaration {
+  fileprivate var dumped: SExpression {
+    SExpression("train", [SExpression(model.text, arguments.map(\.dumped))] + items.map(\.dumped))
+  }
+}
+
+extension TrainItem {
+  fileprivate var dumped: SExpression {
+    switch self {
+    case .data(let path, let fields, _):
+      SExpression("data", [quoted(path.value)] + fields.map { .list([$0.parameter.dumped, $0.key.dumped]) })
+    case .minimize(let name, _): SExpression("minimize", [name.dumped])
+    case .report(let name, _): SExpression("report", [name.dumped])
+    case .optimizer(let name, let arguments, _): SExpression("optimizer", [name.dumped] + arguments.map(\.dumped))
+    case .schedule(let name, let arguments, _): SExpression("schedule", [name.dumped] + arguments.map(\.dumped))
+    case .setting(let name, let value, _): SExpression(name.text, [value.dumped])
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import LTMSupport
+
+extension Parser {
+  /// `statement = let | var | assignment | write | loop | choice | return`
+  mutating func parseStatement() throws(Unwind) -> Statement {
+    if atName, next == .symbol(.assign) { return try parseAssignment() }
+    if atName, next == .symbol(.write) { return try parseWrite() }
+    switch try leadingKeyword(inStatement: [.let, .var, .for, .if, .return]) {
+    case .let: return .binding(try parseLet())
+    case .var: return .binding(try parseVar())
+    case .for: return try parseLoop()
+    case .if: return try parseChoice()
+    case .return: return try parseReturn()
+    case _: throw expected("a statement")
+    }
+  }
+
+  /// As ``leadingKeyword(of:_:)``, with words for what is an expression and no statement.
+  private mutating func leadingKeyword(inStatement words: [Keyword]) throws(Unwind) -> Keyword {
+    if atName, next == .symbol(.equal) {
+      let operation = span(of: tokens[position + 1])
+      throw fail(
+        "'==' compares, and nothing is done with the result", at: operation, fixIt: .init(operation, "="))
+    }
+    let calls = [.symbol(.openParenthesis), .symbol(.dot), .symbol(.pipe), .symbol(.openBracket), .newline]
+      .contains(next)
+    if atName, calls, Self.keyword(meantBy: text(of: token), among: [.return]) == nil {
+      throw fail(
+        "a value stands here, and nothing is done with it",
+        notes: ["bind it with 'let name = ...', or give it back with 'return'"])
+    }
+    return try leadingKeyword(of: words, "a statement")
+  }
+
+  /// `let = "let" pattern "=" expression`
+  mutating func parseLet() throws(Unwind) -> Binding { try binding(isVariable: false) }
+
+  /// `var = "var" pattern "=" expression`
+  private mutating func parseVar() throws(Unwind) -> Binding { try binding(isVariable: true) }
+
+  private mutating func binding(isVariable: Bool) throws(Unwind) -> Binding {
+    let start = advance().start
+    let pattern = try parsePattern()
+    if at(.colon) {
+      throw fail("the type of a 'let' or 'var' follows from its value", notes: ["leave out ':' and the type"])
+    }
+    if at(.write) || at(.equal) {
+      throw fail("a value is bound with '='", fixIt: .init(span(of: token), "="))
+    }
+    try expect(.assign)
+    let value = try parseExpression().expr
+    return Binding(
+      isVariable: isVariable, names: pattern.names, isTuple: pattern.isTuple, value: value, span: span(from: start))
+  }
+
+  /// `assignment = name "=" expression`
+  private mutating func parseAssignment() throws(Unwind) -> Statement {
+    let name = try parseName()
+    try expect(.assign)
+    let value = try parseExpression().expr
+    return .assign(name, value, span(from: name.span.start))
+  }
+
+  /// `write = name "<-" expression`
+  private mutating func parseWrite() throws(Unwind) -> Statement {
+    let name = try parseName()
+    try expect(.write)
+    let value = try parseExpression().expr
+    return .write(name, value, span(from: name.span.start))
+  }
+
+  /// `loop = "for" binder "in" iterable body`
+  private mutating func parseLoop() throws(Unwind) -> Statement {
+    let start = advance().start
+    let variable = try parseBinder()
+    try expect(.in)
+    let values = try parseIterable().expr
+    let body = try parseBody()
+    return .loop(variable, in: values, body: body, span(from: start))
+  }
+
+  /// `iterable = expression [ "..<" expression ]`
+  mutating func parseIterable() throws(Unwind) -> Node {
+    let start = self.start
+    let low = try parseExpression()
+    guard at(.range) else { return low }
+    advance()
+    let high = try parseExpression()
+    return try node(.range(low.expr, high.expr), from: start, low, high)
+  }
+
+  /// `choice = "if" expression body [ "else" ( choice | body ) ]`
+  private mutating func parseChoice() throws(Unwind) -> Statement {
+    try enter()
+    defer { depth -= 1 }
+    let start = advance().start
+    let condition = try condition().expr
+    let then = try parseBody()
+    var otherwise: [Statement] = []
+    if at(.else) {
+      advance()
+      if at(.if) { otherwise = [try parseChoice()] } else { otherwise = try parseBody() }
+    }
+    return .conditional(condition, then: then, otherwise: otherwise, span(from: start))
+  }
+
+  /// The expression between `if` and `{`.
+  mutating func condition() throws(Unwind) -> Node {
+    let condition = try parseExpression()
+    if at(.assign) {
+      throw fail("'=' binds a value; values are compared with '=='", fixIt: .init(span(of: token), "=="))
+    }
+    return condition
+  }
+
+  /// `return = "return" expression`
+  private mutating func parseReturn() throws(Unwind) -> Statement {
+    let start = advance().start
+    if current == .newline || at(.closeBrace) {
+      throw fail("'return' gives back a value, which stands on its line", at: afterPrevious)
+    }
+    let value = try parseExpression().expr
+    return .return(value, span(from: start))
+  }
+}
