@@ -1,5 +1,5 @@
-// A process that the tests of atomic saving may kill or starve: `SaveHelper loop PATH` saves again and again,
-// `SaveHelper limit PATH` saves once with less room for a file than the checkpoint needs.
+// A process that the tests of atomic saving may kill or starve: `SaveHelper loop PATH STEP` saves again and again, counting
+// from STEP; `SaveHelper limit PATH STEP` saves once, with less room for a file than the checkpoint needs.
 import Glibc
 import LTMIR
 import LTMRuntime
@@ -13,21 +13,20 @@ func checkpoint(_ step: Int) -> Checkpoint {
   return Checkpoint(tensors: tensors, metadata: ["step": String(step)])
 }
 
-guard CommandLine.arguments.count == 3 else { exit(64) }
+guard CommandLine.arguments.count == 4, var step = Int(CommandLine.arguments[3]) else { exit(64) }
 let path = CommandLine.arguments[2]
 do {
   switch CommandLine.arguments[1] {
   case "loop":
-    var step = 0
     while true {
-      step += 1
       try checkpoint(step).save(path: path)
+      step += 1
     }
   case "limit":
     signal(SIGXFSZ, SIG_IGN)
     var limit = rlimit(rlim_cur: 300_000, rlim_max: 300_000)
     setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
-    try checkpoint(0).save(path: path)
+    try checkpoint(step).save(path: path)
   case _: exit(64)
   }
 } catch {
