@@ -45,7 +45,7 @@ let package = Package(
     layer("LTMKernels", ["LTMSupport", "LTMIR"]),
 
     // Passes, by family.
-    layer("LTMGraphPasses", ["LTMSupport", "LTMIR"], path: "passes/Graph"),
+    layer("LTMGraphPasses", ["LTMSupport", "LTMIR"], path: "passes/Graph", exclude: ["Goldens"]),
     layer("LTMPrecision", ["LTMSupport", "LTMIR"], path: "passes/Precision"),
     layer("LTMKernelPasses", ["LTMSupport", "LTMIR", "LTMKernels"], path: "passes/Kernels"),
 
@@ -70,6 +70,7 @@ let package = Package(
       name: "SaveHelper", dependencies: ["LTMRuntime", "LTMIR"], path: "Tests/SaveHelper", swiftSettings: settings),
     suite("RuntimeTests", ["LTMRuntime", "LTMIR", "LTMSupport", "SaveHelper"], exclude: ["Fixtures"]),
     suite("SyntaxTests", ["LTMSupport", "LTMSyntax", "LTMGrammar"]),
+    suite("IRTests", ["LTMSupport", "LTMIR", "LTMGraphPasses"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,102 @@
+import LTMGraphPasses
+import LTMIR
+import LTMSupport
+import Testing
+
+@Suite("the op table")
+struct OpTests {
+  @Test("every op but the sources has a case", arguments: Op.allCases)
+  func everyOpHasACase(op: Op) {
+    #expect(op.isTypedAtCreation || opCases.contains { $0.op == op })
+  }
+
+  @Test("a gradient is what finite differences give", arguments: opCases)
+  func gradientAgreesWithDifferences(opCase: OpCase) throws {
+    var (b, inputs, value) = try opCase.builder(.f64)
+    guard case .rule = opCase.op.definition.gradient, b.type(value).dtype.isFloating else { return }
+    let wanted = inputs.filter { b.type($0).dtype.isFloating }
+    guard !wanted.isEmpty else { return }
+    let seed = b.input("seed", b.type(value), role: .argument)
+    b.output("value", value)
+    let gradients = try b.differentiate(value, withRespectTo: wanted, seed: seed)
+    for (input, gradient) in zip(wanted, gradients) { b.output("gradient\(input.index)", gradient) }
+    var tensors = try opCase.tensors(.f64)
+    let shape = try #require(b.type(value).staticShape)
+    var random = SplitMix(7)
+    let weights = Fill.uniform(-1, 1).numbers(shape.reduce(1, *), &random)
+    tensors["seed"] = Tensor(weights, shape: shape, dtype: .f64)
+    #expect(b.graph.verify(stage: [.bound, .afterCasts]) == [])
+    let results = try b.graph.evaluate(tensors)
+    for input in wanted {
+      let found = try #require(results["gradient\(input.index)"])
+      let expected = try differences(b.graph, tensors, "x\(input.index)", weights)
+      #expect(agree(found, expected, tolerance: 2e-6), "\(found) is not \(expected)")
+    }
+  }
+
+  /// Central differences of the weighted sum of `value`.
+  private func differences(
+    _ graph: Graph, _ tensors: [String: Tensor], _ name: String, _ weights: [Double]
+  ) throws -> Reference {
+    let tensor = try #require(tensors[name])
+    let step = 1e-5
+    func objective(_ index: Int, _ offset: Double) throws -> Double {
+      var moved = tensor.doubles
+      moved[index] += offset
+      var inputs = tensors
+      inputs[name] = Tensor(moved, shape: tensor.shape, dtype: .f64)
+      let value = try #require(try graph.evaluate(inputs)["value"])
+      return zip(value.data, weights).reduce(0) { $0 + $1.0 * $1.1 }
+    }
+    let slopes = try (0..<tensor.count).map { (try objective($0, step) - objective($0, -step)) / (2 * step) }
+    return Reference(shape: tensor.shape, data: slopes)
+  }
+
+  @Test("a gradient has its operand's type at every dtype", arguments: opCases, [DType.f16, .bf16, .f32, .f64, .float])
+  func gradientTypes(opCase: OpCase, dtype: DType) throws {
+    if opCase.op.definition.precision == .banned, dtype.isHalf { return }
+    var (b, inputs, value) = try opCase.builder(dtype)
+    let wanted = inputs.filter { b.type($0).dtype.isFloating }
+    guard b.type(value).dtype.isFloating else { return }
+    let gradients = try b.differentiate(value, withRespectTo: wanted)
+    #expect(gradients.map { b.type($0) } == wanted.map { b.type($0) })
+    #expect(b.graph.verify(stage: .bound) == [])
+  }
+
+  @Test("a decomposition computes what the op's reference does", arguments: opCases)
+  func decompositionAgrees(opCase: OpCase) throws {
+    var (b, _, value) = try opCase.builder(.f64)
+    b.output("value", value)
+    let lowered = try GraphPass.decompose.run(b.graph)
+    #expect(lowered.verify(stage: .decomposed) == [])
+    let tensors = try opCase.tensors(.f64)
+    let before = try #require(try b.graph.evaluate(tensors)["value"])
+    let after = try #require(try lowered.evaluate(tensors)["value"])
+    #expect(agree(before, after, tolerance: 1e-12), "\(before) is not \(after)")
+  }
+
+  @Test("a decomposition of half rounds as the op does", arguments: opCases, [DType.f16, .bf16])
+  func halfDecompositionRoundsOnce(opCase: OpCase, dtype: DType) throws {
+    if opCase.op.definition.precision == .banned { return }
+    var (b, _, value) = try opCase.builder(dtype)
+    b.output("value", value)
+    let lowered = try GraphPass.decompose.run(b.graph)
+    let tensors = try opCase.tensors(dtype)
+    let before = try #require(try b.graph.evaluate(tensors, rounding: .everyOp)["value"])
+    let after = try #require(try lowered.evaluate(tensors, rounding: .everyOp)["value"])
+    // Steps in f32 may move a value across one rounding boundary of the narrow dtype.
+    let ulp = dtype == .f16 ? 0x1p-10 : 0x1p-7
+    #expect(agree(before, after, tolerance: b.type(value).dtype == dtype ? ulp : 1e-5), "\(before) is not \(after)")
+  }
+
+  @Test("rounding moves a result by half a unit at most", arguments: opCases, [DType.f16, .bf16, .f32])
+  func roundingIsOnce(opCase: OpCase, dtype: DType) throws {
+    if opCase.op.definition.precision == .banned, dtype.isHalf { return }
+    var (b, _, value) = try opCase.builder(dtype)
+    b.output("value", value)
+    let tensors = try opCase.tensors(dtype)
+    let exact = try #require(try b.graph.evaluate(tensors)["value"])
+    let rounded = try #require(try b.graph.evaluate(tensors, rounding: .everyOp)["value"])
+    #expect(rounded.data == exact.data.map(b.type(value).dtype.round))
+  }
+}
