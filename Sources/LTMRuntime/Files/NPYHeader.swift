@@ -17,22 +17,9 @@ struct NPYHeader {
 
   init(_ source: ByteSource) throws(FileError) {
     let path = source.path
-    func damaged(_ what: String) -> FileError {
-      FileError(path, "has a damaged .npy header: \(what)", remedy: "save it again with numpy.save")
-    }
-    let prefix = try source.read(0, min(12, source.count), "the header")
-    guard prefix.starts(with: Self.magic), prefix.count >= 10 else {
-      throw FileError(
-        path, "is not an .npy file: it does not begin as numpy.save does", remedy: "save it with numpy.save")
-    }
-    guard (1...3).contains(prefix[6]) else { throw damaged("version \(prefix[6]) is unknown") }
-    let lengthSize = prefix[6] == 1 ? 2 : 4
-    guard let length = prefix.littleEndian(at: 8, size: lengthSize), length <= Self.lengthLimit else {
-      throw damaged("its length is not possible")
-    }
-    dataStart = 8 + lengthSize + length
-    let text = try source.read(8 + lengthSize, length, "the header")
-    guard let fields = NPYFields(text) else { throw damaged("it is not the dictionary that NumPy writes") }
+    let (start, length) = try Self.place(source)
+    let text = try source.read(start, length, "the header")
+    guard let fields = NPYFields(text) else { throw Self.damaged(path, "it is not the dictionary that NumPy writes") }
     guard let element = Self.element(fields.descriptor) else {
       throw FileError(
         path, "holds elements of NumPy's dtype '\(shown(fields.descriptor))', which is not supported",
@@ -41,14 +28,35 @@ struct NPYHeader {
     (dtype, isBigEndian) = element
     shape = fields.shape
     isColumnMajor = fields.isColumnMajor
-    guard let size = LTMRuntime.byteCount(dtype, shape) else { throw damaged("no array has shape \(shape)") }
+    dataStart = start + length
+    guard let size = LTMRuntime.byteCount(dtype, shape) else { throw Self.damaged(path, "no array has shape \(shape)") }
     byteCount = size
-    guard size <= source.count - dataStart else {
+    let there = source.count - dataStart
+    guard size <= there else {
       throw FileError(
-        path, "is truncated: \(dtype) \(shape) needs \(size) bytes, and \(source.count - dataStart) are there",
+        path, "is truncated: \(dtype) \(shape) needs \(size) bytes, and \(there) are there",
         remedy: "copy or download the file again")
     }
-    if size < source.count - dataStart { throw damaged("\(source.count - dataStart - size) bytes follow the array") }
+    if size < there { throw Self.damaged(path, "\(there - size) bytes follow the array") }
+  }
+
+  private static func damaged(_ path: String, _ what: String) -> FileError {
+    FileError(path, "has a damaged .npy header: \(what)", remedy: "save it again with numpy.save")
+  }
+
+  /// Where the dictionary's text begins, and its length.
+  private static func place(_ source: ByteSource) throws(FileError) -> (start: Int, length: Int) {
+    let prefix = try source.read(0, min(12, source.count), "the header")
+    guard prefix.starts(with: magic), prefix.count >= 10 else {
+      throw FileError(
+        source.path, "is not an .npy file: it does not begin as numpy.save does", remedy: "save it with numpy.save")
+    }
+    guard (1...3).contains(prefix[6]) else { throw damaged(source.path, "version \(prefix[6]) is unknown") }
+    let size = prefix[6] == 1 ? 2 : 4
+    guard let length = prefix.littleEndian(at: 8, size: size), length <= lengthLimit else {
+      throw damaged(source.path, "its length is not possible")
+    }
+    return (8 + size, length)
   }
 
   private static func element(_ descriptor: String) -> (DType, isBigEndian: Bool)? {

@@ -7,6 +7,7 @@ package struct NPZFile: TensorArchive {
   /// The arrays' names, without `.npy`.
   package let names: [String]
   private let archive: ZipArchive
+  private let members: [String: ZipArchive.Member]
 
   /// Opens an archive and checks its directory.
   package init(path: String) throws(FileError) { try self.init(ByteSource(path: path)) }
@@ -14,12 +15,15 @@ package struct NPZFile: TensorArchive {
   init(_ source: ByteSource) throws(FileError) {
     path = source.path
     archive = try ZipArchive(source)
-    names = archive.members.map(\.name).filter { $0.hasSuffix(".npy") }.map { String($0.dropLast(4)) }
+    let arrays = archive.members.filter { $0.name.hasSuffix(".npy") }
+    names = arrays.map { String($0.name.dropLast(4)) }
+    // The archive has refused duplicate names.
+    members = Dictionary(zip(names, arrays), uniquingKeysWith: { first, _ in first })
   }
 
   /// Reads an array.
   package func tensor(_ name: String) throws(FileError) -> Tensor {
-    guard let member = archive.members.first(where: { $0.name == name + ".npy" }) else { throw missing(name) }
+    guard let member = members[name] else { throw missing(name) }
     let bytes = try archive.content(of: member)
     return try NPYFile(ByteSource(path: "\(path)[\(shown(name))]", bytes: bytes), name: name).tensor()
   }

@@ -44,39 +44,40 @@ package struct SafetensorsFile: TensorArchive {
 package func writeSafetensors(
   _ path: String, _ tensors: [(name: String, tensor: Tensor)], metadata: [String: String] = [:]
 ) throws(FileError) {
-  var header: [JSON.Member] = []
-  if !metadata.isEmpty {
-    let texts = metadata.sorted { $0.key < $1.key }.map { JSON.Member($0.key, .string($0.value)) }
-    header.append(JSON.Member("__metadata__", .object(texts)))
+  var seen: Set<String> = ["__metadata__"]
+  if let twice = tensors.first(where: { !seen.insert($0.name).inserted }) {
+    throw FileError(path, "two tensors would be called '\(shown(twice.name))'", remedy: "give each a name of its own")
   }
   let order = tensors.indices.sorted {
     (-tensors[$0].tensor.dtype.byteCount, $0) < (-tensors[$1].tensor.dtype.byteCount, $1)
   }
+  var text = Array(header(tensors, order, metadata).text().utf8)
+  text += [UInt8](repeating: 0x20, count: (8 - text.count % 8) % 8)
+  try writeAtomically(path) { (file) throws(FileError) in
+    try file.write(littleEndian(UInt64(text.count)) + text)
+    for index in order { try file.write(tensors[index].tensor.bytes) }
+  }
+}
+
+/// The header of a file whose tensors' bytes lie in `order`.
+private func header(_ tensors: [(name: String, tensor: Tensor)], _ order: [Int], _ metadata: [String: String]) -> JSON {
   var offsets = [Int](repeating: 0, count: tensors.count)
   var end = 0
   for index in order {
     offsets[index] = end
     end += tensors[index].tensor.bytes.count
   }
-  var seen: Set<String> = ["__metadata__"]
+  let texts = metadata.sorted { $0.key < $1.key }.map { JSON.Member($0.key, .string($0.value)) }
+  var members = texts.isEmpty ? [] : [JSON.Member("__metadata__", .object(texts))]
   for (index, (name, tensor)) in tensors.enumerated() {
-    guard seen.insert(name).inserted else {
-      throw FileError(path, "two tensors would be called '\(shown(name))'", remedy: "give each a name of its own")
-    }
-    let range: JSON = [.int(offsets[index]), .int(offsets[index] + tensor.bytes.count)]
     let entry: JSON = [
       "dtype": tensor.dtype.safetensorsName.map { .string($0) } ?? .null,
-      "shape": .array(tensor.shape.map { .int($0) }), "data_offsets": range,
+      "shape": .array(tensor.shape.map { .int($0) }),
+      "data_offsets": [.int(offsets[index]), .int(offsets[index] + tensor.bytes.count)],
     ]
-    header.append(JSON.Member(name, entry))
+    members.append(JSON.Member(name, entry))
   }
-  var text = Array(JSON.object(header).text().utf8)
-  text += [UInt8](repeating: 0x20, count: (8 - text.count % 8) % 8)
-  try writeAtomically(path) { (file) throws(FileError) in
-    try file.write(littleEndian(UInt64(text.count)))
-    try file.write(text)
-    for index in order { try file.write(tensors[index].tensor.bytes) }
-  }
+  return .object(members)
 }
 
 /// The eight bytes of a number.

@@ -1,0 +1,73 @@
+import LTMIR
+
+/// The tensors of a file of tensors: `x_train` and `x_test` for the key `x`, or `x` where there is no split.
+func archiveTensors(_ path: String, _ fields: [DataField]) throws(FileError) -> SplitTensors {
+  let archive = try openTensors(path)
+  if let array = archive as? NPYFile {
+    guard fields.count == 1 else {
+      let names = fields.map(\.parameter).joined(separator: ", ")
+      throw FileError(path, "holds one array, and \(names) are needed", remedy: "save them together with numpy.savez")
+    }
+    return SplitTensors(train: [NamedTensor(name: array.entry.name, tensor: try array.tensor())])
+  }
+  let names = Set(archive.names)
+  var result = SplitTensors()
+  for field in fields {
+    let isSplit = names.contains(field.key + "_train")
+    let trainName = isSplit || !names.contains(field.key) ? field.key + "_train" : field.key
+    result.train.append(NamedTensor(name: trainName, tensor: try archive.tensor(trainName)))
+    let testName = field.key + "_test"
+    if names.contains(testName) {
+      result.test.append(NamedTensor(name: testName, tensor: try archive.tensor(testName)))
+    }
+  }
+  if !result.test.isEmpty, let lacking = fields.first(where: { !names.contains($0.key + "_test") }) {
+    throw FileError(
+      path, "holds '\(shown(result.test[0].name))' but no '\(shown(lacking.key))_test'",
+      remedy: "add it, or leave the test tensors out")
+  }
+  return result
+}
+
+/// The tensors of a CSV's columns, in f64 (or f32 for a parameter that takes the file's dtype).
+func csvTensors(_ path: String, _ fields: [DataField]) throws(FileError) -> SplitTensors {
+  var table = try CSVTable(ByteSource(path: path))
+  let split = table.header.firstIndex(of: "split")
+  let columns = try csvColumns(table, fields, split: split)
+  let words = split.map { [$0: ["train": 0.0, "test": 1.0]] } ?? [:]
+  try table.read(Set(columns.joined()).union(split.map { [$0] } ?? []), words: words)
+  let marks = split.flatMap { table.columns[$0] } ?? [Double](repeating: 0, count: table.rowCount)
+  if let row = marks.firstIndex(where: { $0 != 0 && $0 != 1 }) {
+    throw FileError(
+      path, "has '\(marks[row])' in column 'split', row \(row)", remedy: "write train or test (or 0 or 1) there")
+  }
+  let (train, test) = (marks.indices.filter { marks[$0] == 0 }, marks.indices.filter { marks[$0] == 1 })
+  var result = SplitTensors()
+  for (field, indices) in zip(fields, columns) {
+    result.train.append(try csvTensor(table, field, indices, rows: train))
+    if !test.isEmpty { result.test.append(try csvTensor(table, field, indices, rows: test)) }
+  }
+  return result
+}
+
+/// For each field its columns.
+private func csvColumns(_ table: CSVTable, _ fields: [DataField], split: Int?) throws(FileError) -> [[Int]] {
+  var claimed: Set<Int> = split.map { [$0] } ?? []
+  for field in fields where field.key != "rest" { claimed.formUnion(table.columns(of: field.key, claimed: [])) }
+  let columns = fields.map { [claimed] in table.columns(of: $0.key, claimed: claimed) }
+  guard let index = columns.firstIndex(where: \.isEmpty) else { return columns }
+  throw FileError(
+    table.path, "has no column '\(shown(fields[index].key))'",
+    remedy: "its columns are \(shown(table.header.joined(separator: ", ")))")
+}
+
+private func csvTensor(
+  _ table: CSVTable, _ field: DataField, _ columns: [Int], rows: [Int]
+) throws(FileError) -> NamedTensor {
+  let isVector = columns.count == 1 && table.header[columns[0]] == field.key
+  let dtype: DType = field.dtype == nil ? .f32 : .f64
+  guard let tensor = table.tensor(columns, isVector: isVector, rows: rows, dtype: dtype) else {
+    throw FileError(table.path, "has too many rows")
+  }
+  return NamedTensor(name: field.key, tensor: tensor)
+}
