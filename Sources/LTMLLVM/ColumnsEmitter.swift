@@ -1,0 +1,101 @@
+internal import CLLVM
+import LTMIR
+import LTMKernels
+
+// Reductions over axes that are not contiguous: one lane for each point of the domain's innermost axis.
+extension KernelEmitter {
+  func columns(_ numbers: Schedule.Spread) {
+    let layout = RowLayout(kernel, columnLanes: numbers.lanes)
+    for (local, offset) in layout.offsets {
+      evaluator.rows[local] = (ir.address(scratch, ir.i8, ir.index(offset)), numbers.lanes)
+    }
+    eachVector(numbers) {
+      for (statement, accesses) in zip(kernel.kernel.body, kernel.stores) { column(statement, accesses) }
+    }
+  }
+
+  private var columnLanes: Int { evaluator.vector?.lanes ?? 1 }
+
+  private func column(_ statement: KernelStatement, _ accesses: [FlatAccess]) {
+    let axes = statement.innerAxes.map(\.index)
+    switch statement {
+    case .store(let store): evaluator.store([store], accesses)
+    case .loop(_, let stores):
+      _ = nest(axes[...], hoisting: statement.roots) { _ in
+        evaluator.store(stores, accesses)
+        return []
+      }
+    case .scratch(let local, let axis, let value):
+      _ = nest([axis.index], hoisting: [value]) { _ in
+        storeRow(local, evaluator.value(value, lanes: columnLanes), at: evaluator.index[axis.index])
+        return []
+      }
+    case .reduce(let local, let combiner, _, let value):
+      let dtype = kernel.kernel[local].dtype
+      let identity = ir.identity(combiner, dtype, lanes: columnLanes)
+      foldColumns(local, axes, [value], identity, { ir.combine(combiner, $0, $1, dtype) }) { sum in
+        ir.combine(combiner, sum, evaluator.value(value, lanes: columnLanes), dtype)
+      }
+    case .contract(let local, _, let lhs, let rhs):
+      let dtype = kernel.kernel[local].dtype
+      let zero = ir.identity(.add, dtype, lanes: columnLanes)
+      foldColumns(local, axes, [lhs, rhs], zero, +) { sum in
+        evaluator.value(lhs, lanes: columnLanes).times(evaluator.value(rhs, lanes: columnLanes), plus: sum)
+      }
+    case .argReduce(let local, let combiner, let axis, let value):
+      let dtype = kernel.kernel.dtype(value)
+      let start = [ir.identity(combiner, dtype, lanes: columnLanes), ir.constant(bits: 0, ir.vector(ir.i32, columnLanes))]
+      let best = nest([axis.index], hoisting: [value], carrying: start) { best in
+        let candidate = evaluator.value(value, lanes: columnLanes)
+        let place = evaluator.spread(Lanes(evaluator.index[axis.index], ir).truncated(to: ir.i32), columnLanes)
+        let (held, at) = (Lanes(best[0], ir), Lanes(best[1], ir))
+        let wins = isBetter(candidate, than: held, combiner, dtype)
+        return [candidate.when(wins, else: held).ref, place.when(wins, else: at).ref]
+      }
+      evaluator.bind(local, Lanes(best[1], ir))
+    }
+  }
+
+  /// Writes an element of a row scratch.
+  func storeRow(_ local: LocalID, _ value: Lanes, at index: LLVMValueRef) {
+    guard let (base, stride) = evaluator.rows[local] else { preconditionFailure("emit: no room for a scratch") }
+    let dtype = kernel.kernel[local].dtype
+    let place = ir.address(base, ir.stored(dtype), ir.multiply(index, stride))
+    ir.store(ir.narrow(value, to: dtype).ref, place, align: dtype.byteCount)
+  }
+
+  /// Whether a candidate of an arg-reduction beats what is held: strictly greater (lesser), or the first NaN.
+  func isBetter(_ candidate: Lanes, than held: Lanes, _ combiner: Combiner, _ dtype: DType) -> Lanes {
+    let primitive: Primitive = combiner == .maximum ? .greater : .less
+    let wins = ir.apply(primitive, [candidate, held], operand: dtype)
+    guard dtype.isFloating else { return wins }
+    let heldIsNumber = held.compare(LLVMRealORD, held)
+    return wins.or(candidate.isNaN).and(heldIsNumber)
+  }
+
+  /// Folds over axes with several accumulators, so that one addition need not wait for the last; combined in a fixed tree.
+  private func foldColumns(
+    _ local: LocalID, _ axes: [Int], _ roots: [ScalarID], _ identity: LLVMValueRef, _ merge: (Lanes, Lanes) -> Lanes,
+    _ step: (Lanes) -> Lanes
+  ) {
+    guard let inner = axes.last else {
+      return evaluator.bind(local, step(Lanes(identity, ir)))
+    }
+    let extent = kernel.extent(inner)
+    let ways = extent >= 8 ? 4 : 1
+    let start = [LLVMValueRef](repeating: identity, count: ways)
+    let sums = nest(axes.dropLast(), hoisting: roots, inside: [inner], carrying: start) { outer in
+      let whole = extent - extent % ways
+      var sums = ir.loop(0..<whole, step: ways, carrying: outer) { i, sums in
+        sums.enumerated().map { way, sum in
+          evaluator.at(inner, ir.add(i, ir.index(way))) { step(Lanes(sum, ir)).ref }
+        }
+      }
+      for way in 0..<extent - whole {
+        sums[way] = evaluator.at(inner, ir.index(whole + way)) { step(Lanes(sums[way], ir)).ref }
+      }
+      return sums
+    }.map { Lanes($0, ir) }
+    evaluator.bind(local, ways == 1 ? sums[0] : merge(merge(sums[0], sums[1]), merge(sums[2], sums[3])))
+  }
+}

@@ -1,0 +1,95 @@
+internal import CLLVM
+import LTMIR
+
+// Between what memory holds and what registers compute with. Rounding is to nearest even, in one step.
+extension IRBuilder {
+  /// A stored value, widened to its accumulator's dtype.
+  func widen(_ value: Lanes, from dtype: DType) -> Lanes {
+    switch dtype {
+    case .f16: value.widened(to: float)
+    case .bf16: value.extended(to: i32).shiftedLeft(16).cast(to: float)
+    case .float, .f32, .f64, .i32, .i64: value
+    case .u8: value.extended(to: i32)
+    case .bool: value.compareBits(LLVMIntNE, value.bits(0))
+    }
+  }
+
+  /// A scalar narrowed to what memory holds.
+  func narrow(_ value: Lanes, to dtype: DType) -> Lanes {
+    let isDouble = element(of: value.type) == double
+    return switch dtype {
+    case .f16: (isDouble ? roundToOdd(value) : value).narrowed(to: half)
+    case .bf16: bfloatBits(isDouble ? roundToOdd(value) : value)
+    case .float, .f32: isDouble ? value.narrowed(to: float) : value
+    case .f64, .i32, .i64: value
+    case .u8: clampBits(value, 0, 255).truncated(to: i8)
+    case .bool: value.extended(to: i8)
+    }
+  }
+
+  /// The rounding of a cast to `dtype`, in a value that keeps its own type.
+  func round(_ value: Lanes, to dtype: DType) -> Lanes {
+    let wide = element(of: value.type)
+    switch dtype {
+    case .f16, .bf16:
+      let single = widen(narrow(value, to: dtype), from: dtype)
+      return wide == double ? single.widened(to: double) : single
+    case .float, .f32: return wide == double ? value.narrowed(to: float).widened(to: double) : value
+    case .f64, .i32, .i64, .u8, .bool: return value
+    }
+  }
+
+  /// f64 to f32 such that a second rounding, to a half, gives what one rounding would: the last bit is sticky.
+  private func roundToOdd(_ value: Lanes) -> Lanes {
+    let nearest = value.narrowed(to: float)
+    let back = nearest.widened(to: double)
+    let bits = nearest.cast(to: i32)
+    let isInexact = back.compare(LLVMRealONE, value)
+    let isOdd = bits.and(bits.bits(1)).compareBits(LLVMIntNE, bits.bits(0))
+    let isAbove = back.magnitude.isGreater(value.magnitude)
+    let neighbour = bits.minusBits(bits.bits(1)).when(isAbove, else: bits.plusBits(bits.bits(1)))
+    let odd = bits.when(isOdd, else: neighbour)
+    return odd.when(isInexact, else: bits).cast(to: float)
+  }
+
+  /// The upper half of an f32, rounded; a NaN stays one.
+  private func bfloatBits(_ value: Lanes) -> Lanes {
+    if profile.convertsBF16 { return value.narrowed(to: bfloat).cast(to: i16) }
+    let bits = value.cast(to: i32)
+    let last = bits.shiftedRight(16).and(bits.bits(1))
+    let rounded = bits.plusBits(last.plusBits(bits.bits(0x7FFF))).shiftedRight(16)
+    let quiet = bits.shiftedRight(16).or(bits.bits(0x40))
+    return quiet.when(value.isNaN, else: rounded).truncated(to: i16)
+  }
+
+  func clampBits(_ value: Lanes, _ low: Int, _ high: Int) -> Lanes {
+    let raised = call(intrinsic: "llvm.smax", [value.type], [value.ref, value.bits(low).ref])
+    return Lanes(call(intrinsic: "llvm.smin", [value.type], [raised, value.bits(high).ref]), self)
+  }
+
+  /// Between scalar dtypes, as ``ScalarExpr/convert(_:_:)`` defines it.
+  func convert(_ value: Lanes, from: DType, to: DType) -> Lanes {
+    let (source, target) = (from.loaded, to.loaded)
+    if source == target { return to == from ? value : round(value, to: to) }
+    switch (source.isFloating, target.isFloating) {
+    case (true, true):
+      return source == .f64 ? round(value, to: to).narrowed(to: float) : value.widened(to: double)
+    case (false, true):
+      let type = vector(scalar(target), value.count)
+      return source == .bool ? Lanes(LLVMBuildUIToFP(ref, value.ref, type, ""), self) : value.toFloat(scalar(target))
+    case (true, false):
+      if target == .bool { return value.compare(LLVMRealUNE, value.constant(0)) }
+      let type = vector(scalar(target), value.count)
+      let whole = Lanes(call(intrinsic: "llvm.fptosi.sat", [type, value.type], [value.ref]), self)
+      return to == .u8 ? clampBits(whole, 0, 255) : whole
+    case (false, false): return convertInteger(value, from: source, to: target)
+    }
+  }
+
+  private func convertInteger(_ value: Lanes, from: DType, to: DType) -> Lanes {
+    if to == .bool { return value.compareBits(LLVMIntNE, value.bits(0)) }
+    if from == .bool { return value.extended(to: scalar(to)) }
+    if to == .i64 { return Lanes(LLVMBuildSExt(ref, value.ref, vector(i64, value.count), ""), self) }
+    return clampBits(value, Int(Int32.min), Int(Int32.max)).truncated(to: i32)
+  }
+}

@@ -1,0 +1,258 @@
+internal import CLLVM
+import LTMIR
+import LTMKernels
+
+/// A scalar expression's value at the current place: one lane where it does not vary along the vector axis.
+struct Value {
+  var lanes: Lanes
+  var dtype: DType
+}
+
+/// The axis along which lanes run, how many there are, and how many of them lie inside the axis.
+struct VectorAxis {
+  var axis: Int
+  var lanes: Int
+  var live: Int
+}
+
+/// Turns a kernel's scalar expressions into instructions at a place: an index for each axis, one of them with lanes.
+///
+/// A value is computed once in the innermost scope (loop body) where its axes are bound, and reused in the scopes inside.
+final class Evaluator {
+  let ir: IRBuilder
+  let kernel: FlatKernel
+  private let buffers: [LLVMValueRef]
+  /// Where out-of-range elements are read instead.
+  private let spare: LLVMValueRef
+
+  private(set) var index: [LLVMValueRef]
+  private(set) var vector: VectorAxis?
+  private var scopes: [[Int: Value]] = [[:]]
+  private var locals: [LocalID: Value] = [:]
+  /// The address of a row scratch at index 0, and the distance between its elements.
+  var rows: [LocalID: (base: LLVMValueRef, stride: Int)] = [:]
+
+  /// Reads the addresses of the kernel's buffers from the launch's argument block.
+  init(_ ir: IRBuilder, _ kernel: FlatKernel, arguments: LLVMValueRef) {
+    self.ir = ir
+    self.kernel = kernel
+    buffers = kernel.kernel.buffers.indices.map { place in
+      ir.load(ir.pointer, ir.address(arguments, ir.pointer, ir.index(place)), align: 8)
+    }
+    spare = LLVMBuildAlloca(ir.ref, ir.vector(ir.i64, 128), "spare")
+    ir.store(LLVMConstNull(ir.vector(ir.i64, 128)), spare, align: 64)
+    index = [LLVMValueRef](repeating: ir.index(0), count: kernel.kernel.axes.count)
+  }
+
+  // MARK: Places
+
+  /// Runs `body` with an axis at a value, in a scope of its own.
+  func at<R>(_ axis: Int, _ value: LLVMValueRef, vector: VectorAxis? = nil, _ body: () -> R) -> R {
+    let (outerIndex, outerVector) = (index[axis], self.vector)
+    index[axis] = value
+    if let vector { self.vector = vector }
+    scopes.append([:])
+    defer {
+      scopes.removeLast()
+      index[axis] = outerIndex
+      self.vector = outerVector
+    }
+    return body()
+  }
+
+  /// Runs `body` with several axes at values.
+  func at<R>(_ axes: [(axis: Int, value: LLVMValueRef)], _ body: () -> R) -> R {
+    guard let first = axes.first else { return body() }
+    return at(first.axis, first.value) { at(Array(axes.dropFirst()), body) }
+  }
+
+  /// Binds a local to a value from here on.
+  func bind(_ local: LocalID, _ value: Lanes) {
+    locals[local] = Value(lanes: value, dtype: kernel.kernel[local].dtype)
+  }
+
+  // MARK: Values
+
+  /// Computes here whatever `roots` need that does not depend on `axes`: what a loop over them need not repeat.
+  func hoist(_ roots: [ScalarID], outOf axes: [Int]) {
+    for id in kernel.closure(of: roots) where kernel.dependencies[id].isDisjoint(with: axes) { _ = known(id) }
+  }
+
+  /// The value of an expression, in one lane or all.
+  func value(_ id: ScalarID) -> Value {
+    for operand in kernel.closure(of: [id]) { _ = known(operand) }
+    return known(id.index)
+  }
+
+  /// The value in exactly `lanes` lanes.
+  func value(_ id: ScalarID, lanes: Int) -> Lanes { spread(value(id).lanes, lanes) }
+
+  func spread(_ value: Lanes, _ lanes: Int) -> Lanes {
+    value.count == lanes ? value : Lanes(ir.splat(value.ref, lanes), ir)
+  }
+
+  private func known(_ id: Int) -> Value {
+    for scope in scopes.reversed() { if let value = scope[id] { return value } }
+    let value = Value(lanes: compute(id), dtype: kernel.kernel.dtype(ScalarID(id)))
+    scopes[scopes.count - 1][id] = value
+    return value
+  }
+
+  private func compute(_ id: Int) -> Lanes {
+    switch kernel.kernel.expressions[id] {
+    case .constant(let value, let dtype): return constant(value, dtype)
+    case .axis(let axis): return position(axis.index)
+    case .load:
+      guard let access = kernel.loads[id] else { preconditionFailure("emit: load without access") }
+      return load(access)
+    case .local(let local):
+      guard let value = locals[local] else { preconditionFailure("emit: local used before its statement") }
+      return value.lanes
+    case .scratch(let local): return row(local)
+    case .apply(let primitive, let operands, _):
+      let values = operands.map { known($0.index) }
+      let lanes = values.map(\.lanes.count).max() ?? 1
+      let dtype = primitive == .select ? values[1].dtype : values[0].dtype
+      return ir.apply(primitive, values.map { spread($0.lanes, lanes) }, operand: dtype)
+    case .convert(let operand, let dtype):
+      let value = known(operand.index)
+      return ir.convert(value.lanes, from: value.dtype, to: dtype)
+    case .round(let operand, let dtype): return ir.round(known(operand.index).lanes, to: dtype)
+    }
+  }
+
+  private func constant(_ value: Double, _ dtype: DType) -> Lanes {
+    let type = ir.scalar(dtype)
+    if dtype.isFloating { return Lanes(ir.constant(value, type), ir) }
+    return Lanes(ir.constant(bits: Int(exactly: dtype.round(value)) ?? Int.max, type), ir)
+  }
+
+  /// The index along an axis, as i32.
+  private func position(_ axis: Int) -> Lanes {
+    let first = Lanes(index[axis], ir).truncated(to: ir.i32)
+    guard let vector, vector.axis == axis, vector.lanes > 1 else { return first }
+    return spread(first, vector.lanes).plusBits(Lanes(ir.constants(Array(0..<vector.lanes), ir.i32), ir))
+  }
+
+  // MARK: Addresses
+
+  /// A linear form at the current place, its lane 0.
+  func offset(_ form: LinearForm) -> LLVMValueRef {
+    var sum = ir.index(form.offset)
+    for (axis, stride) in form.strides.enumerated() where stride != 0 {
+      sum = ir.add(ir.multiply(index[axis], stride), sum)
+    }
+    return sum
+  }
+
+  private func laneStride(_ form: LinearForm) -> Int { vector.map { form.strides[$0.axis] } ?? 0 }
+
+  private func row(_ local: LocalID) -> Lanes {
+    guard let (base, stride) = rows[local], let axis = kernel.scratchAxis(local) else {
+      preconditionFailure("emit: scratch used before its statement")
+    }
+    let dtype = kernel.kernel[local].dtype
+    let place = ir.address(base, ir.stored(dtype), ir.multiply(index[axis], stride))
+    // Rows are padded to whole vectors, so a tail reads past its end without harm.
+    let lanes = stride > 1 || vector?.axis == axis ? vector?.lanes ?? 1 : 1
+    return ir.widen(Lanes(ir.load(ir.vector(ir.stored(dtype), lanes), place, align: dtype.byteCount), ir), from: dtype)
+  }
+
+  private func load(_ access: FlatAccess) -> Lanes {
+    let dtype = kernel.kernel[access.buffer].dtype
+    let element = ir.stored(dtype)
+    let stride = laneStride(access.form)
+    let dynamic = access.dynamic.map { part in (clamp(known(part.index.index), part.limit), part.stride) }
+    let conditions = access.guards.map(condition)
+    let varies = (dynamic.map(\.0.count) + conditions.map(\.count)).contains { $0 > 1 }
+    if varies || (stride != 0 && stride != 1) {
+      return gather(access, dynamic, conditions)
+    }
+    let offset = dynamic.reduce(offset(access.form)) { ir.add($0, ir.multiply($1.0.ref, $1.1)) }
+    var place = ir.address(buffers[access.buffer.index], element, offset, mayLieOutside: !conditions.isEmpty)
+    for condition in conditions { place = ir.select(condition.ref, place, spare) }
+    let lanes = stride == 0 ? 1 : vector?.lanes ?? 1
+    let live = stride == 0 ? 1 : vector?.live ?? 1
+    let raw = ir.load(element, place, lanes: lanes, live: live, align: dtype.byteCount)
+    return guarded(ir.widen(Lanes(raw, ir), from: dtype), conditions, access.otherwise, dtype)
+  }
+
+  /// Lane by lane: elements that are not neighbours.
+  private func gather(_ access: FlatAccess, _ dynamic: [(Lanes, Int)], _ conditions: [Lanes]) -> Lanes {
+    guard let vector else { preconditionFailure("emit: gather without lanes") }
+    let dtype = kernel.kernel[access.buffer].dtype
+    let element = ir.stored(dtype)
+    let first = offset(access.form)
+    var whole: LLVMValueRef = LLVMConstNull(ir.vector(element, vector.lanes))
+    for lane in 0..<vector.live {
+      var place = ir.add(first, ir.index(lane * laneStride(access.form)))
+      for (index, stride) in dynamic {
+        place = ir.add(place, ir.multiply(ir.extract(index.ref, lane: lane), stride))
+      }
+      var pointer = ir.address(buffers[access.buffer.index], element, place, mayLieOutside: !conditions.isEmpty)
+      for condition in conditions { pointer = ir.select(ir.extract(condition.ref, lane: lane), pointer, spare) }
+      let value = ir.load(element, pointer, align: dtype.byteCount)
+      whole = vector.lanes == 1 ? value : ir.insert(value, into: whole, lane: lane)
+    }
+    return guarded(ir.widen(Lanes(whole, ir), from: dtype), conditions, access.otherwise, dtype)
+  }
+
+  private func guarded(_ value: Lanes, _ conditions: [Lanes], _ otherwise: Double, _ dtype: DType) -> Lanes {
+    guard let first = conditions.first else { return value }
+    let all = conditions.dropFirst().reduce(first) { both, next in
+      let lanes = max(both.count, next.count)
+      return spread(both, lanes).and(spread(next, lanes))
+    }
+    let lanes = max(all.count, value.count)
+    let fallback = spread(constant(otherwise, dtype.loaded), lanes)
+    // One bit can choose between whole vectors.
+    return spread(value, lanes).when(all.count == 1 ? all : spread(all, lanes), else: fallback)
+  }
+
+  /// `0 <= form < limit`, as one unsigned comparison.
+  private func condition(_ guarding: FlatAccess.Guard) -> Lanes {
+    let first = Lanes(offset(guarding.form), ir)
+    let stride = laneStride(guarding.form)
+    guard stride != 0, let lanes = vector?.lanes, lanes > 1 else {
+      return first.compareBits(LLVMIntULT, first.bits(guarding.limit))
+    }
+    let all = spread(first, lanes).plusBits(Lanes(ir.constants((0..<lanes).map { $0 * stride }, ir.i64), ir))
+    return all.compareBits(LLVMIntULT, all.bits(guarding.limit))
+  }
+
+  private func clamp(_ value: Value, _ limit: Int) -> Lanes {
+    let wide = value.dtype == .i64 ? value.lanes : ir.convert(value.lanes, from: value.dtype, to: .i64)
+    return ir.clampBits(wide, 0, max(limit - 1, 0))
+  }
+
+  // MARK: Stores
+
+  /// Writes what stores of one place compute. All values first: each of them reads what was there before.
+  func store(_ stores: [KernelStore], _ accesses: [FlatAccess]) {
+    let values = stores.map { store in
+      let value = value(store.value)
+      let dtype = kernel.kernel[store.buffer].dtype
+      return ir.narrow(
+        value.dtype == dtype.loaded ? value.lanes : ir.convert(value.lanes, from: value.dtype, to: dtype.loaded), to: dtype)
+    }
+    for (access, value) in zip(accesses, values) { write(value, access) }
+  }
+
+  private func write(_ value: Lanes, _ access: FlatAccess) {
+    let dtype = kernel.kernel[access.buffer].dtype
+    let (base, element) = (buffers[access.buffer.index], ir.stored(dtype))
+    let first = offset(access.form)
+    let stride = laneStride(access.form)
+    let (lanes, live) = (vector?.lanes ?? 1, vector?.live ?? 1)
+    if stride == 1 || live == 1 {
+      let whole = spread(value, stride == 1 ? lanes : 1)
+      return ir.store(
+        stride == 1 ? whole.ref : ir.extract(value.ref, lane: 0), ir.address(base, element, first),
+        live: stride == 1 ? live : 1, align: dtype.byteCount)
+    }
+    for lane in 0..<live {
+      let place = ir.address(base, element, ir.add(first, ir.index(lane * stride)))
+      ir.store(ir.extract(value.ref, lane: lane), place, align: dtype.byteCount)
+    }
+  }
+}

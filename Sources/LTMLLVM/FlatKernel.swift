@@ -1,0 +1,234 @@
+import LTMIR
+import LTMKernels
+
+/// `offset + sum of stride * axis`: a place in memory, or a guard's form. One stride for each axis of the kernel.
+struct LinearForm: Hashable {
+  var strides: [Int]
+  var offset: Int
+
+  init(axes: Int) {
+    strides = [Int](repeating: 0, count: axes)
+    offset = 0
+  }
+
+  /// Adds `factor` times a form of the kernel.
+  mutating func add(_ form: Affine, times factor: Int) {
+    for term in form.terms { strides[term.axis.index] += term.stride * factor }
+    offset += form.offset * factor
+  }
+}
+
+/// An element's place in its buffer, in elements.
+struct FlatAccess: Hashable {
+  /// A data-dependent part: an index, clamped to `0..<limit`, times a stride.
+  struct Dynamic: Hashable {
+    var index: ScalarID
+    var stride: Int
+    var limit: Int
+  }
+  struct Guard: Hashable {
+    var form: LinearForm
+    var limit: Int
+  }
+  var buffer: BufferID
+  var form: LinearForm
+  var dynamic: [Dynamic] = []
+  var guards: [Guard] = []
+  var otherwise = 0.0
+
+  func depends(on axis: Int) -> Bool {
+    form.strides[axis] != 0 || guards.contains { $0.form.strides[axis] != 0 }
+  }
+}
+
+/// A kernel with every access as one linear form, and adjacent axes that all accesses walk as one merged into the inner.
+struct FlatKernel {
+  /// Expressions, locals and statements; extents of merged axes here are the merged ones.
+  private(set) var kernel: Kernel
+  /// For each expression, its access when it is a load.
+  private(set) var loads: [FlatAccess?]
+  /// For each statement, the access of each of its stores.
+  private(set) var stores: [[FlatAccess]]
+  /// The domain's axes that remain, outermost first: no merged ones, none of extent 1.
+  private(set) var domain: [Int]
+  /// For each expression, the axes that its value depends on, scratch axes included; the domain's where it reads a local.
+  private(set) var dependencies: [Set<Int>]
+
+  init(_ kernel: Kernel) {
+    self.kernel = kernel
+    let axes = kernel.axes.count
+    loads = kernel.expressions.map { expression in
+      guard case .load(let buffer, let index, let guards, let otherwise) = expression else { return nil }
+      var access = Self.access(buffer, index, kernel)
+      access.guards = guards.map { condition in
+        var form = LinearForm(axes: axes)
+        form.add(condition.form, times: 1)
+        return FlatAccess.Guard(form: form, limit: condition.limit)
+      }
+      access.otherwise = otherwise
+      return access
+    }
+    stores = kernel.body.map { statement in
+      statement.stores.map { Self.access($0.buffer, $0.index.map(KernelIndex.affine), kernel) }
+    }
+    domain = (0..<kernel.domainRank).filter { kernel.axes[$0].extent != 1 }
+    dependencies = []
+    mergeAxes()
+    dependencies = findDependencies()
+  }
+
+  func extent(_ axis: Int) -> Int { kernel.axes[axis].extent }
+
+  /// The number of points of some axes.
+  func points(_ axes: some Sequence<Int>) -> Int { axes.reduce(1) { $0 * extent($1) } }
+
+  private static func access(_ buffer: BufferID, _ index: [KernelIndex], _ kernel: Kernel) -> FlatAccess {
+    var access = FlatAccess(buffer: buffer, form: LinearForm(axes: kernel.axes.count))
+    var stride = 1
+    for (dimension, part) in zip(kernel[buffer].shape, index).reversed() {
+      switch part {
+      case .affine(let form): access.form.add(form, times: stride)
+      case .loaded(let id): access.dynamic.append(.init(index: id, stride: stride, limit: dimension))
+      }
+      stride *= dimension
+    }
+    return access
+  }
+
+  // MARK: Merging
+
+  private mutating func mergeAxes() {
+    while let (outer, inner) = mergeablePairs().first(where: { canMerge($0.0, $0.1) }) { merge(outer, inner) }
+  }
+
+  private func mergeablePairs() -> [(Int, Int)] {
+    var pairs = Array(zip(domain, domain.dropFirst()))
+    for statement in kernel.body {
+      let over = statement.innerAxes.map(\.index)
+      pairs += zip(over, over.dropFirst())
+    }
+    return pairs
+  }
+
+  private func canMerge(_ outer: Int, _ inner: Int) -> Bool {
+    let walksAsOne = { (form: LinearForm) in form.strides[outer] == form.strides[inner] * extent(inner) }
+    let accesses = loads.compactMap { $0 } + stores.joined()
+    guard accesses.allSatisfy({ walksAsOne($0.form) }),
+      accesses.allSatisfy({ $0.guards.allSatisfy { $0.form.strides[outer] == 0 && $0.form.strides[inner] == 0 } })
+    else { return false }
+    let namesAxis = kernel.expressions.contains { $0 == .axis(AxisID(outer)) || $0 == .axis(AxisID(inner)) }
+    return !namesAxis && kernel.body.allSatisfy { statement in
+      let over = statement.innerAxes.map(\.index)
+      guard over.contains(outer) || over.contains(inner) else { return true }
+      guard let place = over.firstIndex(of: outer) else { return false }
+      return statement.takesSeveralAxes && place + 1 < over.count && over[place + 1] == inner
+    }
+  }
+
+  private mutating func merge(_ outer: Int, _ inner: Int) {
+    kernel.axes[inner].extent *= kernel.axes[outer].extent
+    kernel.axes[outer].extent = 1
+    domain.removeAll { $0 == outer }
+    for index in loads.indices { loads[index]?.form.strides[outer] = 0 }
+    for index in stores.indices {
+      for store in stores[index].indices { stores[index][store].form.strides[outer] = 0 }
+    }
+    kernel.body = kernel.body.map { $0.removing(AxisID(outer)) }
+  }
+
+  // MARK: Dependencies
+
+  private func findDependencies() -> [Set<Int>] {
+    var found: [Set<Int>] = []
+    for (index, expression) in kernel.expressions.enumerated() {
+      var axes: Set<Int>
+      switch expression {
+      case .constant: axes = []
+      case .axis(let axis): axes = [axis.index]
+      case .local: axes = Set(domain)
+      case .scratch(let local): axes = Set(domain).union(scratchAxis(local).map { [$0] } ?? [])
+      case .load:
+        let access = loads[index]
+        axes = Set(kernel.axes.indices.filter { access?.depends(on: $0) ?? false })
+        for part in access?.dynamic ?? [] { axes.formUnion(found[part.index.index]) }
+      case .apply(_, let operands, _): axes = operands.reduce(into: []) { $0.formUnion(found[$1.index]) }
+      case .convert(let operand, _), .round(let operand, _): axes = found[operand.index]
+      }
+      found.append(axes)
+    }
+    return found
+  }
+
+  /// The axis along which a local is kept as a row.
+  func scratchAxis(_ local: LocalID) -> Int? {
+    for case .scratch(local, let axis, _) in kernel.body { return axis.index }
+    return nil
+  }
+
+  /// Every expression that `roots` need, operands first.
+  func closure(of roots: [ScalarID]) -> [Int] {
+    var needed = Set<Int>()
+    var pending = roots.map(\.index)
+    while let next = pending.popLast() {
+      guard needed.insert(next).inserted else { continue }
+      pending += operands(next)
+    }
+    return needed.sorted()
+  }
+
+  private func operands(_ index: Int) -> [Int] {
+    switch kernel.expressions[index] {
+    case .constant, .axis, .local, .scratch: []
+    case .load: loads[index]?.dynamic.map(\.index.index) ?? []
+    case .apply(_, let operands, _): operands.map(\.index)
+    case .convert(let operand, _), .round(let operand, _): [operand.index]
+    }
+  }
+}
+
+extension KernelStatement {
+  /// The axes that a statement loops over.
+  var innerAxes: [AxisID] {
+    switch self {
+    case .reduce(_, _, let over, _), .contract(_, let over, _, _), .loop(let over, _): over
+    case .argReduce(_, _, let over, _), .scratch(_, let over, _): [over]
+    case .store: []
+    }
+  }
+
+  var takesSeveralAxes: Bool {
+    switch self {
+    case .reduce, .contract, .loop: true
+    case .argReduce, .scratch, .store: false
+    }
+  }
+
+  var stores: [KernelStore] {
+    switch self {
+    case .loop(_, let stores): stores
+    case .store(let store): [store]
+    case .reduce, .argReduce, .contract, .scratch: []
+    }
+  }
+
+  /// The expressions that a statement evaluates.
+  var roots: [ScalarID] {
+    switch self {
+    case .reduce(_, _, _, let value), .argReduce(_, _, _, let value), .scratch(_, _, let value): [value]
+    case .contract(_, _, let lhs, let rhs): [lhs, rhs]
+    case .loop, .store: stores.map(\.value)
+    }
+  }
+
+  /// The statement without a merged axis.
+  func removing(_ axis: AxisID) -> KernelStatement {
+    switch self {
+    case .reduce(let local, let combiner, let over, let value):
+      .reduce(local, combiner, over: over.filter { $0 != axis }, value: value)
+    case .contract(let local, let over, let lhs, let rhs):
+      .contract(local, over: over.filter { $0 != axis }, lhs: lhs, rhs: rhs)
+    case .loop(let over, let stores): .loop(over: over.filter { $0 != axis }, stores: stores)
+    case .argReduce, .scratch, .store: self
+    }
+  }
+}

@@ -1,0 +1,115 @@
+internal import CLLVM
+
+// Memory, lanes and integers: what addresses and loops are made of.
+extension IRBuilder {
+  func add(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildNSWAdd(ref, a, b, "") }
+  func multiply(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef {
+    b == 1 ? a : LLVMBuildNSWMul(ref, a, index(b), "")
+  }
+  func subtract(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildNSWSub(ref, a, b, "") }
+  /// Of a number that is never negative.
+  func divide(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef { b == 1 ? a : LLVMBuildUDiv(ref, a, index(b), "") }
+  func remainder(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef {
+    b == 1 ? index(0) : LLVMBuildURem(ref, a, index(b), "")
+  }
+  func less(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildICmp(ref, LLVMIntSLT, a, b, "") }
+  func equal(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildICmp(ref, LLVMIntEQ, a, b, "") }
+  func minimum(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { select(less(a, b), a, b) }
+  func select(_ condition: LLVMValueRef, _ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef {
+    LLVMBuildSelect(ref, condition, a, b, "")
+  }
+
+  /// The address of an element. `checked` addresses may lie outside, as long as nobody reads them.
+  func address(_ base: LLVMValueRef, _ element: LLVMTypeRef, _ offset: LLVMValueRef, mayLieOutside: Bool = false)
+    -> LLVMValueRef
+  {
+    var indices: [LLVMValueRef?] = [offset]
+    return mayLieOutside
+      ? LLVMBuildGEP2(ref, element, base, &indices, 1, "") : LLVMBuildInBoundsGEP2(ref, element, base, &indices, 1, "")
+  }
+
+  func load(_ type: LLVMTypeRef, _ address: LLVMValueRef, align: Int) -> LLVMValueRef {
+    guard let value = LLVMBuildLoad2(ref, type, address, "") else { preconditionFailure("emit: load") }
+    LLVMSetAlignment(value, UInt32(align))
+    return value
+  }
+
+  func store(_ value: LLVMValueRef, _ address: LLVMValueRef, align: Int) {
+    LLVMSetAlignment(LLVMBuildStore(ref, value, address), UInt32(align))
+  }
+
+  /// `value` in every lane.
+  func splat(_ value: LLVMValueRef, _ lanes: Int) -> LLVMValueRef {
+    if lanes == 1 { return value }
+    let type = vector(LLVMTypeOf(value), lanes)
+    let first = LLVMBuildInsertElement(ref, LLVMGetPoison(type), value, constant(bits: 0, i32), "")
+    return LLVMBuildShuffleVector(ref, first, LLVMGetPoison(type), constant(bits: 0, vector(i32, lanes)), "")
+  }
+
+  func extract(_ value: LLVMValueRef, lane: Int) -> LLVMValueRef {
+    guard LLVMGetTypeKind(LLVMTypeOf(value)) == LLVMVectorTypeKind else { return value }
+    return LLVMBuildExtractElement(ref, value, constant(bits: lane, i32), "")
+  }
+
+  func insert(_ value: LLVMValueRef, into vector: LLVMValueRef, lane: Int) -> LLVMValueRef {
+    LLVMBuildInsertElement(ref, vector, value, constant(bits: lane, i32), "")
+  }
+
+  /// Lanes picked from `a`, then `b`; -1 is any.
+  func shuffle(_ a: LLVMValueRef, _ b: LLVMValueRef, _ picks: [Int]) -> LLVMValueRef {
+    var mask: [LLVMValueRef?] = picks.map { $0 < 0 ? LLVMGetPoison(i32) : constant(bits: $0, i32) }
+    return LLVMBuildShuffleVector(ref, a, b, LLVMConstVector(&mask, UInt32(mask.count)), "")
+  }
+
+  /// The lanes `start..<start+count`; one lane is a scalar.
+  func slice(_ value: LLVMValueRef, _ start: Int, _ count: Int) -> LLVMValueRef {
+    if count == 1 { return extract(value, lane: start) }
+    if start == 0, count == lanes(of: LLVMTypeOf(value)) { return value }
+    return shuffle(value, LLVMGetPoison(LLVMTypeOf(value)), Array(start..<start + count))
+  }
+
+  /// Puts `part` (a vector or a scalar) at `start` of `whole`.
+  private func put(_ part: LLVMValueRef, into whole: LLVMValueRef, at start: Int) -> LLVMValueRef {
+    let count = lanes(of: LLVMTypeOf(part))
+    let width = lanes(of: LLVMTypeOf(whole))
+    if count == 1 { return insert(part, into: whole, lane: start) }
+    let widened = shuffle(part, LLVMGetPoison(LLVMTypeOf(part)), (0..<width).map { $0 < count ? $0 : -1 })
+    return shuffle(whole, widened, (0..<width).map { start..<start + count ~= $0 ? width + $0 - start : $0 })
+  }
+
+  /// Loads the first `live` of `lanes` elements; the rest are zeros. The parts are powers of two, so no byte beyond is read.
+  func load(_ element: LLVMTypeRef, _ address: LLVMValueRef, lanes: Int, live: Int, align: Int) -> LLVMValueRef {
+    let type = vector(element, lanes)
+    if live == lanes { return load(type, address, align: align) }
+    var whole: LLVMValueRef = LLVMConstNull(type)
+    for (start, count) in powersOfTwo(live) {
+      let place = self.address(address, element, index(start))
+      whole = put(load(vector(element, count), place, align: align), into: whole, at: start)
+    }
+    return whole
+  }
+
+  /// Stores the first `live` lanes.
+  func store(_ value: LLVMValueRef, _ address: LLVMValueRef, live: Int, align: Int) {
+    let type: LLVMTypeRef = LLVMTypeOf(value)
+    if live == lanes(of: type) { return store(value, address, align: align) }
+    for (start, count) in powersOfTwo(live) {
+      store(slice(value, start, count), self.address(address, element(of: type), index(start)), align: align)
+    }
+  }
+
+  /// Whether each lane is below `live`.
+  func mask(lanes: Int, live: Int) -> LLVMValueRef { constants((0..<lanes).map { $0 < live ? 1 : 0 }, i1) }
+}
+
+/// `live` cut into descending powers of two: 11 is 8, 2, 1.
+private func powersOfTwo(_ live: Int) -> [(start: Int, count: Int)] {
+  var parts: [(Int, Int)] = []
+  var start = 0
+  while start < live {
+    let count = 1 << (Int.bitWidth - 1 - (live - start).leadingZeroBitCount)
+    parts.append((start, count))
+    start += count
+  }
+  return parts
+}

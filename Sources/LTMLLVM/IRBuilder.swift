@@ -1,0 +1,246 @@
+internal import CLLVM
+import LTMIR
+
+/// Appends instructions to a function. Holds references that a ``Workspace`` owns.
+final class IRBuilder {
+  let context: LLVMContextRef
+  let module: LLVMModuleRef
+  let ref: LLVMBuilderRef
+  let profile: TargetProfile
+  private(set) var function: LLVMValueRef?
+
+  let i1: LLVMTypeRef
+  let i8: LLVMTypeRef
+  let i16: LLVMTypeRef
+  let i32: LLVMTypeRef
+  let i64: LLVMTypeRef
+  let half: LLVMTypeRef
+  let bfloat: LLVMTypeRef
+  let float: LLVMTypeRef
+  let double: LLVMTypeRef
+  let pointer: LLVMTypeRef
+  let void: LLVMTypeRef
+
+  init(_ workspace: borrowing Workspace, profile: TargetProfile) {
+    context = workspace.context
+    module = workspace.module
+    ref = workspace.builder
+    self.profile = profile
+    i1 = LLVMInt1TypeInContext(context)
+    i8 = LLVMInt8TypeInContext(context)
+    i16 = LLVMInt16TypeInContext(context)
+    i32 = LLVMInt32TypeInContext(context)
+    i64 = LLVMInt64TypeInContext(context)
+    half = LLVMHalfTypeInContext(context)
+    bfloat = LLVMBFloatTypeInContext(context)
+    float = LLVMFloatTypeInContext(context)
+    double = LLVMDoubleTypeInContext(context)
+    pointer = LLVMPointerTypeInContext(context, 0)
+    void = LLVMVoidTypeInContext(context)
+  }
+
+  // MARK: Types and constants
+
+  func vector(_ element: LLVMTypeRef, _ lanes: Int) -> LLVMTypeRef {
+    lanes == 1 ? element : LLVMVectorType(element, UInt32(lanes))
+  }
+
+  func lanes(of type: LLVMTypeRef) -> Int {
+    LLVMGetTypeKind(type) == LLVMVectorTypeKind ? Int(LLVMGetVectorSize(type)) : 1
+  }
+
+  func element(of type: LLVMTypeRef) -> LLVMTypeRef {
+    LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetElementType(type) : type
+  }
+
+  /// The type in registers of a kernel's scalar dtype.
+  func scalar(_ dtype: DType) -> LLVMTypeRef {
+    switch dtype {
+    case .float, .f16, .bf16, .f32: float
+    case .f64: double
+    case .i32, .u8: i32
+    case .i64: i64
+    case .bool: i1
+    }
+  }
+
+  /// The type in memory; bf16 as bits.
+  func stored(_ dtype: DType) -> LLVMTypeRef {
+    switch dtype {
+    case .f16: half
+    case .bf16: i16
+    case .float, .f32: float
+    case .f64: double
+    case .i32: i32
+    case .i64: i64
+    case .u8, .bool: i8
+    }
+  }
+
+  /// `value` in every lane of `type`.
+  func constant(_ value: Double, _ type: LLVMTypeRef) -> LLVMValueRef {
+    splatConstant(LLVMConstReal(element(of: type), value), type)
+  }
+
+  func constant(bits value: Int, _ type: LLVMTypeRef) -> LLVMValueRef {
+    splatConstant(LLVMConstInt(element(of: type), UInt64(bitPattern: Int64(value)), 1), type)
+  }
+
+  func index(_ value: Int) -> LLVMValueRef { LLVMConstInt(i64, UInt64(bitPattern: Int64(value)), 1) }
+
+  private func splatConstant(_ value: LLVMValueRef, _ type: LLVMTypeRef) -> LLVMValueRef {
+    guard LLVMGetTypeKind(type) == LLVMVectorTypeKind else { return value }
+    var elements = [LLVMValueRef?](repeating: value, count: lanes(of: type))
+    return LLVMConstVector(&elements, UInt32(elements.count))
+  }
+
+  /// A vector of the integers given.
+  func constants(_ values: [Int], _ element: LLVMTypeRef) -> LLVMValueRef {
+    if values.count == 1 { return constant(bits: values[0], element) }
+    var elements: [LLVMValueRef?] = values.map { constant(bits: $0, element) }
+    return LLVMConstVector(&elements, UInt32(elements.count))
+  }
+
+  // MARK: Functions and calls
+
+  /// Starts a function and places the builder at its beginning.
+  func begin(function name: String, result: LLVMTypeRef, parameters: [LLVMTypeRef], isInternal: Bool = false)
+    -> [LLVMValueRef]
+  {
+    var types: [LLVMTypeRef?] = parameters
+    let signature = LLVMFunctionType(result, &types, UInt32(types.count), 0)
+    guard let function = LLVMAddFunction(module, name, signature) else {
+      preconditionFailure("emit: LLVM made no function \(name)")
+    }
+    self.function = function
+    if isInternal {
+      LLVMSetLinkage(function, LLVMInternalLinkage)
+      addAttribute(function, "noinline")
+    }
+    addAttribute(function, "nounwind")
+    addAttribute(function, "target-cpu", profile.cpu)
+    addAttribute(function, "target-features", profile.features)
+    if profile.vectorBytes == 64 { addAttribute(function, "prefer-vector-width", "512") }
+    place(at: block("entry"))
+    return (0..<parameters.count).map { LLVMGetParam(function, UInt32($0)) }
+  }
+
+  /// Continues a function that another one interrupted.
+  func resume(_ function: LLVMValueRef?, at block: LLVMBasicBlockRef?) {
+    self.function = function
+    LLVMPositionBuilderAtEnd(ref, block)
+  }
+
+  private func addAttribute(_ function: LLVMValueRef, _ name: String) {
+    let kind = LLVMGetEnumAttributeKindForName(name, name.utf8.count)
+    let index = LLVMAttributeIndex(bitPattern: Int32(LLVMAttributeFunctionIndex))
+    LLVMAddAttributeAtIndex(function, index, LLVMCreateEnumAttribute(context, kind, 0))
+  }
+
+  private func addAttribute(_ function: LLVMValueRef, _ key: String, _ value: String) {
+    let index = LLVMAttributeIndex(bitPattern: Int32(LLVMAttributeFunctionIndex))
+    LLVMAddAttributeAtIndex(
+      function, index,
+      LLVMCreateStringAttribute(context, key, UInt32(key.utf8.count), value, UInt32(value.utf8.count)))
+  }
+
+  func call(_ function: LLVMValueRef, _ arguments: [LLVMValueRef]) -> LLVMValueRef {
+    var arguments: [LLVMValueRef?] = arguments
+    return LLVMBuildCall2(ref, LLVMGlobalGetValueType(function), function, &arguments, UInt32(arguments.count), "")
+  }
+
+  /// Calls a function of the C library, declared on first use.
+  func call(library name: String, _ arguments: [LLVMValueRef]) -> LLVMValueRef {
+    if let known = LLVMGetNamedFunction(module, name) { return call(known, arguments) }
+    var types: [LLVMTypeRef?] = arguments.map { LLVMTypeOf($0) }
+    let signature = LLVMFunctionType(types[0], &types, UInt32(types.count), 0)
+    guard let function = LLVMAddFunction(module, name, signature) else {
+      preconditionFailure("emit: LLVM made no function \(name)")
+    }
+    addAttribute(function, "nounwind")
+    return call(function, arguments)
+  }
+
+  /// What every target of ours selects. Anything else could end the process in LLVM's instruction selection.
+  private static let allowed: Set<String> = [
+    "llvm.fma", "llvm.sqrt", "llvm.fabs", "llvm.floor", "llvm.ceil", "llvm.roundeven", "llvm.copysign",
+    "llvm.fptosi.sat", "llvm.smax", "llvm.smin", "llvm.prefetch",
+  ]
+
+  /// Calls an intrinsic of the allow-list, overloaded on `types`.
+  func call(intrinsic name: String, _ types: [LLVMTypeRef], _ arguments: [LLVMValueRef]) -> LLVMValueRef {
+    precondition(Self.allowed.contains(name), "emit: \(name) is not on the allow-list")
+    let id = LLVMLookupIntrinsicID(name, name.utf8.count)
+    var overloads: [LLVMTypeRef?] = types
+    guard let function = LLVMGetIntrinsicDeclaration(module, id, &overloads, overloads.count) else {
+      preconditionFailure("emit: LLVM does not know \(name)")
+    }
+    return call(function, arguments)
+  }
+
+  // MARK: Blocks
+
+  func block(_ name: String) -> LLVMBasicBlockRef { LLVMAppendBasicBlockInContext(context, function, name) }
+
+  func place(at block: LLVMBasicBlockRef) { LLVMPositionBuilderAtEnd(ref, block) }
+
+  var currentBlock: LLVMBasicBlockRef? { LLVMGetInsertBlock(ref) }
+
+  /// `for (i = from; i < to; i += step)`, with values carried from one iteration to the next. The test stands at the end.
+  @discardableResult
+  func loop(
+    from: LLVMValueRef, to: LLVMValueRef, step: Int = 1, carrying initial: [LLVMValueRef] = [],
+    _ body: (_ i: LLVMValueRef, _ carried: [LLVMValueRef]) -> [LLVMValueRef]
+  ) -> [LLVMValueRef] {
+    let before = currentBlock
+    let (inside, after) = (block("loop"), block("after"))
+    LLVMBuildCondBr(ref, LLVMBuildICmp(ref, LLVMIntSLT, from, to, ""), inside, after)
+    place(at: inside)
+    let counter = phi(i64)
+    let carried = initial.map { phi(LLVMTypeOf($0)) }
+    addIncoming(counter, from, before)
+    for (value, start) in zip(carried, initial) { addIncoming(value, start, before) }
+    let results = body(counter, carried)
+    let next: LLVMValueRef = LLVMBuildNSWAdd(ref, counter, index(step), "")
+    let latch = currentBlock
+    LLVMBuildCondBr(ref, LLVMBuildICmp(ref, LLVMIntSLT, next, to, ""), inside, after)
+    addIncoming(counter, next, latch)
+    for (value, result) in zip(carried, results) { addIncoming(value, result, latch) }
+    place(at: after)
+    return zip(initial, results).map { start, result in
+      let merged = phi(LLVMTypeOf(start))
+      addIncoming(merged, start, before)
+      addIncoming(merged, result, latch)
+      return merged
+    }
+  }
+
+  /// A loop whose bounds are known: none or one iteration needs no branch.
+  @discardableResult
+  func loop(
+    _ range: Range<Int>, step: Int = 1, carrying initial: [LLVMValueRef] = [],
+    _ body: (_ i: LLVMValueRef, _ carried: [LLVMValueRef]) -> [LLVMValueRef]
+  ) -> [LLVMValueRef] {
+    if range.isEmpty { return initial }
+    if range.count <= step { return body(index(range.lowerBound), initial) }
+    return loop(from: index(range.lowerBound), to: index(range.upperBound), step: step, carrying: initial, body)
+  }
+
+  /// Runs `body` where `condition` holds.
+  func when(_ condition: LLVMValueRef, _ body: () -> Void) {
+    let (inside, after) = (block("then"), block("after"))
+    LLVMBuildCondBr(ref, condition, inside, after)
+    place(at: inside)
+    body()
+    LLVMBuildBr(ref, after)
+    place(at: after)
+  }
+
+  func phi(_ type: LLVMTypeRef) -> LLVMValueRef { LLVMBuildPhi(ref, type, "") }
+
+  func addIncoming(_ phi: LLVMValueRef, _ value: LLVMValueRef, _ block: LLVMBasicBlockRef?) {
+    var values: [LLVMValueRef?] = [value]
+    var blocks = [block]
+    LLVMAddIncoming(phi, &values, &blocks, 1)
+  }
+}

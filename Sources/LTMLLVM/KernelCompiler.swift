@@ -1,0 +1,166 @@
+internal import CLLVM
+import Dispatch
+import LTMIR
+import LTMKernels
+import LTMSupport
+import Synchronization
+
+/// What a kernel's machine code is called as: buffers in the kernel's order, tasks `firstTask..<endTask`, and this
+/// thread's scratch memory, aligned to 64 bytes.
+package typealias KernelFunction =
+  @convention(c) (
+    UnsafePointer<UnsafeMutableRawPointer?>, _ firstTask: Int, _ endTask: Int, _ scratch: UnsafeMutableRawPointer?
+  ) -> Void
+
+/// A kernel that can run. Tasks may run in any order, on any threads.
+package struct CompiledKernel: Sendable {
+  package let name: String
+  package let taskCount: Int
+  package let scratchBytes: Int
+  package let function: KernelFunction
+  /// Keeps the code in memory.
+  private let image: CodeImage
+
+  init(name: String, schedule: Schedule, function: KernelFunction, image: CodeImage) {
+    self.name = name
+    taskCount = schedule.taskCount
+    scratchBytes = schedule.scratchBytes
+    self.function = function
+    self.image = image
+  }
+
+  /// Runs every task on the calling thread.
+  package func run(_ buffers: [UnsafeMutableRawPointer?], scratch: UnsafeMutableRawPointer?) {
+    buffers.withUnsafeBufferPointer { pointers in
+      if let base = pointers.baseAddress { function(base, 0, taskCount, scratch) }
+    }
+  }
+}
+
+/// What a kernel can be turned into.
+package enum EmittedForm: String, Sendable, CaseIterable {
+  case llvmIR = "llvm"
+  case optimizedIR = "optimized-llvm"
+  case assembly = "asm"
+  case object = "obj"
+}
+
+/// Turns kernels into machine code: in parallel, each distinct one once, through the cache on disk.
+package final class KernelCompiler: Sendable {
+  package let profile: TargetProfile
+  private let cache: ObjectCache?
+  private let jit: JIT
+  private let ready = Mutex<[String: CompiledKernel]>([:])
+
+  /// A compiler for the machine it runs on (or a profile that this machine has the instructions of).
+  package init(profile: TargetProfile = .host, cache: ObjectCache? = ObjectCache.standard) throws(LLVMFailure) {
+    self.profile = profile
+    self.cache = cache
+    jit = try JIT()
+  }
+
+  /// Compiles a batch, in the order given.
+  package func compile(_ kernels: [Kernel]) throws(LLVMFailure) -> [CompiledKernel] {
+    let jobs = kernels.map { Job($0, profile) }
+    let missing = ready.withLock { ready in
+      Dictionary(jobs.filter { ready[$0.key] == nil }.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+    let order = missing.values.sorted { $0.key < $1.key }
+    let results = Mutex<[String: Result<CompiledKernel, LLVMFailure>]>([:])
+    DispatchQueue.concurrentPerform(iterations: order.count) { index in
+      let result = Result { () throws(LLVMFailure) in try self.link(order[index]) }
+      results.withLock { $0[order[index].key] = result }
+    }
+    let made = results.withLock { $0 }
+    for job in order {
+      if let kernel = try made[job.key]?.get() { ready.withLock { $0[job.key] = kernel } }
+    }
+    return try jobs.map { job throws(LLVMFailure) in
+      guard let kernel = ready.withLock({ $0[job.key] }) else { throw LLVMFailure("kernel \(job.kernel.name) is missing") }
+      return kernel
+    }
+  }
+
+  /// Machine code from the cache or made now, linked.
+  private func link(_ job: Job) throws(LLVMFailure) -> CompiledKernel {
+    if let object = cache?.object(for: job.key), let kernel = try? load(job, object) { return kernel }
+    let object = try emit(job.kernel, as: .object, profile: profile, symbol: job.symbol, schedule: job.schedule)
+    cache?.store(object, for: job.key)
+    return try load(job, object)
+  }
+
+  private func load(_ job: Job, _ object: [UInt8]) throws(LLVMFailure) -> CompiledKernel {
+    let image = try jit.add(object: object)
+    let address = try jit.address(of: job.symbol)
+    guard let pointer = UnsafeRawPointer(bitPattern: address) else { throw LLVMFailure("\(job.symbol) has no address") }
+    return CompiledKernel(
+      name: job.kernel.name, schedule: job.schedule, function: unsafeBitCast(pointer, to: KernelFunction.self),
+      image: image)
+  }
+
+  /// One kernel to compile, with its key in the cache.
+  private struct Job: Sendable {
+    let kernel: Kernel
+    let schedule: Schedule
+    let key: String
+    var symbol: String { "ltm_" + key }
+
+    init(_ kernel: Kernel, _ profile: TargetProfile) {
+      self.kernel = kernel
+      schedule = LTMLLVM.schedule(kernel, profile)
+      key = ObjectCache.key([
+        identity(kernel), "\(schedule)", profile.triple, profile.cpu, profile.features, Bootstrap.version, "emitters 1",
+      ])
+    }
+  }
+}
+
+/// What decides a kernel's machine code: all but its names and locations.
+private func identity(_ kernel: Kernel) -> String {
+  var kernel = kernel
+  kernel.name = ""
+  kernel.locations = []
+  for index in kernel.axes.indices { kernel.axes[index].name = "" }
+  for index in kernel.buffers.indices { kernel.buffers[index].name = "" }
+  for index in kernel.locals.indices { kernel.locals[index].name = "" }
+  return String(describing: kernel)
+}
+
+/// A kernel in one of the forms that `ltm compile` writes, for any profile.
+package func emit(
+  _ kernel: Kernel, as form: EmittedForm, profile: TargetProfile, symbol: String? = nil, schedule: Schedule? = nil
+) throws(LLVMFailure) -> [UInt8] {
+  CurrentWork.set("kernel @\(kernel.name) (\(kernel.locations.map(\.description).joined(separator: ", ")))")
+  defer { CurrentWork.set(nil) }
+  let machine = try Machine(profile)
+  let workspace = try Workspace(name: kernel.name, machine: machine)
+  let symbol = symbol ?? cIdentifier(kernel.name)
+  KernelEmitter.emit(
+    kernel, schedule ?? LTMLLVM.schedule(kernel, profile), named: symbol, into: IRBuilder(workspace, profile: profile))
+  return try workspace.finish(form, machine: machine)
+}
+
+extension Workspace {
+  /// The cheapest pipeline that keeps the speed: the vectors are explicit, so only redundant integers are left to remove.
+  private static var passes: String {
+    "function(early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),early-cse<memssa>,simplifycfg)"
+  }
+
+  /// Verifies what was emitted and turns it into the form asked for.
+  func finish(_ form: EmittedForm, machine: borrowing Machine) throws(LLVMFailure) -> [UInt8] {
+    try verify()
+    if form == .llvmIR { return Array(text.utf8) }
+    try run(passes: Self.passes, machine: machine)
+    switch form {
+    case .llvmIR, .optimizedIR: return Array(text.utf8)
+    case .assembly: return try generate(LLVMAssemblyFile, machine: machine)
+    case .object: return try generate(LLVMObjectFile, machine: machine)
+    }
+  }
+}
+
+/// A name that C accepts.
+func cIdentifier(_ name: String) -> String {
+  let body = String(name.unicodeScalars.map { ("a"..."z" ~= $0 || "A"..."Z" ~= $0 || "0"..."9" ~= $0) ? Character($0) : "_" })
+  return body.first.map { $0.isNumber } ?? true ? "_" + body : body
+}

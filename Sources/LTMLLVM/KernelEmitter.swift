@@ -1,0 +1,71 @@
+internal import CLLVM
+import LTMIR
+import LTMKernels
+
+/// Emits a kernel as `void name(void **buffers, int64_t firstTask, int64_t endTask, void *scratch)`.
+struct KernelEmitter {
+  let ir: IRBuilder
+  let evaluator: Evaluator
+  let kernel: FlatKernel
+  let firstTask: LLVMValueRef
+  let endTask: LLVMValueRef
+  let scratch: LLVMValueRef
+
+  /// Makes the function. A place for debug info: the kernel's name and `locations` belong to it.
+  static func emit(
+    _ source: Kernel, _ schedule: Schedule, named symbol: String, isInternal: Bool = false, into ir: IRBuilder
+  ) {
+    let kernel = FlatKernel(source)
+    let parameters = ir.begin(
+      function: symbol, result: ir.void, parameters: [ir.pointer, ir.i64, ir.i64, ir.pointer], isInternal: isInternal)
+    let emitter = KernelEmitter(
+      ir: ir, evaluator: Evaluator(ir, kernel, arguments: parameters[0]), kernel: kernel, firstTask: parameters[1],
+      endTask: parameters[2], scratch: parameters[3])
+    switch schedule.strategy {
+    case .pointwise(let numbers): emitter.pointwise(numbers)
+    case .columns(let numbers): emitter.columns(numbers)
+    case .rows(let numbers): emitter.rows(numbers)
+    case .contraction(let tiles): emitter.contraction(tiles, symbol: symbol)
+    }
+    LLVMBuildRetVoid(ir.ref)
+  }
+
+  /// The indices along `axes` (outermost first) of a linear index.
+  func decompose(_ linear: LLVMValueRef, _ axes: [Int]) -> [(axis: Int, value: LLVMValueRef)] {
+    var rest = linear
+    var places: [(Int, LLVMValueRef)] = []
+    for axis in axes.reversed() {
+      let isLast = places.count == axes.count - 1
+      places.append((axis, isLast ? rest : ir.remainder(rest, kernel.extent(axis))))
+      rest = ir.divide(rest, kernel.extent(axis))
+    }
+    return places.reversed()
+  }
+
+  /// Every expression that the kernel's statements evaluate.
+  var roots: [ScalarID] { kernel.kernel.body.flatMap(\.roots) }
+
+  /// Visits `units` numbered pieces of work, `perTask` of them in each task.
+  func eachUnit(_ units: Int, perTask: Int, _ body: (LLVMValueRef) -> Void) {
+    let first = ir.multiply(firstTask, perTask)
+    let end = ir.minimum(ir.multiply(endTask, perTask), ir.index(units))
+    ir.loop(from: first, to: end) { unit, _ in
+      body(unit)
+      return []
+    }
+  }
+
+  /// Visits the points of some inner axes in order, carrying values; what does not vary is computed outside.
+  func nest(
+    _ axes: ArraySlice<Int>, hoisting roots: [ScalarID], inside: [Int] = [], carrying values: [LLVMValueRef] = [],
+    _ body: ([LLVMValueRef]) -> [LLVMValueRef]
+  ) -> [LLVMValueRef] {
+    evaluator.hoist(roots, outOf: axes + inside)
+    guard let axis = axes.first else { return body(values) }
+    return ir.loop(0..<kernel.extent(axis), carrying: values) { i, carried in
+      evaluator.at(axis, i) {
+        nest(axes.dropFirst(), hoisting: roots, inside: inside, carrying: carried, body)
+      }
+    }
+  }
+}

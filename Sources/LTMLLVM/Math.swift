@@ -1,0 +1,117 @@
+internal import CLLVM
+
+// Transcendental functions of f32 as polynomials over whole vectors, within about 2 ulp, right at the edges: infinities,
+// NaN, overflow, subnormals. In f64, and for sin, cos and pow, the C library is called lane by lane.
+extension Lanes {
+  private var isDouble: Bool { ir.element(of: type) == ir.double }
+
+  /// The C library's function of that name (f32: with an `f` at its end), lane by lane.
+  func library(_ name: String, _ other: Lanes? = nil) -> Lanes {
+    let symbol = isDouble ? name : name + "f"
+    if count == 1 { return Lanes(ir.call(library: symbol, [ref] + (other.map { [$0.ref] } ?? [])), ir) }
+    var whole: LLVMValueRef = LLVMGetPoison(type)
+    for lane in 0..<count {
+      let operands = [self, other].compactMap { $0 }.map { ir.extract($0.ref, lane: lane) }
+      whole = ir.insert(ir.call(library: symbol, operands), into: whole, lane: lane)
+    }
+    return Lanes(whole, ir)
+  }
+
+  /// `2 to the power n` of whole floats in `-126...127`, given as `n + 1.5 * 2^23`.
+  private static func powerOfTwo(shifted n: Lanes) -> Lanes {
+    let bits = n.cast(to: n.ir.i32)
+    // The bits of 1.5 * 2^23 end in zeros where the exponent will stand.
+    return bits.plusBits(bits.bits(127)).shiftedLeft(23).cast(to: n.ir.float)
+  }
+
+  private static let shift = 12_582_912.0  // 1.5 * 2^23: adding it rounds to a whole number
+
+  /// `x = n ln 2 + r`; n also as `n + shift`.
+  private func reducedByLn2() -> (shifted: Lanes, n: Lanes, r: Lanes) {
+    let shifted = times(1.442_695_040_888_963_4, plus: constant(Self.shift))
+    let n = shifted - Self.shift
+    let high = n.times(-0.693_145_751_953_125, plus: self)
+    return (shifted, n, n.times(-1.428_606_765_330_187e-6, plus: high))
+  }
+
+  /// `(exp(r) - 1 - r) / r^2` for `|r| <= ln 2 / 2`.
+  private func expTail() -> Lanes {
+    polynomial([
+      1.987_569_150_0e-4, 1.398_199_950_7e-3, 8.333_451_907_3e-3, 4.166_579_589_4e-2, 1.666_666_545_9e-1,
+      5.000_000_120_1e-1,
+    ])
+  }
+
+  func exp() -> Lanes {
+    if isDouble { return library("exp") }
+    let (_, n, r) = clamped(-104, 89).reducedByLn2()
+    let power = (r * r).times(r.expTail(), plus: r) + 1
+    // In two steps, since 2^n itself may be no normal number.
+    let half = n.times(0.5, plus: constant(Self.shift))
+    let rest = (n - (half - Self.shift)) + Self.shift
+    return power * Self.powerOfTwo(shifted: half) * Self.powerOfTwo(shifted: rest)
+  }
+
+  func expm1() -> Lanes {
+    if isDouble { return library("expm1") }
+    let (shifted, n, r) = clamped(-40, 89).reducedByLn2()
+    let small = (r * r).times(r.expTail(), plus: r)
+    // Half of 2^n, so that n = 128 stays finite until the end.
+    let scale = Self.powerOfTwo(shifted: shifted - 1)
+    let large = scale.times(small, plus: scale - 0.5) * 2
+    return small.when(n.isEqual(0), else: large)
+  }
+
+  func log() -> Lanes {
+    if isDouble { return library("log") }
+    let isSubnormal = isLess(0x1p-126)
+    let scaled = (self * 0x1p25).when(isSubnormal, else: self)
+    let bits = scaled.cast(to: ir.i32)
+    // The exponent that leaves a mantissa in sqrt(1/2) ..< sqrt(2).
+    let exponent = bits.minusBits(bits.bits(0x3F35_04F3)).shiftedRightSigned(23)
+    let f = bits.minusBits(exponent.shiftedLeft(23)).cast(to: ir.float) - 1
+    let n = exponent.toFloat(ir.float) - constant(25).when(isSubnormal, else: constant(0))
+    let square = f * f
+    let tail = f.polynomial([
+      7.037_683_629_2e-2, -1.151_461_031_0e-1, 1.167_699_874_0e-1, -1.242_014_084_6e-1, 1.424_932_278_7e-1,
+      -1.666_805_766_5e-1, 2.000_071_476_5e-1, -2.499_999_399_3e-1, 3.333_333_117_4e-1,
+    ])
+    let corrected = n.times(-2.121_944_4e-4, plus: f * square * tail)
+    let result = n.times(0.693_359_375, plus: square.times(-0.5, plus: corrected) + f)
+    let finite = self.when(isEqual(.infinity).or(isNaN), else: result)
+    let positive = constant(-.infinity).when(isEqual(0), else: finite)
+    return constant(.nan).when(isLess(0), else: positive)
+  }
+
+  func log1p() -> Lanes {
+    if isDouble { return library("log1p") }
+    let sum = self + 1
+    // What the addition lost, to first order.
+    let lost = (self - (sum - 1)) / sum
+    let isEdge = sum.isEqual(0).or(isEqual(.infinity))
+    return sum.log().when(isEdge, else: sum.log() + lost)
+  }
+
+  func tanh() -> Lanes {
+    if isDouble { return library("tanh") }
+    let e = (magnitude * 2).clamped(0, 20).expm1()
+    return (e / (e + 2)).withSign(of: self)
+  }
+
+  func erf() -> Lanes {
+    if isDouble { return library("erf") }
+    let t = magnitude.clamped(0, 10)
+    let square = t * t
+    // 1 - exp(polynomial) away from 0, a polynomial near it.
+    let high = t.constant(-1.728_534_70e-5).times(t, plus: 3.831_971_26e-4)
+    let low = t.constant(-3.883_964_38e-3).times(t, plus: 2.425_462_19e-2)
+    var exponent = high.times(square, plus: low)
+    for c in [-1.067_778_77e-1, -6.348_466_87e-1, -1.287_175_12e-1] { exponent = exponent.times(t, plus: c) }
+    exponent = exponent.times(t, plus: -t)
+    let far = (constant(1) - exponent.exp()).withSign(of: self)
+    let near = square.polynomial([
+      -5.967_617_03e-4, 4.991_194_23e-3, -2.676_813_49e-2, 1.128_199_25e-1, -3.761_253_36e-1, 1.283_791_66e-1,
+    ]).times(self, plus: self)
+    return far.when(t.isGreater(0.927_734_375), else: near)
+  }
+}

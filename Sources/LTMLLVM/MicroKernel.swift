@@ -1,0 +1,72 @@
+internal import CLLVM
+import LTMKernels
+
+/// The innermost loops of a contraction: a tile of accumulators in registers, one column panel vector and one broadcast
+/// row element at a time. `void tile(int64_t depth, rows *, columns *, sums *, int64_t isFirst)`.
+struct MicroKernel {
+  let ir: IRBuilder
+  let tiles: Schedule.Tiles
+
+  private var element: LLVMTypeRef { tiles.isDouble ? ir.double : ir.float }
+  private var vector: LLVMTypeRef { ir.vector(element, tiles.lanes) }
+  private static let unroll = 4
+
+  func emit(named name: String) -> LLVMValueRef {
+    let parameters = ir.begin(
+      function: name, result: ir.void, parameters: [ir.i64, ir.pointer, ir.pointer, ir.pointer, ir.i64], isInternal: true)
+    guard let function = ir.function else { preconditionFailure("emit: no micro-kernel") }
+    let (depth, rows, columns) = (parameters[0], parameters[1], parameters[2])
+    let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: tiles.tile.rows * tiles.tile.vectors)
+    let whole = ir.multiply(ir.divide(depth, Self.unroll), Self.unroll)
+    let unrolled = ir.loop(from: ir.index(0), to: whole, step: Self.unroll, carrying: zeros) { k, sums in
+      (0..<Self.unroll).reduce(sums) { step(rows, columns, ir.add(k, ir.index($1)), $0) }
+    }
+    let sums = ir.loop(from: whole, to: depth, carrying: unrolled) { k, sums in step(rows, columns, k, sums) }
+    finish(sums, parameters[3], isFirst: LLVMBuildICmp(ir.ref, LLVMIntNE, parameters[4], ir.index(0), ""))
+    LLVMBuildRetVoid(ir.ref)
+    return function
+  }
+
+  /// The products of one contracted index.
+  private func step(_ rows: LLVMValueRef, _ columns: LLVMValueRef, _ k: LLVMValueRef, _ sums: [LLVMValueRef])
+    -> [LLVMValueRef]
+  {
+    let tile = tiles.tile
+    let right = (0..<tile.vectors).map { v -> Lanes in
+      let place = ir.add(ir.multiply(k, tiles.columns), ir.index(v * tiles.lanes))
+      return Lanes(ir.load(vector, ir.address(columns, element, place), align: ir.profile.vectorBytes), ir)
+    }
+    return (0..<tile.rows).flatMap { row -> [LLVMValueRef] in
+      let place = ir.add(ir.multiply(k, tile.rows), ir.index(row))
+      let one = ir.load(element, ir.address(rows, element, place), align: tiles.elementBytes)
+      let left = Lanes(ir.splat(one, tiles.lanes), ir)
+      return right.enumerated().map { v, right in
+        let sum = Lanes(sums[row * tile.vectors + v], ir)
+        return switch tile.multiply {
+        case .fma: left.times(right, plus: sum).ref
+        case .multiplyAdd: (left * right + sum).ref
+        }
+      }
+    }
+  }
+
+  /// Stores the first block's sums, adds the others'.
+  private func finish(_ sums: [LLVMValueRef], _ result: LLVMValueRef, isFirst: LLVMValueRef) {
+    func places(_ body: (Int, LLVMValueRef) -> Void) {
+      for row in 0..<tiles.tile.rows {
+        for v in 0..<tiles.tile.vectors {
+          let place = ir.index(row * tiles.rowStride + v * tiles.lanes)
+          body(row * tiles.tile.vectors + v, ir.address(result, element, place))
+        }
+      }
+    }
+    ir.when(isFirst) { places { ir.store(sums[$0], $1, align: tiles.elementBytes) } }
+    let isLater: LLVMValueRef = LLVMBuildNot(ir.ref, isFirst, "")
+    ir.when(isLater) {
+      places { place, address in
+        let held = Lanes(ir.load(vector, address, align: tiles.elementBytes), ir)
+        ir.store((held + Lanes(sums[place], ir)).ref, address, align: tiles.elementBytes)
+      }
+    }
+  }
+}

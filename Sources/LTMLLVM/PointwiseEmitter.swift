@@ -1,0 +1,52 @@
+internal import CLLVM
+import LTMIR
+import LTMKernels
+
+// Vectors along the domain's innermost axis: pointwise kernels, and reductions lane by lane.
+extension KernelEmitter {
+  /// Stores only.
+  func pointwise(_ numbers: Schedule.Spread) {
+    let stores = kernel.kernel.body.flatMap(\.stores)
+    let accesses = kernel.stores.flatMap { $0 }
+    eachVector(numbers) { evaluator.store(stores, accesses) }
+  }
+
+  /// Runs `body` for every point of the domain, a vector of them at a time; the tail is one narrower or partial vector.
+  func eachVector(_ numbers: Schedule.Spread, _ body: () -> Void) {
+    guard let axis = kernel.domain.last else {
+      return eachUnit(1, perTask: 1) { _ in evaluator.at([], body) }
+    }
+    let outer = Array(kernel.domain.dropLast())
+    let extent = kernel.extent(axis)
+    let blocks = (extent + numbers.block - 1) / numbers.block
+    let inner = [axis] + kernel.kernel.body.flatMap { $0.innerAxes.map(\.index) }
+    eachUnit(kernel.points(outer) * blocks, perTask: numbers.blocksPerTask) { unit in
+      evaluator.at(decompose(ir.divide(unit, blocks), outer)) {
+        evaluator.hoist(roots, outOf: inner)
+        let start = ir.multiply(ir.remainder(unit, blocks), numbers.block)
+        let isLast = ir.equal(start, ir.index((blocks - 1) * numbers.block))
+        vectors(axis, from: start, isLast: isLast, isOnly: blocks == 1, numbers, body)
+      }
+    }
+  }
+
+  private func vectors(
+    _ axis: Int, from start: LLVMValueRef, isLast: LLVMValueRef, isOnly: Bool, _ numbers: Schedule.Spread,
+    _ body: () -> Void
+  ) {
+    let (extent, lanes) = (kernel.extent(axis), numbers.lanes)
+    let rest = extent % lanes
+    let full = VectorAxis(axis: axis, lanes: lanes, live: lanes)
+    let stop = ir.minimum(ir.add(start, ir.index(numbers.block)), ir.index(extent - rest))
+    if isOnly {
+      ir.loop(0..<extent - rest, step: lanes) { i, _ in evaluator.at(axis, i, vector: full) { body(); return [] } }
+    } else {
+      ir.loop(from: start, to: stop, step: lanes) { i, _ in evaluator.at(axis, i, vector: full) { body(); return [] } }
+    }
+    guard rest != 0 else { return }
+    let register = min(lanes, ir.profile.floatLanes)
+    let tail = VectorAxis(axis: axis, lanes: Scheduler.lanes(rest, register: register, limit: lanes), live: rest)
+    let emitTail = { evaluator.at(axis, ir.index(extent - rest), vector: tail, body) }
+    if isOnly { emitTail() } else { ir.when(isLast, emitTail) }
+  }
+}

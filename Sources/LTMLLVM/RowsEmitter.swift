@@ -1,0 +1,123 @@
+internal import CLLVM
+import LTMIR
+import LTMKernels
+
+// Reductions over contiguous axes: points of the domain one by one, vectors along the inner axes.
+extension KernelEmitter {
+  func rows(_ numbers: Schedule.Rows) {
+    for (local, offset) in RowLayout(kernel, rowLanes: numbers.lanes).offsets {
+      evaluator.rows[local] = (ir.address(scratch, ir.i8, ir.index(offset)), 1)
+    }
+    eachUnit(kernel.points(kernel.domain), perTask: numbers.pointsPerTask) { point in
+      evaluator.at(decompose(point, kernel.domain)) {
+        for (statement, accesses) in zip(kernel.kernel.body, kernel.stores) { row(statement, accesses, numbers.lanes) }
+      }
+    }
+  }
+
+  private func row(_ statement: KernelStatement, _ accesses: [FlatAccess], _ limit: Int) {
+    let axes = statement.innerAxes.map(\.index)
+    let lanes = rowLanes(axes.last, limit)
+    switch statement {
+    case .store(let store): evaluator.store([store], accesses)
+    case .loop(_, let stores):
+      foldRow(axes, statement.roots, lanes, []) { _, _ in
+        evaluator.store(stores, accesses)
+        return []
+      }
+    case .scratch(let local, let axis, let value):
+      foldRow(axes, [value], lanes, []) { _, _ in
+        storeRow(local, evaluator.value(value, lanes: lanes), at: evaluator.index[axis.index])
+        return []
+      }
+    case .reduce(let local, let combiner, _, let value):
+      let dtype = kernel.kernel[local].dtype
+      let identity = ir.identity(combiner, dtype, lanes: lanes)
+      let sum = foldRow(axes, [value], lanes, [identity]) { sums, live in
+        let sum = Lanes(sums[0], ir)
+        return [keep(ir.combine(combiner, sum, evaluator.value(value, lanes: lanes), dtype), sum, live)]
+      }
+      evaluator.bind(local, across(Lanes(sum[0], ir)) { ir.combine(combiner, $0, $1, dtype) })
+    case .contract(let local, _, let lhs, let rhs):
+      let zero = ir.identity(.add, kernel.kernel[local].dtype, lanes: lanes)
+      let sum = foldRow(axes, [lhs, rhs], lanes, [zero]) { sums, live in
+        let sum = Lanes(sums[0], ir)
+        let product = evaluator.value(lhs, lanes: lanes).times(evaluator.value(rhs, lanes: lanes), plus: sum)
+        return [keep(product, sum, live)]
+      }
+      evaluator.bind(local, across(Lanes(sum[0], ir), +))
+    case .argReduce(let local, let combiner, let axis, let value):
+      evaluator.bind(local, argReduceRow(axis.index, combiner, value, lanes))
+    }
+  }
+
+  /// Lanes for one statement: a short axis needs fewer.
+  private func rowLanes(_ axis: Int?, _ limit: Int) -> Int {
+    guard let axis else { return 1 }
+    return Scheduler.lanes(kernel.extent(axis), register: min(limit, ir.profile.floatLanes), limit: limit)
+  }
+
+  /// Visits the points of some axes, a vector along the last at a time; `live` lanes lie inside.
+  @discardableResult
+  private func foldRow(
+    _ axes: [Int], _ roots: [ScalarID], _ lanes: Int, _ start: [LLVMValueRef],
+    _ step: (_ carried: [LLVMValueRef], _ live: Int) -> [LLVMValueRef]
+  ) -> [LLVMValueRef] {
+    guard let inner = axes.last else { return step(start, lanes) }
+    let extent = kernel.extent(inner)
+    let rest = extent % lanes
+    return nest(axes.dropLast(), hoisting: roots, inside: [inner], carrying: start) { outer in
+      let full = VectorAxis(axis: inner, lanes: lanes, live: lanes)
+      let sums = ir.loop(0..<extent - rest, step: lanes, carrying: outer) { i, sums in
+        evaluator.at(inner, i, vector: full) { step(sums, lanes) }
+      }
+      guard rest != 0 else { return sums }
+      let tail = VectorAxis(axis: inner, lanes: lanes, live: rest)
+      return evaluator.at(inner, ir.index(extent - rest), vector: tail) { step(sums, rest) }
+    }
+  }
+
+  /// The new value in the lanes that lie inside, the old one beyond.
+  private func keep(_ new: Lanes, _ old: Lanes, _ live: Int) -> LLVMValueRef {
+    live == new.count ? new.ref : new.when(Lanes(ir.mask(lanes: new.count, live: live), ir), else: old).ref
+  }
+
+  /// Combines the lanes by halves: a fixed tree.
+  private func across(_ value: Lanes, _ merge: (Lanes, Lanes) -> Lanes) -> Lanes {
+    var value = value
+    while value.count > 1 {
+      let half = value.count / 2
+      value = merge(Lanes(ir.slice(value.ref, 0, half), ir), Lanes(ir.slice(value.ref, half, half), ir))
+    }
+    return value
+  }
+
+  private func argReduceRow(_ axis: Int, _ combiner: Combiner, _ value: ScalarID, _ lanes: Int) -> Lanes {
+    let dtype = kernel.kernel.dtype(value)
+    let start = [ir.identity(combiner, dtype, lanes: lanes), ir.constants(Array(0..<lanes), ir.i32)]
+    let best = foldRow([axis], [value], lanes, start) { best, live in
+      let (held, at) = (Lanes(best[0], ir), Lanes(best[1], ir))
+      let candidate = evaluator.value(value, lanes: lanes)
+      let first = Lanes(evaluator.index[axis], ir).truncated(to: ir.i32)
+      let place = lanes == 1 ? first : evaluator.spread(first, lanes).plusBits(Lanes(start[1], ir))
+      let wins = isBetter(candidate, than: held, combiner, dtype)
+      return [keep(candidate.when(wins, else: held), held, live), keep(place.when(wins, else: at), at, live)]
+    }
+    // Between lanes the lower index wins a tie.
+    var (held, at) = (Lanes(ir.extract(best[0], lane: 0), ir), Lanes(ir.extract(best[1], lane: 0), ir))
+    for lane in 1..<max(lanes, 1) {
+      let candidate = Lanes(ir.extract(best[0], lane: lane), ir)
+      let place = Lanes(ir.extract(best[1], lane: lane), ir)
+      let isTie = isSame(candidate, held, dtype).and(place.compareBits(LLVMIntSLT, at))
+      let wins = isBetter(candidate, than: held, combiner, dtype).or(isTie)
+      (held, at) = (candidate.when(wins, else: held), place.when(wins, else: at))
+    }
+    return at
+  }
+
+  /// Equal, two NaNs included.
+  private func isSame(_ a: Lanes, _ b: Lanes, _ dtype: DType) -> Lanes {
+    let isEqual = ir.apply(.equal, [a, b], operand: dtype)
+    return dtype.isFloating ? isEqual.or(a.isNaN.and(b.isNaN)) : isEqual
+  }
+}

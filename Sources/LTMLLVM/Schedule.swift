@@ -1,0 +1,228 @@
+import LTMIR
+import LTMKernels
+
+/// How a kernel runs on a CPU: a strategy with its numbers. Depends on shapes and the profile, never on threads, so that
+/// any number of threads gives the same bits.
+package struct Schedule: Hashable, Sendable {
+  package enum Strategy: Hashable, Sendable {
+    /// Elementwise: vectors along the domain's innermost axis.
+    case pointwise(Spread)
+    /// Reductions, one lane for each point of the domain's innermost axis.
+    case columns(Spread)
+    /// Points of the domain one by one, vectors along the inner axes.
+    case rows(Rows)
+    /// A contraction in packed tiles.
+    case contraction(Tiles)
+  }
+
+  /// Vectors along the innermost axis, which is cut into blocks.
+  package struct Spread: Hashable, Sendable {
+    package var lanes: Int
+    /// Points of the innermost axis in a block: a multiple of `lanes`, or the whole axis.
+    package var block: Int
+    package var blocksPerTask: Int
+  }
+
+  package struct Rows: Hashable, Sendable {
+    package var lanes: Int
+    package var pointsPerTask: Int
+  }
+
+  /// Tiles of `mc` by `nc`, their operands packed `kc` deep into panels of `tile.rows` and `columns`.
+  package struct Tiles: Hashable, Sendable {
+    package var tile: RegisterTile
+    package var lanes: Int
+    package var kc: Int
+    package var mc: Int
+    package var nc: Int
+    package var rowAxis: Int
+    package var columnAxis: Int
+    /// The operands stand as `rhs`, `lhs`.
+    package var isSwapped: Bool
+    package var isDouble: Bool
+    /// Columns of a register tile.
+    package var columns: Int { tile.vectors * lanes }
+    /// The distance between rows of the result's tile: no large power of two, whose rows would share cache sets.
+    package var rowStride: Int { nc % 512 == 0 ? nc + columns : nc }
+    package var elementBytes: Int { isDouble ? 8 : 4 }
+  }
+
+  package var strategy: Strategy
+  /// Tasks of the launch, 0 for an empty domain.
+  package var taskCount: Int
+  /// Bytes of scratch memory that each thread needs, aligned to 64.
+  package var scratchBytes: Int
+}
+
+/// Chooses how a kernel runs on a CPU.
+package func schedule(_ kernel: Kernel, _ profile: TargetProfile) -> Schedule {
+  Scheduler(kernel: FlatKernel(kernel), profile: profile).schedule()
+}
+
+/// Elements of work that are worth a task.
+private let taskWork = 16_384
+
+struct Scheduler {
+  let kernel: FlatKernel
+  let profile: TargetProfile
+
+  func schedule() -> Schedule {
+    if let tiles = tiles() { return tiles }
+    let reads = kernel.kernel.body.contains { !$0.innerAxes.isEmpty }
+    if reads { return prefersColumns ? spread(isColumns: true) : rows() }
+    let isReduction = kernel.kernel.body.contains { if case .store = $0 { false } else { true } }
+    return isReduction ? rows() : spread(isColumns: false)
+  }
+
+  /// Lanes of one register, for the widest scalar that the kernel computes with.
+  private var registerLanes: Int {
+    let isWide = kernel.kernel.expressions.indices.contains { id in
+      let dtype = kernel.kernel.dtype(ScalarID(id))
+      return dtype == .f64 || dtype == .i64
+    }
+    return profile.vectorBytes / (isWide ? 8 : 4)
+  }
+
+  /// How many registers a value takes: fewer where formulas are long and would spill.
+  private var unroll: Int {
+    let weight = kernel.kernel.expressions.reduce(0) { sum, expression in
+      guard case .apply(let primitive, _, _) = expression else { return sum }
+      return sum + primitive.weight
+    }
+    return weight > 30 ? 1 : weight > 12 ? 2 : 4
+  }
+
+  /// The fewest whole registers, a power of two of them and at most `limit`, that hold `extent` lanes.
+  static func lanes(_ extent: Int, register: Int, limit: Int) -> Int {
+    var lanes = register
+    while lanes < limit, lanes < extent { lanes *= 2 }
+    return lanes
+  }
+
+  // MARK: Pointwise and columns
+
+  private func spread(isColumns: Bool) -> Schedule {
+    let extent = kernel.domain.last.map(kernel.extent) ?? 1
+    let register = registerLanes
+    let limit = register * (isColumns ? min(unroll, 2) : unroll)
+    let lanes = extent == 1 ? 1 : Self.lanes(extent, register: register, limit: limit)
+    let depth = kernel.kernel.body.map { kernel.points($0.innerAxes.map(\.index)) }.max() ?? 1
+    let work = max(lanes, taskWork / max(1, depth) / lanes * lanes)
+    let block = extent <= work ? extent : work
+    let blocks = kernel.points(kernel.domain.dropLast()) * ((extent + max(block, 1) - 1) / max(block, 1))
+    let blocksPerTask = max(1, work / max(block, 1))
+    let numbers = Schedule.Spread(lanes: lanes, block: max(block, 1), blocksPerTask: blocksPerTask)
+    return Schedule(
+      strategy: isColumns ? .columns(numbers) : .pointwise(numbers), taskCount: (blocks + blocksPerTask - 1) / blocksPerTask,
+      scratchBytes: RowLayout(kernel, columnLanes: lanes).bytes)
+  }
+
+  // MARK: Rows
+
+  private func rows() -> Schedule {
+    let longest = kernel.kernel.body.compactMap { $0.innerAxes.last.map { kernel.extent($0.index) } }.max() ?? 1
+    let register = registerLanes
+    let lanes = Self.lanes(longest, register: register, limit: register * unroll)
+    let depth = kernel.kernel.body.reduce(0) { $0 + kernel.points($1.innerAxes.map(\.index)) }
+    let points = kernel.points(kernel.domain)
+    let perTask = max(1, taskWork / max(1, depth))
+    return Schedule(
+      strategy: .rows(.init(lanes: lanes, pointsPerTask: perTask)), taskCount: (points + perTask - 1) / perTask,
+      scratchBytes: RowLayout(kernel, rowLanes: lanes).bytes)
+  }
+
+  /// Whether lanes along the domain's innermost axis read neighbours more often than lanes along the inner axes.
+  private var prefersColumns: Bool {
+    guard let column = kernel.domain.last else { return false }
+    var (strayRows, strayColumns) = (0, 0)
+    for statement in kernel.kernel.body {
+      guard let inner = statement.innerAxes.last?.index else { continue }
+      for access in kernel.closure(of: statement.roots).compactMap({ kernel.loads[$0] }) {
+        if !(0...1 ~= access.form.strides[inner]) { strayRows += 1 }
+        if !(0...1 ~= access.form.strides[column]) { strayColumns += 1 }
+      }
+    }
+    let inner = kernel.kernel.body.flatMap { $0.innerAxes.map { kernel.extent($0.index) } }.max() ?? 1
+    if strayRows == strayColumns { return kernel.extent(column) > inner && inner < registerLanes }
+    return strayColumns < strayRows && kernel.extent(column) > 1
+  }
+
+  // MARK: Contraction
+
+  private func tiles() -> Schedule? {
+    guard case .contract(let local, let over, let lhs, let rhs)? = kernel.kernel.body.first,
+      kernel.kernel.body.dropFirst().allSatisfy({ if case .store = $0 { true } else { false } }),
+      let inner = over.last?.index, kernel.kernel.dtype(lhs) == kernel.kernel[local].dtype,
+      kernel.kernel.dtype(rhs) == kernel.kernel[local].dtype
+    else { return nil }
+    let (left, right) = (kernel.dependencies[lhs.index], kernel.dependencies[rhs.index])
+    let own = { (a: Set<Int>, b: Set<Int>) in kernel.domain.last { a.contains($0) && !b.contains($0) } }
+    guard let a = own(left, right), let b = own(right, left) else { return nil }
+    // The result's columns are the domain's innermost, whichever operand has them.
+    let isSwapped = a > b
+    let (row, column) = isSwapped ? (b, a) : (a, b)
+    let (m, n, k) = (kernel.extent(row), kernel.extent(column), kernel.points(over.map(\.index)))
+    let isDouble = kernel.kernel[local].dtype == .f64
+    let lanes = profile.vectorBytes / (isDouble ? 8 : 4)
+    guard m >= 4, n >= lanes, k >= 4 else { return nil }
+    let depth = isDouble ? 128 : 256
+    var tiles = Schedule.Tiles(
+      tile: profile.tile, lanes: lanes, kc: min(depth, roundUp(kernel.extent(inner), lanes)), mc: 0, nc: 0, rowAxis: row,
+      columnAxis: column, isSwapped: isSwapped, isDouble: isDouble)
+    let batches = kernel.points(kernel.domain) / max(1, m * n)
+    (tiles.mc, tiles.nc) = tileSize(m, n, k, batches: batches, tiles)
+    let count = batches * ((m + tiles.mc - 1) / tiles.mc) * ((n + tiles.nc - 1) / tiles.nc)
+    let elements = (tiles.mc + tiles.nc) * tiles.kc + lanes * 2 + tiles.mc * tiles.rowStride
+    return Schedule(
+      strategy: .contraction(tiles), taskCount: k == 0 ? 0 : count, scratchBytes: roundUp(elements * tiles.elementBytes, 64) + 256)
+  }
+
+  /// Tiles that fit the caches, smaller where there would be too few tasks to share.
+  private func tileSize(_ m: Int, _ n: Int, _ k: Int, batches: Int, _ tiles: Schedule.Tiles) -> (Int, Int) {
+    let (rows, columns) = (tiles.tile.rows, tiles.columns)
+    var mc = min(roundUp(m, rows), roundUp(tiles.isDouble ? 120 : 240, rows))
+    var nc = min(roundUp(n, columns), roundUp(tiles.isDouble ? 256 : 512, columns))
+    func tasks() -> Int { batches * ((m + mc - 1) / mc) * ((n + nc - 1) / nc) }
+    while tasks() < 8, mc * nc * k > 4_000_000 {
+      if mc >= nc { mc = roundUp(mc / 2, rows) } else { nc = roundUp(nc / 2, columns) }
+    }
+    // Even shares: 520 rows are three tiles of 174, not 240, 240 and 40.
+    mc = roundUp((m + (m + mc - 1) / mc - 1) / ((m + mc - 1) / mc), rows)
+    nc = roundUp((n + (n + nc - 1) / nc - 1) / ((n + nc - 1) / nc), columns)
+    return (mc, nc)
+  }
+}
+
+func roundUp(_ value: Int, _ unit: Int) -> Int { (value + unit - 1) / unit * unit }
+
+extension Primitive {
+  /// Registers that a formula keeps busy, roughly.
+  fileprivate var weight: Int {
+    switch self {
+    case .exp, .log, .sin, .cos, .tanh, .erf, .expm1, .log1p, .pow: 14
+    case .sqrt, .div: 2
+    case .neg, .abs, .floor, .ceil, .round, .isFinite, .not, .add, .sub, .mul, .minimum, .maximum, .equal, .notEqual,
+      .less, .lessEqual, .greater, .greaterEqual, .and, .or, .select:
+      1
+    }
+  }
+}
+
+/// Where each row scratch of a kernel lies in the thread's scratch memory.
+struct RowLayout {
+  private(set) var offsets: [LocalID: Int] = [:]
+  private(set) var bytes = 0
+
+  /// Rows of consecutive elements, padded to whole vectors.
+  init(_ kernel: FlatKernel, rowLanes: Int) { self.init(kernel) { roundUp($0, rowLanes) } }
+
+  /// Rows whose elements are vectors, one lane a column.
+  init(_ kernel: FlatKernel, columnLanes: Int) { self.init(kernel) { $0 * columnLanes } }
+
+  private init(_ kernel: FlatKernel, elements: (Int) -> Int) {
+    for case .scratch(let local, let axis, _) in kernel.kernel.body {
+      offsets[local] = bytes
+      bytes += roundUp(elements(kernel.extent(axis.index)) * kernel.kernel[local].dtype.byteCount, 64)
+    }
+  }
+}

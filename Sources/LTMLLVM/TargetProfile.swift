@@ -1,0 +1,97 @@
+internal import CLLVM
+
+/// A CPU as the emitters see it: what LLVM is told, and the facts that schedules depend on.
+package struct TargetProfile: Hashable, Sendable {
+  package enum Architecture: String, Hashable, Sendable { case x86_64, aarch64 }
+  package var name: String
+  package var architecture: Architecture
+  package var triple: String
+  package var cpu: String
+  package var features: String
+  /// Bytes of a vector register.
+  package var vectorBytes: Int
+  /// Number of vector registers.
+  package var vectorRegisters: Int
+  package var hasFMA: Bool
+  /// Converts vectors between f16 and f32 in one instruction.
+  package var convertsF16: Bool
+  /// Narrows f32 vectors to bf16 in one instruction.
+  package var convertsBF16: Bool
+
+  /// Lanes of an f32 register.
+  package var floatLanes: Int { vectorBytes / 4 }
+
+  /// The machine this runs on.
+  package static let host: TargetProfile = {
+    Bootstrap.done
+    let triple = takeMessage(LLVMGetDefaultTargetTriple())
+    return TargetProfile(
+      name: "host", triple: triple, cpu: takeMessage(LLVMGetHostCPUName()),
+      features: takeMessage(LLVMGetHostCPUFeatures()))
+  }()
+
+  /// Machines to compile for without having them.
+  package static let named: [TargetProfile] = [
+    TargetProfile(
+      name: "x86-64-v3", triple: "x86_64-unknown-linux-gnu", cpu: "x86-64-v3", features: "+avx2,+fma,+f16c"),
+    TargetProfile(
+      name: "x86-64-v4", triple: "x86_64-unknown-linux-gnu", cpu: "x86-64-v4", features: "+avx2,+fma,+f16c,+avx512f"),
+    TargetProfile(
+      name: "znver4", triple: "x86_64-unknown-linux-gnu", cpu: "znver4",
+      features: "+avx2,+fma,+f16c,+avx512f,+avx512bf16"),
+    TargetProfile(
+      name: "sapphirerapids", triple: "x86_64-unknown-linux-gnu", cpu: "sapphirerapids",
+      features: "+avx2,+fma,+f16c,+avx512f,+avx512bf16"),
+    TargetProfile(name: "aarch64", triple: "aarch64-unknown-linux-gnu", cpu: "generic", features: "+neon"),
+  ]
+
+  /// The profile of that name, `host` included.
+  package static func named(_ name: String) -> TargetProfile? {
+    name == "host" ? host : named.first { $0.name == name }
+  }
+
+  /// Reads the facts off LLVM's feature list (`+avx2,-avx512f,...`).
+  init(name: String, triple: String, cpu: String, features: String) {
+    self.name = name
+    self.triple = triple
+    self.cpu = cpu
+    self.features = features
+    let has = Set(features.split(separator: ",").filter { $0.hasPrefix("+") }.map { $0.dropFirst() })
+    architecture = triple.hasPrefix("aarch64") || triple.hasPrefix("arm64") ? .aarch64 : .x86_64
+    switch architecture {
+    case .x86_64:
+      vectorBytes = has.contains("avx512f") ? 64 : has.contains("avx2") ? 32 : 16
+      vectorRegisters = has.contains("avx512f") ? 32 : 16
+      hasFMA = has.contains("fma")
+      convertsF16 = has.contains("f16c")
+      convertsBF16 = has.contains("avx512bf16")
+    case .aarch64:
+      vectorBytes = 16
+      vectorRegisters = 32
+      hasFMA = true
+      convertsF16 = true
+      convertsBF16 = has.contains("bf16")
+    }
+    // LLVM prefers 256 bits on most CPUs with AVX-512; the tiles are made for whole registers.
+    if vectorBytes == 64 { self.features += ",-prefer-256-bit" }
+  }
+
+  /// How a contraction is tiled on this CPU: a row for each family of registers.
+  var tile: RegisterTile {
+    switch (vectorBytes, vectorRegisters) {
+    case (64, _): RegisterTile(rows: 12, vectors: 2, multiply: .fma)
+    case (16, 32): RegisterTile(rows: 8, vectors: 3, multiply: .fma)
+    default: RegisterTile(rows: 6, vectors: 2, multiply: hasFMA ? .fma : .multiplyAdd)
+    }
+  }
+}
+
+/// The accumulators that a contraction keeps in registers.
+package struct RegisterTile: Hashable, Sendable {
+  /// The instruction that multiplies and accumulates.
+  package enum Multiply: String, Hashable, Sendable { case fma, multiplyAdd }
+  package var rows: Int
+  /// Columns, in registers.
+  package var vectors: Int
+  package var multiply: Multiply
+}
