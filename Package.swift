@@ -71,6 +71,7 @@ let package = Package(
     suite("RuntimeTests", ["LTMRuntime", "LTMIR", "LTMSupport", "SaveHelper"], exclude: ["Fixtures"]),
     suite("SyntaxTests", ["LTMSupport", "LTMSyntax", "LTMGrammar"]),
     suite("IRTests", ["LTMSupport", "LTMIR", "LTMGraphPasses"]),
+    suite("LLVMTests", ["LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
   ],
   swiftLanguageModes: [.v6]
 )

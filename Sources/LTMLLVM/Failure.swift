@@ -44,7 +44,8 @@ enum Bootstrap {
     LLVMInitializeAArch64AsmPrinter()
     LLVMInstallFatalErrorHandler { reason in
       let text = reason.map { String(cString: $0) } ?? "unknown"
-      fputs("ltm: internal error: LLVM stopped on \(CurrentWork.text): \(text)\n", stderr)
+      let message = Array("ltm: internal error: LLVM stopped on \(CurrentWork.text): \(text)\n".utf8)
+      _ = write(STDERR_FILENO, message, message.count)
     }
   }()
 

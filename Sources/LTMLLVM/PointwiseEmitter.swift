@@ -46,7 +46,7 @@ extension KernelEmitter {
     guard rest != 0 else { return }
     let register = min(lanes, ir.profile.floatLanes)
     let tail = VectorAxis(axis: axis, lanes: Scheduler.lanes(rest, register: register, limit: lanes), live: rest)
-    let emitTail = { evaluator.at(axis, ir.index(extent - rest), vector: tail, body) }
+    func emitTail() { evaluator.at(axis, ir.index(extent - rest), vector: tail, body) }
     if isOnly { emitTail() } else { ir.when(isLast, emitTail) }
   }
 }

@@ -1,0 +1,88 @@
+import LTMIR
+import LTMKernels
+import LTMLLVM
+import Testing
+
+/// One compiler for the whole suite, with no cache on disk.
+let compiler: KernelCompiler? = try? KernelCompiler(cache: nil)
+
+/// The order in which a launch's tasks run.
+enum TaskOrder: CaseIterable { case together, oneByOne, backwards }
+
+/// Runs a kernel's machine code on host values; memory around each buffer is checked for stray writes.
+func launch(_ kernel: Kernel, _ buffers: [[Double]], order: TaskOrder = .together) throws -> [Tensor] {
+  let compiler = try #require(compiler)
+  let compiled = try #require(try compiler.compile([kernel]).first)
+  return try launch(compiled, kernel, buffers, order: order)
+}
+
+func launch(_ compiled: CompiledKernel, _ kernel: Kernel, _ buffers: [[Double]], order: TaskOrder) throws -> [Tensor] {
+  let margin = 64
+  let tensors = try zip(kernel.buffers, buffers).map { buffer, values in
+    try #require(Tensor(values, shape: [values.count], dtype: buffer.dtype))
+  }
+  let memory = tensors.map { tensor in
+    let area = UnsafeMutableRawBufferPointer.allocate(byteCount: tensor.bytes.count + 2 * margin, alignment: 64)
+    area.initializeMemory(as: UInt8.self, repeating: 0xA5)
+    UnsafeMutableRawBufferPointer(rebasing: area[margin...]).copyBytes(from: tensor.bytes)
+    return area
+  }
+  let scratch = UnsafeMutableRawPointer.allocate(byteCount: compiled.scratchBytes + margin, alignment: 64)
+  scratch.initializeMemory(as: UInt8.self, repeating: 0xFF, count: compiled.scratchBytes + margin)
+  defer {
+    memory.forEach { $0.deallocate() }
+    scratch.deallocate()
+  }
+  let pointers = memory.map { $0.baseAddress.map { $0 + margin } }
+  pointers.withUnsafeBufferPointer { pointers in
+    guard let base = pointers.baseAddress else { return }
+    switch order {
+    case .together: compiled.function(base, 0, compiled.taskCount, scratch)
+    case .oneByOne: for task in 0..<compiled.taskCount { compiled.function(base, task, task + 1, scratch) }
+    case .backwards: for task in (0..<compiled.taskCount).reversed() { compiled.function(base, task, task + 1, scratch) }
+    }
+  }
+  for (area, tensor) in zip(memory, tensors) {
+    let outside = Array(area[..<margin]) + Array(area[(margin + tensor.bytes.count)...])
+    #expect(outside.allSatisfy { $0 == 0xA5 }, "\(kernel.name) wrote outside a buffer")
+  }
+  let beyond = UnsafeRawBufferPointer(start: scratch + compiled.scratchBytes, count: margin)
+  #expect(beyond.allSatisfy { $0 == 0xFF }, "\(kernel.name) wrote outside its scratch memory")
+  return try zip(memory, tensors).map { area, tensor in
+    try #require(
+      Tensor(dtype: tensor.dtype, shape: tensor.shape, bytes: Array(area[margin..<margin + tensor.bytes.count])))
+  }
+}
+
+/// Compares a kernel's machine code with the judge. `tolerance` is relative to the larger of 1 and the value.
+func expectJudged(
+  _ kernel: Kernel, _ buffers: [[Double]], tolerance: Double, location: SourceLocation = #_sourceLocation
+) throws {
+  let rounded = zip(kernel.buffers, buffers).map { buffer, values in values.map(buffer.dtype.round) }
+  let expected = Judge.run(kernel, rounded)
+  let results = try launch(kernel, rounded)
+  for (index, buffer) in kernel.buffers.enumerated() where buffer.access != .read {
+    for (place, (got, want)) in zip(results[index].doubles, expected[index]).enumerated() {
+      let close = got == want || (got.isNaN && want.isNaN) || abs(got - want) <= tolerance * max(1, abs(want))
+      #expect(close, "\(kernel.name) \(buffer.dtype) [\(place)]: \(got), not \(want)", sourceLocation: location)
+      if !close { return }
+    }
+  }
+}
+
+/// Numbers that look random and are the same in each run, in -2...2.
+func numbers(_ count: Int, seed: UInt64 = 1) -> [Double] {
+  var state = seed &* 0x9E37_79B9_7F4A_7C15
+  return (0..<count).map { _ in
+    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+    return Double(Int64(bitPattern: state) >> 11) * 0x1p-51
+  }
+}
+
+/// Random contents for a kernel's buffers: floats in -2...2, integers and bools small and not negative.
+func contents(_ kernel: Kernel, seed: UInt64 = 1) -> [[Double]] {
+  kernel.buffers.enumerated().map { index, buffer in
+    let values = numbers(buffer.shape.reduce(1, *), seed: seed &+ UInt64(index))
+    return buffer.dtype.isFloating ? values : values.map { buffer.dtype == .bool ? ($0 > 0 ? 1 : 0) : ($0 + 2).rounded(.down) }
+  }
+}
