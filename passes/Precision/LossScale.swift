@@ -1,3 +1,4 @@
+import LTMIR
 import LTMSupport
 
 /// Whether and how gradients are scaled so that small ones survive 16 bits.
@@ -63,7 +64,7 @@ public struct DynamicScaling: Sendable, Hashable {
 public struct LossScale: Sendable, Hashable {
   /// How the scale moves.
   public let scaling: LossScaling
-  /// The scale of the next try.
+  /// The scale of the next try, an f32.
   public private(set) var scale: Double
   /// Good steps since the scale last moved.
   public private(set) var goodSteps = 0
@@ -80,7 +81,7 @@ public struct LossScale: Sendable, Hashable {
   /// The state at the start of a run.
   public init(_ scaling: LossScaling) {
     self.scaling = scaling
-    scale = scaling.initial
+    scale = DType.f32.round(scaling.initial)
   }
 
   /// Whether the run should stop: no smaller scale is left to try.
@@ -93,10 +94,10 @@ public struct LossScale: Sendable, Hashable {
     if !foundInf { step += 1 }
     guard case .dynamic(let numbers) = scaling else { return }
     if foundInf {
-      scale = max(scale * numbers.backoff, numbers.minimum)
+      scale = DType.f32.round(max(scale * numbers.backoff, numbers.minimum))
       goodSteps = 0
     } else if goodSteps + 1 >= numbers.window {
-      scale = min(scale * numbers.growth, numbers.maximum)
+      scale = DType.f32.round(min(scale * numbers.growth, numbers.maximum))
       goodSteps = 0
     } else {
       goodSteps += 1

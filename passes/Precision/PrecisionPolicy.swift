@@ -60,6 +60,22 @@ public struct PrecisionPolicy: Sendable, Hashable {
     warnings = findings.diagnostics.warnings
   }
 
+  /// Everything undecided in one dtype: how optimizers and schedules are resolved.
+  private init(uniform precision: Precision) {
+    self.precision = precision
+    half = nil
+    requested = .O0
+    level = .O0
+    onNonfinite = .stop
+    warnings = []
+    provenance = [:]
+  }
+
+  /// Everything undecided in f32, or in f64.
+  static func uniform(_ dtype: DType) -> PrecisionPolicy {
+    PrecisionPolicy(uniform: dtype == .f64 ? .sixtyFour : .thirtyTwo)
+  }
+
   /// The dtype of what is not half: f32, or f64 with precision 64.
   public var full: DType { precision.full }
 

@@ -1,0 +1,177 @@
+import LTMIR
+import LTMSupport
+
+/// The training step of a loss: a bound graph, after `insert-casts`, with one floating scalar as its result.
+package func buildStep(
+  loss: Graph, optimizer: OptimizerTemplate, schedule: Graph? = nil, policy: PrecisionPolicy
+) throws(DiagnosticSet) -> StepProgram {
+  var step = try StepBuilder(loss, policy)
+  try step.differentiate()
+  step.checkFiniteness()
+  try step.schedule(schedule)
+  try step.update(optimizer)
+  step.updateControls()
+  return step.finish()
+}
+
+/// The loss and the unscaled gradient of each parameter (`gradient/fc1.weight`), and nothing else: for tests and tools.
+package func buildGradients(loss: Graph, policy: PrecisionPolicy) throws(DiagnosticSet) -> Graph {
+  var step = try StepBuilder(loss, policy)
+  try step.differentiate()
+  return step.finishGradients()
+}
+
+/// Builds a step from front to back; the loss graph's nodes come first, as they are.
+struct StepBuilder {
+  let policy: PrecisionPolicy
+  let parameters: [GraphInput]
+  let stateUpdates: [GraphOutput]
+  let forwardCount: Int
+  let loss: ValueID
+  var builder: GraphBuilder
+  var slots: [StateSlot] = []
+  var diagnostics = DiagnosticSet()
+  /// Scaled, in order of `parameters`.
+  private(set) var gradients: [ValueID] = []
+  private(set) var controls: [StepControl: ValueID] = [:]
+  private(set) var foundInf = ValueID(0)
+  private(set) var learningRate = ValueID(0)
+
+  init(_ graph: Graph, _ policy: PrecisionPolicy) throws(DiagnosticSet) {
+    self.policy = policy
+    let results = graph.outputs.filter { $0.updates == nil }
+    guard results.count == 1, let result = results.first, graph[result.value].type.rank == 0,
+      graph[result.value].type.dtype.isFloating
+    else {
+      let shown = results.map { "\(graph[$0.value].type)" }.joined(separator: ", ")
+      throw DiagnosticSet([
+        Diagnostic(
+          .error, "'\(graph.name)' cannot be minimized: it gives \(shown), not one floating scalar",
+          notes: ["reduce it, as in mean(...)"])
+      ])
+    }
+    loss = result.value
+    parameters = graph.inputs.filter { $0.role == .parameter && graph[$0.value].type.dtype.isFloating }
+    stateUpdates = graph.outputs.filter { $0.updates != nil }
+    forwardCount = graph.nodes.count
+    var open = graph
+    open.name = "step"
+    open.outputs = []
+    builder = GraphBuilder(open)
+    for finding in representability(of: graph) { diagnostics.add(finding) }
+    try diagnostics.throwIfErrors()
+    addControls()
+  }
+
+  var isScaled: Bool { policy.level.lossScale != .off }
+
+  private mutating func addControls() {
+    for control in StepControl.allCases {
+      switch control {
+      case .lossScale: if isScaled { add(control, .f32, .number(policy.level.lossScale.initial)) }
+      case .goodSteps: if case .dynamic = policy.level.lossScale { add(control, .i32, .number(0)) }
+      case .step, .attempt, .skips: add(control, .i32, .number(0))
+      case .learningRate, .totalSteps: add(control, policy.full, .host)
+      }
+    }
+  }
+
+  private mutating func add(_ control: StepControl, _ dtype: DType, _ initial: StateSlot.Initial) {
+    controls[control] = input(
+      control.rawValue, TensorType(dtype, []), .control, initial, key: initial == .host ? nil : control.rawValue)
+  }
+
+  /// Adds an input with its slot.
+  mutating func input(
+    _ name: String, _ type: TensorType, _ role: GraphInput.Role, _ initial: StateSlot.Initial, key: String?
+  ) -> ValueID {
+    slots.append(StateSlot(name: name, role: role, type: type, initial: initial, checkpointKey: key))
+    return builder.input(name, type, role: role)
+  }
+
+  func control(_ control: StepControl) -> ValueID {
+    guard let value = controls[control] else {
+      preconditionFailure("compiler bug: build-step reads \(control.rawValue), which the policy has not")
+    }
+    return value
+  }
+
+  /// Gradients of the loss, which is never multiplied itself: the scale is where they start.
+  mutating func differentiate() throws(DiagnosticSet) {
+    var seed: ValueID?
+    if isScaled {
+      builder.reason = "the loss scale is where the gradient starts"
+      seed = builder.cast(control(.lossScale), to: builder.type(loss).dtype)
+      builder.reason = nil
+    }
+    do throws(OpError) {
+      gradients = try builder.differentiate(loss, withRespectTo: parameters.map(\.value), seed: seed)
+    } catch {
+      throw DiagnosticSet([Diagnostic(.error, error.message)])
+    }
+  }
+
+  /// found_inf: whether the loss or a gradient, still scaled, is not finite.
+  mutating func checkFiniteness() {
+    builder.reason = "overflow check"
+    var finite = builder.make(.isFinite, [loss])
+    for gradient in gradients {
+      let each = builder.make(.isFinite, [gradient])
+      let axes = Array(0..<builder.type(gradient).rank)
+      let all = axes.isEmpty ? each : builder.make(.all, [each], ["axes": .ints(axes), "keep": .bool(false)])
+      finite = builder.make(.and, [finite, all])
+    }
+    foundInf = builder.make(.not, [finite])
+    builder.reason = nil
+  }
+
+  /// The learning rate of this update: the base times the schedule's factor, which moves only with updates.
+  mutating func schedule(_ graph: Graph?) throws(DiagnosticSet) {
+    learningRate = control(.learningRate)
+    guard let graph else { return }
+    let step = builder.cast(control(.step), to: policy.full)
+    let outputs = try builder.inline(
+      try resolveFloats(graph, to: policy.full), ["step": step, "total": control(.totalSteps)], scope: "schedule")
+    guard let factor = outputs["factor"] ?? outputs["result"], builder.type(factor).rank == 0 else {
+      throw DiagnosticSet([Diagnostic(.error, "the schedule '\(graph.name)' gives no scalar factor")])
+    }
+    learningRate = builder.mul(learningRate, builder.cast(factor, to: policy.full))
+  }
+
+  /// The gradient as the optimizer takes it: f32, unscaled. Scaled halves become exact f32 numbers first.
+  mutating func unscaled(_ gradient: ValueID) -> ValueID {
+    let dtype = builder.type(gradient).dtype.accumulator
+    builder.reason = "gradients are unscaled in \(dtype)"
+    defer { builder.reason = nil }
+    let wide = builder.cast(gradient, to: dtype)
+    guard isScaled else { return wide }
+    let scale = builder.cast(control(.lossScale), to: dtype)
+    return builder.div(wide, builder.broadcast(scale, to: builder.type(wide).shape))
+  }
+
+  /// Writes a new value back, or the old one where the step is skipped.
+  mutating func write(_ name: String, old: ValueID, new: ValueID) -> ValueID {
+    builder.reason = "a skipped step changes nothing"
+    defer { builder.reason = nil }
+    let condition = builder.broadcast(foundInf, to: builder.type(old).shape)
+    let value = builder.select(condition, old, new)
+    builder.output(name, value, updates: name)
+    return value
+  }
+
+  mutating func finish() -> StepProgram {
+    builder.output(StepProgram.loss, builder.cast(loss, to: builder.type(loss).dtype.accumulator))
+    builder.output(StepProgram.foundInf, foundInf)
+    builder.output(StepProgram.learningRate, learningRate)
+    return StepProgram(
+      graph: builder.graph, slots: slots, forwardCount: forwardCount, warnings: diagnostics.warnings)
+  }
+
+  mutating func finishGradients() -> Graph {
+    builder.output(StepProgram.loss, builder.cast(loss, to: builder.type(loss).dtype.accumulator))
+    for (parameter, gradient) in zip(parameters, gradients) {
+      builder.output("gradient/\(parameter.name)", unscaled(gradient))
+    }
+    return builder.graph
+  }
+}

@@ -1,0 +1,104 @@
+import LTMIR
+import LTMSupport
+
+/// What precision did to an entry: for each op the dtype it runs in and the rule that chose it, each cast with its reason,
+/// and what it all costs.
+package struct ExplainReport: Sendable {
+  /// One op, in program order.
+  package struct Line: Sendable, Hashable {
+    /// Where it was written.
+    package let location: Location?
+    /// The layer.
+    package let scope: String
+    /// The op; for an input its role and name.
+    package let what: String
+    /// The type of its result.
+    package let type: TensorType
+    /// The rule, or a cast's reason.
+    package let rule: String
+    /// For a cast, the dtype before it.
+    package let castFrom: DType?
+  }
+
+  /// The entry's name.
+  package let entry: String
+  /// The policy that decided.
+  package let policy: PrecisionPolicy
+  /// Ops and casts.
+  package let lines: [Line]
+  /// Bytes, where dimensions are bound: of the training step where one is given, of the entry alone otherwise.
+  package let footprint: Footprint
+
+  /// Explains an entry after casts; `step` is its training step, for the totals.
+  package init(_ cast: CastResult, policy: PrecisionPolicy, step: StepProgram? = nil) {
+    entry = cast.graph.name
+    self.policy = policy
+    let names = Dictionary(
+      cast.graph.inputs.map { ($0.value, "\($0.role) \($0.name)") }, uniquingKeysWith: { first, _ in first })
+    lines = cast.graph.nodes.enumerated().map { index, node in
+      let from = node.op == .cast ? node.operands.first.map { cast.graph[$0].type.dtype } : nil
+      let written = from == nil || node.reason != nil ? nil : "written as a cast"
+      return Line(
+        location: node.location, scope: node.scope, what: names[ValueID(index)] ?? node.op.name, type: node.type,
+        rule: node.reason ?? written ?? cast.rules[index], castFrom: from)
+    }
+    footprint = step.map { Footprint($0.graph, forwardCount: $0.forwardCount) } ?? Footprint(cast.graph)
+  }
+
+  /// How many casts there are.
+  package var castCount: Int { lines.count { $0.castFrom != nil } }
+
+  /// The totals with their names, in the order they are shown.
+  package var totals: [(name: String, value: Int)] {
+    [
+      ("casts", castCount), ("weight_bytes", footprint.weights), ("weight_cast_bytes", footprint.weightCasts),
+      ("activation_bytes", footprint.activations), ("peak_bytes", footprint.peak),
+      ("master_bytes", footprint.masters), ("optimizer_bytes", footprint.optimizerState),
+      ("layer_state_bytes", footprint.layerState),
+    ]
+  }
+}
+
+extension ExplainReport {
+  /// Lines for a terminal: place, layer, op, type, rule.
+  package var text: String {
+    let rows = lines.map { line in
+      let what = line.castFrom.map { "cast \($0) to \(line.type.dtype)" } ?? line.what
+      return [line.location?.description ?? "-", line.scope.isEmpty ? "-" : line.scope, what, "\(line.type)", line.rule]
+    }
+    let widths = (0..<4).map { column in rows.map { $0[column].count }.max() ?? 0 }
+    let table = rows.map { row in
+      let cells = row.prefix(4).enumerated().map { padded($1, widths[$0]) } + [row[4]]
+      return trimmed(cells.joined(separator: "  "))
+    }
+    let sums = totals.map { "  \(padded($0.name, 18)) \($0.value)" }
+    return (["\(entry)", "\(policy)", ""] + table + ["", "totals"] + sums).joined(separator: "\n") + "\n"
+  }
+
+  /// The same for programs.
+  package var json: JSON {
+    let ops = lines.map { line in
+      JSON.object([
+        .init("line", line.location.map { .string($0.description) } ?? .null), .init("scope", .string(line.scope)),
+        .init("op", .string(line.what)), .init("dtype", .string(line.type.dtype.rawValue)),
+        .init("type", .string(line.type.description)),
+        .init("cast_from", line.castFrom.map { .string($0.rawValue) } ?? .null), .init("rule", .string(line.rule)),
+      ])
+    }
+    return .object([
+      .init("entry", .string(entry)), .init("precision", .string(policy.precision.rawValue)),
+      .init("level", .string(policy.level.description)), .init("ops", .array(ops)),
+      .init("totals", .object(totals.map { .init($0.name, .int($0.value)) })),
+    ])
+  }
+}
+
+private func padded(_ text: String, _ width: Int) -> String {
+  text + String(repeating: " ", count: max(0, width - text.count))
+}
+
+private func trimmed(_ text: String) -> String {
+  var text = text
+  while text.last == " " { text.removeLast() }
+  return text
+}

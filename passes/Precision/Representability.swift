@@ -1,0 +1,87 @@
+import LTMIR
+import LTMSupport
+
+/// Constants that a dtype cannot hold, in a graph after casts: an error where one overflows, unless it was written as an
+/// infinity; a warning where one that is not zero becomes zero.
+package func representability(of graph: Graph) -> [Diagnostic] {
+  constants(of: graph).compactMap { finding($0, in: graph[$0.value].type.dtype, owner: nil) }
+}
+
+/// The constants of an optimizer that meet its weights and state, against the dtype that those are kept in.
+package func representability(of graph: Graph, in dtype: DType, owner: String) -> [Diagnostic] {
+  let users = graph.users()
+  let isScalar = graph.input("weight").map { graph[$0.value].type.rank == 0 } ?? false
+  return constants(of: graph).compactMap { constant in
+    let meetsTensor = isScalar || users[constant.value.index].contains { graph[$0].type.rank > 0 }
+    let isUndecided = graph[constant.value].type.dtype == .float
+    return meetsTensor && isUndecided ? finding(constant, in: dtype, owner: owner) : nil
+  }
+}
+
+/// A number in a graph, and the op that it goes into.
+private struct Constant {
+  let value: ValueID
+  let number: Double
+  let reader: Op?
+  let location: Location?
+}
+
+private func constants(of graph: Graph) -> [Constant] {
+  let users = graph.users()
+  return graph.values.compactMap { value in
+    let node = graph[value]
+    guard node.type.dtype.isFloating else { return nil }
+    // What a pad fills with is a constant of the pad itself.
+    guard node.op == .constant || node.op == .pad, let number = node.attributes.float("value") else { return nil }
+    let reader = node.op == .constant ? reader(of: value, graph, users) : node.op
+    return Constant(value: value, number: number, reader: reader, location: node.location)
+  }
+}
+
+/// The first op that reads a value, seen through broadcasts.
+private func reader(of value: ValueID, _ graph: Graph, _ users: [[ValueID]]) -> Op? {
+  var current = value
+  while let user = users[current.index].first {
+    guard graph[user].op == .broadcast else { return graph[user].op }
+    current = user
+  }
+  return nil
+}
+
+private func finding(_ constant: Constant, in dtype: DType, owner: String?) -> Diagnostic? {
+  let rounded = dtype.round(constant.number)
+  let subject = (owner.map { "\($0): " } ?? "") + "\(plain(constant.number))"
+  let place = constant.reader.map { " (an operand of \($0.name))" } ?? ""
+  var diagnostic: Diagnostic
+  if constant.number.isFinite, rounded.isInfinite {
+    diagnostic = Diagnostic(
+      .error, "\(subject)\(place) is infinite in \(dtype), whose largest number is \(plain(dtype.greatestFinite))",
+      notes: ["write inf or -inf where an infinity is meant, as in a mask, or compute this part in @f32 { ... }"])
+  } else if constant.number != 0, rounded == 0 {
+    diagnostic = Diagnostic(
+      .warning, "\(subject)\(place) is 0 in \(dtype), whose smallest positive number is \(dtype.leastPositive)",
+      notes: [
+        owner == nil
+          ? "use a larger constant, or compute this part in @f32 { ... }"
+          : "the optimizer keeps weights and state in \(dtype): what this constant guards is lost where they underflow; "
+            + "use a larger one, master weights (O2), or bf16"
+      ])
+  } else {
+    return nil
+  }
+  diagnostic.location = constant.location
+  return diagnostic
+}
+
+extension DType {
+  /// The smallest positive number of a float, subnormals included.
+  fileprivate var leastPositive: Double {
+    switch self {
+    case .f16: 0x1p-24
+    case .bf16: 0x1p-133
+    case .f32: 0x1p-149
+    case .f64, .float: Double.leastNonzeroMagnitude
+    case .i32, .i64, .u8, .bool: 1
+    }
+  }
+}

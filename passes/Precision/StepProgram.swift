@@ -1,0 +1,91 @@
+import LTMIR
+import LTMSupport
+
+/// The scalars of a step, by the name of their input.
+package enum StepControl: String, Sendable, CaseIterable {
+  /// f32: what the gradient is scaled by. Absent where scaling is off.
+  case lossScale = "control/loss_scale"
+  /// i32: good steps since the scale moved. Only a dynamic scale has it.
+  case goodSteps = "control/good_steps"
+  /// i32: updates made; the schedule and bias corrections read it.
+  case step = "control/step"
+  /// i32: tries made, skipped ones included; random numbers and the order of data follow it.
+  case attempt = "control/attempt"
+  /// i32: skips in a row with the scale at its floor.
+  case skips = "control/skips"
+  /// The base learning rate, given by the host; f64 in a run with precision 64, else f32.
+  case learningRate = "control/lr"
+  /// The number of updates of the whole run, given by the host; likewise.
+  case totalSteps = "control/total_steps"
+}
+
+/// A buffer that lives from one step to the next.
+package struct StateSlot: Sendable, Hashable {
+  /// How a run that starts fresh fills the slot.
+  package enum Initial: Sendable, Hashable {
+    /// The initial value of the parameter of that name.
+    case parameter(String)
+    /// The value of another slot, rounded to this one's dtype.
+    case copy(of: String)
+    /// The initial value of the layer state of that name.
+    case layerState(String)
+    /// An optimizer's own rule.
+    case initializer(Initializer)
+    /// A number.
+    case number(Double)
+    /// Set by the host before the first step.
+    case host
+  }
+  /// The graph input.
+  package let name: String
+  /// What it is for.
+  package let role: GraphInput.Role
+  /// Its dtype and shape.
+  package let type: TensorType
+  /// Its first value.
+  package let initial: Initial
+  /// The key that a checkpoint keeps it under; `nil` for what follows from another slot or from the host. A parameter's
+  /// own name holds its master where there is one.
+  package let checkpointKey: String?
+}
+
+/// A training step as one graph: forward, gradients, overflow check, unscaling, optimizer, loss scale. A step in which
+/// something was not finite writes back every value as it was.
+package struct StepProgram: Sendable {
+  /// Inputs are the arguments of the loss and the slots; outputs the results named below, and the slots' new values.
+  package var graph: Graph
+  /// What lives on, in the order of the graph's inputs.
+  package var slots: [StateSlot]
+  /// How many nodes at the beginning compute the loss.
+  package var forwardCount: Int
+  /// What a user should know before training.
+  package var warnings: [Diagnostic]
+
+  /// The name of the output that holds the loss, never scaled.
+  package static let loss = "loss"
+  /// The name of the output, a bool, that tells whether the step was skipped.
+  package static let foundInf = "found_inf"
+  /// The name of the output that holds the learning rate of this step.
+  package static let learningRate = "lr"
+}
+
+/// What a step needs of an optimizer.
+package struct OptimizerTemplate: Sendable {
+  /// Its name, for messages.
+  package let name: String
+  /// The name and the first value of each state that it keeps for a parameter.
+  package let states: [(name: String, initial: Initializer)]
+  /// The update of a parameter of that shape. Inputs: `weight`, `grad`, `lr`, `step` (1 at the first update) and the
+  /// states; outputs: `weight` and the states.
+  package let graph: @Sendable ([Dim]) throws(DiagnosticSet) -> Graph
+
+  /// A template.
+  package init(
+    name: String, states: [(name: String, initial: Initializer)],
+    graph: @escaping @Sendable ([Dim]) throws(DiagnosticSet) -> Graph
+  ) {
+    self.name = name
+    self.states = states
+    self.graph = graph
+  }
+}

@@ -1,0 +1,133 @@
+import LTMIR
+import LTMSupport
+
+// What a step writes: parameters and their masters, optimizer state, layer state, and its own scalars.
+
+extension StepBuilder {
+  /// The optimizer, once for each parameter, then the layers' state.
+  mutating func update(_ optimizer: OptimizerTemplate) throws(DiagnosticSet) {
+    // Bias corrections count the update that is being made.
+    let one = builder.constant(1, TensorType(.i32, []))
+    let count = builder.cast(builder.add(control(.step), one), to: policy.full)
+    var updates: [TensorType: Graph] = [:]
+    for (parameter, gradient) in zip(parameters, gradients) {
+      let type = builder.type(parameter.value)
+      let stored = type.with(policy.optimizerDType(type.dtype))
+      if updates[stored] == nil {
+        let graph = try optimizer.graph(type.shape)
+        updates[stored] = try resolveFloats(graph, to: stored.dtype)
+        report(representability(of: graph, in: stored.dtype, owner: optimizer.name))
+      }
+      guard let graph = updates[stored] else { continue }
+      try update(parameter, gradient, stored, count, optimizer, graph)
+    }
+    try diagnostics.throwIfErrors()
+    for update in stateUpdates { writeState(update) }
+  }
+
+  private mutating func report(_ findings: [Diagnostic]) {
+    for finding in findings { diagnostics.add(finding) }
+  }
+
+  private mutating func update(
+    _ parameter: GraphInput, _ gradient: ValueID, _ stored: TensorType, _ count: ValueID,
+    _ optimizer: OptimizerTemplate, _ graph: Graph
+  ) throws(DiagnosticSet) {
+    let name = parameter.name
+    let weight = storedWeight(parameter, stored)
+    var arguments = ["weight": weight.value, "grad": unscaled(gradient), "lr": learningRate, "step": count]
+    var states: [(key: String, name: String, value: ValueID)] = []
+    for state in optimizer.states {
+      let key = "optimizer/\(name)/\(state.name)"
+      let value = input(key, stored, .optimizerState, .initializer(state.initial), key: key)
+      arguments[state.name] = value
+      states.append((key, state.name, value))
+    }
+    let outputs = try builder.inline(graph, arguments, scope: "optimizer/\(name)")
+    let new = try result("weight", outputs, optimizer, stored)
+    let written = write(weight.name, old: weight.value, new: new)
+    if weight.value != parameter.value { writeHalf(parameter, written) }
+    for state in states {
+      _ = write(state.key, old: state.value, new: try result(state.name, outputs, optimizer, stored))
+    }
+  }
+
+  /// What the optimizer updates: the parameter, or its f32 master where it is half.
+  private mutating func storedWeight(_ parameter: GraphInput, _ stored: TensorType) -> (name: String, value: ValueID) {
+    let (name, type) = (parameter.name, builder.type(parameter.value))
+    guard type != stored else {
+      slots.append(
+        StateSlot(name: name, role: .parameter, type: type, initial: .parameter(name), checkpointKey: name))
+      return (name, parameter.value)
+    }
+    let master = "master/\(name)"
+    slots.append(
+      StateSlot(name: name, role: .parameter, type: type, initial: .copy(of: master), checkpointKey: nil))
+    return (master, input(master, stored, .master, .parameter(name), key: name))
+  }
+
+  /// The half parameter follows its master.
+  private mutating func writeHalf(_ parameter: GraphInput, _ master: ValueID) {
+    let dtype = builder.type(parameter.value).dtype
+    builder.reason = "the forward pass reads the master in \(dtype)"
+    builder.output(parameter.name, builder.cast(master, to: dtype), updates: parameter.name)
+    builder.reason = nil
+  }
+
+  private mutating func result(
+    _ name: String, _ outputs: [String: ValueID], _ optimizer: OptimizerTemplate, _ stored: TensorType
+  ) throws(DiagnosticSet) -> ValueID {
+    guard let value = outputs[name], builder.type(value).shape == stored.shape else {
+      throw DiagnosticSet([Diagnostic(.error, "the optimizer '\(optimizer.name)' gives no new '\(name)' of shape \(stored)")])
+    }
+    builder.reason = "'\(optimizer.name)' keeps \(name) in \(stored.dtype)"
+    defer { builder.reason = nil }
+    return builder.cast(value, to: stored.dtype)
+  }
+
+  private mutating func writeState(_ update: GraphOutput) {
+    guard let name = update.updates, let input = builder.graph.input(name) else { return }
+    slots.append(
+      StateSlot(
+        name: name, role: .state, type: builder.type(input.value), initial: .layerState(name), checkpointKey: name))
+    _ = write(name, old: input.value, new: update.value)
+  }
+
+  /// The counters and the loss scale, as ``LossScale`` moves them.
+  mutating func updateControls() {
+    let zero = builder.constant(0, TensorType(.i32, []))
+    let one = builder.constant(1, TensorType(.i32, []))
+    output(.attempt, builder.add(control(.attempt), one))
+    _ = write(
+      StepControl.step.rawValue, old: control(.step), new: builder.add(control(.step), one))
+    builder.reason = "skips in a row at the smallest scale"
+    let skipped = builder.add(control(.skips), one)
+    output(.skips, builder.select(foundInf, isAtFloor().map { builder.select($0, skipped, zero) } ?? skipped, zero))
+    builder.reason = "the loss scale's state machine"
+    if case .dynamic(let numbers) = policy.level.lossScale { moveScale(numbers, zero, one) }
+    builder.reason = nil
+  }
+
+  private mutating func output(_ control: StepControl, _ value: ValueID) {
+    builder.output(control.rawValue, value, updates: control.rawValue)
+  }
+
+  /// Whether the scale cannot fall further; `nil` where it never falls.
+  private mutating func isAtFloor() -> ValueID? {
+    guard case .dynamic(let numbers) = policy.level.lossScale else { return nil }
+    let scale = control(.lossScale)
+    return builder.make(.lessEqual, [scale, builder.fill(numbers.minimum, like: scale)])
+  }
+
+  private mutating func moveScale(_ numbers: DynamicScaling, _ zero: ValueID, _ one: ValueID) {
+    let (scale, good) = (control(.lossScale), builder.add(control(.goodSteps), one))
+    let window = builder.constant(Double(numbers.window), TensorType(.i32, []))
+    let isFull = builder.make(.greaterEqual, [good, window])
+    let lower = builder.make(
+      .maximum, [builder.scale(scale, by: numbers.backoff), builder.fill(numbers.minimum, like: scale)])
+    let higher = builder.make(
+      .minimum, [builder.scale(scale, by: numbers.growth), builder.fill(numbers.maximum, like: scale)])
+    output(.lossScale, builder.select(foundInf, lower, builder.select(isFull, higher, scale)))
+    output(.goodSteps, builder.select(foundInf, zero, builder.select(isFull, zero, good)))
+  }
+}
