@@ -46,7 +46,7 @@ let package = Package(
 
     // Passes, by family.
     layer("LTMGraphPasses", ["LTMSupport", "LTMIR"], path: "passes/Graph", exclude: ["Goldens"]),
-    layer("LTMPrecision", ["LTMSupport", "LTMIR"], path: "passes/Precision"),
+    layer("LTMPrecision", ["LTMSupport", "LTMIR"], path: "passes/Precision", exclude: ["Goldens"]),
     layer("LTMKernelPasses", ["LTMSupport", "LTMIR", "LTMKernels"], path: "passes/Kernels"),
 
     // Machines: code generation and what runs it.
