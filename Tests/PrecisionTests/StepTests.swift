@@ -1,0 +1,139 @@
+import LTMIR
+import LTMPrecision
+import LTMSupport
+import Testing
+
+@Suite("the training step")
+struct StepTests {
+  static let lines = ["32 O0", "64 O0", "16 O1", "bf16 O1", "16 O2", "bf16 O2", "16 O3", "bf16 O3", "16 O2 loss-scale=128"]
+
+  @Test("is legal and has one slot for each input that lives on", arguments: lines)
+  func isLegal(_ line: String) throws {
+    let program = try step(smallLoss(), policy(line), optimizer: adam, schedule: decay())
+    #expect(program.graph.verify(stage: [.afterCasts, .bound]) == [])
+    let living = program.graph.inputs.filter { $0.role != .argument }.map(\.name)
+    #expect(Set(program.slots.map(\.name)) == Set(living))
+    for slot in program.slots {
+      let input = try #require(program.graph.input(slot.name))
+      #expect(program.graph[input.value].type == slot.type)
+      #expect(input.role == slot.role)
+    }
+    let keys = program.slots.compactMap(\.checkpointKey)
+    #expect(Set(keys).count == keys.count)
+    #expect(keys.contains("fc1.weight"))
+  }
+
+  @Test("masters are where parameters are half", arguments: lines)
+  func masters(_ line: String) throws {
+    let program = try step(smallLoss(), policy(line))
+    for slot in program.slots where slot.role == .parameter {
+      let master = program.slots.first { $0.name == "master/\(slot.name)" }
+      #expect((master != nil) == (slot.type.dtype.isHalf && !line.contains("O3")), "\(slot.name)")
+      #expect(slot.checkpointKey == (master == nil ? slot.name : nil))
+      #expect(master.map(\.checkpointKey) ?? slot.name == slot.name)
+      let state = try #require(program.slots.first { $0.name == "optimizer/\(slot.name)/velocity" })
+      #expect(state.type.dtype == master?.type.dtype ?? slot.type.dtype)
+    }
+  }
+
+  @Test("the loss is never scaled, and gradients come out unscaled", arguments: lines)
+  func unscaled(_ line: String) throws {
+    let policy = try policy(line)
+    let exact = try gradients(smallLoss(), self.policy64())
+    let found = try gradients(smallLoss(), policy)
+    let tolerance = line.hasPrefix("64") ? 1e-14 : line.hasPrefix("32") ? 1e-6 : line.hasPrefix("bf16") ? 3e-2 : 1e-2
+    #expect(exact.keys.sorted() == found.keys.sorted())
+    for (name, value) in exact {
+      let other = try #require(found[name])
+      let error = zip(value, other).map { ($0 - $1) * ($0 - $1) }.reduce(0, +).squareRoot()
+      let size = value.map { $0 * $0 }.reduce(0, +).squareRoot()
+      #expect(error <= tolerance * size, "\(name): \(error) of \(size)")
+    }
+  }
+
+  private func policy64() throws -> PrecisionPolicy { try policy("64 O0") }
+
+  private func gradients(_ graph: Graph, _ policy: PrecisionPolicy) throws -> [String: [Double]] {
+    let gradients = try buildGradients(loss: insertCasts(graph, policy).graph, policy: policy)
+    #expect(gradients.verify(stage: .afterCasts) == [])
+    var inputs = try arguments(policy)
+    for (name, values) in smallParameters() {
+      guard let input = gradients.input(name) else { continue }
+      let type = gradients[input.value].type
+      inputs[name] = try tensor(values, try #require(type.staticShape), type.dtype)
+    }
+    for control in StepControl.allCases {
+      guard let input = gradients.input(control.rawValue) else { continue }
+      inputs[control.rawValue] = try tensor([policy.level.lossScale.initial], [], gradients[input.value].type.dtype)
+    }
+    return try gradients.evaluate(inputs, rounding: .everyOp).mapValues(\.data)
+  }
+
+  private func arguments(_ policy: PrecisionPolicy) throws -> [String: Tensor] {
+    var random = SplitMix(state: 11)
+    let dtype = policy.level.inputs == .half ? policy.half ?? policy.full : policy.full
+    return ["x": try tensor(random.numbers(12), [4, 3], dtype), "label": try tensor([0, 2, 1, 0], [4], .i32)]
+  }
+
+  @Test("training lowers the loss", arguments: lines)
+  func trains(_ line: String) throws {
+    let policy = try policy(line)
+    var machine = try StepMachine(step(smallLoss(), policy), parameters: smallParameters())
+    let batch = try arguments(policy)
+    let first = try #require(machine.run(batch)["loss"])[0]
+    for _ in 0..<15 { _ = try machine.run(batch) }
+    let last = try #require(machine.run(batch)["loss"])[0]
+    #expect(last < first * 0.7, "\(first) to \(last)")
+    #expect(try machine.number(.step) == 17)
+  }
+
+  @Test("the half parameter is its master, rounded", arguments: ["16 O2", "bf16 O2"])
+  func halfFollowsMaster(_ line: String) throws {
+    let policy = try policy(line)
+    var machine = try StepMachine(step(smallLoss(), policy), parameters: smallParameters())
+    let batch = try arguments(policy)
+    for _ in 0..<5 {
+      _ = try machine.run(batch)
+      let half = try #require(policy.half)
+      #expect(try machine.numbers("fc1.weight") == machine.numbers("master/fc1.weight").map(half.round))
+    }
+  }
+
+  @Test("momentum and the schedule as computed by hand, in f64")
+  func byHand() throws {
+    let policy = try policy("64 O0")
+    var machine = try StepMachine(
+      step(productLoss(), policy, schedule: decay()), parameters: ["w": [1, 2], "seen": [0, 0]], rate: 0.5)
+    var (w, velocity) = ([1.0, 2.0], [0.0, 0.0])
+    for count in 0..<6 {
+      let x = [1.0 + Double(count), -0.5]
+      let outputs = try machine.run(["x": tensor(x, [2], .f64)])
+      #expect(outputs["loss"] == [w[0] * x[0] + w[1] * x[1]])
+      let rate = 0.5 * (1 / (1 + Double(count)))
+      #expect(outputs["lr"] == [rate])
+      velocity = zip(velocity, x).map { $0 * 0.5 + $1 }
+      w = zip(w, velocity).map { $0 - rate * $1 }
+      #expect(try machine.numbers("w") == w)
+      #expect(try machine.numbers("optimizer/w/velocity") == velocity)
+    }
+  }
+
+  @Test("what cannot be minimized is an error", arguments: ["16 O1"])
+  func badLoss(_ line: String) throws {
+    var b = GraphBuilder(name: "loss")
+    let w = b.input("w", TensorType(.float, [2]), role: .parameter)
+    b.output("result", w)
+    let error = #expect(throws: DiagnosticSet.self) { try step(b.graph, policy(line)) }
+    #expect(try #require(error).description.contains("'loss' cannot be minimized: it gives f32[2], not one floating scalar"))
+  }
+
+  @Test func anOptimizerThatReadsWhatAStepHasNotIsAnError() throws {
+    let odd = OptimizerTemplate(name: "Odd", states: []) { shape throws(DiagnosticSet) in
+      var b = GraphBuilder(name: "Odd")
+      b.output("weight", b.input("hessian", TensorType(.float, shape), role: .argument))
+      return b.graph
+    }
+    let error = #expect(throws: DiagnosticSet.self) { try step(productLoss(), policy("16 O2"), optimizer: odd) }
+    #expect(try #require(error).description.contains("'Odd' reads 'hessian', which a step does not have"))
+  }
+}
