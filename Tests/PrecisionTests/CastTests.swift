@@ -123,7 +123,8 @@ func randomGraph(seed: UInt64, isPinned: Bool = true) -> Graph {
   func pick(_ dtypes: [DType]) -> DType { isPinned ? dtypes.randomElement(using: &random) ?? .float : .float }
   var values = (0..<4).map { index in
     b.input(
-      "p\(index)", TensorType(pick([.float, .float, .f32, .f16, .f64]), shape), role: index < 2 ? .argument : .parameter)
+      "p\(index)", TensorType(pick([.float, .float, .f32, .f16, .f64]), shape), role: index < 2 ? .argument : .parameter
+    )
   }
   let unary: [Op] = [.relu, .exp, .tanh, .softmax, .sigmoid, .gelu, .neg]
   let binary: [Op] = [.add, .mul, .maximum, .matmul]
@@ -134,12 +135,16 @@ func randomGraph(seed: UInt64, isPinned: Bool = true) -> Graph {
     let choice = Int.random(in: 0..<12, using: &random)
     let made: ValueID? =
       switch choice {
-      case 0..<4: unary.randomElement(using: &random).flatMap { op in try? b.apply(op, [x], op == .softmax ? ["axis": .int(1)] : [:]) }
+      case 0..<4:
+        unary.randomElement(using: &random).flatMap { op in
+          try? b.apply(op, [x], op == .softmax ? ["axis": .int(1)] : [:])
+        }
       case 4..<8: binary.randomElement(using: &random).flatMap { try? b.apply($0, [x, y]) }
       case 8: b.broadcast(b.sum(x, [1], keep: true), to: shape)
       case 9: try? b.apply(.mul, [x, b.fill(0.5, like: x)])
       case 10: b.transpose(x, [1, 0])
-      case _: isPinned ? b.cast(x, to: pick([.f16, .f32, .bf16])) : try? b.apply(.where, [b.make(.less, [x, x]), x, x])
+      case _:
+        isPinned ? b.cast(x, to: pick([.f16, .f32, .bf16])) : try? b.apply(.where, [b.make(.less, [x, x]), x, x])
       }
     if let made { values.append(made) }
   }

@@ -34,7 +34,7 @@ func smallParameters(hidden: Int = 6) -> [String: [Double]] {
   ]
 }
 
-/// `w * x`, summed: its gradient is `x`, so that a test chooses it.
+/// The mean of two products: its gradient is `x / 2`, so that a test chooses it.
 func productLoss() -> Graph {
   var b = GraphBuilder(name: "loss")
   let x = b.input("x", TensorType(.float, [2]), role: .argument)
@@ -43,7 +43,7 @@ func productLoss() -> Graph {
   b.scope = "product"
   b.location = Location(path: "model.ltm", line: 3, column: 7)
   let product = b.make(.mul, [x, w])
-  b.output("result", b.sum(product, [0]))
+  b.output("result", b.make(.mean, [product], ["axes": .ints([0]), "keep": .bool(false)]))
   b.output("seen", b.add(running, x), updates: "seen")
   return b.graph
 }

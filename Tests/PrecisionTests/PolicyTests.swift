@@ -35,14 +35,17 @@ struct PolicyTests {
   }
 
   static let requests = [
-    "16 O0", "16", "16 O2", "16 O3", "bf16", "bf16 O2", "bf16 O2 loss-scale=dynamic", "32", "64", "16 O2 loss-scale=128",
+    "16 O0", "16", "16 O2", "16 O3", "bf16", "bf16 O2", "bf16 O2 loss-scale=dynamic", "32", "64",
+    "16 O2 loss-scale=128",
     "16 02", "16 01", "16 o2", "16 O4", "16 fast", "17", "fp16 O1", "32 O1", "32 O2", "64 O3", "32 O0 cast-model=half",
     "64 O0 cast-ops=yes", "16 O1 cast-model=half", "16 O1 keep-norm-f32=yes", "16 O1 master-weights=yes",
     "16 O1 master-weights=no keep-norm-f32=no", "16 O2 cast-ops=yes", "16 O0 cast-ops=yes", "16 O2 keep-norm-f32=no",
     "16 O2 master-weights=no", "16 O0 master-weights=yes", "16 O2 loss-scale=off", "16 O2 loss-scale=-1",
-    "16 O2 loss-scale=nan", "16 O2 loss-scale=1e300", "16 O2 loss-scale=dynmic", "16 O2 loss-scale=dynamic:init=4:window=3",
+    "16 O2 loss-scale=nan", "16 O2 loss-scale=1e300", "16 O2 loss-scale=dynmic",
+    "16 O2 loss-scale=dynamic:init=4:window=3",
     "16 O2 loss-scale=dynamic:init=0", "16 O2 loss-scale=dynamic:window=1.5", "16 O2 loss-scale=dynamic:min=8:max=4",
-    "16 O2 loss-scale=dynamic:growth=0.5", "16 O2 loss-scale=dynamic:speed=2", "16 O2 los-scale=2", "16 O2 master-weights=maybe",
+    "16 O2 loss-scale=dynamic:growth=0.5", "16 O2 loss-scale=dynamic:speed=2", "16 O2 los-scale=2",
+    "16 O2 master-weights=maybe",
     "16 O2 cast-model=bf16", "16 O2 keep-f32=head,blocks.0.*", "16 O2 keep-f32=he-ad", "16 O2 keep-f32=a..b",
     "16 O2 op-class=softmx:half", "16 O2 op-class=softmax:fast", "16 O2 op-class=softmax", "16 O3 master-weights=yes",
   ]
@@ -66,7 +69,8 @@ struct PolicyTests {
     }
   }
 
-  @Test("a level's line with a mistake is an error", arguments: ["", "=", "O2 a", "O2 loss-scale", "02", "loss-scale=1"])
+  @Test(
+    "a level's line with a mistake is an error", arguments: ["", "=", "O2 a", "O2 loss-scale", "02", "loss-scale=1"])
   func badLines(_ line: String) { #expect(throws: Diagnostic.self) { try OptLevel(parsing: line) } }
 
   @Test func sixteenOnATPUIsBF16WithoutAScale() throws {
@@ -91,10 +95,12 @@ struct PolicyTests {
     #expect(try policy("16 O3", onNonfinite: .skip).onNonfinite == .skip)
   }
 
-  @Test("masters are for half parameters", arguments: [
-    ("16 O2", DType.f16, DType.f32), ("16 O3", .f16, .f16), ("16 O1", .f32, .f32), ("16 O1", .f16, .f32),
-    ("64 O0", .f64, .f64), ("bf16 O2", .f32, .f32), ("bf16 O2", .bf16, .f32),
-  ])
+  @Test(
+    "masters are for half parameters",
+    arguments: [
+      ("16 O2", DType.f16, DType.f32), ("16 O3", .f16, .f16), ("16 O1", .f32, .f32), ("16 O1", .f16, .f32),
+      ("64 O0", .f64, .f64), ("bf16 O2", .f32, .f32), ("bf16 O2", .bf16, .f32),
+    ])
   func masters(_ line: String, _ parameter: DType, _ stored: DType) throws {
     #expect(try policy(line).optimizerDType(parameter) == stored)
   }

@@ -5,7 +5,9 @@ import Testing
 
 @Suite("the training step")
 struct StepTests {
-  static let lines = ["32 O0", "64 O0", "16 O1", "bf16 O1", "16 O2", "bf16 O2", "16 O3", "bf16 O3", "16 O2 loss-scale=128"]
+  static let lines = [
+    "32 O0", "64 O0", "16 O1", "bf16 O1", "16 O2", "bf16 O2", "16 O3", "bf16 O3", "16 O2 loss-scale=128",
+  ]
 
   @Test("is legal and has one slot for each input that lives on", arguments: lines)
   func isLegal(_ line: String) throws {
@@ -108,10 +110,10 @@ struct StepTests {
     for count in 0..<6 {
       let x = [1.0 + Double(count), -0.5]
       let outputs = try machine.run(["x": tensor(x, [2], .f64)])
-      #expect(outputs["loss"] == [w[0] * x[0] + w[1] * x[1]])
+      #expect(outputs["loss"] == [(w[0] * x[0] + w[1] * x[1]) / 2])
       let rate = 0.5 * (1 / (1 + Double(count)))
       #expect(outputs["lr"] == [rate])
-      velocity = zip(velocity, x).map { $0 * 0.5 + $1 }
+      velocity = zip(velocity, x).map { $0 * 0.5 + $1 / 2 }
       w = zip(w, velocity).map { $0 - rate * $1 }
       #expect(try machine.numbers("w") == w)
       #expect(try machine.numbers("optimizer/w/velocity") == velocity)
@@ -124,7 +126,8 @@ struct StepTests {
     let w = b.input("w", TensorType(.float, [2]), role: .parameter)
     b.output("result", w)
     let error = #expect(throws: DiagnosticSet.self) { try step(b.graph, policy(line)) }
-    #expect(try #require(error).description.contains("'loss' cannot be minimized: it gives f32[2], not one floating scalar"))
+    #expect(
+      try #require(error).description.contains("'loss' cannot be minimized: it gives f32[2], not one floating scalar"))
   }
 
   @Test func anOptimizerThatReadsWhatAStepHasNotIsAnError() throws {

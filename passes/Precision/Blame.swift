@@ -21,9 +21,11 @@ package func blame(
   if let input = graph.inputs.first(where: { $0.value == origin }) {
     diagnostic = inputDiagnostic(input, step)
   } else {
+    let gradient = node.reason.flatMap { $0.hasPrefix("gradient of ") ? "the \($0)" : nil }
     let layer = node.scope.isEmpty ? "" : " in \(node.scope)"
-    diagnostic = Diagnostic(.error, "step \(step): \(node.op.name)\(layer) made the first non-finite value, \(node.type)")
-    if let reason = node.reason { diagnostic.notes.append("the op is \(reason)") }
+    diagnostic = Diagnostic(
+      .error, "step \(step): \(gradient ?? node.op.name)\(layer) made the first non-finite value, \(node.type)")
+    if gradient == nil, let reason = node.reason { diagnostic.notes.append(reason) }
     diagnostic.notes += hints(graph, origin, lossScale, floor)
   }
   diagnostic.location = node.location
@@ -49,7 +51,8 @@ func firstNonfinite(in graph: Graph, _ isNonfinite: (ValueID) -> Bool) -> ValueI
 private func inputDiagnostic(_ input: GraphInput, _ step: Int) -> Diagnostic {
   switch input.role {
   case .argument:
-    Diagnostic(.error, "step \(step): the argument '\(input.name)' is not finite", notes: ["look at this batch of the data"])
+    Diagnostic(
+      .error, "step \(step): the argument '\(input.name)' is not finite", notes: ["look at this batch of the data"])
   case .parameter, .master, .state, .optimizerState, .control:
     Diagnostic(
       .error, "step \(step): '\(input.name)' is not finite before the step begins",

@@ -15,6 +15,8 @@ struct CastPlan {
   private(set) var diagnostics = DiagnosticSet()
   /// Parameters and statistics of normalisations, which "keep norm f32" is about.
   private var isStatistic: [Bool]
+  /// Scalars that a result is made of.
+  private var isScalarResult: [Bool]
   private let kept: [ScopePattern]
   private let users: [[ValueID]]
 
@@ -25,10 +27,12 @@ struct CastPlan {
     rules = Array(repeating: "", count: graph.nodes.count)
     isWeak = Array(repeating: false, count: graph.nodes.count)
     isStatistic = isWeak
+    isScalarResult = isWeak
     kept = policy.level.keepInFloat32.map { ScopePattern($0) }
     users = graph.users()
     findWeak()
     if policy.level.castModel == .half, policy.level.keepNormalizationInFloat32 == true { findStatistics() }
+    if policy.level.outputs != .half { findScalarResults() }
     planInputs()
     let painting = policy.half != nil && policy.level.castOps ? Painting(self) : nil
     for value in graph.values where graph[value].op != .input { decide(value, painting) }
@@ -79,7 +83,9 @@ struct CastPlan {
     }
     let dtype = run[user.index] ?? policy.full
     // Half in, f32 parameters and statistics: the row computes in f32 and rounds once.
-    if index > 0, dtype.isHalf, precisionClass(node) == .normalization, self.dtype(operand) == policy.full { return nil }
+    if index > 0, dtype.isHalf, precisionClass(node) == .normalization, self.dtype(operand) == policy.full {
+      return nil
+    }
     return dtype
   }
 }
@@ -116,7 +122,9 @@ extension CastPlan {
     let level = policy.level
     switch input.role {
     case .argument:
-      guard let dtype = policy.dtype(level.inputs) else { return (policy.full, "\(level.name) leaves arguments as they are") }
+      guard let dtype = policy.dtype(level.inputs) else {
+        return (policy.full, "\(level.name) leaves arguments as they are")
+      }
       return (dtype, "\(level.name) casts arguments to \(dtype)")
     case .parameter:
       let dtype = policy.dtype(level.castModel) ?? policy.full
@@ -143,14 +151,25 @@ extension CastPlan {
     }
   }
 
+  /// A scalar result is a loss or a metric. In f16 a loss scale of 2^16 would be infinite where the gradient starts.
+  private mutating func findScalarResults() {
+    let results = Set(graph.outputs.filter { $0.updates == nil }.map(\.value))
+    for value in graph.values.reversed() where graph[value].type.rank == 0 {
+      isScalarResult[value.index] =
+        results.contains(value) || users[value.index].contains { isScalarResult[$0.index] }
+    }
+  }
+
   private mutating func warnOfUnmatchedPatterns() {
     let scopes = Set(graph.nodes.map(\.scope)).union(graph.inputs.map(\.name))
-    for (pattern, text) in zip(kept, policy.level.keepInFloat32) where !scopes.contains(where: { pattern.matches($0) }) {
+    for (pattern, text) in zip(kept, policy.level.keepInFloat32) where !scopes.contains(where: { pattern.matches($0) })
+    {
       diagnostics.add(
         Diagnostic(
           .warning,
           "keep-f32: no layer of '\(graph.name)' matches '\(text)'"
-            + (suggestion(for: text, among: scopes.filter { !$0.isEmpty }.sorted()).map { "; did you mean '\($0)'?" } ?? "")))
+            + (suggestion(for: text, among: scopes.filter { !$0.isEmpty }.sorted()).map { "; did you mean '\($0)'?" }
+              ?? "")))
     }
   }
 }
@@ -183,6 +202,9 @@ extension CastPlan {
     if isStatistic[value.index] { return (policy.full, "keep-norm-f32") }
     let own = precisionClass(node)
     let overridden = policy.level.opClasses[node.op] != nil
+    if isScalarResult[value.index], !overridden, own != .banned, own != .loss {
+      return (policy.full, "a scalar result is \(policy.full)")
+    }
     let origin = overridden ? "op-class \(own.rawValue)" : "\(name), class \(own.rawValue)"
     switch own {
     case .loss: return (policy.full, "a loss is \(policy.full) at every level")

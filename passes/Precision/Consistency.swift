@@ -62,6 +62,7 @@ struct Consistency {
           "cast-ops belongs to O1: \(requested.name) casts the model to \(level.castModel.rawValue)",
           "use O1 for casts op by op")
       }
+      return
     }
     if level.keepNormalizationInFloat32 != nil {
       error(
@@ -91,11 +92,13 @@ struct Consistency {
     if level.castModel == .half, level.masterWeights == true, level.keepNormalizationInFloat32 != true {
       warn(
         "\(level.name) with keep-norm-f32 off lets the parameters of normalisations go to \(half ?? .f16)",
-        "statistics are still computed in f32, but small changes of scale and bias are rounded away in the forward pass")
+        "sums are still accumulated in f32, but small changes of scale and bias are rounded away in the forward pass"
+      )
     }
     if level.castModel == .half, level.masterWeights != true, overrides("master-weights") {
       warn(
-        "without master weights an update smaller than half a unit in the last place of a \(half ?? .f16) weight is lost")
+        "without master weights an update smaller than half a unit in the last place of a \(half ?? .f16) weight is lost"
+      )
     }
     if level.castModel != .half, level.masterWeights == true, !level.castOps {
       warn("master-weights has no effect at \(level.name): its parameters are \(precision.full) already")

@@ -64,7 +64,9 @@ extension ExplainReport {
   package var text: String {
     let rows = lines.map { line in
       let what = line.castFrom.map { "cast \($0) to \(line.type.dtype)" } ?? line.what
-      return [line.location?.description ?? "-", line.scope.isEmpty ? "-" : line.scope, what, "\(line.type)", line.rule]
+      return [
+        line.location?.description ?? "-", line.scope.isEmpty ? "-" : line.scope, what, "\(line.type)", line.rule,
+      ]
     }
     let widths = (0..<4).map { column in rows.map { $0[column].count }.max() ?? 0 }
     let table = rows.map { row in

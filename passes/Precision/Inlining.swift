@@ -35,7 +35,9 @@ extension GraphBuilder {
   private mutating func argument(
     _ name: String, _ input: Node, _ given: ValueID?, of graph: Graph
   ) throws(DiagnosticSet) -> ValueID {
-    guard let given else { throw DiagnosticSet([Diagnostic(.error, "'\(graph.name)' reads '\(name)', which a step does not have")]) }
+    guard let given else {
+      throw DiagnosticSet([Diagnostic(.error, "'\(graph.name)' reads '\(name)', which a step does not have")])
+    }
     guard type(given).shape == input.type.shape else {
       throw DiagnosticSet([
         Diagnostic(.error, "'\(graph.name)' takes '\(name)' as \(input.type), a step gives \(type(given))")

@@ -61,7 +61,7 @@ private struct CastInserter {
     let outputs = plan.graph.outputs.map { output($0) }
     graph.nodes = builder.graph.nodes
     graph.inputs = plan.graph.inputs.map { input in
-      GraphInput(name: input.name, role: input.role, value: resolve(input.value, nil, ""))
+      GraphInput(name: input.name, role: input.role, value: resolve(input.value, nil))
     }
     graph.outputs = outputs
     return graph
@@ -72,7 +72,9 @@ private struct CastInserter {
     var copy = node
     copy.operands = operands
     if let dtype {
-      for (name, value) in node.attributes.entries where value == .dtype(.float) { copy.attributes[name] = .dtype(dtype) }
+      for (name, value) in node.attributes.entries where value == .dtype(.float) {
+        copy.attributes[name] = .dtype(dtype)
+      }
     }
     if node.type.dtype == .float { copy.type = inferred(copy, dtype ?? plan.policy.full) }
     rules.append(rule)
@@ -85,7 +87,8 @@ private struct CastInserter {
       return try node.op.definition.infer(node.operands.map { builder.type($0) }, node.attributes)
     } catch {
       preconditionFailure(
-        "compiler bug: insert-casts gave \(node.op.name) operands \(node.operands.map { builder.type($0) }): \(error.message)")
+        "compiler bug: insert-casts gave \(node.op.name) operands \(node.operands.map { builder.type($0) }): \(error.message)"
+      )
     }
   }
 
@@ -93,19 +96,23 @@ private struct CastInserter {
   private mutating func operand(of user: ValueID, _ index: Int) -> ValueID {
     let need = plan.need(user, operand: index)
     let node = plan.graph[user]
-    return resolve(node.operands[index], need, "\(node.op.name) runs in \(need?.description ?? ""): \(plan.rules[user.index])")
+    return resolve(
+      node.operands[index], need, "\(node.op.name) runs in \(need?.description ?? ""): \(plan.rules[user.index])",
+      for: node)
   }
 
-  /// The new value of an old one, in a dtype.
-  private mutating func resolve(_ value: ValueID, _ dtype: DType?, _ reason: String) -> ValueID {
+  /// The new value of an old one, in a dtype. A cast takes the place of its first reader.
+  private mutating func resolve(
+    _ value: ValueID, _ dtype: DType?, _ reason: String = "", for reader: Node? = nil
+  ) -> ValueID {
     guard let strong = values[value.index] else { return copy(value, dtype ?? plan.policy.full) }
     guard let dtype, builder.type(strong).dtype != dtype else { return strong }
     let key = CastKey(value: value, dtype: dtype)
     if let made = casts[key] { return made }
-    let node = plan.graph[value]
+    let place = reader ?? plan.graph[value]
     let cast = Node(
-      .cast, [strong], ["dtype": .dtype(dtype)], type: builder.type(strong).with(dtype), location: node.location,
-      scope: node.scope, reason: reason)
+      .cast, [strong], ["dtype": .dtype(dtype)], type: builder.type(strong).with(dtype), location: place.location,
+      scope: place.scope, reason: reason)
     rules.append("cast")
     let made = builder.append(cast)
     casts[key] = made
@@ -117,14 +124,15 @@ private struct CastInserter {
     var needed: Set<ValueID> = []
     var pending = [value]
     while let next = pending.popLast() {
-      guard plan.isWeak[next.index], copies[CastKey(value: next, dtype: dtype)] == nil, needed.insert(next).inserted else {
+      guard plan.isWeak[next.index], copies[CastKey(value: next, dtype: dtype)] == nil, needed.insert(next).inserted
+      else {
         continue
       }
       pending += plan.graph[next].operands
     }
     for next in needed.sorted() {
       let node = plan.graph[next]
-      let operands = node.operands.map { copies[CastKey(value: $0, dtype: dtype)] ?? resolve($0, nil, "") }
+      let operands = node.operands.map { copies[CastKey(value: $0, dtype: dtype)] ?? resolve($0, nil) }
       copies[CastKey(value: next, dtype: dtype)] = append(node, operands, dtype, plan.rules[next.index])
     }
     return copies[CastKey(value: value, dtype: dtype)] ?? value

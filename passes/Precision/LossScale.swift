@@ -94,15 +94,18 @@ public struct LossScale: Sendable, Hashable {
     if !foundInf { step += 1 }
     guard case .dynamic(let numbers) = scaling else { return }
     if foundInf {
-      scale = DType.f32.round(max(scale * numbers.backoff, numbers.minimum))
+      scale = DType.f32.round(max(product(numbers.backoff), numbers.minimum))
       goodSteps = 0
     } else if goodSteps + 1 >= numbers.window {
-      scale = DType.f32.round(min(scale * numbers.growth, numbers.maximum))
+      scale = DType.f32.round(min(product(numbers.growth), numbers.maximum))
       goodSteps = 0
     } else {
       goodSteps += 1
     }
   }
+
+  /// The scale times a factor, both of them f32, as the step computes it.
+  private func product(_ factor: Double) -> Double { DType.f32.round(scale * DType.f32.round(factor)) }
 }
 
 extension LossScaling: CustomStringConvertible {
@@ -134,7 +137,8 @@ extension LossScaling: CustomStringConvertible {
     } else if let scale = Double(text), scale > 0, scale <= 0x1p126, scale >= 0x1p-126 {
       self = .static(scale)
     } else {
-      throw Diagnostic(.error, "'\(text)' is no loss scale", notes: ["write off, dynamic, or a positive number such as 128"])
+      throw Diagnostic(
+        .error, "'\(text)' is no loss scale", notes: ["write off, dynamic, or a positive number such as 128"])
     }
   }
 }
@@ -145,7 +149,8 @@ extension DynamicScaling {
     for part in parts {
       let sides = part.split(separator: "=", maxSplits: 1).map(String.init)
       guard sides.count == 2, let value = Double(sides[1]), value > 0, value <= 0x1p126 else {
-        throw Diagnostic(.error, "'\(part)' in the loss scale '\(text)' is not a name and a positive number, as in init=1024")
+        throw Diagnostic(
+          .error, "'\(part)' in the loss scale '\(text)' is not a name and a positive number, as in init=1024")
       }
       switch sides[0] {
       case "init": initial = value
@@ -160,7 +165,8 @@ extension DynamicScaling {
         window = count
       case let other:
         throw Diagnostic(
-          .error, "a dynamic loss scale has no '\(other)'", notes: ["it has init, window, growth, backoff, min and max"])
+          .error, "a dynamic loss scale has no '\(other)'", notes: ["it has init, window, growth, backoff, min and max"]
+        )
       }
     }
     try check()
@@ -177,7 +183,8 @@ extension DynamicScaling {
     }
     guard minimum <= initial, initial <= maximum, maximum <= 0x1p126 else {
       throw Diagnostic(
-        .error, "a loss scale starts between its bounds: min \(plain(minimum)), init \(plain(initial)), max \(plain(maximum))")
+        .error,
+        "a loss scale starts between its bounds: min \(plain(minimum)), init \(plain(initial)), max \(plain(maximum))")
     }
   }
 }

@@ -71,7 +71,8 @@ public enum OptLevelSetting: Sendable, Hashable {
     case "op-class": self = .opClasses(value == "-" ? [:] : try Self.classes(value))
     case let other:
       throw Diagnostic(
-        .error, "an opt level has no property '\(other)'"
+        .error,
+        "an opt level has no property '\(other)'"
           + (suggestion(for: other, among: Self.names).map { "; did you mean '\($0)'?" } ?? ""),
         notes: ["it has \(Self.names.joined(separator: ", "))"])
     }
@@ -95,7 +96,9 @@ public enum OptLevelSetting: Sendable, Hashable {
   private static func paths(_ value: String) throws(Diagnostic) -> [String] {
     let paths = value.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
     for path in paths where !ScopePattern.isValid(path) {
-      throw Diagnostic(.error, "'\(path)' in keep-f32 is no path of layers", notes: ["write names and * with dots between them, as in blocks.0.*"])
+      throw Diagnostic(
+        .error, "'\(path)' in keep-f32 is no path of layers",
+        notes: ["write names and * with dots between them, as in blocks.0.*"])
     }
     return paths
   }
@@ -111,7 +114,8 @@ public enum OptLevelSetting: Sendable, Hashable {
       }
       guard let precision = PrecisionClass(rawValue: sides[1]) else {
         let names = PrecisionClass.allCases.map(\.rawValue)
-        throw Diagnostic(.error, "'\(sides[1])' is no precision class", notes: ["the classes are \(names.joined(separator: ", "))"])
+        throw Diagnostic(
+          .error, "'\(sides[1])' is no precision class", notes: ["the classes are \(names.joined(separator: ", "))"])
       }
       classes[op] = precision
     }
@@ -165,11 +169,16 @@ extension OptLevel {
   /// level of that name; any other name starts from O0's row.
   public init(parsing line: String) throws(Diagnostic) {
     let words = line.split(separator: " ").map(String.init)
-    guard let name = words.first, !name.contains("=") else { throw Diagnostic(.error, "an opt level begins with its name") }
-    self = words.count == 1 ? try OptLevel(named: name) : Self.standard.first { $0.name == name } ?? OptLevel(name: name)
+    guard let name = words.first, !name.contains("=") else {
+      throw Diagnostic(.error, "an opt level begins with its name")
+    }
+    self =
+      words.count == 1 ? try OptLevel(named: name) : Self.standard.first { $0.name == name } ?? OptLevel(name: name)
     for word in words.dropFirst() {
       let sides = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-      guard sides.count == 2 else { throw Diagnostic(.error, "'\(word)' in an opt level is not written as property=value") }
+      guard sides.count == 2 else {
+        throw Diagnostic(.error, "'\(word)' in an opt level is not written as property=value")
+      }
       set(try OptLevelSetting(sides[0], sides[1]))
     }
   }

@@ -29,7 +29,8 @@ struct Painting {
   private mutating func paintForward(_ value: ValueID, _ plan: CastPlan) {
     let node = plan.graph[value]
     guard node.op != .input, !plan.isWeak[value.index] else {
-      isDenied[value.index] = node.type.dtype.isFloating && node.type.dtype != .float && node.type.dtype != plan.policy.half
+      isDenied[value.index] =
+        node.type.dtype.isFloating && node.type.dtype != .float && node.type.dtype != plan.policy.half
       return
     }
     guard node.type.dtype == .float || !node.type.dtype.isFloating else {

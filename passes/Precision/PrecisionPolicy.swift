@@ -48,7 +48,8 @@ public struct PrecisionPolicy: Sendable, Hashable {
       resolved.set(setting)
       provenance[setting.name] = "override"
     }
-    var findings = Consistency(precision: precision, half: half, requested: requested, level: resolved, overrides: overrides)
+    var findings = Consistency(
+      precision: precision, half: half, requested: requested, level: resolved, overrides: overrides)
     findings.check()
     try findings.diagnostics.throwIfErrors()
     self.precision = precision

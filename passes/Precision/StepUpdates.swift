@@ -78,7 +78,9 @@ extension StepBuilder {
     _ name: String, _ outputs: [String: ValueID], _ optimizer: OptimizerTemplate, _ stored: TensorType
   ) throws(DiagnosticSet) -> ValueID {
     guard let value = outputs[name], builder.type(value).shape == stored.shape else {
-      throw DiagnosticSet([Diagnostic(.error, "the optimizer '\(optimizer.name)' gives no new '\(name)' of shape \(stored)")])
+      throw DiagnosticSet([
+        Diagnostic(.error, "the optimizer '\(optimizer.name)' gives no new '\(name)' of shape \(stored)")
+      ])
     }
     builder.reason = "'\(optimizer.name)' keeps \(name) in \(stored.dtype)"
     defer { builder.reason = nil }
