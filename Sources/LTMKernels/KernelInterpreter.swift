@@ -1,0 +1,310 @@
+import Foundation
+import LTMIR
+
+// The judge of the emitters: a kernel on arrays of doubles, point after point. With rounding, arithmetic is that of the
+// expressions' dtypes and stores narrow; without, everything stays in f64.
+
+extension Kernel {
+  /// Runs the kernel on its buffers' elements, in the order of `buffers`. The kernel must be verified, and each array as
+  /// long as its buffer.
+  package func interpret(_ memory: inout [[Double]], rounding: Bool = true) {
+    var run = KernelRun(self, rounding: rounding)
+    run.execute(&memory)
+  }
+}
+
+/// An index form over axes, as the interpreter adds it up.
+struct LinearForm {
+  let terms: [(axis: Int, stride: Int)]
+  let offset: Int
+
+  init(_ form: Affine) {
+    terms = form.terms.map { ($0.axis.index, $0.stride) }
+    offset = form.offset
+  }
+
+  func at(_ position: [Int]) -> Int {
+    var sum = offset
+    for term in terms { sum += position[term.axis] * term.stride }
+    return sum
+  }
+}
+
+/// A load with its address worked out as far as it can be.
+struct CompiledLoad {
+  let buffer: Int
+  let address: LinearForm
+  /// Loaded indices: the expression, its dimension's size, its stride.
+  let gathered: [(value: Int, size: Int, stride: Int)]
+  let guards: [(form: LinearForm, limit: Int)]
+  let otherwise: Double
+
+  init(_ kernel: Kernel, _ buffer: BufferID, _ index: [KernelIndex], _ guards: [KernelGuard], _ otherwise: Double) {
+    let shape = kernel[buffer].shape
+    let strides = rowMajorStrides(shape) ?? []
+    var flat = Affine.zero
+    var gathered: [(value: Int, size: Int, stride: Int)] = []
+    for (dim, part) in index.enumerated() {
+      switch part {
+      case .affine(let form): flat = form.scaled(by: strides[dim]).flatMap(flat.adding) ?? flat
+      case .loaded(let value): gathered.append((value.index, shape[dim], strides[dim]))
+      }
+    }
+    self.buffer = buffer.index
+    address = LinearForm(flat)
+    self.gathered = gathered
+    self.guards = guards.map { (LinearForm($0.form), $0.limit) }
+    self.otherwise = otherwise
+  }
+}
+
+/// The state of one run.
+private struct KernelRun {
+  private let kernel: Kernel
+  private let rounding: Bool
+  private let loads: [CompiledLoad?]
+  private let isInner: [Bool]
+  /// For each statement, what it evaluates at the point and what at each step of its inner axes, in order.
+  private let outerSteps: [[Int]], innerSteps: [[Int]]
+  private let targets: [[(buffer: Int, address: LinearForm, value: Int)]]
+  private var position: [Int]
+  private var values: [Double]
+  private var locals: [Double]
+  private var scratch: [[Double]]
+  private var tables: [LocalID: ContractionTables] = [:]
+
+  init(_ kernel: Kernel, rounding: Bool) {
+    self.kernel = kernel
+    self.rounding = rounding
+    loads = kernel.expressions.map { expression in
+      guard case .load(let buffer, let index, let guards, let otherwise) = expression else { return nil }
+      return CompiledLoad(kernel, buffer, index, guards, otherwise)
+    }
+    let inner = kernel.dependsOnInnerAxis()
+    isInner = inner
+    // What an earlier statement found at the point still holds.
+    var found: Set<Int> = []
+    var outer: [[Int]] = []
+    var innerSteps: [[Int]] = []
+    for statement in kernel.body {
+      let needed = kernel.reachable(from: statement.roots)
+      outer.append(needed.filter { !inner[$0] && !found.contains($0) })
+      innerSteps.append(needed.filter { inner[$0] })
+      found.formUnion(needed.filter { !inner[$0] })
+    }
+    (outerSteps, self.innerSteps) = (outer, innerSteps)
+    targets = kernel.body.map {
+      $0.stores.map { store in
+        (
+          store.buffer.index, LinearForm(flatten(store.index, shape: kernel[store.buffer].shape) ?? .zero),
+          store.value.index
+        )
+      }
+    }
+    position = [Int](repeating: 0, count: kernel.axes.count)
+    values = [Double](repeating: 0, count: kernel.expressions.count)
+    locals = [Double](repeating: 0, count: kernel.locals.count)
+    scratch = [[Double]](repeating: [], count: kernel.locals.count)
+    for case .scratch(let local, let axis, _) in kernel.body {
+      scratch[local.index] = [Double](repeating: 0, count: kernel[axis].extent)
+    }
+  }
+
+  mutating func execute(_ memory: inout [[Double]]) {
+    for case .contract(let local, let over, let lhs, let rhs) in kernel.body {
+      tables[local] = ContractionTables(lhs: tabulate(lhs, over, memory), rhs: tabulate(rhs, over, memory))
+    }
+    let domain = (0..<kernel.domainRank).map { $0 }
+    repeat {
+      for index in kernel.body.indices { perform(index, &memory) }
+    } while advance(domain)
+  }
+
+  /// Steps the axes like an odometer; false when it is back at the start.
+  private mutating func advance(_ axes: [Int]) -> Bool {
+    for axis in axes.reversed() {
+      position[axis] += 1
+      if position[axis] < kernel.axes[axis].extent { return true }
+      position[axis] = 0
+    }
+    return false
+  }
+
+  private mutating func perform(_ index: Int, _ memory: inout [[Double]]) {
+    let statement = kernel.body[index]
+    if case .contract(let local, _, _, _) = statement {
+      locals[local.index] = rounded(tables[local]?.product(at: position) ?? 0, kernel[local].dtype)
+      return
+    }
+    for step in outerSteps[index] { values[step] = evaluate(step, memory) }
+    let axes = statement.innerAxes.map(\.index)
+    for axis in axes { position[axis] = 0 }
+    switch statement {
+    case .store: write(index, &memory)
+    case .loop:
+      repeat {
+        for step in innerSteps[index] { values[step] = evaluate(step, memory) }
+        write(index, &memory)
+      } while advance(axes)
+    case .scratch(let local, let axis, let value):
+      repeat {
+        for step in innerSteps[index] { values[step] = evaluate(step, memory) }
+        scratch[local.index][position[axis.index]] = values[value.index]
+      } while advance(axes)
+    case .reduce(let local, let combiner, _, let value):
+      var sum = combiner.identity
+      repeat {
+        for step in innerSteps[index] { values[step] = evaluate(step, memory) }
+        sum = combiner.apply(sum, values[value.index])
+      } while advance(axes)
+      locals[local.index] = rounded(sum, kernel[local].dtype)
+    case .argReduce(let local, let combiner, let axis, let value):
+      locals[local.index] = argReduce(index, combiner, axis, value, memory)
+    case .contract: break
+    }
+  }
+
+  private mutating func argReduce(
+    _ index: Int, _ combiner: Combiner, _ axis: AxisID, _ value: ScalarID, _ memory: [[Double]]
+  ) -> Double {
+    var best = 0
+    var bestValue = Double.nan
+    for step in 0..<kernel[axis].extent {
+      position[axis.index] = step
+      for inner in innerSteps[index] { values[inner] = evaluate(inner, memory) }
+      let candidate = values[value.index]
+      let beats = candidate.isNaN || (combiner == .maximum ? candidate > bestValue : candidate < bestValue)
+      if step == 0 || (!bestValue.isNaN && beats) { (best, bestValue) = (step, candidate) }
+    }
+    return Double(best)
+  }
+
+  private func write(_ index: Int, _ memory: inout [[Double]]) {
+    for target in targets[index] {
+      let value = values[target.value]
+      memory[target.buffer][target.address.at(position)] =
+        rounding ? kernel.buffers[target.buffer].dtype.round(value) : value
+    }
+  }
+
+  // MARK: Expressions
+
+  private func evaluate(_ index: Int, _ memory: [[Double]]) -> Double {
+    switch kernel.expressions[index] {
+    case .constant(let value, _): return value
+    case .axis(let axis): return Double(position[axis.index])
+    case .load: return loads[index].map { load($0, memory) } ?? 0
+    case .local(let local): return locals[local.index]
+    case .scratch(let local):
+      guard let axis = scratchAxis(local) else { return 0 }
+      return scratch[local.index][position[axis]]
+    case .apply(let primitive, let operands, let dtype):
+      let a = values[operands[0].index]
+      let b = operands.count > 1 ? values[operands[1].index] : 0
+      let c = operands.count > 2 ? values[operands[2].index] : 0
+      return rounded(primitive.apply(a, b, c, integral: dtype == .i32 || dtype == .i64), dtype)
+    case .convert(let operand, let dtype): return converted(values[operand.index], dtype)
+    case .round(let operand, let dtype): return rounding ? dtype.round(values[operand.index]) : values[operand.index]
+    }
+  }
+
+  private func scratchAxis(_ local: LocalID) -> Int? {
+    for case .scratch(local, let axis, _) in kernel.body { return axis.index }
+    return nil
+  }
+
+  private func load(_ load: CompiledLoad, _ memory: [[Double]]) -> Double {
+    for condition in load.guards {
+      let value = condition.form.at(position)
+      if value < 0 || value >= condition.limit { return load.otherwise }
+    }
+    var address = load.address.at(position)
+    for part in load.gathered {
+      address += Int(max(0, min(values[part.value], Double(part.size - 1)))) * part.stride
+    }
+    return memory[load.buffer][address]
+  }
+
+  private func rounded(_ value: Double, _ dtype: DType) -> Double {
+    rounding && dtype == .f32 ? Double(Float(value)) : value
+  }
+
+  private func converted(_ value: Double, _ dtype: DType) -> Double {
+    dtype.isFloating ? rounded(value, dtype) : dtype.round(value)
+  }
+
+  // MARK: Contractions
+
+  /// The operand's values over the axes that it depends on, the contracted ones innermost.
+  private mutating func tabulate(_ root: ScalarID, _ over: [AxisID], _ memory: [[Double]]) -> OperandTable {
+    let needed = kernel.reachable(from: [root])
+    let used = kernel.axesUsed(by: needed)
+    let outer = (0..<kernel.domainRank).filter { used.contains($0) }
+    let axes = outer + over.map(\.index)
+    var table = OperandTable(
+      axes: outer, extents: outer.map { kernel.axes[$0].extent }, length: over.reduce(1) { $0 * kernel[$1].extent })
+    for axis in position.indices { position[axis] = 0 }
+    repeat {
+      for step in needed { values[step] = evaluate(step, memory) }
+      table.values.append(values[root.index])
+    } while advance(axes)
+    return table
+  }
+}
+
+/// An operand of a contraction, one row for each point that it depends on.
+private struct OperandTable {
+  let axes: [Int], extents: [Int]
+  let length: Int
+  var values: [Double] = []
+
+  init(axes: [Int], extents: [Int], length: Int) {
+    (self.axes, self.extents, self.length) = (axes, extents, length)
+  }
+
+  func row(_ position: [Int]) -> Int {
+    var row = 0
+    for (axis, extent) in zip(axes, extents) { row = row * extent + position[axis] }
+    return row * length
+  }
+}
+
+private struct ContractionTables {
+  let lhs: OperandTable, rhs: OperandTable
+
+  func product(at position: [Int]) -> Double {
+    let (left, right) = (lhs.row(position), rhs.row(position))
+    return lhs.values.withUnsafeBufferPointer { a in
+      rhs.values.withUnsafeBufferPointer { b in
+        var sum = 0.0
+        for step in 0..<lhs.length { sum += a[left + step] * b[right + step] }
+        return sum
+      }
+    }
+  }
+}
+
+extension Kernel {
+  /// The expressions that some need, operands first.
+  func reachable(from roots: [ScalarID]) -> [Int] {
+    var needed = [Bool](repeating: false, count: expressions.count)
+    for root in roots { needed[root.index] = true }
+    for index in expressions.indices.reversed() where needed[index] {
+      for operand in expressions[index].operands { needed[operand.index] = true }
+    }
+    return expressions.indices.filter { needed[$0] }
+  }
+
+  /// The axes that expressions name.
+  func axesUsed(by expressions: [Int]) -> Set<Int> {
+    expressions.reduce(into: Set<Int>()) { axes, index in
+      switch self.expressions[index] {
+      case .axis(let axis): axes.insert(axis.index)
+      case .load(_, let index, let guards, _):
+        for case .affine(let form) in index { axes.formUnion(form.terms.map(\.axis.index)) }
+        for condition in guards { axes.formUnion(condition.form.terms.map(\.axis.index)) }
+      case .constant, .local, .scratch, .apply, .convert, .round: break
+      }
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import Foundation
+import LTMIR
+
+// What primitives mean, in doubles.
+
+extension Combiner {
+  /// One step of a reduction; NaN wins.
+  package func apply(_ a: Double, _ b: Double) -> Double {
+    switch self {
+    case .add: a + b
+    case .multiply: a * b
+    case .maximum: a.isNaN || b.isNaN ? .nan : max(a, b)
+    case .minimum: a.isNaN || b.isNaN ? .nan : min(a, b)
+    case .and: a != 0 && b != 0 ? 1 : 0
+    case .or: a != 0 || b != 0 ? 1 : 0
+    }
+  }
+}
+
+extension Primitive {
+  /// The number of operands.
+  package var arity: Int {
+    switch self {
+    case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .isFinite, .not, .expm1, .log1p:
+      1
+    case .add, .sub, .mul, .div, .pow, .minimum, .maximum, .equal, .notEqual, .less, .lessEqual, .greater,
+      .greaterEqual,
+      .and, .or:
+      2
+    case .select: 3
+    }
+  }
+
+  /// Whether the result is a bool whatever the operands.
+  package var isPredicate: Bool {
+    switch self {
+    case .isFinite, .not, .equal, .notEqual, .less, .lessEqual, .greater, .greaterEqual, .and, .or: true
+    case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .expm1, .log1p, .add, .sub,
+      .mul,
+      .div, .pow, .minimum, .maximum, .select:
+      false
+    }
+  }
+
+  /// The value in f64; integer division truncates, and by zero gives zero.
+  package func apply(_ a: Double, _ b: Double, _ c: Double, integral: Bool = false) -> Double {
+    switch self {
+    case .neg: -a
+    case .abs: Swift.abs(a)
+    case .sqrt: a.squareRoot()
+    case .exp: Foundation.exp(a)
+    case .log: Foundation.log(a)
+    case .sin: Foundation.sin(a)
+    case .cos: Foundation.cos(a)
+    case .tanh: Foundation.tanh(a)
+    case .erf: Foundation.erf(a)
+    case .expm1: Foundation.expm1(a)
+    case .log1p: Foundation.log1p(a)
+    case .floor: a.rounded(.down)
+    case .ceil: a.rounded(.up)
+    case .round: a.rounded(.toNearestOrEven)
+    case .isFinite: a.isFinite ? 1 : 0
+    case .not: a == 0 ? 1 : 0
+    case .add: a + b
+    case .sub: a - b
+    case .mul: a * b
+    case .div: integral ? (b == 0 ? 0 : (a / b).rounded(.towardZero)) : a / b
+    case .pow: Foundation.pow(a, b)
+    case .minimum: Combiner.minimum.apply(a, b)
+    case .maximum: Combiner.maximum.apply(a, b)
+    case .equal: a == b ? 1 : 0
+    case .notEqual: a != b ? 1 : 0
+    case .less: a < b ? 1 : 0
+    case .lessEqual: a <= b ? 1 : 0
+    case .greater: a > b ? 1 : 0
+    case .greaterEqual: a >= b ? 1 : 0
+    case .and: a != 0 && b != 0 ? 1 : 0
+    case .or: a != 0 || b != 0 ? 1 : 0
+    case .select: a != 0 ? b : c
+    }
+  }
+}

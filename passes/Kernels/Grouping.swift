@@ -1,0 +1,145 @@
+import LTMIR
+import LTMKernels
+
+// Groups compute nodes into kernels. Every merge is tried by emitting the kernel: what cannot be emitted is not merged.
+// First, a node whose readers share one group joins it: its value then needs no memory. Then groups merge that read what
+// the other wrote, or that read the same, over one iteration space.
+
+struct Grouping {
+  private(set) var fusion: FusionGraph
+  /// The members of each group in order; empty where it was merged away.
+  private(set) var groups: [[Int]] = []
+  private(set) var groupOf: [Int: Int] = [:]
+  /// How many rounds of merging look for more.
+  private static let rounds = 3
+
+  init(_ lowered: LoweredGraph, fuse: Bool = true) {
+    fusion = FusionGraph(lowered)
+    makeEmittable()
+    for node in lowered.nodes.indices where fusion.isCompute[node] {
+      groupOf[node] = groups.count
+      groups.append([node])
+    }
+    guard fuse else { return }
+    joinReaders()
+    for _ in 0..<Self.rounds where !(mergeProducers() || mergeSiblings()) { break }
+  }
+
+  /// Gives memory to whatever a node alone cannot expand.
+  private mutating func makeEmittable() {
+    var pending = fusion.lowered.nodes.indices.filter { fusion.isCompute[$0] }
+    while let node = pending.popLast() {
+      do throws(EmissionFailure) {
+        var emitter = try KernelEmitter(fusion, [node])
+        _ = try emitter.emit()
+      } catch {
+        switch error {
+        case .needsBuffer(let operand) where !fusion.isCompute[operand]:
+          fusion.materialise(operand)
+          pending += [node, operand]
+        case .needsBuffer, .notFusible:
+          preconditionFailure(
+            "kernel emission: node \(node), \(fusion.lowered.nodes[node].op.name), is no kernel by itself")
+        }
+      }
+    }
+  }
+
+  private mutating func joinReaders() {
+    for node in fusion.lowered.nodes.indices.reversed() where fusion.isCompute[node] {
+      let readers = Set(fusion.readers[node].compactMap { groupOf[$0] })
+      if readers.count == 1, let reader = readers.first, let own = groupOf[node] { _ = merge(own, into: reader) }
+    }
+  }
+
+  /// Merges groups with those that wrote what they read; whether any did.
+  private mutating func mergeProducers() -> Bool {
+    var changed = false
+    for node in fusion.lowered.nodes.indices where fusion.isCompute[node] {
+      for source in fusion.reads[node].reversed() where fusion.isCompute[source] {
+        guard let producer = groupOf[source], let consumer = groupOf[node], producer != consumer else { continue }
+        if merge(producer, into: consumer) { changed = true }
+      }
+    }
+    return changed
+  }
+
+  /// Merges groups that read the same value of many elements, and groups of scalars; whether any did.
+  private mutating func mergeSiblings() -> Bool {
+    var changed = false
+    func mergeRun(_ readers: [Int], _ grouping: inout Grouping) {
+      var last: Int?
+      for reader in readers {
+        guard let group = grouping.groupOf[reader], group != last, !grouping.contracts(group) else { continue }
+        if let previous = last, grouping.merge(previous, into: group) { changed = true }
+        last = grouping.groupOf[reader]
+      }
+    }
+    for value in fusion.lowered.nodes.indices where fusion.lowered.counts[value] > 1 {
+      mergeRun(fusion.readers[value], &self)
+    }
+    mergeRun(fusion.lowered.nodes.indices.filter { fusion.isCompute[$0] && fusion.lowered.counts[$0] == 1 }, &self)
+    return changed
+  }
+
+  private func contracts(_ group: Int) -> Bool {
+    groups[group].contains { if case .contract = fusion.lowered.kinds[$0] { true } else { false } }
+  }
+
+  private mutating func merge(_ source: Int, into target: Int) -> Bool {
+    guard source != target, shareSizes(source, target), !hasPath(source, target), !hasPath(target, source) else {
+      return false
+    }
+    let members = (groups[source] + groups[target]).sorted()
+    do {
+      var emitter = try KernelEmitter(fusion, members)
+      _ = try emitter.emit()
+    } catch { return false }
+    groups[target] = members
+    groups[source] = []
+    for member in members { groupOf[member] = target }
+    return true
+  }
+
+  /// Whether two groups could have one iteration space: some value of the one is as large as some of the other.
+  private func shareSizes(_ a: Int, _ b: Int) -> Bool {
+    let (left, right) = (sizes(a), sizes(b))
+    // A long reduction to a scalar is no place to do other scalars' work.
+    let work = (left.union(right)).max() ?? 1
+    if !left.isDisjoint(with: right) { return left.intersection(right) != [1] || work <= Self.scalarWorkLimit }
+    return false
+  }
+  private static let scalarWorkLimit = 4096
+
+  private func sizes(_ group: Int) -> Set<Int> {
+    let lowered = fusion.lowered
+    return groups[group].reduce(into: Set<Int>()) { sizes, node in
+      sizes.insert(lowered.counts[node])
+      switch lowered.kinds[node] {
+      case .reduce, .argReduce: sizes.insert(lowered.counts[lowered.nodes[node].operands[0].index])
+      case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
+        .concat,
+        .gather, .scatterAdd, .contract:
+        break
+      }
+    }
+  }
+
+  /// Whether `target` needs something that a third group makes of what `source` made.
+  private func hasPath(_ source: Int, _ target: Int) -> Bool {
+    guard let last = groups[target].last else { return false }
+    var visited: Set<Int> = [source, target]
+    var pending = groups[source]
+    while let node = pending.popLast() {
+      for reader in fusion.readers[node] {
+        guard let group = groupOf[reader], group != source else { continue }
+        if group == target {
+          if groupOf[node] != source { return true }
+        } else if let first = groups[group].first, first < last, visited.insert(group).inserted {
+          pending += groups[group]
+        }
+      }
+    }
+    return false
+  }
+}

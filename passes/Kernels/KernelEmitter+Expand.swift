@@ -1,0 +1,192 @@
+import LTMIR
+import LTMKernels
+
+// The value of one node at a place, from its operands at the places that its index map gives.
+
+extension KernelEmitter {
+  mutating func expand(_ node: Int, at place: Place) throws(EmissionFailure) -> ScalarID {
+    let operands = lowered.nodes[node].operands.map(\.index)
+    let type = lowered.nodes[node].type
+    switch lowered.kinds[node] {
+    case .constant(let value):
+      return pool.add(.constant(type.dtype.round(value), type.dtype.loaded))
+    case .elementwise(let primitive):
+      var values: [ScalarID] = []
+      for operand in operands { values.append(try value(operand, at: place)) }
+      return pool.add(.apply(primitive, values, type.dtype.loaded))
+    case .cast:
+      return cast(try value(operands[0], at: place), from: lowered.nodes[operands[0]].type.dtype, to: type.dtype)
+    case .identity, .reshape:
+      return try value(operands[0], at: place)
+    case .iota(let axis):
+      return try iota(node, axis, at: place)
+    case .broadcast, .transpose, .slice, .pad, .concat, .gather:
+      return try expandView(node, at: place)
+    case .input, .scatterAdd, .reduce, .argReduce, .contract:
+      throw .needsBuffer(node)
+    }
+  }
+
+  private mutating func expandView(_ node: Int, at place: Place) throws(EmissionFailure) -> ScalarID {
+    let operands = lowered.nodes[node].operands.map(\.index)
+    let shape = lowered.shapes[operands[0]]
+    if case .broadcast = lowered.kinds[node], lowered.counts[operands[0]] == 1 {
+      let zeros = [KernelIndex](repeating: .affine(.zero), count: shape.count)
+      return try value(operands[0], at: Place(shape: shape, index: zeros, guards: place.guards))
+    }
+    var own = try ownPlace(node, place)
+    switch lowered.kinds[node] {
+    case .broadcast(let axes):
+      let index = axes.enumerated().map { shape[$0.offset] == 1 ? .affine(.zero) : own.index[$0.element] }
+      return try value(operands[0], at: Place(shape: shape, index: index, guards: own.guards))
+    case .transpose(let permutation):
+      var index = own.index
+      for (axis, source) in permutation.enumerated() { index[source] = own.index[axis] }
+      return try value(operands[0], at: Place(shape: shape, index: index, guards: own.guards))
+    case .slice(let axis, let start, let stride):
+      let form = try affine(own, axis, node).scaled(by: stride)?.adding(Affine(constant: start))
+      own.index[axis] = .affine(try required(form))
+      return try value(operands[0], at: Place(shape: shape, index: own.index, guards: own.guards))
+    case .pad(let axis, let low, let number):
+      return try padded(node, axis, low, number, at: own)
+    case .concat(let axis): return try concatenated(node, axis, at: own)
+    case .gather(let axis): return try gathered(node, axis, at: own)
+    case .input, .constant, .iota, .elementwise, .cast, .identity, .reshape, .scatterAdd, .reduce, .argReduce,
+      .contract:
+      throw .needsBuffer(node)
+    }
+  }
+
+  /// The place under the node's own shape.
+  private func ownPlace(_ node: Int, _ place: Place) throws(EmissionFailure) -> Place {
+    let shape = lowered.shapes[node]
+    if place.shape == shape { return place }
+    guard let flat = place.flat(space.axes), let index = unflatten(flat, shape: shape, axes: space.axes) else {
+      throw .needsBuffer(node)
+    }
+    return Place(shape: shape, index: index.map { .affine($0) }, guards: place.guards)
+  }
+
+  private func affine(_ place: Place, _ axis: Int, _ node: Int) throws(EmissionFailure) -> Affine {
+    guard case .affine(let form) = place.index[axis] else { throw .needsBuffer(node) }
+    return form
+  }
+
+  private func required(_ form: Affine?) throws(EmissionFailure) -> Affine {
+    guard let form else { throw .notFusible }
+    return form
+  }
+
+  // MARK: Index maps with conditions
+
+  private mutating func iota(_ node: Int, _ axis: Int, at place: Place) throws(EmissionFailure) -> ScalarID {
+    let type = lowered.nodes[node].type
+    let index = try scalar(try affine(try ownPlace(node, place), axis, node))
+    return cast(index, from: .i32, to: type.dtype)
+  }
+
+  private mutating func padded(
+    _ node: Int, _ axis: Int, _ low: Int, _ number: Double, at own: Place
+  ) throws(EmissionFailure) -> ScalarID {
+    let operand = lowered.nodes[node].operands[0].index
+    let shape = lowered.shapes[operand]
+    let form = try required(try affine(own, axis, node).adding(Affine(constant: -low)))
+    let condition = KernelGuard(form, limit: shape[axis])
+    var place = Place(shape: shape, index: own.index, guards: own.guards + [condition])
+    place.index[axis] = .affine(form)
+    let value = try value(operand, at: place)
+    let dtype = lowered.nodes[node].type.dtype
+    if case .load(let buffer, let index, let guards, _) = pool.expressions[value.index], guards == [condition] {
+      return pool.add(.load(buffer, index, guards: guards, otherwise: dtype.round(number)))
+    }
+    let outside = pool.add(.constant(dtype.round(number), dtype.loaded))
+    return pool.add(.apply(.select, [try holds(condition), value, outside], dtype.loaded))
+  }
+
+  private mutating func concatenated(_ node: Int, _ axis: Int, at own: Place) throws(EmissionFailure) -> ScalarID {
+    let dtype = lowered.nodes[node].type.dtype.loaded
+    let form = try affine(own, axis, node)
+    var start = 0
+    var result: ScalarID?
+    for operand in lowered.nodes[node].operands.map(\.index) {
+      let shape = lowered.shapes[operand]
+      let shifted = try required(form.adding(Affine(constant: -start)))
+      let condition = KernelGuard(shifted, limit: shape[axis])
+      var place = Place(shape: shape, index: own.index, guards: own.guards + [condition])
+      place.index[axis] = .affine(shifted)
+      let value = try value(operand, at: place)
+      result =
+        try result.map { (other) throws(EmissionFailure) in
+          pool.add(.apply(.select, [try holds(condition), value, other], dtype))
+        } ?? value
+      start += shape[axis]
+    }
+    guard let result else { throw .notFusible }
+    return result
+  }
+
+  private mutating func gathered(_ node: Int, _ axis: Int, at own: Place) throws(EmissionFailure) -> ScalarID {
+    let operands = lowered.nodes[node].operands.map(\.index)
+    let (data, indices) = (lowered.shapes[operands[0]], lowered.shapes[operands[1]])
+    let picked = Array(own.index[axis..<axis + indices.count])
+    let row = try value(operands[1], at: Place(shape: indices, index: picked, guards: own.guards))
+    let index = Array(own.index[..<axis]) + [.loaded(row)] + Array(own.index[(axis + indices.count)...])
+    return try value(operands[0], at: Place(shape: data, index: index, guards: own.guards))
+  }
+
+  /// An index form as an i32.
+  mutating func scalar(_ form: Affine) throws(EmissionFailure) -> ScalarID {
+    var sum: ScalarID?
+    for term in form.terms {
+      var part = pool.add(.axis(term.axis))
+      if term.stride != 1 {
+        part = pool.add(.apply(.mul, [part, pool.add(.constant(Double(term.stride), .i32))], .i32))
+      }
+      sum = sum.map { pool.add(.apply(.add, [$0, part], .i32)) } ?? part
+    }
+    let offset = pool.add(.constant(Double(form.offset), .i32))
+    guard let sum else { return offset }
+    return form.offset == 0 ? sum : pool.add(.apply(.add, [sum, offset], .i32))
+  }
+
+  private mutating func holds(_ condition: KernelGuard) throws(EmissionFailure) -> ScalarID {
+    let index = try scalar(condition.form)
+    let low = pool.add(.apply(.greaterEqual, [index, pool.add(.constant(0, .i32))], .bool))
+    let high = pool.add(.apply(.less, [index, pool.add(.constant(Double(condition.limit), .i32))], .bool))
+    return pool.add(.apply(.and, [low, high], .bool))
+  }
+
+  // MARK: Casts
+
+  /// Rounds where a half enters or leaves: a cast is a barrier.
+  mutating func cast(_ value: ScalarID, from: DType, to: DType) -> ScalarID {
+    let source = from.isHalf ? rounded(value, to: from) : value
+    switch to {
+    case .f16, .bf16:
+      if dtype(source) == .f64 { return converted(rounded(source, to: to), .f32) }
+      return rounded(converted(source, .f32), to: to)
+    case .f32, .float, .f64, .i32, .i64: return converted(source, to.loaded)
+    case .u8:
+      let whole = converted(source, .i32)
+      let low = pool.add(.apply(.maximum, [whole, pool.add(.constant(0, .i32))], .i32))
+      return pool.add(.apply(.minimum, [low, pool.add(.constant(255, .i32))], .i32))
+    case .bool:
+      let dtype = dtype(source)
+      return dtype == .bool ? source : pool.add(.apply(.notEqual, [source, pool.add(.constant(0, dtype))], .bool))
+    }
+  }
+
+  private mutating func converted(_ value: ScalarID, _ dtype: DType) -> ScalarID {
+    self.dtype(value) == dtype ? value : pool.add(.convert(value, dtype))
+  }
+
+  /// The value as `dtype` holds it; what comes from a buffer of that dtype, or was rounded before, is that already.
+  private mutating func rounded(_ value: ScalarID, to dtype: DType) -> ScalarID {
+    switch pool.expressions[value.index] {
+    case .load(let buffer, _, _, _) where buffers[buffer.index].dtype == dtype: value
+    case .round(_, dtype): value
+    case .constant(let number, let own): pool.add(.constant(dtype.round(number), own))
+    case .load, .round, .axis, .local, .scratch, .apply, .convert: pool.add(.round(value, dtype))
+    }
+  }
+}

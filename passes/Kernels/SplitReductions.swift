@@ -1,0 +1,110 @@
+import LTMIR
+import LTMSupport
+
+// Reductions that leave too few results to occupy a machine are cut in two by shape: partial results, then those. A loss
+// over rows is cut at the row, so that its partial sums come from the kernel that has the row at hand.
+
+/// The graph with long reductions in two stages.
+func splitReductions(_ graph: Graph) -> Graph {
+  var builder = GraphBuilder(Graph(name: graph.name, inputs: graph.inputs, outputs: graph.outputs))
+  var moved: [ValueID] = []
+  for node in graph.nodes {
+    var node = node
+    node.operands = node.operands.map { moved[$0.index] }
+    builder.location = node.location
+    builder.scope = node.scope
+    builder.reason = node.reason
+    moved.append(split(node, in: &builder) ?? builder.append(node))
+  }
+  var result = builder.graph
+  for index in result.inputs.indices { result.inputs[index].value = moved[result.inputs[index].value.index] }
+  for index in result.outputs.indices { result.outputs[index].value = moved[result.outputs[index].value.index] }
+  return result
+}
+
+private enum SplitLimits {
+  /// Fewer results than this leave cores idle.
+  static let results = 256
+  /// Shorter reductions are not worth a second stage.
+  static let elements = 1 << 15
+  /// The length of a partial reduction.
+  static let chunk = 4096
+}
+
+private func split(_ node: Node, in builder: inout GraphBuilder) -> ValueID? {
+  guard case .reduction = node.op.definition.lowering, let operand = node.operands.first,
+    let shape = builder.type(operand).staticShape, let axes = node.attributes.ints("axes"), let first = axes.first,
+    let results = node.type.staticShape.flatMap(elementCount), let total = elementCount(shape), results > 0
+  else { return nil }
+  let isWhole = axes.count == shape.count
+  if isWhole, axes.count > 1, comesFromRows(operand, builder.graph) {
+    return twoStages(node, operand, [shape.count - 1], Array(0..<shape.count - 1), &builder)
+  }
+  guard results < SplitLimits.results, total >= SplitLimits.elements, total / results >= SplitLimits.chunk,
+    axes == Array(first..<first + axes.count)
+  else { return nil }
+  return chunked(node, operand, shape, axes, &builder)
+}
+
+/// `[outer, reduced, inner]` seen as `[outer, chunks, chunk, inner]`: reduced over the third, then over the second.
+private func chunked(
+  _ node: Node, _ operand: ValueID, _ shape: [Int], _ axes: [Int], _ builder: inout GraphBuilder
+) -> ValueID? {
+  let inner = shape[(axes[axes.count - 1] + 1)...].reduce(1, *)
+  let outer = shape[..<axes[0]].reduce(1, *)
+  let length = axes.reduce(1) { $0 * shape[$1] }
+  let target = max(SplitLimits.chunk / inner, 16)
+  guard let chunk = (1...target).reversed().first(where: { length % $0 == 0 }), chunk * 8 >= target, length / chunk > 1
+  else {
+    return paddedChunks(node, operand, (outer, length, inner), target, &builder)
+  }
+  let view = builder.reshape(operand, to: [Dim(outer), Dim(length / chunk), Dim(chunk), Dim(inner)])
+  return twoStages(node, view, [2], [1], &builder)
+}
+
+/// A length without a fitting divisor is filled up with what the reduction ignores.
+private func paddedChunks(
+  _ node: Node, _ operand: ValueID, _ sizes: (outer: Int, length: Int, inner: Int), _ chunk: Int,
+  _ builder: inout GraphBuilder
+) -> ValueID? {
+  guard case .reduction(let combiner) = node.op.definition.lowering, chunk < sizes.length else { return nil }
+  let chunks = (sizes.length + chunk - 1) / chunk
+  let flat = builder.reshape(operand, to: [Dim(sizes.outer), Dim(sizes.length), Dim(sizes.inner)])
+  let padded = builder.make(
+    .pad, [flat],
+    ["axis": .int(1), "low": .int(0), "high": .int(chunks * chunk - sizes.length), "value": .float(combiner.identity)])
+  let view = builder.reshape(padded, to: [Dim(sizes.outer), Dim(chunks), Dim(chunk), Dim(sizes.inner)])
+  return twoStages(node, view, [2], [1], &builder)
+}
+
+/// Reduces over `first`, then over `second` of what remains, in the accumulator's dtype; rounds once.
+private func twoStages(
+  _ node: Node, _ operand: ValueID, _ first: [Int], _ second: [Int], _ builder: inout GraphBuilder
+) -> ValueID {
+  let wide = builder.type(operand).dtype.isHalf ? builder.cast(operand, to: .f32) : operand
+  let partial = builder.make(node.op, [wide], ["axes": .ints(first), "keep": .bool(false)])
+  let whole = builder.make(node.op, [partial], ["axes": .ints(second), "keep": .bool(false)])
+  return builder.cast(builder.reshape(whole, to: node.type.shape), to: node.type.dtype)
+}
+
+/// Whether an operand's elements are made from a reduction of their own rows: of the same shape over its last axis.
+private func comesFromRows(_ value: ValueID, _ graph: Graph) -> Bool {
+  let shape = graph[value].type.shape
+  var pending = [value]
+  var visited: Set<ValueID> = [value]
+  while let next = pending.popLast() {
+    let node = graph[next]
+    if case .reduction = node.op.definition.lowering {
+      let reduced = graph[node.operands[0]].type.shape
+      if reduced == shape, node.attributes.ints("axes") == [shape.count - 1] { return true }
+      continue
+    }
+    switch node.op.definition.lowering {
+    case .primitive: break
+    case .structural where [.cast, .broadcast, .reshape].contains(node.op): break
+    case .structural, .decompose, .reduction: continue
+    }
+    for operand in node.operands where visited.insert(operand).inserted { pending.append(operand) }
+  }
+  return false
+}
