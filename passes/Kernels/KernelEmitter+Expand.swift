@@ -12,7 +12,11 @@ extension KernelEmitter {
       return pool.add(.constant(type.dtype.round(value), type.dtype.loaded))
     case .elementwise(let primitive):
       var values: [ScalarID] = []
-      for operand in operands { values.append(try value(operand, at: place)) }
+      for operand in operands {
+        let wide = try value(operand, at: place)
+        let dtype = lowered.nodes[operand].type.dtype
+        values.append(dtype.isHalf && primitive.decides ? rounded(wide, to: dtype) : wide)
+      }
       return pool.add(.apply(primitive, values, type.dtype.loaded))
     case .cast:
       return cast(try value(operands[0], at: place), from: lowered.nodes[operands[0]].type.dtype, to: type.dtype)
@@ -187,6 +191,19 @@ extension KernelEmitter {
     case .round(_, dtype): value
     case .constant(let number, let own): pool.add(.constant(dtype.round(number), own))
     case .load, .round, .axis, .local, .scratch, .apply, .convert: pool.add(.round(value, dtype))
+    }
+  }
+}
+
+extension Primitive {
+  /// Whether the result tells values apart: then it must see them as they are stored. An f16 that overflows where it is
+  /// stored is no longer finite, and equals a stored maximum only once it is rounded like it.
+  fileprivate var decides: Bool {
+    switch self {
+    case .isFinite, .equal, .notEqual, .less, .lessEqual, .greater, .greaterEqual: true
+    case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .not, .expm1, .log1p, .add, .sub,
+      .mul, .div, .pow, .minimum, .maximum, .and, .or, .select:
+      false
     }
   }
 }
