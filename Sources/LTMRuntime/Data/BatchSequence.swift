@@ -26,10 +26,11 @@ package struct BatchSequence: Sendable {
   package let batchesPerEpoch: Int
   private let rows: Int
   private let seed: UInt64
+  private let shuffles: Bool
   private var current: (epoch: Int, order: [Int32])?
 
-  /// The batches of `rows` rows.
-  package init(rows: Int, batch: Int, seed: UInt64) throws(Diagnostic) {
+  /// The batches of `rows` rows; without `shuffles` every epoch has the order of the data.
+  package init(rows: Int, batch: Int, seed: UInt64, shuffles: Bool = true) throws(Diagnostic) {
     guard batch >= 1, batch <= rows else {
       throw Diagnostic(
         .error,
@@ -39,6 +40,7 @@ package struct BatchSequence: Sendable {
     self.batch = batch
     self.rows = rows
     self.seed = seed
+    self.shuffles = shuffles
     batchesPerEpoch = rows / batch
   }
 
@@ -50,7 +52,9 @@ package struct BatchSequence: Sendable {
   /// The rows of the batch of an attempt.
   package mutating func rows(of attempt: Int) -> ArraySlice<Int32> {
     let (epoch, index) = position(of: attempt)
-    if current?.epoch != epoch { current = (epoch, order(seed: seed, epoch: epoch, count: rows)) }
+    if current?.epoch != epoch {
+      current = (epoch, shuffles ? order(seed: seed, epoch: epoch, count: rows) : (0..<Int32(clamping: rows)).map { $0 })
+    }
     return current?.order[index * batch..<(index + 1) * batch] ?? []
   }
 }

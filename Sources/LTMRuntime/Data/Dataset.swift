@@ -34,6 +34,12 @@ package struct Dataset: Sendable {
     package let count: Int
   }
 
+  init(path: String, train: Split, test: Split?) {
+    self.path = path
+    self.train = train
+    self.test = test
+  }
+
   /// Loads the tensors that `fields` name, converts them to the parameters' dtypes, and checks that all have the same
   /// number of rows and hold finite numbers only.
   ///
