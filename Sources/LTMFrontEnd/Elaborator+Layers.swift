@@ -1,0 +1,159 @@
+import LTMIR
+import LTMSupport
+import LTMSyntax
+
+extension Elaborator {
+  /// Makes a layer: binds its parameters, then computes its members in order.
+  func construct(_ type: TypeValue, _ arguments: [Given], _ calleeSpan: Span, _ span: Span) -> Value {
+    let name = type.declaration.name.text
+    guard !inGraph else {
+      return fail(
+        "a layer cannot be made in a function", at: span, notes: ["make it a member: let layer = \(name)(...), and call that"])
+    }
+    guard !constructing.isEmpty else {
+      return fail("a layer is made by the members of a layer or a model", at: span)
+    }
+    guard let id = make(type, arguments, span) else { return Value(.poison, span) }
+    return Value(.instance(id), span)
+  }
+
+  /// A new instance with its members; `nil` after an error that leaves none.
+  func make(_ type: TypeValue, _ arguments: [Given], _ span: Span) -> InstanceID? {
+    let declaration = type.declaration
+    if let start = constructing.firstIndex(where: { $0.declaration.name.span == declaration.name.span }) {
+      let cycle = (constructing[start...] + [type]).map(\.declaration.name.text).joined(separator: " -> ")
+      fail("'\(declaration.name.text)' contains itself: \(cycle)", at: span)
+      return nil
+    }
+    guard world.instances.count < Self.nodeLimit else {
+      _ = exhaust("more than \(Self.nodeLimit) layers are made", at: span)
+      return nil
+    }
+    guard let bound = bind(arguments, to: declaration.parameters, of: declaration.name.text, at: span) else { return nil }
+    constructing.append(type)
+    defer { constructing.removeLast() }
+    world.instances.append(Instance(type: type))
+    let id = InstanceID(index: world.instances.count - 1)
+    let callSpan = frames.isEmpty ? nil : span
+    let frame = Frame(name: declaration.name.text, module: type.module, owner: id, callSpan: callSpan)
+    return within(frame) {
+      guard defineParameters(declaration, bound, of: id) else { return nil }
+      for member in declaration.members { define(member, of: id) }
+      return id
+    }
+  }
+
+  private func defineParameters(_ declaration: TypeDeclaration, _ bound: [Given?], of id: InstanceID) -> Bool {
+    var isRight = true
+    for (parameter, given) in zip(declaration.parameters, bound) {
+      let given = given ?? parameter.defaultValue.map { Given(value: evaluate($0), span: $0.span) }
+      guard let given, let value = compileTime(given.value, parameter, given.span, allowsSymbols: false) else {
+        isRight = false
+        continue
+      }
+      world[id].define(parameter.name.text, value)
+    }
+    return isRight
+  }
+
+  private func define(_ member: Member, of id: InstanceID) {
+    switch member {
+    case .binding(let binding):
+      for (name, value) in destructure(evaluate(binding.value), binding) where name != "_" {
+        world[id].define(name, value)
+      }
+    case .param(let storage): define(storage, isState: false, of: id)
+    case .state(let storage): define(storage, isState: true, of: id)
+    case .function: return
+    }
+  }
+
+  private func define(_ member: StorageMember, isState: Bool, of id: InstanceID) {
+    let poison = Value(.poison, member.span)
+    guard case .tensor(let dtype, let dims, let span)? = member.type else {
+      world[id].define(member.name.text, fail("'\(member.name.text)' needs a type, such as [features]", at: member.span))
+      return
+    }
+    guard let shape = shape(dims), let sizes = numbers(shape, span) else {
+      world[id].define(member.name.text, poison)
+      return
+    }
+    let type = dtype.flatMap { DType(rawValue: $0.text) } ?? .float
+    if !type.isFloating, !isState {
+      fail("a parameter is trained, so it is a float, not \(type)", at: span, notes: ["a 'state' can hold integers"])
+    }
+    guard let initializer = initializer(member.initializer, shape: sizes) else {
+      world[id].define(member.name.text, poison)
+      return
+    }
+    let storage = Storage(
+      name: member.name.text, owner: id, isState: isState, shape: sizes, dtype: type, initializer: initializer,
+      span: member.name.span)
+    world.storages.append(storage)
+    world[id].define(member.name.text, Value(.storage(StorageID(index: world.storages.count - 1)), member.name.span))
+  }
+
+  private func numbers(_ shape: [Dim], _ span: Span) -> [Int]? {
+    let sizes = shape.compactMap(\.constant)
+    guard sizes.count == shape.count, let count = elementCount(sizes), count <= 1 << 40 else {
+      fail("the shape \(Self.text(shape)) is too large or not known", at: span)
+      return nil
+    }
+    return sizes
+  }
+
+  // MARK: Initial values
+
+  /// How a `param` or a `state` begins; `nil` after an error.
+  func initializer(_ expr: Expr, shape: [Int]) -> Initializer? {
+    let saved = initializedShape
+    initializedShape = shape
+    defer { initializedShape = saved }
+    let value = evaluate(expr)
+    switch value.kind {
+    case .initializer(let initializer): return initializer
+    case .poison: return nil
+    default:
+      if let number = value.number { return .constant(number) }
+      fail(
+        "an initial value is zeros(), ones(), constant(v), uniform(bound), normal(std), kaiming_uniform() or xavier_uniform(), "
+          + "and this is \(describe(value))", at: expr.span)
+      return nil
+    }
+  }
+
+  /// A call of an initializer.
+  func initializer(_ builtin: Builtin, _ given: [Given], _ span: Span) -> Value {
+    guard let shape = initializedShape else {
+      return fail("'\(builtin.rawValue)' is an initial value: it stands after 'param' or 'state'", at: span, notes: ["full(shape, value) makes a tensor"])
+    }
+    switch builtin {
+    case .zeros, .zerosLike: return Value(.initializer(.constant(0)), span)
+    case .ones: return Value(.initializer(.constant(1)), span)
+    case .constant: return number(given[0], span) { .constant($0) }
+    case .uniform: return number(given[0], span) { .uniform(bound: $0) }
+    case .normal: return number(given[0], span) { .normal(standardDeviation: $0) }
+    case .kaimingUniform: return fans(shape, span) { fanIn, _ in 1 / fanIn.squareRoot() }
+    case .xavierUniform: return fans(shape, span) { fanIn, fanOut in (6 / (fanIn + fanOut)).squareRoot() }
+    case .div, .mod, .int, .count, .range, .min, .max, .permute, .transpose, .flatten, .squeeze, .unsqueeze, .split,
+      .unstack, .stack, .full:
+      preconditionFailure("compiler bug: '\(builtin.rawValue)' is no initializer")
+    }
+  }
+
+  private func number(_ given: Given, _ span: Span, _ make: (Double) -> Initializer) -> Value {
+    guard let number = given.value.number else {
+      return fail("a number is needed here, and this is \(describe(given.value))", at: given.span)
+    }
+    return Value(.initializer(make(number)), span)
+  }
+
+  /// A uniform bound from the number of inputs and outputs of a weight `[outputs, inputs, ...]`.
+  private func fans(_ shape: [Int], _ span: Span, _ bound: (Double, Double) -> Double) -> Value {
+    guard shape.count >= 2 else {
+      return fail("this initial value needs a weight of two dimensions or more, [outputs, inputs]", at: span)
+    }
+    let field = shape[2...].reduce(1.0) { $0 * Double($1) }
+    return Value(.initializer(.uniform(bound: bound(Double(shape[1]) * field, Double(shape[0]) * field))), span)
+  }
+}

@@ -1,0 +1,96 @@
+import LTMIR
+import LTMSupport
+import LTMSyntax
+
+extension Elaborator {
+  /// The value that a body returns; `nil` when it ends without.
+  func run(_ statements: [Statement]) -> Value? {
+    for statement in statements {
+      if isExhausted { return Value(.poison, statement.span) }
+      if let result = run(statement) { return result }
+    }
+    return nil
+  }
+
+  private func run(_ statement: Statement) -> Value? {
+    switch statement {
+    case .binding(let binding):
+      for (name, value) in destructure(evaluate(binding.value), binding) { frame.bind(name, value) }
+      return nil
+    case .assign(let name, let expr, _):
+      let value = evaluate(expr)
+      if !frame.assign(name.text, value) { fail("'\(name.text)' is not a 'var' of this function", at: name.span) }
+      return nil
+    case .write(let name, let expr, let span):
+      write(name, evaluate(expr), expr.span, span)
+      return nil
+    case .loop(let variable, in: let range, let body, let span): return loop(variable, range, body, span)
+    case .conditional(let condition, let then, let otherwise, _):
+      guard let holds = self.condition(condition) else { return Value(.poison, condition.span) }
+      return inBlock { run(holds ? then : otherwise) }
+    case .return(let expr, _): return evaluate(expr)
+    }
+  }
+
+  private func loop(_ variable: Identifier, _ range: Expr, _ body: [Statement], _ span: Span) -> Value? {
+    guard let items = elements(of: evaluate(range), at: range.span) else { return nil }
+    for item in items {
+      guard step(span) else { return Value(.poison, span) }
+      let result = inBlock { () -> Value? in
+        frame.bind(variable.text, item)
+        return run(body)
+      }
+      if let result { return result }
+    }
+    return nil
+  }
+
+  /// `name <- value`: without gradient; later reads see the new value, and the last one is stored.
+  private func write(_ name: Identifier, _ value: Value, _ valueSpan: Span, _ span: Span) {
+    if ruleStates?.inputs[name.text] != nil, frame.owner == ruleStates?.owner {
+      writeRuleState(name, value, valueSpan, span)
+      return
+    }
+    guard let owner = frame.owner, case .storage(let id) = world[owner].values[name.text]?.kind, world[id].isState else {
+      fail("'\(name.text)' is not a state of this layer", at: name.span, notes: ["'<-' writes a 'state'; a 'var' is written with '='"])
+      return
+    }
+    guard let old = current[id] else { return }
+    let type = builder.type(old)
+    guard let new = tensorForWrite(name, value, valueSpan, type, declared: world[id].span) else { return }
+    let stopped = apply(.stopGradient, [Operand(new, valueSpan)], [:], at: span)
+    guard case .tensor(let result) = stopped.kind else { return }
+    current[id] = result
+    if !written.contains(id) { written.append(id) }
+  }
+
+  private func writeRuleState(_ name: Identifier, _ value: Value, _ valueSpan: Span, _ span: Span) {
+    guard let old = ruleStates?.inputs[name.text] else { return }
+    if let new = tensorForWrite(name, value, valueSpan, builder.type(old), declared: name.span) {
+      ruleStates?.written[name.text] = new
+    }
+  }
+
+  /// The tensor to store under `name`; `nil` after an error.
+  private func tensorForWrite(
+    _ name: Identifier, _ value: Value, _ span: Span, _ type: TensorType, declared: Span
+  ) -> ValueID? {
+    if value.isPoison { return nil }
+    if value.isWeak, let scalar = constant(value, type.dtype, at: span) {
+      return builder.broadcast(scalar, to: type.shape)
+    }
+    guard case .tensor(let id) = value.kind else {
+      fail("'\(name.text)' holds a tensor, and this is \(describe(value))", at: span)
+      return nil
+    }
+    let actual = builder.type(id)
+    guard actual.shape == type.shape, actual.dtype.isFloating == type.dtype.isFloating else {
+      fail(
+        "'\(name.text)' holds \(Self.text(type)), and this is \(Self.text(actual))", at: span,
+        labels: declared == name.span ? [] : [.init(declared, "declared here")])
+      return nil
+    }
+    guard type.dtype != .float, actual.dtype != type.dtype else { return id }
+    return converted(id, to: type.dtype, because: "the state '\(name.text)' is \(type.dtype)")
+  }
+}

@@ -1,0 +1,157 @@
+import LTMIR
+import LTMSupport
+import LTMSyntax
+
+/// Runs a file's code at compile time: `Int`s, lists and layers are computed, tensors become nodes of a graph whose shapes
+/// are checked as they are made.
+///
+/// A mistake is reported once and leaves `poison`, about which nothing more is said; so one run finds several mistakes.
+final class Elaborator {
+  /// Nodes of one graph; loops unroll, so a file of a few lines can ask for any number.
+  static let nodeLimit = 100_000
+  /// Nested expressions and calls together; bounds the stack that the elaborator itself needs.
+  static let depthLimit = 700
+  /// Values made at compile time by loops and comprehensions.
+  static let stepLimit = 1_000_000
+
+  let file: LoadedFile
+  var world: World
+  var diagnostics = DiagnosticSet()
+  var builder = GraphBuilder(name: "")
+  /// False while layers are constructed: then there are no tensors.
+  var inGraph = false
+  var training = false
+  /// Inside `@f32 { ... }`.
+  var pin: DType?
+  /// The casts made for a pinned region: one per value.
+  var pinned: [ValueID: ValueID] = [:]
+  var frames: [Frame] = []
+  /// What a parameter or a state is now: its input, or what was last written to it.
+  var current: [StorageID: ValueID] = [:]
+  /// States in the order of their first write.
+  var written: [StorageID] = []
+  /// The state of an optimizer, by name.
+  var ruleStates: RuleStates?
+  /// Constants at the top of files, once computed.
+  var constants: [String: Value] = [:]
+  var activeConstants: [String] = []
+  /// Layers may be made: only the members of a type are being computed.
+  var constructing: [TypeValue] = []
+  /// The shape that an initializer is for.
+  var initializedShape: [Int]?
+  private var depth = 0
+  private var steps = 0
+  private var reported: Set<Diagnostic> = []
+  private var exhausted = false
+
+  init(_ file: LoadedFile, world: World = World()) {
+    self.file = file
+    self.world = world
+  }
+
+  // MARK: Reporting
+
+  /// Reports a mistake; what it leaves is poison.
+  @discardableResult
+  func fail(
+    _ message: String, at span: Span, labels: [Diagnostic.Label] = [], notes: [String] = [], fixIt: Diagnostic.FixIt? = nil
+  ) -> Value {
+    let plain = Diagnostic(message, at: span, labels: labels, notes: notes, fixIt: fixIt)
+    guard !exhausted, reported.insert(plain).inserted else { return Value(.poison, span) }
+    var diagnostic = plain
+    diagnostic.notes += callNotes(for: span)
+    diagnostics.add(diagnostic)
+    return Value(.poison, span)
+  }
+
+  /// The calls that led into code of another file or layer, innermost first.
+  private func callNotes(for span: Span) -> [String] {
+    let calls = frames.reversed().compactMap { frame in frame.callSpan.map { (frame.name, $0) } }
+    return calls.prefix(3).filter { $0.1.file != span.file || $0.1.start != span.start }
+      .map { "in '\($0.0)', called at \($0.1)" }
+  }
+
+  /// Reports a limit, once; afterwards everything is poison, so that the run ends quickly.
+  func exhaust(_ message: String, at span: Span, notes: [String] = []) -> Value {
+    let result = fail(message, at: span, notes: notes)
+    exhausted = true
+    return result
+  }
+
+  var isExhausted: Bool { exhausted }
+
+  // MARK: Limits
+
+  /// Runs `body` one level deeper.
+  func nested(_ span: Span, _ body: () -> Value) -> Value {
+    if exhausted { return Value(.poison, span) }
+    guard depth < Self.depthLimit else {
+      return exhaust("calls and expressions nest too deeply here (more than \(Self.depthLimit) levels)", at: span)
+    }
+    depth += 1
+    defer { depth -= 1 }
+    return body()
+  }
+
+  /// Counts one round of a loop; false when there have been too many.
+  func step(_ span: Span) -> Bool {
+    steps += 1
+    if steps > Self.stepLimit, !exhausted {
+      _ = exhaust("loops run for more than \(Self.stepLimit) rounds at compile time", at: span)
+    }
+    return !exhausted
+  }
+
+  // MARK: Places
+
+  /// The code being run.
+  var frame: Frame {
+    get { frames[frames.count - 1] }
+    set { frames[frames.count - 1] = newValue }
+  }
+
+  /// The place that a node is said to come from: the user's own line, not the prelude's.
+  func location(of span: Span) -> Location {
+    guard span.file == file.modules[0].module.file else { return Location(span) }
+    let call = frames.reversed().compactMap(\.callSpan).first { $0.file != span.file }
+    return Location(call ?? span)
+  }
+
+  /// The path of the layer whose code runs.
+  var scope: String { frames.last?.owner.flatMap { world[$0].path } ?? "" }
+
+  /// Runs `body` in a new frame.
+  func within<T>(_ frame: Frame, _ body: () -> T) -> T {
+    frames.append(frame)
+    defer { frames.removeLast() }
+    return body()
+  }
+}
+
+/// The names that running code sees.
+struct Frame {
+  /// For messages: `Block.call`.
+  var name: String
+  var module: Int
+  /// The layer whose members are in scope.
+  var owner: InstanceID?
+  /// Local names, innermost block last.
+  var blocks: [[String: Value]] = [[:]]
+  /// The symbolic dimensions of the signature.
+  var dims: [String: Dim] = [:]
+  /// What `...` stands for in the signature.
+  var ellipsis: [Dim]?
+  /// Where it was called.
+  var callSpan: Span?
+  /// The function, to find recursion.
+  var function: Span?
+}
+
+/// The state of an optimizer while its `update` is elaborated.
+struct RuleStates {
+  var owner: InstanceID
+  /// In declaration order.
+  var names: [String]
+  var inputs: [String: ValueID]
+  var written: [String: ValueID] = [:]
+}

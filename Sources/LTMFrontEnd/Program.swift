@@ -1,0 +1,254 @@
+import LTMIR
+import LTMSupport
+import LTMSyntax
+
+/// A parameter or a state of a model.
+package struct ParameterSpec: Hashable, Sendable {
+  /// The checkpoint's key: `blocks.0.fc1.weight`.
+  package var name: String
+  /// The sizes.
+  package var shape: [Int]
+  /// `float`, or the dtype that the file pins it to.
+  package var dtype: DType
+  /// How it begins.
+  package var initializer: Initializer
+  /// The line that declares it.
+  package var location: Location
+}
+
+/// What can be run by name: a function of the model whose types are all tensors.
+package struct EntryInfo: Hashable, Sendable {
+  /// The function's name.
+  package var name: String
+  /// Its parameters, with symbolic dimensions.
+  package var parameters: [Argument]
+  /// Its results.
+  package var results: [TensorType]
+
+  /// A parameter of an entry.
+  package struct Argument: Hashable, Sendable {
+    package var name: String
+    package var type: TensorType
+  }
+}
+
+/// A model with its arguments given: what it holds, and the graphs of what it can do.
+package struct Program: Sendable {
+  /// The model's name.
+  package let model: String
+  /// In declaration order; tied weights occur once.
+  package let parameters: [ParameterSpec]
+  /// Layer states, in declaration order.
+  package let states: [ParameterSpec]
+  /// In declaration order.
+  package let entries: [EntryInfo]
+
+  private let file: LoadedFile
+  private let world: World
+  private let root: InstanceID
+  private let storages: [StorageID]
+
+  init(file: LoadedFile, world: World, root: InstanceID, entries: [EntryInfo]) {
+    var world = world
+    storages = world.nameAll(from: root)
+    let specs = storages.map { (world[$0].isState, world[$0].spec) }
+    parameters = specs.filter { !$0.0 }.map(\.1)
+    states = specs.filter(\.0).map(\.1)
+    (self.file, self.world, self.root, self.entries) = (file, world, root, entries)
+    model = world[root].type.declaration.name.text
+  }
+
+  /// The entry of that name.
+  package func entry(_ name: String) -> EntryInfo? { entries.first { $0.name == name } }
+
+  /// The graph of an entry. Inputs are the entry's arguments, then the parameters and states that it uses; outputs are
+  /// `result` (or `result.0`, ...), then each state that it writes.
+  package func graph(entry name: String, training: Bool) throws(DiagnosticSet) -> Graph {
+    guard let info = entry(name), let function = function(name) else {
+      throw DiagnosticSet([unknownEntry(name)])
+    }
+    let elaborator = Elaborator(file, world: world)
+    elaborator.training = training
+    let graph = elaborator.graph(of: function, info, storages: storages)
+    try elaborator.diagnostics.throwIfErrors()
+    return graph
+  }
+
+  private func function(_ name: String) -> FunctionValue? {
+    let type = world[root].type
+    for case .function(let function) in type.declaration.members where function.name.text == name {
+      return FunctionValue(declaration: function, module: type.module, owner: root)
+    }
+    return nil
+  }
+
+  /// The message for an entry that does not exist.
+  package func unknownEntry(_ name: String, at span: Span? = nil) -> Diagnostic {
+    let names = entries.map(\.name)
+    let nearest = suggestion(for: name, among: names)
+    let has = names.isEmpty ? "it has none" : "it has \(names.joined(separator: ", "))"
+    return Diagnostic(
+      "the model '\(model)' has no entry '\(name)'", at: span,
+      notes: [nearest == nil || span != nil ? has : "did you mean '\(nearest ?? "")'? \(has)"],
+      fixIt: span.flatMap { span in nearest.map { .init(span, $0) } })
+  }
+}
+
+extension Storage {
+  var spec: ParameterSpec {
+    ParameterSpec(name: path ?? name, shape: shape, dtype: dtype, initializer: initializer, location: Location(span))
+  }
+}
+
+extension LoadedFile {
+  /// The models that the file declares.
+  package var models: [String] {
+    module.declarations.compactMap { declaration in
+      if case .type(let type) = declaration, type.kind == .model { type.name.text } else { nil }
+    }
+  }
+
+  /// The model of the `train` block, or the only one.
+  package var mainModel: String? {
+    for case .train(let block) in module.declarations { return block.model.text }
+    return models.count == 1 ? models[0] : nil
+  }
+
+  /// Makes a model. Arguments that are not given come from the model's own defaults.
+  package func instantiate(
+    model name: String, arguments: [String: CompileTimeValue] = [:]
+  ) throws(DiagnosticSet) -> Program {
+    guard let found = declaration(name, in: mainIndex), case .type(let type) = found.declaration, type.kind == .model else {
+      let nearest = suggestion(for: name, among: models).map { "did you mean '\($0)'?" }
+      let has = models.isEmpty ? "the file declares no model" : "the file declares \(models.joined(separator: ", "))"
+      throw DiagnosticSet([Diagnostic("there is no model '\(name)'", notes: [nearest, has].compactMap { $0 })])
+    }
+    let elaborator = Elaborator(self)
+    let span = type.name.span
+    let given = arguments.sorted { $0.key < $1.key }.map {
+      Given(name: Identifier($0.key, span), value: Value($0.value.kind, span), span: span)
+    }
+    let root = elaborator.make(TypeValue(declaration: type, module: found.module), given, span)
+    let entries = root.map { elaborator.entries(of: $0) } ?? []
+    try elaborator.diagnostics.throwIfErrors()
+    guard let root else { preconditionFailure("compiler bug: no model and no message") }
+    return Program(file: self, world: elaborator.world, root: root, entries: entries)
+  }
+}
+
+extension FunctionDeclaration {
+  /// Whether it can be run from outside: only tensors, of known rank.
+  var isEntry: Bool {
+    let types = parameters.map(\.type) + results.map { Optional($0) }
+    return !results.isEmpty && types.allSatisfy { type in
+      guard case .tensor(_, let dims, _)? = type else { return false }
+      return !dims.contains(where: \.isEllipsis)
+    }
+  }
+}
+
+extension Elaborator {
+  /// The entries of a model with their types.
+  func entries(of root: InstanceID) -> [EntryInfo] {
+    let type = world[root].type
+    var entries: [EntryInfo] = []
+    for case .function(let function) in type.declaration.members where function.isEntry {
+      let frame = Frame(name: function.name.text, module: type.module, owner: root)
+      let entry = within(frame) { () -> EntryInfo? in
+        for parameter in function.parameters { defineSymbols(parameter) }
+        let parameters = function.parameters.compactMap { parameter in
+          tensorType(parameter.type).map { EntryInfo.Argument(name: parameter.name.text, type: $0) }
+        }
+        let results = function.results.compactMap { tensorType($0) }
+        guard parameters.count == function.parameters.count, results.count == function.results.count else { return nil }
+        return EntryInfo(name: function.name.text, parameters: parameters, results: results)
+      }
+      if let entry { entries.append(entry) }
+    }
+    return entries
+  }
+
+  /// The symbols of an entry's signature stand for themselves.
+  private func defineSymbols(_ parameter: Parameter) {
+    guard case .tensor(_, let dims, _)? = parameter.type else { return }
+    for case .expression(let expr) in dims {
+      if let name = symbol(expr) { frame.dims[name] = Dim(symbol: name) }
+    }
+  }
+
+  private func tensorType(_ type: TypeExpr?) -> TensorType? {
+    guard case .tensor(let dtype, let dims, _)? = type, let shape = shape(dims) else { return nil }
+    return TensorType(dtype.flatMap { DType(rawValue: $0.text) } ?? .float, shape)
+  }
+
+  /// Elaborates an entry.
+  func graph(of function: FunctionValue, _ info: EntryInfo, storages: [StorageID]) -> Graph {
+    begin(info.name)
+    let declaration = function.declaration
+    var given: [Given] = []
+    for (argument, parameter) in zip(info.parameters, declaration.parameters) {
+      builder.location = Location(parameter.span)
+      let id = builder.input(argument.name, argument.type, role: .argument)
+      given.append(Given(value: Value(.tensor(id), parameter.span), span: parameter.span))
+    }
+    for id in storages {
+      let storage = world[id]
+      builder.location = Location(storage.span)
+      current[id] = builder.input(storage.path ?? storage.name, storage.type, role: storage.isState ? .state : .parameter)
+    }
+    let frame = Frame(
+      name: title(function), module: function.module, owner: function.owner, function: declaration.span)
+    let result = within(frame) { () -> Value in
+      for parameter in declaration.parameters { defineSymbols(parameter) }
+      for (parameter, given) in zip(declaration.parameters, given) { self.frame.bind(parameter.name.text, given.value) }
+      let value = run(declaration.body) ?? missingReturn(declaration)
+      return checkResult(value, declaration, at: declaration.name.span)
+    }
+    outputs(result)
+    for id in written {
+      let name = world[id].path ?? world[id].name
+      if let value = current[id] { builder.output(name, value, updates: name) }
+    }
+    return builder.graph.withoutUnusedInputs
+  }
+
+  /// Starts a graph.
+  func begin(_ name: String) {
+    builder = GraphBuilder(name: name)
+    inGraph = true
+  }
+
+  private func outputs(_ result: Value) {
+    switch result.kind {
+    case .tensor(let id): builder.output("result", id)
+    case .tuple(let items):
+      for (index, item) in items.enumerated() {
+        if case .tensor(let id) = item.kind { builder.output("result.\(index)", id) }
+      }
+    default: return
+    }
+  }
+}
+
+extension Graph {
+  /// The graph without the parameters and states that nothing in it reads or writes.
+  var withoutUnusedInputs: Graph {
+    var used = Set(nodes.flatMap(\.operands)).union(outputs.map(\.value))
+    let updated = Set(outputs.compactMap(\.updates))
+    for input in inputs where input.role == .argument || updated.contains(input.name) { used.insert(input.value) }
+    let dropped = Set(inputs.map(\.value)).subtracting(used)
+    if dropped.isEmpty { return self }
+    var renamed = [ValueID](repeating: ValueID(0), count: nodes.count)
+    var result = Graph(name: name)
+    for value in values where !dropped.contains(value) {
+      renamed[value.index] = ValueID(result.nodes.count)
+      var node = self[value]
+      node.operands = node.operands.map { renamed[$0.index] }
+      result.nodes.append(node)
+    }
+    result.inputs = inputs.filter { !dropped.contains($0.value) }
+      .map { GraphInput(name: $0.name, role: $0.role, value: renamed[$0.value.index]) }
+    result.outputs = outputs.map { GraphOutput(name: $0.name, value: renamed[$0.value.index], updates: $0.updates) }
+    return result
+  }
+}

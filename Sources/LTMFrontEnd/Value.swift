@@ -1,0 +1,200 @@
+import LTMIR
+import LTMSupport
+import LTMSyntax
+
+/// What an expression means while a function is elaborated: something known now, or a tensor that the graph will compute.
+struct Value: Sendable {
+  indirect enum Kind: Sendable {
+    /// An `Int`; one that mentions a dimension of the call is symbolic.
+    case integer(Dim)
+    case float(Double)
+    case boolean(Bool)
+    case dtype(DType)
+    case tensor(ValueID)
+    case list([Value])
+    case tuple([Value])
+    case range(Int, Int)
+    case function(FunctionValue)
+    case op(Op)
+    case builtin(Builtin)
+    case type(TypeValue)
+    case instance(InstanceID)
+    /// A `param` or `state` outside of a graph.
+    case storage(StorageID)
+    case initializer(Initializer)
+    /// What an error leaves behind; nothing more is said about it.
+    case poison
+  }
+
+  var kind: Kind
+  /// Where the value was made: a literal, an argument, the expression that computed it.
+  var origin: Span
+
+  init(_ kind: Kind, _ origin: Span) {
+    self.kind = kind
+    self.origin = origin
+  }
+
+  var isPoison: Bool { if case .poison = kind { true } else { false } }
+
+  /// The number, when it is an `Int` without symbols or a `Float`.
+  var number: Double? {
+    switch kind {
+    case .integer(let dim): dim.constant.map(Double.init)
+    case .float(let value): value
+    default: nil
+    }
+  }
+
+  /// The `Int`, when it has no symbols.
+  var constantInteger: Int? { if case .integer(let dim) = kind { dim.constant } else { nil } }
+
+  /// Whether an op takes it as a weak literal.
+  var isWeak: Bool {
+    switch kind {
+    case .integer, .float, .boolean: true
+    default: false
+    }
+  }
+
+  /// Whether it can be called, and so stand in a list that is called.
+  var isCallable: Bool {
+    switch kind {
+    case .function, .op, .builtin, .instance: true
+    case .list(let items): items.allSatisfy(\.isCallable)
+    default: false
+    }
+  }
+}
+
+/// A function with what its body can see.
+struct FunctionValue: Sendable {
+  var declaration: FunctionDeclaration
+  var module: Int
+  /// The layer whose members the body sees.
+  var owner: InstanceID?
+}
+
+/// A layer, model, optimizer or schedule by name.
+struct TypeValue: Sendable {
+  var declaration: TypeDeclaration
+  var module: Int
+}
+
+/// A layer that was made: an index into `World.instances`.
+struct InstanceID: Hashable, Sendable { var index: Int }
+/// A parameter or a state: an index into `World.storages`.
+struct StorageID: Hashable, Sendable { var index: Int }
+
+/// A layer with its arguments and members.
+struct Instance: Sendable {
+  var type: TypeValue
+  /// Parameters and members in declaration order.
+  var order: [String] = []
+  var values: [String: Value] = [:]
+  /// The first path that reaches it from the model: `blocks.0.fc1`.
+  var path: String?
+
+  mutating func define(_ name: String, _ value: Value) {
+    if values[name] == nil { order.append(name) }
+    values[name] = value
+  }
+}
+
+/// A `param` or a `state`.
+struct Storage: Sendable {
+  var name: String
+  var owner: InstanceID
+  var isState: Bool
+  var shape: [Int]
+  var dtype: DType
+  var initializer: Initializer
+  var span: Span
+  /// The checkpoint's key, once the model is complete.
+  var path: String?
+
+  var type: TensorType { TensorType(dtype, shape.map { Dim($0) }) }
+}
+
+/// Everything that constructing a model made.
+struct World: Sendable {
+  var instances: [Instance] = []
+  var storages: [Storage] = []
+
+  subscript(id: InstanceID) -> Instance {
+    get { instances[id.index] }
+    set { instances[id.index] = newValue }
+  }
+
+  subscript(id: StorageID) -> Storage {
+    get { storages[id.index] }
+    set { storages[id.index] = newValue }
+  }
+
+  /// Names every layer, parameter and state by the first path that reaches it, in declaration order; returns the storages in
+  /// that order, so that tied weights occur once.
+  mutating func nameAll(from root: InstanceID) -> [StorageID] {
+    var found: [StorageID] = []
+    name(root, path: "", into: &found)
+    return found
+  }
+
+  private mutating func name(_ id: InstanceID, path: String, into found: inout [StorageID]) {
+    guard self[id].path == nil else { return }
+    self[id].path = path
+    let instance = self[id]
+    for member in instance.order {
+      guard let value = instance.values[member] else { continue }
+      name(value, path: path.isEmpty ? member : "\(path).\(member)", into: &found)
+    }
+  }
+
+  private mutating func name(_ value: Value, path: String, into found: inout [StorageID]) {
+    switch value.kind {
+    case .instance(let id): name(id, path: path, into: &found)
+    case .list(let items), .tuple(let items):
+      for (index, item) in items.enumerated() { name(item, path: "\(path).\(index)", into: &found) }
+    case .storage(let id):
+      guard self[id].path == nil else { return }
+      self[id].path = path
+      found.append(id)
+    case .integer, .float, .boolean, .dtype, .tensor, .range, .function, .op, .builtin, .type, .initializer, .poison: return
+    }
+  }
+}
+
+/// A compile-time value given from outside: a flag, or Swift.
+package enum CompileTimeValue: Hashable, Sendable, CustomStringConvertible {
+  case int(Int)
+  case float(Double)
+  case bool(Bool)
+
+  /// Reads `64`, `1e-3`, `true`.
+  package init?(_ text: String) {
+    if let value = Int(text) {
+      self = .int(value)
+    } else if let value = Double(text) {
+      self = .float(value)
+    } else if let value = Bool(text) {
+      self = .bool(value)
+    } else {
+      return nil
+    }
+  }
+
+  package var description: String {
+    switch self {
+    case .int(let value): "\(value)"
+    case .float(let value): "\(value)"
+    case .bool(let value): "\(value)"
+    }
+  }
+
+  var kind: Value.Kind {
+    switch self {
+    case .int(let value): .integer(Dim(value))
+    case .float(let value): .float(value)
+    case .bool(let value): .boolean(value)
+    }
+  }
+}
