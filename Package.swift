@@ -72,6 +72,7 @@ let package = Package(
     suite("RuntimeTests", ["LTMRuntime", "LTMIR", "LTMSupport", "SaveHelper"], exclude: ["Fixtures"]),
     suite("SyntaxTests", ["LTMSupport", "LTMSyntax", "LTMGrammar"]),
     suite("IRTests", ["LTMSupport", "LTMIR", "LTMGraphPasses"]),
+    suite("FrontEndTests", ["LTMSupport", "LTMSyntax", "LTMIR", "LTMFrontEnd"], exclude: ["Goldens"]),
     suite("LLVMTests", ["LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
   ],
   swiftLanguageModes: [.v6]

@@ -59,7 +59,9 @@ extension Elaborator {
     let other = op == .max ? "maximum" : "minimum"
     return fail(
       "'\(op.name)(x, \(arguments[1].span.text))' could mean an axis or a value", at: arguments[1].span,
-      notes: ["write \(op.name)(x, axis: \(arguments[1].span.text)) for the axis, \(other)(x, \(arguments[1].span.text)) for the value"])
+      notes: [
+        "write \(op.name)(x, axis: \(arguments[1].span.text)) for the axis, \(other)(x, \(arguments[1].span.text)) for the value"
+      ])
   }
 
   private func bind(_ arguments: [Given], to builtin: Builtin, _ span: Span) -> [Given]? {
@@ -83,7 +85,9 @@ extension Elaborator {
         continue
       }
       guard index < parameters.count else {
-        fail("'\(builtin.rawValue)' takes \(counted(parameters.count, "argument")), and this is one more", at: argument.span)
+        fail(
+          "'\(builtin.rawValue)' takes \(counted(parameters.count, "argument")), and this is one more",
+          at: argument.span)
         return nil
       }
       bound[index] = argument
@@ -147,7 +151,8 @@ extension Elaborator {
 
   private func reshaping(_ builtin: Builtin, _ given: [Given], _ span: Span) -> Value {
     guard case .tensor(let id) = given[0].value.kind else {
-      return fail("'\(builtin.rawValue)' applies to a tensor, and this is \(describe(given[0].value))", at: given[0].span)
+      return fail(
+        "'\(builtin.rawValue)' applies to a tensor, and this is \(describe(given[0].value))", at: given[0].span)
     }
     let x = Operand(id, given[0].span)
     let rank = builder.type(id).rank
@@ -155,7 +160,8 @@ extension Elaborator {
     if builtin == .flatten, given.count == 1 { return flatten(x, from: 0, span) }
     let position = builtin == .split ? 2 : 1
     let room = builtin == .unsqueeze ? rank + 1 : rank
-    guard let axis = known(given[position], "an axis"), let first = normalized(axis, rank: room, at: given[position].span)
+    guard let axis = known(given[position], "an axis"),
+      let first = normalized(axis, rank: room, at: given[position].span)
     else { return Value(.poison, span) }
     switch builtin {
     case .flatten: return flatten(x, from: first, span)
@@ -203,7 +209,9 @@ extension Elaborator {
 
   private func squeeze(_ x: Operand, _ axis: Int, _ span: Span) -> Value {
     var shape = builder.type(x.id).shape
-    guard shape[axis] == 1 else { return fail("axis \(axis) of \(Self.text(shape)) is \(shape[axis]), not 1", at: span) }
+    guard shape[axis] == 1 else {
+      return fail("axis \(axis) of \(Self.text(shape)) is \(shape[axis]), not 1", at: span)
+    }
     shape.remove(at: axis)
     return reshape(x, to: shape, span)
   }
@@ -259,7 +267,8 @@ extension Elaborator {
       let shape = builder.type(operand.id).shape
       guard shape == builder.type(first.id).shape else {
         return fail(
-          "stacked tensors have one shape, and these are \(typeText(first.id)) and \(typeText(operand.id))", at: given[0].span)
+          "stacked tensors have one shape, and these are \(typeText(first.id)) and \(typeText(operand.id))",
+          at: given[0].span)
       }
       guard case .tensor(let row) = reshape(operand, to: inserting(1, in: shape, at: place), span).kind else {
         return Value(.poison, span)
@@ -270,7 +279,8 @@ extension Elaborator {
   }
 
   private func full(_ given: [Given], _ span: Span) -> Value {
-    guard inGraph, let shape = integers([given[0]]), let operand = operands([(given[1].value, given[1].span)])?.first else {
+    guard inGraph, let shape = integers([given[0]]), let operand = operands([(given[1].value, given[1].span)])?.first
+    else {
       return fail("'full' takes a shape, a list of Ints, and a value, in a function", at: span)
     }
     guard builder.type(operand.id).rank == 0 else { return fail("the value of 'full' is a scalar", at: given[1].span) }
@@ -285,9 +295,14 @@ extension Builtin {
     guard tensors > 0 else { return nil }
     switch self {
     case .div: return .div
-    case .min: return arguments.count == 2 && arguments[1].name == nil && (tensors == 2 || !arguments[0].value.isTensor) ? .minimum : .min
-    case .max: return arguments.count == 2 && arguments[1].name == nil && (tensors == 2 || !arguments[0].value.isTensor) ? .maximum : .max
-    case .mod, .int, .count, .range, .permute, .transpose, .flatten, .squeeze, .unsqueeze, .split, .unstack, .stack, .full,
+    case .min:
+      return arguments.count == 2 && arguments[1].name == nil && (tensors == 2 || !arguments[0].value.isTensor)
+        ? .minimum : .min
+    case .max:
+      return arguments.count == 2 && arguments[1].name == nil && (tensors == 2 || !arguments[0].value.isTensor)
+        ? .maximum : .max
+    case .mod, .int, .count, .range, .permute, .transpose, .flatten, .squeeze, .unsqueeze, .split, .unstack, .stack,
+      .full,
       .zeros, .ones, .constant, .uniform, .normal, .zerosLike, .kaimingUniform, .xavierUniform:
       return nil
     }

@@ -28,15 +28,15 @@ extension Elaborator {
     }
   }
 
-  /// `x |> f`, `x |> f(a)`
-  func pipe(_ value: Value, _ valueSpan: Span, _ target: Expr, _ span: Span) -> Value {
+  /// `x |> f`, `x |> f(a)`: the place of the call is its right side.
+  func pipe(_ value: Value, _ valueSpan: Span, _ target: Expr) -> Value {
     let first = Given(value: value, span: valueSpan)
     if case .call(let callee, let arguments) = target.kind {
       let function = evaluate(callee)
       // `x |> layers[0](a)` and `x |> f(a)` mean `f(x, a)`.
-      return apply(function, callee.span, [first] + evaluate(arguments), span)
+      return apply(function, callee.span, [first] + evaluate(arguments), target.span)
     }
-    return apply(evaluate(target), target.span, [first], span)
+    return apply(evaluate(target), target.span, [first], target.span)
   }
 
   private func evaluate(_ arguments: [Argument]) -> [Given] {
@@ -74,7 +74,9 @@ extension Elaborator {
     }
     var value = first.value
     for item in items {
-      guard item.isCallable else { return fail("the list holds \(describe(item)), which cannot be called", at: calleeSpan) }
+      guard item.isCallable else {
+        return fail("the list holds \(describe(item)), which cannot be called", at: calleeSpan)
+      }
       value = nested(span) { apply(item, calleeSpan, [Given(value: value, span: first.span)], span) }
       if value.isPoison { break }
     }
@@ -86,13 +88,16 @@ extension Elaborator {
   private func call(_ function: FunctionValue, _ arguments: [Given], _ span: Span) -> Value {
     let declaration = function.declaration
     guard inGraph else {
-      return fail("'\(declaration.name.text)' is a function on tensors; a member's value is computed without them", at: span)
+      return fail(
+        "'\(declaration.name.text)' is a function on tensors; a member's value is computed without them", at: span)
     }
     guard let bound = bind(arguments, to: declaration.parameters, of: title(function), at: span) else {
       return Value(.poison, span)
     }
     if let cycle = recursion(function) {
-      return fail("'\(title(function))' calls itself: \(cycle)", at: span, notes: ["recursion is not possible: all code is unrolled"])
+      return fail(
+        "'\(title(function))' calls itself: \(cycle)", at: span,
+        notes: ["recursion is not possible: all code is unrolled"])
     }
     let frame = Frame(
       name: title(function), module: function.module, owner: function.owner, callSpan: span, function: declaration.span)
@@ -155,7 +160,9 @@ extension Elaborator {
   }
 
   private func reportMissing(_ bound: [Given?], _ parameters: [Parameter], _ callee: String, _ span: Span) -> Bool {
-    let missing = zip(bound, parameters).filter { $0.0 == nil && $0.1.defaultValue == nil }.map { "'\($0.1.name.text)'" }
+    let missing = zip(bound, parameters).filter { $0.0 == nil && $0.1.defaultValue == nil }.map {
+      "'\($0.1.name.text)'"
+    }
     if missing.isEmpty { return true }
     fail("'\(callee)' needs \(missing.joined(separator: " and "))", at: span, notes: signatureNote(callee, parameters))
     return false

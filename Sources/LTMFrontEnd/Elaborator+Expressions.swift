@@ -25,7 +25,7 @@ extension Elaborator {
     case .unary(let op, let operand): return unary(op, evaluate(operand), operand.span, span)
     case .binary(let op, let left, let right): return binary(op, left, right, span)
     case .range(let low, let high): return range(evaluate(low), evaluate(high), span)
-    case .pipe(let value, let target): return pipe(evaluate(value), value.span, target, span)
+    case .pipe(let value, let target): return pipe(evaluate(value), value.span, target)
     case .conditional(let condition, let then, let otherwise):
       guard let holds = self.condition(condition) else { return Value(.poison, span) }
       return evaluate(holds ? then : otherwise)
@@ -45,7 +45,10 @@ extension Elaborator {
     var values: [Value] = []
     for item in items {
       guard step(span) else { return Value(.poison, span) }
-      values.append(inBlock { frame.bind(variable.text, item); return evaluate(body) })
+      values.append(
+        inBlock {
+          frame.bind(variable.text, item); return evaluate(body)
+        })
     }
     return Value(.list(values), span)
   }
@@ -69,7 +72,9 @@ extension Elaborator {
       }
       return (low..<max(low, high)).map { Value(.integer(Dim($0)), span) }
     case .tensor:
-      fail("a loop runs over a range or a list, and this is \(describe(value))", at: span, notes: ["unstack(x, axis: 0) makes a list of it"])
+      fail(
+        "a loop runs over a range or a list, and this is \(describe(value))", at: span,
+        notes: ["unstack(x, axis: 0) makes a list of it"])
       return nil
     default:
       fail("a loop runs over a range or a list, and this is \(describe(value))", at: span)
@@ -81,7 +86,8 @@ extension Elaborator {
     if low.isPoison || high.isPoison { return Value(.poison, span) }
     guard let start = low.constantInteger, let end = high.constantInteger else {
       return fail(
-        "the ends of a range are Ints known at compile time, and these are \(describe(low)) and \(describe(high))", at: span)
+        "the ends of a range are Ints known at compile time, and these are \(describe(low)) and \(describe(high))",
+        at: span)
     }
     let (_, overflow) = end.subtractingReportingOverflow(start)
     if overflow { return fail("the range \(start)..<\(end) is too long", at: span) }
@@ -184,7 +190,10 @@ extension Elaborator {
       let isFunction = lookup(name.text, at: name.span)?.isCallable ?? false
       return fail(
         "a tensor has no property '\(name.text)'", at: name.span,
-        notes: [isFunction ? "call it: x.\(name.text)()" : "it has T, shape, rank and dtype, and every function can be called on it"])
+        notes: [
+          isFunction
+            ? "call it: x.\(name.text)()" : "it has T, shape, rank and dtype, and every function can be called on it"
+        ])
     }
   }
 }

@@ -26,7 +26,8 @@ extension Elaborator {
       }
       return items[index < 0 ? index + items.count : index]
     case .slice(let low, let high, let place):
-      guard let (start, limit) = bounds(low, high, of: count, place), let from = start.constant, let to = limit.constant,
+      guard let (start, limit) = bounds(low, high, of: count, place), let from = start.constant,
+        let to = limit.constant,
         from < to
       else { return fail("this slice of a list of \(items.count) is empty or not known", at: place) }
       return Value(.list(Array(items[from..<to])), span)

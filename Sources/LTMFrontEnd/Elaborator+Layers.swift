@@ -8,7 +8,8 @@ extension Elaborator {
     let name = type.declaration.name.text
     guard !inGraph else {
       return fail(
-        "a layer cannot be made in a function", at: span, notes: ["make it a member: let layer = \(name)(...), and call that"])
+        "a layer cannot be made in a function", at: span,
+        notes: ["make it a member: let layer = \(name)(...), and call that"])
     }
     guard !constructing.isEmpty else {
       return fail("a layer is made by the members of a layer or a model", at: span)
@@ -29,7 +30,9 @@ extension Elaborator {
       _ = exhaust("more than \(Self.nodeLimit) layers are made", at: span)
       return nil
     }
-    guard let bound = bind(arguments, to: declaration.parameters, of: declaration.name.text, at: span) else { return nil }
+    guard let bound = bind(arguments, to: declaration.parameters, of: declaration.name.text, at: span) else {
+      return nil
+    }
     constructing.append(type)
     defer { constructing.removeLast() }
     world.instances.append(Instance(type: type))
@@ -71,7 +74,8 @@ extension Elaborator {
   private func define(_ member: StorageMember, isState: Bool, of id: InstanceID) {
     let poison = Value(.poison, member.span)
     guard case .tensor(let dtype, let dims, let span)? = member.type else {
-      world[id].define(member.name.text, fail("'\(member.name.text)' needs a type, such as [features]", at: member.span))
+      world[id].define(
+        member.name.text, fail("'\(member.name.text)' needs a type, such as [features]", at: member.span))
       return
     }
     guard let shape = shape(dims), let sizes = numbers(shape, span) else {
@@ -125,7 +129,9 @@ extension Elaborator {
   /// A call of an initializer.
   func initializer(_ builtin: Builtin, _ given: [Given], _ span: Span) -> Value {
     guard let shape = initializedShape else {
-      return fail("'\(builtin.rawValue)' is an initial value: it stands after 'param' or 'state'", at: span, notes: ["full(shape, value) makes a tensor"])
+      return fail(
+        "'\(builtin.rawValue)' is an initial value: it stands after 'param' or 'state'", at: span,
+        notes: ["full(shape, value) makes a tensor"])
     }
     switch builtin {
     case .zeros, .zerosLike: return Value(.initializer(.constant(0)), span)

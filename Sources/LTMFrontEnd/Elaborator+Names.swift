@@ -84,7 +84,8 @@ extension Elaborator {
 
   /// Reports a name that means nothing, with the nearest one that does.
   func unknown(_ name: String, at span: Span) -> Value {
-    var visible = frame.blocks.flatMap(\.keys) + Array(frame.dims.keys) + file.visibleNames(in: frame.module) + Array(Names.all)
+    var visible =
+      frame.blocks.flatMap(\.keys) + Array(frame.dims.keys) + file.visibleNames(in: frame.module) + Array(Names.all)
     if let owner = frame.owner { visible += world[owner].order }
     return fail(
       "unknown name '\(name)'", at: span, fixIt: suggestion(for: name, among: visible).map { .init(span, $0) })

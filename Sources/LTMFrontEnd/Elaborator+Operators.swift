@@ -22,11 +22,14 @@ extension Elaborator {
   /// `a + b` and the like: by element on tensors, computed now on everything else.
   func binary(_ op: BinaryOperator, _ left: Expr, _ right: Expr, _ span: Span) -> Value {
     let a = evaluate(left)
-    if case .boolean(let known) = a.kind, op == .and && !known || op == .or && known { return Value(.boolean(known), span) }
+    if case .boolean(let known) = a.kind, op == .and && !known || op == .or && known {
+      return Value(.boolean(known), span)
+    }
     let b = evaluate(right)
     if a.isPoison || b.isPoison { return Value(.poison, span) }
     if a.isTensor || b.isTensor {
-      guard let operands = operands([(a, left.span), (b, right.span)]), let spread = broadcast(operands, at: span) else {
+      guard let operands = operands([(a, left.span), (b, right.span)]), let spread = broadcast(operands, at: span)
+      else {
         return Value(.poison, span)
       }
       return apply(op.op, spread, [:], at: span)

@@ -33,7 +33,9 @@ extension Elaborator {
   /// A scalar function of numbers that are known already, by the op's own reference.
   private func computedNow(_ call: OpCall) -> Value? {
     let row = call.op.definition
-    guard row.signature.allSatisfy({ $0.kind == .tensor }), call.tensors.count == row.signature.count else { return nil }
+    guard row.signature.allSatisfy({ $0.kind == .tensor }), call.tensors.count == row.signature.count else {
+      return nil
+    }
     let numbers = call.tensors.compactMap(\.value.number)
     guard numbers.count == call.tensors.count, !numbers.isEmpty else { return nil }
     let types = numbers.map { _ in TensorType(.f64, []) }
@@ -62,7 +64,9 @@ extension Elaborator {
         bound[index] = [argument]
       } else {
         guard next < signature.count else {
-          fail("'\(op.name)' takes \(counted(signature.count, "argument")), and this is one more", at: argument.span, notes: [usage(op)])
+          fail(
+            "'\(op.name)' takes \(counted(signature.count, "argument")), and this is one more", at: argument.span,
+            notes: [usage(op)])
           return nil
         }
         bound[next].append(argument)
@@ -96,7 +100,9 @@ extension Elaborator {
     }
     guard let attribute = attribute(parameter, given, call) else {
       if !given.contains(where: \.value.isPoison), !isReported(first.span) {
-        fail("'\(parameter.name)' of '\(call.op.name)' is \(parameter.kind.words), and this is \(describe(first.value))", at: first.span)
+        fail(
+          "'\(parameter.name)' of '\(call.op.name)' is \(parameter.kind.words), and this is \(describe(first.value))",
+          at: first.span)
       }
       return false
     }
@@ -104,7 +110,9 @@ extension Elaborator {
     return true
   }
 
-  private func isReported(_ span: Span) -> Bool { diagnostics.all.contains { $0.span == span && $0.severity == .error } }
+  private func isReported(_ span: Span) -> Bool {
+    diagnostics.all.contains { $0.span == span && $0.severity == .error }
+  }
 
   private func attribute(_ parameter: OpParameter, _ given: [Given], _ call: OpCall) -> Attribute? {
     let value = given[0].value
@@ -187,7 +195,8 @@ extension Elaborator {
     let span = call.span
     guard call.operands.count == 2 else { return apply(.matmul, call.operands, call.attributes, at: span) }
     let (a, b) = (builder.type(call.operands[0].id).shape, builder.type(call.operands[1].id).shape)
-    guard a.count >= 2, b.count >= 2, a.count != b.count || a.dropLast(2) != b.dropLast(2), a[a.count - 1] == b[b.count - 2]
+    guard a.count >= 2, b.count >= 2, a.count != b.count || a.dropLast(2) != b.dropLast(2),
+      a[a.count - 1] == b[b.count - 2]
     else { return apply(.matmul, call.operands, call.attributes, at: span) }
     if b.count == 2, let rows = product(Array(a.dropLast())) {
       let flat = apply(.reshape, [call.operands[0]], ["shape": .dims([rows, a[a.count - 1]])], at: span)

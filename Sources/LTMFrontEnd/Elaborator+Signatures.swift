@@ -35,21 +35,24 @@ extension Elaborator {
   /// A value for a parameter that is known at compile time; `nil` after an error.
   func compileTime(_ value: Value, _ parameter: Parameter, _ span: Span, allowsSymbols: Bool) -> Value? {
     guard case .named(let type)? = parameter.type else { return value }
-    switch (type.text, value.kind) {
-    case (_, .poison): return nil
-    case ("Int", .integer(let dim)):
-      if allowsSymbols || dim.constant != nil { return value }
-    case ("Float", .float), ("Bool", .boolean), ("DType", .dtype): return value
-    case ("Float", .integer(let dim)):
-      if let number = dim.constant { return Value(.float(Double(number)), value.origin) }
-    case ("Layer", _): if value.isCallable { return value }
-    case (_, .instance(let id)): if world[id].type.declaration.name.text == type.text { return value }
-    default: break
-    }
+    if let value = compileTime(value, type, allowsSymbols: allowsSymbols) { return value }
+    if value.isPoison { return nil }
     fail(
       "'\(parameter.name.text)' is \(article(type.text)), and this is \(describe(value))", at: span,
       labels: [.init(parameter.span, "declared here")])
     return nil
+  }
+
+  /// The value as one of that type; `nil` where it is none.
+  private func compileTime(_ value: Value, _ type: Identifier, allowsSymbols: Bool) -> Value? {
+    switch (type.text, value.kind) {
+    case ("Int", .integer(let dim)): return allowsSymbols || dim.constant != nil ? value : nil
+    case ("Float", .float), ("Bool", .boolean), ("DType", .dtype): return value
+    case ("Float", .integer(let dim)): return dim.constant.map { Value(.float(Double($0)), value.origin) }
+    case ("Layer", _): return value.isCallable ? value : nil
+    case (_, .instance(let id)): return world[id].type.declaration.name.text == type.text ? value : nil
+    default: return nil
+    }
   }
 
   private func article(_ type: String) -> String {
@@ -80,7 +83,9 @@ extension Elaborator {
     let shape = builder.type(operand.id).shape
     let fixed = dims.filter { !$0.isEllipsis }.count
     guard dims.count == fixed ? shape.count == fixed : shape.count >= fixed else {
-      return mismatch(operand, parameter, "it has \(counted(shape.count, "dimension")), not \(fixed)\(dims.count == fixed ? "" : " or more")")
+      return mismatch(
+        operand, parameter,
+        "it has \(counted(shape.count, "dimension")), not \(fixed)\(dims.count == fixed ? "" : " or more")")
     }
     for (dim, range) in dims.places(in: shape.count) {
       switch dim {
@@ -123,7 +128,9 @@ extension Elaborator {
   }
 
   /// ` (inputs)`, where the number alone would not tell.
-  private func explained(_ expr: Expr, _ dim: Dim) -> String { expr.span.text == dim.description ? "" : " (\(expr.span.text))" }
+  private func explained(_ expr: Expr, _ dim: Dim) -> String {
+    expr.span.text == dim.description ? "" : " (\(expr.span.text))"
+  }
 
   /// A declared float converts a float; everything else must agree. `nil` after an error.
   private func matchDType(_ operand: Operand, _ dtype: Identifier?, _ what: String, _ declared: Span) -> ValueID? {
@@ -133,8 +140,10 @@ extension Elaborator {
     guard actual.isFloating, wanted.isFloating else {
       let name = wanted == .float ? "a float" : wanted.rawValue
       fail(
-        "\(what) is \(name), and this is \(typeText(operand.id))", at: operand.span, labels: [.init(declared, "declared here")],
-        notes: actual == .bool || wanted == .bool ? [] : ["cast(x, \(wanted == .float ? "f32" : wanted.rawValue)) converts"])
+        "\(what) is \(name), and this is \(typeText(operand.id))", at: operand.span,
+        labels: [.init(declared, "declared here")],
+        notes: actual == .bool || wanted == .bool
+          ? [] : ["cast(x, \(wanted == .float ? "f32" : wanted.rawValue)) converts"])
       return nil
     }
     return converted(operand.id, to: wanted, because: "declared \(wanted)")
@@ -192,11 +201,15 @@ extension Elaborator {
     return Value(.tuple(checked), span)
   }
 
-  private func checkResult(_ value: Value, _ type: TypeExpr, _ declaration: FunctionDeclaration, at span: Span) -> Value {
+  private func checkResult(_ value: Value, _ type: TypeExpr, _ declaration: FunctionDeclaration, at span: Span) -> Value
+  {
     switch type {
     case .named(let name):
-      let parameter = Parameter(name: declaration.name, type: type, defaultValue: nil, span: name.span)
-      return compileTime(value, parameter, value.origin, allowsSymbols: true) ?? Value(.poison, span)
+      if let known = compileTime(value, name, allowsSymbols: true) { return known }
+      if value.isPoison { return value }
+      return fail(
+        "'\(frame.name)' returns \(article(name.text)), and this is \(describe(value))", at: value.origin,
+        labels: [.init(name.span, "declared here")])
     case .tensor(let dtype, let dims, let typeSpan):
       if value.isPoison { return value }
       guard let id = scalarResult(value, dtype, dims) else {
@@ -221,8 +234,11 @@ extension Elaborator {
   private func resultMismatch(_ id: ValueID, _ value: Value, _ wanted: [Dim], _ type: TypeExpr) -> Value {
     let actual = builder.type(id).shape
     var reason = "it has \(counted(actual.count, "dimension")), not \(wanted.count)"
-    if actual.count == wanted.count, let axis = zip(actual, wanted).enumerated().first(where: { $0.element.0 != $0.element.1 })?.offset {
-      reason = "\(axis == actual.count - 1 ? "the last dimension" : "dimension \(axis)") is \(actual[axis]), not \(wanted[axis])"
+    if actual.count == wanted.count,
+      let axis = zip(actual, wanted).enumerated().first(where: { $0.element.0 != $0.element.1 })?.offset
+    {
+      reason =
+        "\(axis == actual.count - 1 ? "the last dimension" : "dimension \(axis)") is \(actual[axis]), not \(wanted[axis])"
     }
     return fail(
       "'\(frame.name)' returns \(Self.text(wanted)), and this is \(typeText(id)): \(reason)", at: value.origin,

@@ -51,8 +51,11 @@ extension Elaborator {
       writeRuleState(name, value, valueSpan, span)
       return
     }
-    guard let owner = frame.owner, case .storage(let id) = world[owner].values[name.text]?.kind, world[id].isState else {
-      fail("'\(name.text)' is not a state of this layer", at: name.span, notes: ["'<-' writes a 'state'; a 'var' is written with '='"])
+    guard let owner = frame.owner, case .storage(let id) = world[owner].values[name.text]?.kind, world[id].isState
+    else {
+      fail(
+        "'\(name.text)' is not a state of this layer", at: name.span,
+        notes: ["'<-' writes a 'state'; a 'var' is written with '='"])
       return
     }
     guard let old = current[id] else { return }

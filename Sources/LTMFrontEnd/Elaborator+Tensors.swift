@@ -97,7 +97,9 @@ extension Elaborator {
         fail("a tensor is needed here, and this is \(describe(item.value))", at: item.span)
         return nil
       }
-      guard let id = constant(item.value, weakDType(item.value, values, except: index), at: item.span) else { return nil }
+      guard let id = constant(item.value, weakDType(item.value, values, except: index), at: item.span) else {
+        return nil
+      }
       result.append(Operand(id, item.span))
     }
     return result
@@ -128,7 +130,7 @@ extension Elaborator {
     return operands.map { Operand(builder.broadcast($0.id, to: common), $0.span) }
   }
 
-  private func joinedShape(_ a: [Dim], _ b: [Dim], _ operands: [Operand], _ index: Int, at span: Span) -> [Dim]? {
+  func joinedShape(_ a: [Dim], _ b: [Dim], _ operands: [Operand], _ index: Int, at span: Span) -> [Dim]? {
     let rank = max(a.count, b.count)
     let left = [Dim](repeating: 1, count: rank - a.count) + a
     let right = [Dim](repeating: 1, count: rank - b.count) + b
@@ -148,10 +150,14 @@ extension Elaborator {
 
   private func disagreement(_ a: [Dim], _ b: [Dim], fromEnd: Int, _ operands: [Operand], _ index: Int, at span: Span) {
     let (left, right) = (a[a.count - fromEnd], b[b.count - fromEnd])
-    let place = fromEnd == 1 ? "the last dimension" : a.count == b.count ? "dimension \(a.count - fromEnd)" : "dimension -\(fromEnd)"
+    let place =
+      fromEnd == 1
+      ? "the last dimension" : a.count == b.count ? "dimension \(a.count - fromEnd)" : "dimension -\(fromEnd)"
     fail(
       "shapes \(Self.text(a)) and \(Self.text(b)) do not agree: \(place) is \(left) and \(right)", at: span,
-      labels: operands[...index].filter { builder.type($0.id).rank > 0 }.map { .init($0.span, "this is \(typeText($0.id))") })
+      labels: operands[...index].filter { builder.type($0.id).rank > 0 }.map {
+        .init($0.span, "this is \(typeText($0.id))")
+      })
   }
 }
 

@@ -54,7 +54,8 @@ final class Elaborator {
   /// Reports a mistake; what it leaves is poison.
   @discardableResult
   func fail(
-    _ message: String, at span: Span, labels: [Diagnostic.Label] = [], notes: [String] = [], fixIt: Diagnostic.FixIt? = nil
+    _ message: String, at span: Span, labels: [Diagnostic.Label] = [], notes: [String] = [],
+    fixIt: Diagnostic.FixIt? = nil
   ) -> Value {
     let plain = Diagnostic(message, at: span, labels: labels, notes: notes, fixIt: fixIt)
     guard !exhausted, reported.insert(plain).inserted else { return Value(.poison, span) }

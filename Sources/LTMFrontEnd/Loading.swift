@@ -58,7 +58,9 @@ struct ModuleScope: Sendable {
 package var preludeText: String { String(decoding: PackageResources.prelude_ltm, as: UTF8.self) }
 
 /// Reads a file and what it imports through `read`, and resolves every name.
-package func load(path: String, read: (String) throws -> [UInt8]) throws(DiagnosticSet) -> LoadedFile {
+package func load(
+  path: String, read: @escaping (String) throws -> [UInt8]
+) throws(DiagnosticSet) -> LoadedFile {
   var loader = Loader(read: read)
   loader.loadPrelude()
   loader.load(path, from: nil)
@@ -100,7 +102,8 @@ private struct Loader {
       diagnostics.add(Diagnostic("more than \(Self.fileLimit) files are imported", at: statement?.path.span))
       return nil
     }
-    guard let bytes = contents(path, statement), let file = sourceFile(path: path, bytes: bytes, into: &diagnostics) else {
+    guard let bytes = contents(path, statement), let file = sourceFile(path: path, bytes: bytes, into: &diagnostics)
+    else {
       return nil
     }
     active.append(path)
@@ -129,7 +132,8 @@ private struct Loader {
       let target = resolvePath(statement.path.value, relativeTo: path)
       if let first = seen[target] {
         diagnostics.add(
-          Diagnostic("'\(target)' is imported twice", at: statement.span, labels: [.init(first, "first imported here")]))
+          Diagnostic("'\(target)' is imported twice", at: statement.span, labels: [.init(first, "first imported here")])
+        )
         continue
       }
       seen[target] = statement.span

@@ -118,7 +118,8 @@ extension LoadedFile {
   package func instantiate(
     model name: String, arguments: [String: CompileTimeValue] = [:]
   ) throws(DiagnosticSet) -> Program {
-    guard let found = declaration(name, in: mainIndex), case .type(let type) = found.declaration, type.kind == .model else {
+    guard let found = declaration(name, in: mainIndex), case .type(let type) = found.declaration, type.kind == .model
+    else {
       let nearest = suggestion(for: name, among: models).map { "did you mean '\($0)'?" }
       let has = models.isEmpty ? "the file declares no model" : "the file declares \(models.joined(separator: ", "))"
       throw DiagnosticSet([Diagnostic("there is no model '\(name)'", notes: [nearest, has].compactMap { $0 })])
@@ -140,10 +141,11 @@ extension FunctionDeclaration {
   /// Whether it can be run from outside: only tensors, of known rank.
   var isEntry: Bool {
     let types = parameters.map(\.type) + results.map { Optional($0) }
-    return !results.isEmpty && types.allSatisfy { type in
-      guard case .tensor(_, let dims, _)? = type else { return false }
-      return !dims.contains(where: \.isEllipsis)
-    }
+    return !results.isEmpty
+      && types.allSatisfy { type in
+        guard case .tensor(_, let dims, _)? = type else { return false }
+        return !dims.contains(where: \.isEllipsis)
+      }
   }
 }
 
@@ -194,7 +196,8 @@ extension Elaborator {
     for id in storages {
       let storage = world[id]
       builder.location = Location(storage.span)
-      current[id] = builder.input(storage.path ?? storage.name, storage.type, role: storage.isState ? .state : .parameter)
+      current[id] = builder.input(
+        storage.path ?? storage.name, storage.type, role: storage.isState ? .state : .parameter)
     }
     let frame = Frame(
       name: title(function), module: function.module, owner: function.owner, function: declaration.span)

@@ -1,4 +1,6 @@
 import LTMSupport
 import LTMSyntax
-struct Resolver { var file: LoadedFile; var diagnostics: DiagnosticSet
- mutating func resolveAll() {} }
+struct Resolver {
+  var file: LoadedFile; var diagnostics: DiagnosticSet
+  mutating func resolveAll() {}
+}

@@ -162,7 +162,8 @@ extension Elaborator {
       if let declared = member.type {
         fail("a state of an optimizer has the shape and dtype of its weight, so no type is given", at: declared.span)
       }
-      let frame = Frame(name: type.declaration.name.text, module: type.module, blocks: [["weight": Value(.boolean(true), member.span)]])
+      let frame = Frame(
+        name: type.declaration.name.text, module: type.module, blocks: [["weight": Value(.boolean(true), member.span)]])
       let initializer = within(frame) { self.initializer(member.initializer, shape: []) }
       if let initializer { states.append((member.name.text, initializer)) }
     }
@@ -223,7 +224,9 @@ extension Elaborator {
     let declaration = type.declaration
     for case .function(let function) in declaration.members where function.name.text == name {
       if function.parameters.map(\.name.text) == parameters { return function }
-      fail("'\(name)' of \(declaration.kind.rawValue == "optimizer" ? "an optimizer" : "a schedule") takes (\(parameters.joined(separator: ", ")))", at: function.name.span)
+      fail(
+        "'\(name)' of \(declaration.kind.rawValue == "optimizer" ? "an optimizer" : "a schedule") takes (\(parameters.joined(separator: ", ")))",
+        at: function.name.span)
       return nil
     }
     fail(

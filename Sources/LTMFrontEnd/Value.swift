@@ -158,7 +158,8 @@ struct World: Sendable {
       guard self[id].path == nil else { return }
       self[id].path = path
       found.append(id)
-    case .integer, .float, .boolean, .dtype, .tensor, .range, .function, .op, .builtin, .type, .initializer, .poison: return
+    case .integer, .float, .boolean, .dtype, .tensor, .range, .function, .op, .builtin, .type, .initializer, .poison:
+      return
     }
   }
 }
