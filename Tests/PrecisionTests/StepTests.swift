@@ -130,10 +130,34 @@ struct StepTests {
       try #require(error).description.contains("'loss' cannot be minimized: it gives f32[2], not one floating scalar"))
   }
 
+  @Test func aStateThatAnOptimizerDoesNotUseTakesNoMemory() throws {
+    let plain = OptimizerTemplate(name: "SGD", states: [("velocity", .constant(0))]) { shape throws(DiagnosticSet) in
+      var b = GraphBuilder(name: "SGD")
+      let weight = b.input("weight", TensorType(.float, shape), role: .parameter)
+      let grad = b.input("grad", TensorType(.float, shape), role: .argument)
+      b.output("weight", b.sub(weight, grad))
+      b.output("velocity", b.input("velocity", TensorType(.float, shape), role: .optimizerState), updates: "velocity")
+      return b.graph
+    }
+    let program = try step(productLoss(), policy("16 O2"), optimizer: plain)
+    #expect(program.slots.allSatisfy { $0.role != .optimizerState })
+    #expect(program.graph.verify(stage: [.afterCasts, .bound]) == [])
+  }
+
+  @Test func layerStateThatIsOnlyReadHasASlot() throws {
+    var b = GraphBuilder(productLoss())
+    let fixed = b.input("fixed", TensorType(.float, [2]), role: .state)
+    var graph = b.graph
+    graph.nodes.append(Node(.add, [fixed, graph.outputs[1].value], type: TensorType(.float, [2])))
+    graph.outputs[1].value = ValueID(graph.nodes.count - 1)
+    let program = try step(graph, policy("16 O2"))
+    #expect(program.slots.filter { $0.role == .state }.map(\.name) == ["seen", "fixed"])
+  }
+
   @Test func anOptimizerThatReadsWhatAStepHasNotIsAnError() throws {
     let odd = OptimizerTemplate(name: "Odd", states: []) { shape throws(DiagnosticSet) in
       var b = GraphBuilder(name: "Odd")
-      b.output("weight", b.input("hessian", TensorType(.float, shape), role: .argument))
+      b.output("weight", b.neg(b.input("hessian", TensorType(.float, shape), role: .argument)))
       return b.graph
     }
     let error = #expect(throws: DiagnosticSet.self) { try step(productLoss(), policy("16 O2"), optimizer: odd) }

@@ -18,18 +18,23 @@ extension GraphBuilder {
     defer { (location, self.scope, reason) = saved }
     self.scope = scope
     let names = Dictionary(graph.inputs.map { ($0.value, $0.name) }, uniquingKeysWith: { first, _ in first })
-    var values: [ValueID] = []
+    let read = Set(graph.nodes.flatMap(\.operands))
+    // An input that no op reads need not be given, and what it passes through is not given out.
+    var values: [ValueID?] = []
     for (index, node) in graph.nodes.enumerated() {
       if let name = names[ValueID(index)] {
-        values.append(try argument(name, node, arguments[name], of: graph))
+        let isUnused = arguments[name] == nil && !read.contains(ValueID(index))
+        values.append(isUnused ? nil : try argument(name, node, arguments[name], of: graph))
       } else {
         var copy = node
-        copy.operands = node.operands.map { values[$0.index] }
+        copy.operands = node.operands.compactMap { values[$0.index] }
         copy.scope = scope
         values.append(append(copy))
       }
     }
-    return Dictionary(graph.outputs.map { ($0.name, values[$0.value.index]) }, uniquingKeysWith: { first, _ in first })
+    var results: [String: ValueID] = [:]
+    for output in graph.outputs { results[output.name] = values[output.value.index] }
+    return results
   }
 
   private mutating func argument(

@@ -22,7 +22,7 @@ extension StepBuilder {
       try update(parameter, gradient, stored, count, optimizer, graph)
     }
     try diagnostics.throwIfErrors()
-    for update in stateUpdates { writeState(update) }
+    writeState()
   }
 
   private mutating func report(_ findings: [Diagnostic]) {
@@ -37,7 +37,8 @@ extension StepBuilder {
     let weight = storedWeight(parameter, stored)
     var arguments = ["weight": weight.value, "grad": unscaled(gradient), "lr": learningRate, "step": count]
     var states: [(key: String, name: String, value: ValueID)] = []
-    for state in optimizer.states {
+    // A state that this update neither reads nor writes (the velocity of SGD without momentum) takes no memory.
+    for state in optimizer.states where graph.mentions(state.name) {
       let key = "optimizer/\(name)/\(state.name)"
       let value = input(key, stored, .optimizerState, .initializer(state.initial), key: key)
       arguments[state.name] = value
@@ -47,7 +48,7 @@ extension StepBuilder {
     let new = try result("weight", outputs, optimizer, stored)
     let written = write(weight.name, old: weight.value, new: new)
     if weight.value != parameter.value { writeHalf(parameter, written) }
-    for state in states {
+    for state in states where outputs[state.name] != nil {
       _ = write(state.key, old: state.value, new: try result(state.name, outputs, optimizer, stored))
     }
   }
@@ -56,8 +57,7 @@ extension StepBuilder {
   private mutating func storedWeight(_ parameter: GraphInput, _ stored: TensorType) -> (name: String, value: ValueID) {
     let (name, type) = (parameter.name, builder.type(parameter.value))
     guard type != stored else {
-      slots.append(
-        StateSlot(name: name, role: .parameter, type: type, initial: .parameter(name), checkpointKey: name))
+      slots.append(slot(parameter, .parameter(name)))
       return (name, parameter.value)
     }
     let master = "master/\(name)"
@@ -87,12 +87,21 @@ extension StepBuilder {
     return builder.cast(value, to: stored.dtype)
   }
 
-  private mutating func writeState(_ update: GraphOutput) {
-    guard let name = update.updates, let input = builder.graph.input(name) else { return }
-    slots.append(
-      StateSlot(
-        name: name, role: .state, type: builder.type(input.value), initial: .layerState(name), checkpointKey: name))
-    _ = write(name, old: input.value, new: update.value)
+  /// Layer state, and parameters that no gradient flows to: those are only read.
+  private mutating func writeState() {
+    for input in builder.graph.inputs where input.role == .state {
+      slots.append(slot(input, .layerState(input.name)))
+      guard let update = stateUpdates.first(where: { $0.updates == input.name }) else { continue }
+      _ = write(input.name, old: input.value, new: update.value)
+    }
+    for input in builder.graph.inputs where input.role == .parameter && !builder.type(input.value).dtype.isFloating {
+      slots.append(slot(input, .parameter(input.name)))
+    }
+  }
+
+  private func slot(_ input: GraphInput, _ initial: StateSlot.Initial) -> StateSlot {
+    StateSlot(
+      name: input.name, role: input.role, type: builder.type(input.value), initial: initial, checkpointKey: input.name)
   }
 
   /// The counters and the loss scale, as ``LossScale`` moves them.
@@ -131,5 +140,14 @@ extension StepBuilder {
       .minimum, [builder.scale(scale, by: numbers.growth), builder.fill(numbers.maximum, like: scale)])
     output(.lossScale, builder.select(foundInf, lower, builder.select(isFull, higher, scale)))
     output(.goodSteps, builder.select(foundInf, zero, builder.select(isFull, zero, good)))
+  }
+}
+
+extension Graph {
+  /// Whether a name is an input that is read, or an output.
+  fileprivate func mentions(_ name: String) -> Bool {
+    if outputs.contains(where: { $0.name == name && input(name)?.value != $0.value }) { return true }
+    guard let value = input(name)?.value else { return false }
+    return nodes.contains { $0.operands.contains(value) }
   }
 }
