@@ -13,7 +13,8 @@ extension Diagnostic {
     }
     for label in labels {
       if label.span.file != span?.file { lines.append("  --> \(label.span)") }
-      lines += Self.excerpt(label.span, caret: "-", text: label.text)
+      let excerpt = Self.excerpt(label.span, caret: "-", text: label.text)
+      lines += excerpt.first.map(lines.contains) == true ? excerpt.dropFirst() : excerpt[...]
     }
     for note in notes { lines.append("       = note: \(note)") }
     if let fixIt, fixIt.span != span { lines.append("       = fix: \(fixIt.span): \(fixIt.advice)") }

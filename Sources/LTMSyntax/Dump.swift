@@ -14,14 +14,15 @@ private indirect enum SExpression {
 
   init(_ head: String, _ rest: [SExpression] = []) { self = .list([.atom(head)] + rest) }
 
-  /// On one line where it fits, else the head, and each of the rest on a line of its own.
+  /// On one line where it fits, else the words it begins with, and each of the rest on a line of its own.
   func text(indent: Int) -> String {
-    guard case .list(let items) = self, let head = items.first else { return flat }
+    guard case .list(let items) = self else { return flat }
     let line = flat
     if line.utf8.count + indent <= 100 { return line }
+    let head = items.prefix { if case .atom = $0 { true } else { false } }
     let margin = "\n" + String(repeating: " ", count: indent + 2)
-    let rest = items.dropFirst().map { margin + $0.text(indent: indent + 2) }
-    return "(" + head.text(indent: indent + 1) + rest.joined() + ")"
+    let rest = items.dropFirst(head.count).map { margin + $0.text(indent: indent + 2) }
+    return "(" + head.map(\.flat).joined(separator: " ") + rest.joined() + ")"
   }
 
   private var flat: String {

@@ -49,14 +49,16 @@ extension Formatter {
     lines[next...].first { !$0.code.isEmpty }?.declaration != lines[line].declaration
   }
 
-  /// The column of each line's comment: neighbours that have code and a comment share one.
+  /// The column of each line's comment: neighbours of one indentation that have code and a comment share one.
   private func commentColumns() -> [Int] {
     var columns = Array(repeating: 0, count: lines.count)
     var start = 0
     while start < lines.count {
       var end = start + 1
       if lines[start].isCommented {
-        while end < lines.count, lines[end].isCommented, !lines[end].hasBlankBefore { end += 1 }
+        while end < lines.count, lines[end].isCommented, lines[end].indent == lines[start].indent,
+          !lines[end].hasBlankBefore
+        { end += 1 }
         let width = lines[start..<end].map(\.width).max() ?? 0
         for index in start..<end { columns[index] = width + 2 }
       }

@@ -34,6 +34,9 @@ package struct Lexer {
     return index < file.bytes.count ? file.bytes[index] : nil
   }
 
+  /// The text of a token.
+  package func text(of token: Token) -> String { file.text(token.start..<token.end) }
+
   func span(from start: Int) -> Span { Span(file, Int32(clamping: start), Int32(clamping: position)) }
 
   mutating func append(_ kind: Token.Kind, from start: Int) {

@@ -40,7 +40,11 @@ extension Parser {
   mutating func leadingKeyword(of words: [Keyword], _ what: String) throws(Unwind) -> Keyword {
     if case .keyword(let keyword) = current, words.contains(keyword) { return keyword }
     let list = words.map { "'\($0.rawValue)'" }.joined(separator: ", ")
-    guard current == .name, let meant = Self.keyword(meantBy: text(of: token), among: words), next != .symbol(.assign)
+    if atName, next == .symbol(.assign), words.contains(.let) {
+      let place = Span(file, start, start)
+      throw fail("a value is bound with 'let'", fixIt: .init(place, "let "))
+    }
+    guard current == .name, let meant = Self.keyword(meantBy: text(of: token), among: words)
     else { throw expected(what, notes: ["\(what) begins with one of \(list)"]) }
     _ = fail(
       "'\(text(of: token))' begins no line here; did you mean '\(meant.rawValue)'?",
@@ -52,7 +56,7 @@ extension Parser {
   private static let foreign: [String: Keyword] = [
     "def": .func, "fn": .func, "fun": .func, "function": .func, "class": .layer, "struct": .layer, "module": .layer,
     "const": .let, "val": .let, "mut": .var, "use": .import, "include": .import, "from": .import,
-    "parameter": .param, "buffer": .state, "while": .for, "foreach": .for, "give": .return,
+    "parameter": .param, "buffer": .state, "foreach": .for, "give": .return,
   ]
 
   static func keyword(meantBy text: String, among words: [Keyword]) -> Keyword? {
@@ -163,7 +167,7 @@ extension Parser {
     guard at(.openParenthesis) else { return [try parseType()] }
     let place = span(of: token)
     let types = try list(.openParenthesis, .closeParenthesis) { parser throws(Unwind) in try parser.parseType() }
-    if types.isEmpty { throw fail("a function has a result", at: place) }
+    if types.isEmpty, !listFailed { throw fail("a function has a result", at: place) }
     return types
   }
 
@@ -200,7 +204,7 @@ extension Parser {
     guard at(.openParenthesis) else { return ([try parseBinder()], false) }
     let place = span(of: token)
     let names = try list(.openParenthesis, .closeParenthesis) { parser throws(Unwind) in try parser.parseBinder() }
-    guard names.count > 1 else { throw fail("a tuple pattern has two names or more", at: place) }
+    guard names.count > 1 || listFailed else { throw fail("a tuple pattern has two names or more", at: place) }
     return (names, true)
   }
 }

@@ -15,7 +15,7 @@ extension Parser {
   }
 
   mutating func expected(_ what: String, notes: [String] = [], fixIt: Diagnostic.FixIt? = nil) -> Unwind {
-    fail("expected \(what), found \(describe(current))", notes: notes, fixIt: fixIt)
+    fail("expected \(what), found \(describe(foundKind))", notes: notes, fixIt: fixIt)
   }
 
   mutating func tooDeep() -> Unwind {
@@ -25,9 +25,16 @@ extension Parser {
     return Unwind(isLocal: false)
   }
 
+  /// What is ahead, for a message. Where the next line begins something new, that is the end of this one, though an
+  /// operator or an open bracket lets the line go on.
+  private var foundKind: Token.Kind {
+    let endsLine = token.newlines > 0 && position != readNewline && (startsAnew(position) || at(.closeBrace))
+    return endsLine ? .newline : current
+  }
+
   /// Where the token ahead stands; for the end of a line, just behind what stands before it.
   var found: Span {
-    guard current == .newline || current == .end, position > 0 else { return span(of: token) }
+    guard foundKind == .newline || current == .end, position > 0 else { return span(of: token) }
     return afterPrevious
   }
 
@@ -139,13 +146,13 @@ extension Parser {
   /// Skips the rest of an item of a block: to the next line that begins outside the brackets opened since
   /// `openers.count` was `base`, or to the brace that ends the block.
   mutating func skipItem(from start: Int, base: Int) {
-    if position == start, token.kind != .end { advance() }
-    while token.kind != .end, !startsFile(position) {
-      if token.newlines > 0, openers.count <= base || startsAnew(position) && !openBraces(above: base) { break }
+    while token.kind != .end, position == start || !startsFile(position) {
+      let startsLine = token.newlines > 0 && position > start
+      if startsLine, openers.count <= base || startsAnew(position) && !openBraces(above: base) { break }
       if case .symbol(let symbol) = token.kind {
         if symbol.closer != nil {
           openers.append(position)
-        } else if let opener = symbol.opener, !close(opener, above: base), opener == .openBrace {
+        } else if let opener = symbol.opener, !close(opener, above: base), opener == .openBrace, position > start {
           break
         }
       }

@@ -14,6 +14,7 @@ extension Parser {
     openers.append(opener)
     let outer = ignoresNewlines
     ignoresNewlines = true
+    listFailed = false
     defer { ignoresNewlines = outer }
     var elements: [Element] = []
     do throws(Unwind) {
@@ -23,8 +24,10 @@ extension Parser {
       }
     } catch {
       guard error.isLocal, skipList(from: base) else { throw Unwind(isLocal: false) }
+      listFailed = true
       return elements + (placeholder.map { [$0] } ?? [])
     }
+    listFailed = false
     if !elements.isEmpty { mark(.listEnd) }
     advance()
     openers.removeSubrange(base...)
@@ -51,7 +54,7 @@ extension Parser {
     var items: [Item] = []
     skipLines()
     while !at(.closeBrace) {
-      if token.kind == .end || startsOutside(level) {
+      if token.kind == .end || startsOutside(level, opener) {
         reportUnclosed(opener)
         openers.removeSubrange((base - 1)...)
         return items
@@ -67,6 +70,7 @@ extension Parser {
   /// One item and the end of its line; `nil` after a mistake.
   mutating func line<Item>(base: Int, _ item: (inout Parser) throws(Unwind) -> Item) -> Item? {
     let start = position
+    readNewline = start
     mark(.start)
     do throws(Unwind) {
       let result = try item(&self)
@@ -101,24 +105,37 @@ extension Parser {
     }
   }
 
-  private func startsOutside(_ level: Level) -> Bool {
+  /// Whether what is ahead belongs outside the block: a word that no item begins with, indented no more than the line
+  /// that opens the block.
+  private func startsOutside(_ level: Level, _ opener: Int) -> Bool {
     guard case .keyword(let keyword) = token.kind, position + 1 < tokens.count else { return false }
     let named = Self.isName(tokens[position + 1].kind)
-    return switch level {
-    case .members: keyword == .import || Self.typeStarters.contains(keyword) && named
-    case .items: keyword == .import || keyword == .func || [.layer, .model, .train].contains(keyword) && named
-    case .statements:
-      keyword == .import || keyword == .func || Self.typeStarters.contains(keyword) && named
-        || [.param, .state].contains(keyword) && named
-    }
+    let isForeign =
+      switch level {
+      case .members: keyword == .import || Self.typeStarters.contains(keyword) && named
+      case .items: keyword == .import || keyword == .func || [.layer, .model, .train].contains(keyword) && named
+      case .statements:
+        keyword == .import || keyword == .func || Self.typeStarters.contains(keyword) && named
+          || [.param, .state].contains(keyword) && named
+      }
+    return isForeign && indentation(of: position) <= indentation(of: opener)
   }
 
   private static let typeStarters: Set<Keyword> = [.layer, .model, .optimizer, .schedule, .train]
+
+  /// The spaces before the line that a token stands on.
+  private func indentation(of index: Int) -> Int {
+    let first = tokens[...index].lastIndex { $0.newlines > 0 } ?? 0
+    let before = file.bytes[..<Int(tokens[first].start)].reversed()
+    return before.prefix { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }.count
+  }
 
   private mutating func reportUnclosed(_ opener: Int) {
     _ = fail(
       "expected '}', found \(describe(token.kind))", at: token.kind == .end ? afterPrevious : span(of: token),
       labels: [.init(span(of: tokens[opener]), "to close this")])
+    // The line that follows is still to be begun.
+    readNewline = -1
   }
 
   mutating func skipLines() {

@@ -17,6 +17,19 @@ extension Parser {
 
   /// As ``leadingKeyword(of:_:)``, with words for what is an expression and no statement.
   private mutating func leadingKeyword(inStatement words: [Keyword]) throws(Unwind) -> Keyword {
+    if atName, next == .invalid { advance() }
+    if case .symbol(let symbol) = current {
+      if symbol == .openParenthesis || symbol == .openBracket {
+        throw fail(
+          "'\(symbol.rawValue)' at the begin of a line continues nothing",
+          notes: ["put it at the end of the line before"])
+      }
+      if BinaryOperator(rawValue: symbol.rawValue) != nil {
+        throw fail(
+          "'\(symbol.rawValue)' cannot begin a line",
+          notes: ["a line goes on after an operator, and before '|>' and '.'"])
+      }
+    }
     if atName, next == .symbol(.equal) {
       let operation = span(of: tokens[position + 1])
       throw fail(

@@ -37,7 +37,7 @@ extension Parser {
     if at(.openBrace) {
       let place = span(of: token)
       fields = try list(.openBrace, .closeBrace) { parser throws(Unwind) in try parser.parseDataField() }
-      if fields.isEmpty {
+      if fields.isEmpty, !listFailed {
         throw fail("no parameter is named here", at: place, notes: ["for example '{ image: x, label: y }'"])
       }
     }

@@ -55,6 +55,8 @@ struct Parser {
   /// The positions of the brackets that are open.
   var openers: [Int] = []
   var depth = 0
+  /// Whether a mistake ended the last list.
+  var listFailed = false
 
   init(_ lexer: Lexer) {
     file = lexer.file
