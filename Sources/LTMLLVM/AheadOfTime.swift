@@ -1,0 +1,173 @@
+internal import CLLVM
+import LTMIR
+import LTMKernels
+
+/// A plan as an object file and the C header that declares its one function.
+package struct AheadOfTimeCode: Sendable {
+  package var object: [UInt8]
+  package var header: String
+}
+
+/// Compiles a plan into one object: its kernels, a static arena, and `int symbol(inputs..., outputs...)`, which runs every
+/// launch on the calling thread. The object needs libm.
+package func emitAheadOfTime(
+  plan: Plan, symbol: String, profile: TargetProfile = .host
+) throws(LLVMFailure) -> AheadOfTimeCode {
+  CurrentWork.set("plan @\(plan.name)")
+  defer { CurrentWork.set(nil) }
+  let machine = try Machine(profile)
+  let workspace = try Workspace(name: symbol, machine: machine)
+  let interface = PlanInterface(plan, symbol: cIdentifier(symbol))
+  PlanEmitter(ir: IRBuilder(workspace, profile: profile), interface: interface).emit()
+  return AheadOfTimeCode(object: try workspace.finish(.object, machine: machine), header: interface.header)
+}
+
+/// What a C caller sees of a plan: a pointer for each input, then for each output, in the plan's order.
+struct PlanInterface {
+  let plan: Plan
+  let symbol: String
+  /// Buffers that the caller owns, in the order of the arguments.
+  let arguments: [(id: PlanBufferID, name: String)]
+
+  init(_ plan: Plan, symbol: String) {
+    self.plan = plan
+    self.symbol = symbol
+    var (inputs, outputs): ([(PlanBufferID, String)], [(PlanBufferID, String)]) = ([], [])
+    for (index, buffer) in plan.buffers.enumerated() {
+      switch buffer.place {
+      case .input(let name): inputs.append((PlanBufferID(index), name))
+      case .output(let name): outputs.append((PlanBufferID(index), name))
+      case .arena: break
+      }
+    }
+    var taken = Set<String>()
+    arguments = (inputs + outputs).map { id, name in
+      // `fc1.weight` and `fc1_weight` may both occur.
+      var unique = cIdentifier(name)
+      while !taken.insert(unique).inserted { unique += "_" }
+      return (id, unique)
+    }
+  }
+
+  /// Whether a launch writes to a buffer.
+  private func isWritten(_ id: PlanBufferID) -> Bool {
+    plan.launches.contains { launch in
+      zip(launch.arguments, plan.kernels[launch.kernel].buffers).contains { $0 == id && $1.access != .read }
+    }
+  }
+
+  var header: String {
+    let parameters = arguments.map { id, name in
+      let buffer = plan[id]
+      let shape = buffer.shape.map(String.init).joined(separator: ", ")
+      return "    \(isWritten(id) ? "" : "const ")\(buffer.dtype.cName) *\(name)  /* \(buffer.dtype)[\(shape)] */"
+    }
+    return """
+      // \(plan.name): compiled by ltm. Link with -lm.
+      #ifndef LTM_\(symbol)_H
+      #define LTM_\(symbol)_H
+      #include <stdint.h>
+      #ifdef __cplusplus
+      extern "C" {
+      #endif
+
+      // Arrays are contiguous, row-major; f16 and bf16 are passed as their bits. Returns 0, or 1 when a pointer is null.
+      // Working memory is static (\(plan.arenaBytes) bytes and scratch): not to be called from two threads at once.
+      int \(symbol)(
+      \(parameters.joined(separator: ",\n"))
+      );
+
+      #ifdef __cplusplus
+      }
+      #endif
+      #endif
+
+      """
+  }
+}
+
+/// Emits the kernels of a plan and the function that launches them in order.
+private struct PlanEmitter {
+  let ir: IRBuilder
+  let interface: PlanInterface
+  private var plan: Plan { interface.plan }
+
+  init(ir: IRBuilder, interface: PlanInterface) {
+    self.ir = ir
+    self.interface = interface
+  }
+
+  func emit() {
+    let schedules = plan.kernels.map { schedule($0, ir.profile) }
+    let functions = zip(plan.kernels, schedules).enumerated().map { index, pair -> LLVMValueRef in
+      let name = "\(interface.symbol).\(index).\(cIdentifier(pair.0.name))"
+      KernelEmitter.emit(pair.0, pair.1, named: name, isInternal: true, into: ir)
+      guard let function = LLVMGetNamedFunction(ir.module, name) else { preconditionFailure("emit: \(name) is missing") }
+      return function
+    }
+    let arena = memory("arena", plan.arenaBytes)
+    let scratch = memory("scratch", schedules.map(\.scratchBytes).max() ?? 0)
+    let parameters = ir.begin(
+      function: interface.symbol, result: ir.i32, parameters: interface.arguments.map { _ in ir.pointer })
+    returnIfNull(parameters)
+    let most = plan.launches.map(\.arguments.count).max() ?? 0
+    let block: LLVMValueRef = LLVMBuildArrayAlloca(ir.ref, ir.pointer, ir.index(max(most, 1)), "arguments")
+    for launch in plan.launches {
+      for (place, id) in launch.arguments.enumerated() {
+        ir.store(address(id, parameters, arena), ir.address(block, ir.pointer, ir.index(place)), align: 8)
+      }
+      let tasks = ir.index(schedules[launch.kernel].taskCount)
+      _ = ir.call(functions[launch.kernel], [block, ir.index(0), tasks, scratch])
+    }
+    LLVMBuildRet(ir.ref, ir.constant(bits: 0, ir.i32))
+  }
+
+  /// Static memory, aligned for vectors.
+  private func memory(_ name: String, _ bytes: Int) -> LLVMValueRef {
+    let type: LLVMTypeRef = LLVMArrayType2(ir.i8, UInt64(max(bytes, 1)))
+    guard let global = LLVMAddGlobal(ir.module, type, "\(interface.symbol).\(name)") else {
+      preconditionFailure("emit: no static memory")
+    }
+    LLVMSetInitializer(global, LLVMConstNull(type))
+    LLVMSetLinkage(global, LLVMInternalLinkage)
+    LLVMSetAlignment(global, 64)
+    return global
+  }
+
+  private func returnIfNull(_ parameters: [LLVMValueRef]) {
+    var isNull = ir.constant(bits: 0, ir.i1)
+    for parameter in parameters {
+      isNull = ir.select(LLVMBuildIsNull(ir.ref, parameter, ""), ir.constant(bits: 1, ir.i1), isNull)
+    }
+    let (refuse, proceed) = (ir.block("refuse"), ir.block("proceed"))
+    LLVMBuildCondBr(ir.ref, isNull, refuse, proceed)
+    ir.place(at: refuse)
+    LLVMBuildRet(ir.ref, ir.constant(bits: 1, ir.i32))
+    ir.place(at: proceed)
+  }
+
+  private func address(_ id: PlanBufferID, _ parameters: [LLVMValueRef], _ arena: LLVMValueRef) -> LLVMValueRef {
+    switch plan[id].place {
+    case .arena(let offset): return ir.address(arena, ir.i8, ir.index(offset))
+    case .input, .output:
+      guard let place = interface.arguments.firstIndex(where: { $0.id == id }) else {
+        preconditionFailure("emit: a launch of \(plan.name) uses an unknown buffer")
+      }
+      return parameters[place]
+    }
+  }
+}
+
+extension DType {
+  /// The element type in C.
+  fileprivate var cName: String {
+    switch self {
+    case .float, .f32: "float"
+    case .f64: "double"
+    case .f16, .bf16: "uint16_t"
+    case .i32: "int32_t"
+    case .i64: "int64_t"
+    case .u8, .bool: "uint8_t"
+    }
+  }
+}

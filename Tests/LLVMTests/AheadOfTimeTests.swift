@@ -1,0 +1,98 @@
+import Foundation
+import LTMIR
+import LTMKernels
+import LTMLLVM
+import Testing
+
+/// linear with relu into the arena, then a softmax of its rows, then the same linear kernel nowhere else: two launches.
+private func plan(_ dtype: DType) -> Plan {
+  let linear = linearKernel(m: 5, n: 12, k: 7, dtype: dtype, transposedRight: true)
+  let softmax = softmaxKernel(rows: 5, columns: 12, dtype: dtype)
+  var plan = Plan(name: "classify")
+  plan.kernels = [linear, softmax]
+  plan.buffers = [
+    PlanBuffer(name: "x", dtype: dtype, shape: [5, 7], place: .input("x")),
+    PlanBuffer(name: "w", dtype: dtype, shape: [12, 7], place: .input("fc.weight")),
+    PlanBuffer(name: "b", dtype: dtype, shape: [12], place: .input("fc.bias")),
+    PlanBuffer(name: "h", dtype: dtype, shape: [5, 12], place: .arena(64)),
+    PlanBuffer(name: "y", dtype: dtype, shape: [5, 12], place: .output("result")),
+  ]
+  plan.launches = [
+    Launch(kernel: 0, arguments: [0, 1, 2, 3].map { PlanBufferID($0) }, results: []),
+    Launch(kernel: 1, arguments: [3, 4].map { PlanBufferID($0) }, results: []),
+  ]
+  plan.arenaBytes = 64 + 5 * 12 * dtype.byteCount
+  return plan
+}
+
+/// Runs a program and returns what it printed.
+private func shell(_ program: String, _ arguments: [String]) throws -> (status: Int32, output: String) {
+  let process = Process()
+  process.executableURL = URL(fileURLWithPath: program)
+  process.arguments = arguments
+  let pipe = Pipe()
+  process.standardOutput = pipe
+  process.standardError = pipe
+  try process.run()
+  let data = pipe.fileHandleForReading.readDataToEndOfFile()
+  process.waitUntilExit()
+  return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+}
+
+@Suite struct AheadOfTimeTests {
+  @Test(arguments: [DType.f32, .f64, .f16])
+  func aCProgramCallsTheObject(_ dtype: DType) throws {
+    let plan = plan(dtype)
+    let code = try emitAheadOfTime(plan: plan, symbol: "classify")
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("ltm-aot-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try Data(code.object).write(to: folder.appendingPathComponent("classify.o"))
+    try code.header.write(to: folder.appendingPathComponent("classify.h"), atomically: true, encoding: .utf8)
+    let inputs = [5 * 7, 12 * 7, 12].enumerated().map { index, count in
+      numbers(count, seed: UInt64(index + 1)).map(dtype.round)
+    }
+    let (type, print) = cTypes(dtype)
+    let arrays = try zip(["x", "w", "b"], inputs).map { name, values in
+      "static const \(type) \(name)[] = {\(try literals(values, dtype))};"
+    }
+    let source = """
+      #include <stdio.h>
+      #include "classify.h"
+      \(arrays.joined(separator: "\n"))
+      static \(type) y[60];
+      int main(void) {
+        if (classify(x, w, b, 0) != 1) return 2;
+        if (classify(x, w, b, y) != 0) return 3;
+        for (int i = 0; i < 60; i++) printf("\(print)\\n", y[i]);
+        return 0;
+      }
+      """
+    try source.write(to: folder.appendingPathComponent("main.c"), atomically: true, encoding: .utf8)
+    let built = try shell(
+      "/usr/bin/env",
+      ["cc", "-Wall", "-Werror", "-o", folder.path + "/main", folder.path + "/main.c", folder.path + "/classify.o", "-lm"])
+    #expect(built.status == 0, "\(built.output)")
+    let ran = try shell(folder.path + "/main", [])
+    #expect(ran.status == 0)
+    let results = ran.output.split(separator: "\n").compactMap { line in
+      dtype == .f16 ? UInt16(line).map(float16Value) : Double(line)
+    }
+    let hidden = Judge.run(plan.kernels[0], inputs + [[Double](repeating: 0, count: 60)])[3]
+    let expected = Judge.run(plan.kernels[1], [hidden, hidden])[1]
+    try #require(results.count == 60)
+    for (got, want) in zip(results, expected) { #expect(abs(got - want) < (dtype == .f16 ? 1e-3 : 1e-5)) }
+  }
+
+  private func cTypes(_ dtype: DType) -> (type: String, format: String) {
+    switch dtype {
+    case .f16: ("uint16_t", "%u")
+    case .f64: ("double", "%.17g")
+    default: ("float", "%.9g")
+    }
+  }
+
+  private func literals(_ values: [Double], _ dtype: DType) throws -> String {
+    values.map { dtype == .f16 ? "\(float16Bits($0))" : "\($0)" }.joined(separator: ", ")
+  }
+}

@@ -1,0 +1,100 @@
+import Foundation
+import LTMIR
+import LTMKernels
+import LTMLLVM
+import Testing
+
+@Suite struct CacheTests {
+  private func withFolder(_ body: (String) throws -> Void) throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("ltm-cache-\(UUID().uuidString)/a/b")
+    defer { try? FileManager.default.removeItem(at: folder.deletingLastPathComponent().deletingLastPathComponent()) }
+    try body(folder.path)
+  }
+
+  /// What a fresh compiler's kernel computes: nine twos.
+  private func sum(_ cache: ObjectCache) throws -> [Double] {
+    let compiler = try KernelCompiler(cache: cache)
+    let kernel = binaryKernel(.add, .f32, 9)
+    let compiled = try #require(try compiler.compile([kernel]).first)
+    let ones = [Double](repeating: 1, count: 9)
+    return try launch(compiled, kernel, [ones, ones, ones], order: .together)[2].doubles
+  }
+
+  private func expectSum(_ cache: ObjectCache) throws {
+    let result = try sum(cache)
+    #expect(result == [Double](repeating: 2, count: 9))
+  }
+
+  @Test func anObjectIsReusedAndACorruptOneMadeAgain() throws {
+    try withFolder { folder in
+      let cache = try #require(ObjectCache(folder: folder))
+      try expectSum(cache)
+      let name = try #require(try FileManager.default.contentsOfDirectory(atPath: folder).first)
+      let path = folder + "/" + name
+      let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+      try expectSum(cache)
+      var flipped = whole
+      flipped[whole.count / 2] ^= 0x40
+      for damaged in [Data(), whole.prefix(10), whole.prefix(whole.count - 1), flipped, Data("nonsense".utf8)] {
+        try damaged.write(to: URL(fileURLWithPath: path))
+        try expectSum(cache)
+        let mended = try Data(contentsOf: URL(fileURLWithPath: path))
+        #expect(mended == whole)
+      }
+    }
+  }
+
+  @Test func manyWritersLeaveWholeEntries() throws {
+    try withFolder { folder in
+      let cache = try #require(ObjectCache(folder: folder))
+      let bodies = (0..<4).map { [UInt8](repeating: UInt8($0), count: 100_000) }
+      DispatchQueue.concurrentPerform(iterations: 64) { index in
+        cache.store(bodies[index % 4], for: "key")
+        if let found = cache.object(for: "key") { #expect(bodies.contains(found)) }
+      }
+      #expect(cache.object(for: "key") != nil)
+      let files = try FileManager.default.contentsOfDirectory(atPath: folder)
+      #expect(files == ["key.o"])
+    }
+  }
+
+  @Test func pruningKeepsWhatWasUsedLast() throws {
+    try withFolder { folder in
+      let cache = try #require(ObjectCache(folder: folder, limit: 25_000))
+      for index in 0..<4 {
+        cache.store([UInt8](repeating: 1, count: 10_000), for: "key\(index)")
+        let date = Date(timeIntervalSince1970: Double(1_000_000 + index))
+        try FileManager.default.setAttributes([.modificationDate: date], ofItemAtPath: "\(folder)/key\(index).o")
+      }
+      cache.prune()
+      #expect((0..<4).map { cache.object(for: "key\($0)") != nil } == [false, false, true, true])
+    }
+  }
+
+  @Test func anUnwritableFolderIsNoCache() {
+    #expect(ObjectCache(folder: "/dev/null/cache") == nil)
+  }
+
+  @Test func namesAndLocationsAreNoPartOfTheKey() throws {
+    try withFolder { folder in
+      let cache = try #require(ObjectCache(folder: folder))
+      let compiler = try KernelCompiler(cache: cache)
+      let kernel = binaryKernel(.add, .f32, 9)
+      var renamed = kernel
+      renamed.name = "other"
+      renamed.buffers[0].name = "left"
+      renamed.locations = []
+      let changed = binaryKernel(.sub, .f32, 9)
+      let compiled = try compiler.compile([kernel, renamed, changed, kernel])
+      #expect(compiled.count == 4)
+      let files = try FileManager.default.contentsOfDirectory(atPath: folder)
+      #expect(files.count == 2)
+    }
+  }
+
+  @Test func keysKeepTheirPartsApart() {
+    #expect(ObjectCache.key(["ab", "c"]) != ObjectCache.key(["a", "bc"]))
+    #expect(Set((0..<1000).map { ObjectCache.key(["kernel \($0)"]) }).count == 1000)
+    #expect(ObjectCache.key(["x"]).count == 32)
+  }
+}

@@ -1,0 +1,80 @@
+import LTMIR
+import LTMKernels
+import LTMLLVM
+import Testing
+
+@Suite struct ContractionTests {
+  static let sizes = [
+    (1, 64, 64), (64, 1, 64), (4, 8, 4), (6, 16, 1), (7, 17, 33), (33, 100, 257), (260, 24, 40), (13, 530, 20), (2, 9, 600),
+  ]
+
+  private func tolerance(_ dtype: DType) -> Double {
+    switch dtype {
+    case .f64: 1e-12
+    case .f16: 2e-3
+    case .bf16: 1.6e-2
+    case .float, .f32, .i32, .i64, .u8, .bool: 1e-4
+    }
+  }
+
+  @Test(arguments: sizes, [DType.f32, .f16, .bf16, .f64])
+  func sizesAndTransposes(_ size: (Int, Int, Int), _ dtype: DType) throws {
+    for (left, right) in [(false, false), (true, false), (false, true), (true, true)] {
+      let kernel = linearKernel(
+        m: size.0, n: size.1, k: size.2, dtype: dtype, transposedLeft: left, transposedRight: right)
+      try expectJudged(kernel, contents(kernel), tolerance: tolerance(dtype))
+    }
+  }
+
+  @Test(arguments: [(3, 5, 9, 8), (2, 40, 50, 30)], [DType.f32, .f16])
+  func batches(_ size: (Int, Int, Int, Int), _ dtype: DType) throws {
+    for right in [false, true] {
+      let kernel = linearKernel(m: size.1, n: size.2, k: size.3, dtype: dtype, transposedRight: right, batch: size.0)
+      try expectJudged(kernel, contents(kernel), tolerance: tolerance(dtype))
+    }
+  }
+
+  /// The operands in the other order, a prologue on one, two contracted axes, a transposed result.
+  @Test func unusualForms() throws {
+    var maker = KernelMaker("unusual", domain: [20, 24], inner: [5, 12])
+    let w = maker.buffer(.f16, [5, 24, 12])
+    let x = maker.buffer(.f16, [20, 5, 12])
+    let y = maker.buffer(.f32, [24, 20], .write)
+    let lhs = maker.load(w, [2, 1, 3])
+    let rhs = maker.apply(.maximum, [maker.load(x, [0, 2, 3]), maker.constant(0)])
+    let sum = maker.contract(over: [2, 3], lhs, rhs)
+    maker.store(y, [1, 0], maker.apply(.mul, [sum, maker.constant(0.5)]))
+    guard case .contraction = schedule(maker.kernel, .host).strategy else {
+      return #expect(Bool(false), "not tiled")
+    }
+    try expectJudged(maker.kernel, contents(maker.kernel), tolerance: 1e-4)
+  }
+
+  /// A convolution: the operand's map has two axes to a dimension, and padding.
+  @Test func paddedOperand() throws {
+    var maker = KernelMaker("convolution", domain: [8, 30], inner: [4, 3])
+    let w = maker.buffer(.f32, [8, 4, 3])
+    let x = maker.buffer(.f32, [4, 30])
+    let y = maker.buffer(.f32, [8, 30], .write)
+    let place = Affine([.init(AxisID(1)), .init(AxisID(3))], offset: -1)
+    let input = maker.add(
+      .load(x, [.affine(Affine(axis: AxisID(2))), .affine(place)], guards: [.init(place, limit: 30)], otherwise: 0))
+    maker.store(y, [0, 1], maker.contract(over: [2, 3], maker.load(w, [0, 2, 3]), input))
+    try expectJudged(maker.kernel, contents(maker.kernel), tolerance: 1e-5)
+  }
+
+  @Test(arguments: [DType.f32, .f16, .bf16])
+  func tasksInAnyOrderGiveTheSameBits(_ dtype: DType) throws {
+    var kernels = [
+      linearKernel(m: 300, n: 700, k: 90, dtype: dtype), softmaxKernel(rows: 900, columns: 100, dtype: dtype),
+      reduceKernel(.add, m: 500, n: 300, dtype: dtype, overRows: true, result: .f32), binaryKernel(.mul, dtype, 70_001),
+    ]
+    kernels.append(reduceKernel(.add, m: 500, n: 300, dtype: dtype, overRows: false, result: .f32))
+    for kernel in kernels {
+      #expect(schedule(kernel, .host).taskCount > 1, "\(kernel.name)")
+      let data = contents(kernel)
+      let results = try TaskOrder.allCases.map { try launch(kernel, data, order: $0) }
+      #expect(results[0] == results[1] && results[0] == results[2], "\(kernel.name)")
+    }
+  }
+}

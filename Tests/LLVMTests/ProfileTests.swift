@@ -1,0 +1,93 @@
+import LTMIR
+import LTMKernels
+import LTMLLVM
+import Testing
+
+/// A kernel's assembly for a named profile.
+private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
+  let profile = try #require(TargetProfile.named(profile))
+  return String(decoding: try emit(kernel, as: .assembly, profile: profile), as: UTF8.self)
+}
+
+@Suite struct ProfileTests {
+  @Test func avx2ContractionUsesFMAOnYMM() throws {
+    let text = try assembly(linearKernel(m: 64, n: 64, k: 64, dtype: .f32), "x86-64-v3")
+    #expect(text.contains("vfmadd231ps") && text.contains("%ymm") && !text.contains("%zmm"))
+  }
+
+  @Test func avx512ContractionUsesZMM() throws {
+    let text = try assembly(linearKernel(m: 64, n: 64, k: 64, dtype: .f32), "x86-64-v4")
+    let fused = text.split(separator: "\n").filter { $0.contains("vfmadd231ps") && $0.contains("%zmm") }
+    #expect(fused.count >= 24)
+  }
+
+  @Test func neonContractionUsesFMLA() throws {
+    let text = try assembly(linearKernel(m: 64, n: 64, k: 64, dtype: .f32), "aarch64")
+    #expect(text.contains("fmla"))
+  }
+
+  @Test(arguments: ["x86-64-v3", "x86-64-v4", "znver4", "sapphirerapids", "aarch64"])
+  func registerTilesDoNotSpill(_ profile: String) throws {
+    let text = try assembly(linearKernel(m: 64, n: 128, k: 64, dtype: .f16), profile)
+    let tile = try #require(text.components(afterLabel: "linear.tile:"))
+    // Saved callee registers of AArch64 apart, a tile keeps its sums in registers.
+    #expect(!tile.contains("Spill") || profile == "aarch64", "\(profile) spills")
+  }
+
+  @Test(arguments: [("x86-64-v3", "vcvtph2ps", "vcvtps2ph"), ("x86-64-v4", "vcvtph2ps", "vcvtps2ph"), ("aarch64", "fcvtl", "fcvtn")])
+  func halvesAreConvertedByInstructions(_ profile: String, _ widen: String, _ narrow: String) throws {
+    let text = try assembly(binaryKernel(.add, .f16, 1000), profile)
+    #expect(text.contains(widen) && text.contains(narrow) && !text.contains("call"))
+  }
+
+  @Test func bf16IsNarrowedByInstructionWhereThereIsOne() throws {
+    let with = try assembly(binaryKernel(.add, .bf16, 1000), "znver4")
+    #expect(with.contains("vcvtneps2bf16"))
+    let without = try assembly(binaryKernel(.add, .bf16, 1000), "x86-64-v3")
+    #expect(!without.contains("vcvtneps2bf16") && !without.contains("call"))
+  }
+
+  @Test(arguments: ["exp", "log", "tanh", "erf", "expm1", "log1p"], ["x86-64-v3", "x86-64-v4", "aarch64"])
+  func polynomialsCallNothing(_ name: String, _ profile: String) throws {
+    let primitive = try #require(Primitive(rawValue: name))
+    let text = try assembly(unaryKernel(primitive, .f16, 1000), profile)
+    #expect(!text.contains("call") && !text.contains("\tbl\t"))
+  }
+
+  @Test func everyFormIsEmitted() throws {
+    let kernel = softmaxKernel(rows: 4, columns: 100, dtype: .f16)
+    for form in EmittedForm.allCases {
+      let text = try emit(kernel, as: form, profile: .host)
+      #expect(!text.isEmpty, "\(form)")
+    }
+    let text = String(decoding: try emit(kernel, as: .llvmIR, profile: .host), as: UTF8.self)
+    #expect(text.contains("define void @softmax(ptr %0, i64 %1, i64 %2, ptr %3)"))
+  }
+
+  @Test func schedulesDependOnShapesAlone() throws {
+    let large = schedule(linearKernel(m: 512, n: 512, k: 512, dtype: .f32), .host)
+    guard case .contraction = large.strategy else { return #expect(Bool(false), "\(large)") }
+    #expect(large.taskCount >= 4)
+    guard case .rows = schedule(linearKernel(m: 1, n: 512, k: 512, dtype: .f32, transposedRight: true), .host).strategy,
+      case .columns = schedule(linearKernel(m: 1, n: 512, k: 512, dtype: .f32), .host).strategy,
+      case .columns = schedule(reduceKernel(.add, m: 100, n: 64, dtype: .f32, overRows: true, result: .f32), .host).strategy,
+      case .rows = schedule(reduceKernel(.add, m: 100, n: 64, dtype: .f32, overRows: false, result: .f32), .host).strategy,
+      case .pointwise = schedule(binaryKernel(.add, .f16, 100), .host).strategy
+    else { return #expect(Bool(false), "a strategy changed") }
+  }
+}
+
+extension String {
+  /// The text after a label, up to the end of its function.
+  fileprivate func components(afterLabel label: String) -> String? {
+    guard let start = range(of: label) else { return nil }
+    let rest = self[start.upperBound...]
+    return String(rest.range(of: ".size").map { rest[..<$0.lowerBound] } ?? rest)
+  }
+
+  private func range(of text: String) -> Range<String.Index>? { firstRange(of: text) }
+}
+
+extension Substring {
+  fileprivate func range(of text: String) -> Range<String.Index>? { firstRange(of: text) }
+}
