@@ -68,7 +68,10 @@ let package = Package(
     // Tests. The helper is a process that the tests of atomic saving kill.
     .executableTarget(
       name: "SaveHelper", dependencies: ["LTMRuntime", "LTMIR"], path: "Tests/SaveHelper", swiftSettings: settings),
-    suite("PrecisionTests", ["LTMPrecision", "LTMIR", "LTMSupport"], exclude: ["Goldens"]),
+    suite(
+      "PrecisionTests",
+      ["LTMPrecision", "LTMIR", "LTMSupport", "LTMFrontEnd", "LTMGraphPasses", "LTMKernels", "LTMKernelPasses"],
+      exclude: ["Goldens"]),
     suite("RuntimeTests", ["LTMRuntime", "LTMIR", "LTMSupport", "SaveHelper"], exclude: ["Fixtures"]),
     suite("SyntaxTests", ["LTMSupport", "LTMSyntax", "LTMGrammar"]),
     suite("IRTests", ["LTMSupport", "LTMIR", "LTMGraphPasses"]),

@@ -71,8 +71,8 @@ package struct OptimizerInstance: Sendable {
     states = all.filter { graph.input($0.name) != nil }
   }
 
-  /// One update of a parameter of that shape. Inputs: `weight`, `grad` (undecided floats), `lr` and `step` (f32 scalars;
-  /// `step` is 1 in the first update), then the states. Outputs: `weight`, then the states. What is not used is left out.
+  /// One update of a parameter of that shape. Inputs: `weight`, `grad`, `lr` and `step` (scalars; `step` is 1 in the
+  /// first update), then the states, all of them undecided floats: with precision 64 the rate is an f64. Outputs: `weight`, then the states. What is not used is left out.
   package func graph(shape: [Dim]) throws(DiagnosticSet) -> Graph {
     try Self.elaborate(file, world, type, owner, states.map(\.name), shape: shape)
   }
@@ -105,8 +105,8 @@ package struct ScheduleInstance: Sendable {
     _ = try graph()
   }
 
-  /// The factor of the learning rate. Inputs: `step` (updates made so far, from 0) and `total` (in the whole run), f32
-  /// scalars; output: `factor`.
+  /// The factor of the learning rate. Inputs: `step` (updates made so far, from 0) and `total` (in the whole run),
+  /// undecided scalars; output: `factor`.
   package func graph() throws(DiagnosticSet) -> Graph {
     let elaborator = Elaborator(file, world: world)
     let graph = elaborator.factor(type, owner)
@@ -176,7 +176,7 @@ extension Elaborator {
     guard let function = ruleFunction("update", ["weight", "grad"], type) else { return builder.graph }
     builder.location = Location(type.declaration.name.span)
     var locals = inputs(["weight", "grad"], TensorType(.float, shape), role: .parameter, function)
-    locals.merge(inputs(["lr", "step"], TensorType(.f32, []), role: .control, function)) { _, new in new }
+    locals.merge(inputs(["lr", "step"], TensorType(.float, []), role: .control, function)) { _, new in new }
     ruleStates = RuleStates(owner: owner, names: states, inputs: [:])
     for name in states {
       ruleStates?.inputs[name] = builder.input(name, TensorType(.float, shape), role: .optimizerState)
@@ -194,7 +194,7 @@ extension Elaborator {
     begin("factor")
     guard let function = ruleFunction("factor", ["step", "total"], type) else { return builder.graph }
     builder.location = Location(type.declaration.name.span)
-    let locals = inputs(["step", "total"], TensorType(.f32, []), role: .control, function)
+    let locals = inputs(["step", "total"], TensorType(.float, []), role: .control, function)
     let result = runRule(function, locals, type, owner)
     if let id = floatTensor(result, [], function) { builder.output("factor", id) }
     return builder.graph.withoutUnusedInputs
