@@ -1,6 +1,189 @@
 import LTMSupport
 import LTMSyntax
+
+/// Checks that every name means something, in all code, whether or not a model uses it; and what can be said of a body
+/// without running it: that it ends in `return`, that only a `var` is assigned and only a `state` written.
 struct Resolver {
-  var file: LoadedFile; var diagnostics: DiagnosticSet
-  mutating func resolveAll() {}
+  let file: LoadedFile
+  var diagnostics: DiagnosticSet
+  var module = 0
+  /// Names in scope beside the file's: members, parameters, dimensions, locals; the innermost last.
+  var scopes: [[String: LocalName]] = []
+
+  init(file: LoadedFile, diagnostics: DiagnosticSet) {
+    self.file = file
+    self.diagnostics = diagnostics
+  }
+
+  /// What a local name is, as far as statements care.
+  enum LocalName { case constant, variable, state, dimension, function }
+
+  mutating func resolveAll() {
+    for index in file.modules.indices {
+      module = index
+      for declaration in file.modules[index].module.declarations { resolve(declaration) }
+    }
+  }
+
+  private mutating func resolve(_ declaration: Declaration) {
+    switch declaration {
+    case .import: return
+    case .constant(let binding): resolve(binding.value)
+    case .function(let function): resolve(function, in: nil)
+    case .type(let type): resolve(type)
+    case .train(let block): resolve(block)
+    }
+  }
+
+  private mutating func resolve(_ block: TrainDeclaration) {
+    for argument in block.arguments { resolve(argument.value) }
+    for item in block.items {
+      switch item {
+      case .optimizer(_, let arguments, _), .schedule(_, let arguments, _):
+        for argument in arguments { resolve(argument.value) }
+      case .setting(let name, let value, _):
+        // An unknown setting is reported as such, later; its value may be anything.
+        if TrainSettings.numbers.contains(name.text) { resolve(value) }
+      case .data, .minimize, .report: continue
+      }
+    }
+  }
+
+  private mutating func resolve(_ type: TypeDeclaration) {
+    scopes = [[:]]
+    defer { scopes = [] }
+    for parameter in type.parameters {
+      if let value = parameter.defaultValue { resolve(value) }
+      if let declared = parameter.type { resolve(declared, declares: false) }
+      define(parameter.name, .constant, what: "parameter")
+    }
+    // Functions see every member; a member sees those before it.
+    for case .function(let function) in type.members { define(function.name, .function, what: "member") }
+    for member in type.members { resolve(member, of: type) }
+    for case .function(let function) in type.members { resolve(function, in: type) }
+  }
+
+  private mutating func resolve(_ member: Member, of type: TypeDeclaration) {
+    switch member {
+    case .binding(let binding):
+      resolve(binding.value)
+      for name in binding.names { define(name, .constant, what: "member") }
+    case .param(let storage):
+      resolve(storage, of: type)
+      define(storage.name, .constant, what: "member")
+    case .state(let storage):
+      resolve(storage, of: type)
+      define(storage.name, .state, what: "member")
+    case .function: return
+    }
+  }
+
+  private mutating func resolve(_ storage: StorageMember, of type: TypeDeclaration) {
+    if let declared = storage.type { resolve(declared, declares: false) }
+    let isRule = type.kind == .optimizer
+    scopes.append(isRule ? ["weight": .constant] : [:])
+    resolve(storage.initializer)
+    scopes.removeLast()
+  }
+
+  private mutating func resolve(_ function: FunctionDeclaration, in type: TypeDeclaration?) {
+    var given: [String: LocalName] = [Names.training: .constant]
+    if type?.kind == .optimizer { given.merge(["lr": .constant, "step": .constant]) { old, _ in old } }
+    scopes.append(given)
+    scopes.append([:])
+    defer { scopes.removeLast(2) }
+    for parameter in function.parameters { if let declared = parameter.type { declareSymbols(declared) } }
+    for parameter in function.parameters {
+      if let value = parameter.defaultValue { resolve(value) }
+      if let declared = parameter.type { resolve(declared, declares: true) }
+      define(parameter.name, .constant, what: "parameter")
+    }
+    for result in function.results { resolve(result, declares: true) }
+    scopes.append([:])
+    resolve(function.body)
+    scopes.removeLast()
+    requireReturn(function)
+  }
+
+  // MARK: Names
+
+  /// Adds a name to the innermost scope, where it must be new.
+  mutating func define(_ name: Identifier, _ kind: LocalName, what: String) {
+    guard name.text != "_", !scopes.isEmpty else { return }
+    if scopes[scopes.count - 1][name.text] != nil {
+      diagnostics.add(Diagnostic("the \(what) '\(name.text)' is declared twice", at: name.span))
+    }
+    scopes[scopes.count - 1][name.text] = kind
+  }
+
+  func local(_ name: String) -> LocalName? { scopes.reversed().lazy.compactMap { $0[name] }.first }
+
+  func isKnown(_ name: String) -> Bool {
+    local(name) != nil || file.declaration(name, in: module) != nil || Names.all.contains(name)
+  }
+
+  /// Reports a name that means nothing.
+  mutating func requireKnown(_ name: String, _ span: Span, notes: [String] = []) {
+    if isKnown(name) { return }
+    var visible = scopes.flatMap(\.keys) + file.visibleNames(in: module)
+    let near = suggestion(for: name, among: visible)
+    visible += Names.all
+    let fix = near ?? suggestion(for: name, among: visible)
+    diagnostics.add(Diagnostic("unknown name '\(name)'", at: span, notes: notes, fixIt: fix.map { .init(span, $0) }))
+  }
+
+  // MARK: Types
+
+  /// Adds the symbols of a signature: capitalised names that stand alone and mean nothing else.
+  private mutating func declareSymbols(_ type: TypeExpr) {
+    guard case .tensor(_, let dims, _) = type else { return }
+    for case .expression(let expr) in dims {
+      guard case .name(let name) = expr.kind, Names.isSymbol(name), !isKnown(name) else { continue }
+      scopes[scopes.count - 1][name] = .dimension
+    }
+  }
+
+  private mutating func resolve(_ type: TypeExpr, declares: Bool) {
+    switch type {
+    case .named(let name): resolveTypeName(name)
+    case .tensor(_, let dims, _):
+      if dims.filter(\.isEllipsis).count > 1 {
+        diagnostics.add(Diagnostic("a type has one '...' at most", at: type.span))
+      }
+      for dim in dims {
+        switch dim {
+        case .ellipsis(let span):
+          if !declares { diagnostics.add(Diagnostic("'...' stands only in the signature of a function", at: span)) }
+        case .expression(let expr): resolveDimension(expr, declares: declares)
+        }
+      }
+    }
+  }
+
+  private mutating func resolveTypeName(_ name: Identifier) {
+    if Names.types.contains(name.text) { return }
+    if case .type(let type)? = file.declaration(name.text, in: module)?.declaration,
+      type.kind == .layer || type.kind == .model
+    {
+      return
+    }
+    let visible = Array(Names.types) + file.visibleNames(in: module)
+    diagnostics.add(
+      Diagnostic(
+        "unknown type '\(name.text)'", at: name.span,
+        notes: ["a type is Int, Float, Bool, Layer, DType, the name of a layer, or a shape such as [B, 64]"],
+        fixIt: suggestion(for: name.text, among: visible).map { .init(name.span, $0) }))
+  }
+
+  private mutating func resolveDimension(_ expr: Expr, declares: Bool) {
+    guard case .name(let name) = expr.kind else {
+      resolve(expr)
+      return
+    }
+    let note =
+      declares
+      ? "a dimension is a name that begins with a capital letter, or an Int in scope"
+      : "the sizes of a parameter or a state are Ints in scope"
+    requireKnown(name, expr.span, notes: [note])
+  }
 }

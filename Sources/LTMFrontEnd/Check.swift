@@ -1,0 +1,122 @@
+import LTMIR
+import LTMSupport
+import LTMSyntax
+
+extension LoadedFile {
+  /// Everything that `ltm check` reports: every entry of every model, in training and in evaluation, the optimizers and
+  /// schedules of the file, and its `train` blocks. Names were resolved when the file was loaded.
+  package func check() -> DiagnosticSet {
+    let checker = Checker(file: self, diagnostics: DiagnosticSet(warnings))
+    for name in models { checker.checkModel(name) }
+    for rule in main.rules.values.sorted(by: { $0.span.start < $1.span.start }) { checker.checkRule(rule) }
+    for block in trainBlocks { checker.check(block) }
+    return checker.diagnostics
+  }
+}
+
+private final class Checker {
+  let file: LoadedFile
+  var diagnostics: DiagnosticSet
+  private var programs: [String: Program] = [:]
+
+  init(file: LoadedFile, diagnostics: DiagnosticSet) {
+    self.file = file
+    self.diagnostics = diagnostics
+  }
+
+  /// Keeps what `body` throws.
+  private func collect<T>(_ body: () throws(DiagnosticSet) -> T) -> T? {
+    do {
+      return try body()
+    } catch {
+      for diagnostic in error.all { diagnostics.add(diagnostic) }
+      return nil
+    }
+  }
+
+  func checkModel(_ name: String) {
+    var arguments: [String: CompileTimeValue] = [:]
+    if let block = file.trainBlocks.first(where: { $0.model.text == name }) {
+      guard let settings = collect({ () throws(DiagnosticSet) in try file.settings(of: block) }) else { return }
+      arguments = settings.arguments
+    }
+    // A model whose arguments are not all known is checked when it is made.
+    guard case .type(let type)? = file.declaration(name, in: file.mainIndex)?.declaration,
+      type.parameters.allSatisfy({ $0.defaultValue != nil || arguments[$0.name.text] != nil })
+    else { return }
+    let made = collect { () throws(DiagnosticSet) in try file.instantiate(model: name, arguments: arguments) }
+    guard let made else { return }
+    programs[name] = made
+    for entry in made.entries {
+      for training in [false, true] {
+        _ = collect { () throws(DiagnosticSet) in try made.graph(entry: entry.name, training: training) }
+      }
+    }
+  }
+
+  func checkRule(_ rule: TypeDeclaration) {
+    var call = RuleCall(name: rule.name.text)
+    for parameter in rule.parameters where parameter.defaultValue == nil {
+      guard parameter.name.text == "lr" else { return }
+      call.set("lr", .float(0.001))
+    }
+    make(call, rule.kind)
+  }
+
+  private func make(_ call: RuleCall, _ kind: TypeDeclaration.Kind) {
+    if kind == .optimizer {
+      _ = collect { () throws(DiagnosticSet) in try file.optimizer(call) }
+    } else {
+      _ = collect { () throws(DiagnosticSet) in try file.schedule(call) }
+    }
+  }
+
+  func check(_ block: TrainDeclaration) {
+    guard let settings = collect({ () throws(DiagnosticSet) in try file.settings(of: block) }) else { return }
+    if let optimizer = settings.optimizer { make(optimizer, .optimizer) }
+    if let schedule = settings.schedule { make(schedule, .schedule) }
+    guard let program = programs[settings.model] else { return }
+    for problem in program.problems(with: settings) { diagnostics.add(problem) }
+  }
+}
+
+extension Program {
+  /// What in a `train` block does not go with the model: entries that it lacks, fields that no parameter takes.
+  package func problems(with settings: TrainSettings) -> [Diagnostic] {
+    var problems: [Diagnostic] = []
+    var needed: [String] = []
+    for setting in [settings.minimize, settings.report].compactMap({ $0 }) {
+      guard let entry = entry(setting.value) else {
+        problems.append(unknownEntry(setting.value, at: setting.span))
+        continue
+      }
+      needed += entry.parameters.map(\.name)
+      if entry.results.count != 1 || entry.results[0].rank != 0 || !entry.results[0].dtype.isFloating {
+        let types = entry.results.map { Elaborator.text($0) }.joined(separator: ", ")
+        problems.append(
+          Diagnostic("'\(setting.value)' returns \(types), and a scalar float, [], is needed here", at: setting.span))
+      }
+    }
+    if settings.data != nil { problems += fieldProblems(settings, needed) }
+    return problems
+  }
+
+  private func fieldProblems(_ settings: TrainSettings, _ needed: [String]) -> [Diagnostic] {
+    var problems: [Diagnostic] = []
+    let given = settings.fields.map(\.parameter)
+    for field in settings.fields where !needed.contains(field.parameter) {
+      let names = Set(needed).sorted()
+      problems.append(
+        Diagnostic(
+          "no entry that is trained or reported has a parameter '\(field.parameter)'", at: field.span,
+          notes: names.isEmpty ? [] : ["they have \(names.joined(separator: ", "))"],
+          fixIt: suggestion(for: field.parameter, among: names).map { .init(field.span, $0) }))
+    }
+    for name in Set(needed).subtracting(given).sorted() {
+      problems.append(
+        Diagnostic(
+          "the data gives nothing for the parameter '\(name)'", at: settings.data?.span, notes: ["add '\(name): key'"]))
+    }
+    return problems
+  }
+}

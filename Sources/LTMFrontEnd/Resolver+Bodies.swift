@@ -1,0 +1,133 @@
+import LTMSupport
+import LTMSyntax
+
+extension Resolver {
+  // MARK: Statements
+
+  mutating func resolve(_ body: [Statement]) {
+    var ended = false
+    for statement in body {
+      if ended {
+        diagnostics.add(Diagnostic(.warning, "this is never run: the code above it has returned", at: statement.span))
+        ended = false
+      }
+      resolve(statement)
+      if alwaysReturns(statement) { ended = true }
+    }
+  }
+
+  private mutating func resolve(_ statement: Statement) {
+    switch statement {
+    case .binding(let binding):
+      resolve(binding.value)
+      for name in binding.names { define(name, binding.isVariable ? .variable : .constant, what: "name") }
+    case .assign(let name, let value, _):
+      resolve(value)
+      requireVariable(name)
+    case .write(let name, let value, _):
+      resolve(value)
+      requireState(name)
+    case .loop(let variable, in: let range, let body, _):
+      resolve(range)
+      inScope { resolver in
+        resolver.define(variable, .constant, what: "name")
+        resolver.resolve(body)
+      }
+    case .conditional(let condition, let then, let otherwise, _):
+      resolve(condition)
+      inScope { $0.resolve(then) }
+      inScope { $0.resolve(otherwise) }
+    case .return(let value, _): resolve(value)
+    }
+  }
+
+  private mutating func inScope(_ body: (inout Resolver) -> Void) {
+    scopes.append([:])
+    body(&self)
+    scopes.removeLast()
+  }
+
+  private mutating func requireVariable(_ name: Identifier) {
+    switch local(name.text) {
+    case .variable: return
+    case .state:
+      diagnostics.add(Diagnostic("the state '\(name.text)' is written with '<-'", at: name.span))
+    case .constant, .dimension, .function:
+      diagnostics.add(
+        Diagnostic(
+          "'\(name.text)' cannot be assigned", at: name.span, notes: ["declare it with 'var' to assign it again"]))
+    case nil: requireKnown(name.text, name.span)
+    }
+  }
+
+  private mutating func requireState(_ name: Identifier) {
+    switch local(name.text) {
+    case .state: return
+    case .variable:
+      diagnostics.add(Diagnostic("the 'var' '\(name.text)' is written with '='", at: name.span))
+    case .constant, .dimension, .function:
+      diagnostics.add(
+        Diagnostic("'\(name.text)' is not a state", at: name.span, notes: ["'<-' writes a 'state' of the same layer"]))
+    case nil: requireKnown(name.text, name.span)
+    }
+  }
+
+  mutating func requireReturn(_ function: FunctionDeclaration) {
+    guard !function.body.contains(where: alwaysReturns) else { return }
+    diagnostics.add(
+      Diagnostic(
+        "'\(function.name.text)' can end without a 'return'", at: function.name.span,
+        notes: ["every function ends in 'return', on both sides of an 'if'"]))
+  }
+
+  private func alwaysReturns(_ statement: Statement) -> Bool {
+    switch statement {
+    case .return: true
+    case .conditional(_, let then, let otherwise, _):
+      then.contains(where: alwaysReturns) && otherwise.contains(where: alwaysReturns)
+    case .binding, .assign, .write, .loop: false
+    }
+  }
+
+  // MARK: Expressions
+
+  mutating func resolve(_ expr: Expr) {
+    switch expr.kind {
+    case .integer, .float, .boolean, .string, .invalid: return
+    case .name(let name): requireKnown(name, expr.span)
+    case .list(let items), .tuple(let items): for item in items { resolve(item) }
+    case .comprehension(let body, let variable, in: let range):
+      resolve(range)
+      inScope { resolver in
+        resolver.define(variable, .constant, what: "name")
+        resolver.resolve(body)
+      }
+    case .call(let callee, let arguments):
+      resolve(callee)
+      for argument in arguments { resolve(argument.value) }
+    case .member(let base, _): resolve(base)
+    case .index(let base, let subscripts):
+      resolve(base)
+      for item in subscripts { resolve(item) }
+    case .unary(_, let operand): resolve(operand)
+    case .binary(_, let left, let right), .range(let left, let right), .pipe(let left, let right):
+      resolve(left)
+      resolve(right)
+    case .conditional(let condition, then: let then, otherwise: let otherwise):
+      resolve(condition)
+      resolve(then)
+      resolve(otherwise)
+    case .pinned(_, let body): resolve(body)
+    }
+  }
+
+  private mutating func resolve(_ item: Subscript) {
+    switch item {
+    case .ellipsis: return
+    case .index(let expr): resolve(expr)
+    case .slice(let low, let high, _):
+      if let low { resolve(low) }
+      if let high { resolve(high) }
+    }
+  }
+}

@@ -1,0 +1,201 @@
+import LTMIR
+import LTMSupport
+import LTMSyntax
+
+/// What a `train` block says; each line is a default that a flag or Swift can override.
+package struct TrainSettings: Sendable {
+  /// A value with the line that gives it.
+  package struct Setting<Value: Sendable>: Sendable {
+    package var value: Value
+    package var span: Span
+  }
+
+  /// `image: x`
+  package struct Field: Sendable {
+    /// The entry's parameter.
+    package var parameter: String
+    /// The key in the data: `x` for `x_train` and `x_test`.
+    package var key: String
+    /// Where the parameter is named.
+    package var span: Span
+  }
+
+  /// The model's name.
+  package var model: String
+  /// Where it is named.
+  package var span: Span
+  /// The model's arguments.
+  package var arguments: [String: CompileTimeValue] = [:]
+  /// The path of the data, seen from where the file's own path is.
+  package var data: Setting<String>?
+  /// What is read for each parameter.
+  package var fields: [Field] = []
+  /// The entry that is minimised.
+  package var minimize: Setting<String>?
+  /// The entry that is reported.
+  package var report: Setting<String>?
+  package var optimizer: RuleCall?
+  package var schedule: RuleCall?
+  package var batch: Setting<Int>?
+  package var epochs: Setting<Int>?
+  package var steps: Setting<Int>?
+  package var seed: Setting<Int>?
+
+  /// The lines with a number.
+  static let numbers = ["batch", "epochs", "steps", "seed"]
+  /// Every line that there is.
+  static let lines = ["data", "minimize", "report", "optimizer", "schedule"] + numbers
+}
+
+extension LoadedFile {
+  /// What the `train` block of a model says; `nil` where there is none.
+  package func train(for model: String) throws(DiagnosticSet) -> TrainSettings? {
+    guard let block = trainBlocks.first(where: { $0.model.text == model }) else { return nil }
+    return try settings(of: block)
+  }
+
+  var trainBlocks: [TrainDeclaration] {
+    module.declarations.compactMap { if case .train(let block) = $0 { block } else { nil } }
+  }
+
+  func settings(of block: TrainDeclaration) throws(DiagnosticSet) -> TrainSettings {
+    let elaborator = Elaborator(self)
+    let frame = Frame(name: "train \(block.model.text)", module: mainIndex)
+    let settings = elaborator.within(frame) { elaborator.settings(of: block, in: self) }
+    try elaborator.diagnostics.throwIfErrors()
+    return settings
+  }
+}
+
+extension Elaborator {
+  fileprivate func settings(of block: TrainDeclaration, in file: LoadedFile) -> TrainSettings {
+    var settings = TrainSettings(model: block.model.text, span: block.model.span)
+    settings.arguments = modelArguments(block)
+    var seen: [String: Span] = [:]
+    for item in block.items {
+      let name = item.keyword
+      if let first = seen[name] {
+        fail("'\(name)' is given twice", at: item.span, labels: [.init(first, "first given here")])
+      }
+      seen[name] = item.span
+      read(item, into: &settings)
+    }
+    return settings
+  }
+
+  private func read(_ item: TrainItem, into settings: inout TrainSettings) {
+    switch item {
+    case .data(let path, let fields, let span):
+      settings.data = .init(value: resolvePath(path.value, relativeTo: file.module.file.path), span: span)
+      for field in fields {
+        settings.fields.append(.init(parameter: field.parameter.text, key: field.key.text, span: field.parameter.span))
+      }
+    case .minimize(let name, _): settings.minimize = .init(value: name.text, span: name.span)
+    case .report(let name, _): settings.report = .init(value: name.text, span: name.span)
+    case .optimizer(let name, let arguments, _): settings.optimizer = ruleCall(name, arguments)
+    case .schedule(let name, let arguments, _): settings.schedule = ruleCall(name, arguments)
+    case .setting(let name, let expr, let span): setNumber(name, expr, span, in: &settings)
+    }
+  }
+
+  private func setNumber(_ name: Identifier, _ expr: Expr, _ span: Span, in settings: inout TrainSettings) {
+    guard TrainSettings.numbers.contains(name.text) else {
+      let nearest = suggestion(for: name.text, among: TrainSettings.lines)
+      fail(
+        "'\(name.text)' is no setting of a 'train' block", at: name.span,
+        notes: ["there are \(TrainSettings.lines.joined(separator: ", "))"], fixIt: nearest.map { .init(name.span, $0) }
+      )
+      return
+    }
+    let value = evaluate(expr)
+    if value.isPoison { return }
+    let least = name.text == "seed" ? 0 : 1
+    guard let number = value.constantInteger, number >= least else {
+      fail("'\(name.text)' is an Int of \(least) or more, and this is \(describe(value))", at: expr.span)
+      return
+    }
+    let setting = TrainSettings.Setting(value: number, span: span)
+    switch name.text {
+    case "batch": settings.batch = setting
+    case "epochs": settings.epochs = setting
+    case "steps": settings.steps = setting
+    default: settings.seed = setting
+    }
+  }
+
+  private func ruleCall(_ name: Identifier, _ arguments: [LTMSyntax.Argument]) -> RuleCall {
+    let values = arguments.compactMap { argument in
+      known(argument.value).map {
+        RuleCall.Argument(name: argument.name?.text, value: $0, span: argument.value.span)
+      }
+    }
+    return RuleCall(name: name.text, span: name.span, arguments: values)
+  }
+
+  /// A number or a Bool; `nil` after an error.
+  private func known(_ expr: Expr) -> CompileTimeValue? {
+    let value = evaluate(expr)
+    switch value.kind {
+    case .integer(let dim): if let number = dim.constant { return .int(number) }
+    case .float(let number): return .float(number)
+    case .boolean(let bool): return .bool(bool)
+    case .poison: return nil
+    default: break
+    }
+    fail("an argument here is an Int, a Float or a Bool, and this is \(describe(value))", at: expr.span)
+    return nil
+  }
+
+  private func modelArguments(_ block: TrainDeclaration) -> [String: CompileTimeValue] {
+    let model = block.model
+    guard case .type(let type)? = file.declaration(model.text, in: file.mainIndex)?.declaration, type.kind == .model
+    else {
+      fail(
+        "there is no model '\(model.text)'", at: model.span,
+        fixIt: suggestion(for: model.text, among: file.models).map { .init(model.span, $0) })
+      return [:]
+    }
+    let given = block.arguments.map { Given(name: $0.name, value: evaluate($0.value), span: $0.value.span) }
+    // A parameter that is left out may come from a flag: only what is given is checked here.
+    var optional = type.parameters
+    for index in optional.indices where optional[index].defaultValue == nil {
+      optional[index].defaultValue = Expr(.invalid, optional[index].span)
+    }
+    guard let bound = bind(given, to: optional, of: model.text, at: block.span) else { return [:] }
+    var values: [String: CompileTimeValue] = [:]
+    for (parameter, given) in zip(type.parameters, bound) {
+      guard let given, let value = compileTime(given.value, parameter, given.span, allowsSymbols: false) else {
+        continue
+      }
+      values[parameter.name.text] = CompileTimeValue(value)
+    }
+    return values
+  }
+}
+
+extension CompileTimeValue {
+  init?(_ value: Value) {
+    switch value.kind {
+    case .integer(let dim):
+      guard let number = dim.constant else { return nil }
+      self = .int(number)
+    case .float(let number): self = .float(number)
+    case .boolean(let bool): self = .bool(bool)
+    default: return nil
+    }
+  }
+}
+
+extension TrainItem {
+  /// The word that the line begins with.
+  var keyword: String {
+    switch self {
+    case .data: "data"
+    case .minimize: "minimize"
+    case .report: "report"
+    case .optimizer: "optimizer"
+    case .schedule: "schedule"
+    case .setting(let name, _, _): name.text
+    }
+  }
+}
