@@ -74,7 +74,7 @@ let package = Package(
       exclude: ["Goldens"]),
     suite("RuntimeTests", ["LTMRuntime", "LTMIR", "LTMSupport", "SaveHelper"], exclude: ["Fixtures"]),
     suite("SyntaxTests", ["LTMSupport", "LTMSyntax", "LTMGrammar"]),
-    suite("IRTests", ["LTMSupport", "LTMIR", "LTMGraphPasses"]),
+    suite("IRTests", ["LTMSupport", "LTMIR", "LTMGraphPasses"], exclude: ["Fixtures", "Goldens"]),
     suite("FrontEndTests", ["LTMSupport", "LTMSyntax", "LTMIR", "LTMFrontEnd"], exclude: ["Goldens"]),
     suite("LLVMTests", ["LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
   ],

@@ -100,8 +100,9 @@ private func requirePositive(_ type: TensorType) throws(OpError) {
 extension OpError {
   /// The error with the place and the layer of the node that it is about.
   package func diagnostic(for node: Node) -> Diagnostic {
-    let place = node.location.map { "in `\(node.op.name)` at \($0)" } ?? "in `\(node.op.name)`"
-    let layer = node.scope.isEmpty ? "" : ", layer \(node.scope)"
-    return Diagnostic(.error, message, notes: [place + layer] + (note.map { [$0] } ?? []))
+    let layer = node.scope.isEmpty ? "" : " of layer \(node.scope)"
+    var diagnostic = Diagnostic(.error, message, notes: ["in `\(node.op.name)`\(layer)"] + (note.map { [$0] } ?? []))
+    diagnostic.location = node.location
+    return diagnostic
   }
 }

@@ -113,7 +113,7 @@ extension Attributes {
 private func checkedAxis(_ axis: Int, rank: Int) throws(OpError) -> Int {
   guard axis >= 0, axis < rank else {
     throw OpError(
-      "axis \(axis) does not exist: there are \(rank) dimension\(rank == 1 ? "" : "s")", operands: [(0, nil)])
+      "axis \(axis) does not exist in a shape of \(rank) dimension\(rank == 1 ? "" : "s")", operands: [(0, nil)])
   }
   return axis
 }

@@ -56,7 +56,7 @@ private func trailer(_ node: Node) -> String {
   return parts.isEmpty ? "" : "  // \(parts.joined(separator: " "))"
 }
 
-private func attributeText(_ value: Attribute) -> String {
+func attributeText(_ value: Attribute) -> String {
   switch value {
   case .int(let value): "\(value)"
   case .ints(let values): "\(values)"
