@@ -70,7 +70,9 @@ let package = Package(
       name: "SaveHelper", dependencies: ["LTMRuntime", "LTMIR"], path: "Tests/SaveHelper", swiftSettings: settings),
     suite(
       "PrecisionTests",
-      ["LTMPrecision", "LTMIR", "LTMSupport", "LTMFrontEnd", "LTMGraphPasses", "LTMKernels", "LTMKernelPasses"],
+      [
+        "LTMPrecision", "LTMIR", "LTMSupport", "LTMFrontEnd", "LTMGraphPasses", "LTMKernels", "LTMKernelPasses", "LTMRuntime",
+      ],
       exclude: ["Goldens"]),
     suite("RuntimeTests", ["LTMRuntime", "LTMIR", "LTMSupport", "SaveHelper"], exclude: ["Fixtures"]),
     suite("SyntaxTests", ["LTMSupport", "LTMSyntax", "LTMGrammar"]),

@@ -101,7 +101,7 @@ struct LossScaleTests {
 
   static let scalings = [
     "off", "256", "dynamic", "dynamic:init=64:window=2:min=4:max=512",
-    "dynamic:init=10:window=3:growth=1.5:backoff=0.3",
+    "dynamic:init=10:window=3:growth=1.5:backoff=0.3:min=0.1",
   ]
 
   @Test("the compiled step is the state machine", arguments: scalings, [UInt64(1), 2, 3])

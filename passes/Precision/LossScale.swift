@@ -90,7 +90,7 @@ public struct LossScale: Sendable, Hashable {
   /// Takes the outcome of a try.
   public mutating func update(foundInf: Bool) {
     attempt += 1
-    skips = foundInf && scale <= scaling.floor ? skips + 1 : 0
+    skips = foundInf && scale <= DType.f32.round(scaling.floor) ? skips + 1 : 0
     if !foundInf { step += 1 }
     guard case .dynamic(let numbers) = scaling else { return }
     if foundInf {
