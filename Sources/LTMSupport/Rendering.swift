@@ -24,6 +24,8 @@ extension Diagnostic {
   /// The line that a span starts on, and its underline.
   private static func excerpt(_ span: Span, caret: Character, text: String?) -> [String] {
     let at = span.file.position(of: span.start)
+    let size = span.file.lineRange(at.line).count
+    guard size <= SourceFile.longLine else { return ["  \(pad(at.line)) | (a line of \(size) bytes)"] }
     let line = span.file.line(at.line)
     // What a file holds is shown, never sent to the terminal as a command.
     let shown = String(line.map { $0.unicodeScalars.contains { $0.properties.generalCategory == .control } ? " " : $0 })

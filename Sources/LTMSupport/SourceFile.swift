@@ -29,15 +29,23 @@ public final class SourceFile: Sendable, Hashable {
     }
     let end = min(Int(offset), bytes.count)
     let prefix = bytes[min(Int(lineStarts[low]), end)..<end]
+    // Characters are slow to tell apart; in a line that nobody can read, code points will do.
+    guard prefix.count <= Self.longLine else { return (low + 1, prefix.count { $0 & 0xC0 != 0x80 } + 1) }
     return (low + 1, String(decoding: prefix, as: UTF8.self).count + 1)
   }
 
+  /// Lines of more bytes than this are not shown.
+  static let longLine = 2000
+
   /// The text of a 1-based line, without its newline; empty past the end.
-  public func line(_ number: Int) -> String {
-    guard number >= 1, number <= lineStarts.count else { return "" }
+  public func line(_ number: Int) -> String { String(decoding: bytes[lineRange(number)], as: UTF8.self) }
+
+  /// The bytes of a 1-based line, without its newline.
+  func lineRange(_ number: Int) -> Range<Int> {
+    guard number >= 1, number <= lineStarts.count else { return bytes.count..<bytes.count }
     let start = Int(lineStarts[number - 1])
     let end = number < lineStarts.count ? Int(lineStarts[number]) - 1 : bytes.count
-    return String(decoding: bytes[start..<max(start, end)], as: UTF8.self)
+    return start..<max(start, end)
   }
 
   /// The text of a byte range.

@@ -50,13 +50,9 @@ extension Formatter {
     let base = brackets.last.map { $0.indent + 1 } ?? 0
     if tokens[index].kind == .keyword(.else) { return base }
     let inBrace = brackets.last.map { $0.symbol == .openBrace && !isList($0) } ?? true
-    guard inBrace, let follower = follower(of: index) else { return base }
+    let follower = followers[index]
+    guard inBrace, tokens[follower].kind != .end else { return base }
     return layout[follower].contains(.start) || closesBlock(follower) ? base : base + 1
-  }
-
-  /// The token itself, or the first behind a comment; `nil` at the end of the file.
-  private func follower(of index: Int) -> Int? {
-    tokens[index...].firstIndex { $0.kind != .comment && $0.kind != .end }
   }
 
   private func closesBlock(_ index: Int) -> Bool {

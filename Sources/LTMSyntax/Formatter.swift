@@ -42,6 +42,8 @@ struct Formatter {
   let tokens: [Token]
   /// The layout of each of `tokens`; none for comments.
   let layout: [Parser.Layout]
+  /// For each of `tokens` itself, or the token that follows a comment.
+  let followers: [Int]
   var lines: [Line] = []
   var brackets: [Bracket] = []
   var declaration = 0
@@ -53,6 +55,11 @@ struct Formatter {
     self.tokens = tokens
     var next = layout.makeIterator()
     self.layout = tokens.map { $0.kind == .comment ? [] : next.next() ?? [] }
+    var followers = Array(tokens.indices)
+    for index in tokens.indices.dropLast().reversed() where tokens[index].kind == .comment {
+      followers[index] = followers[index + 1]
+    }
+    self.followers = followers
     broken = Self.brokenBrackets(tokens)
   }
 

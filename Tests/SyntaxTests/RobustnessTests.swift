@@ -55,7 +55,8 @@ import Testing
     "(", "[", "{", "let x = (", "let x = [", "let x = -", "let x = a.", "let x = a ** ", "let x = a + ",
     "let x = if a { b } else ", "let x = f(", "let x = @f32 {", "let x = a |> f |> ", "let x = a[", "let x: [", "\0",
     "\"",
-    "func f() -> [] { if a { } else ", "layer L {", "func f(", "}\n", "let x = 1\n", ")", "let x = f(a b\n", "_", "é",
+    "func f() -> [] { if a { } else ", "layer L {", "func f(", "}\n", "let x = 1\n", "//\n", "let x = [ //\n", ")",
+    "let x = f(a b\n", "_", "é",
   ])
   func `long repetitions`(piece: String) {
     survive(Array(String(repeating: piece, count: 4000).utf8))
