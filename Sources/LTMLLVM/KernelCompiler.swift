@@ -9,7 +9,7 @@ import Synchronization
 /// thread's scratch memory, aligned to 64 bytes.
 package typealias KernelFunction =
   @convention(c) (
-    UnsafePointer<UnsafeMutableRawPointer?>, _ firstTask: Int, _ endTask: Int, _ scratch: UnsafeMutableRawPointer?
+    UnsafeMutablePointer<UnsafeMutableRawPointer?>?, _ firstTask: Int, _ endTask: Int, _ scratch: UnsafeMutableRawPointer?
   ) -> Void
 
 /// A kernel that can run. Tasks may run in any order, on any threads.
@@ -31,9 +31,8 @@ package struct CompiledKernel: Sendable {
 
   /// Runs every task on the calling thread.
   package func run(_ buffers: [UnsafeMutableRawPointer?], scratch: UnsafeMutableRawPointer?) {
-    buffers.withUnsafeBufferPointer { pointers in
-      if let base = pointers.baseAddress { function(base, 0, taskCount, scratch) }
-    }
+    var buffers = buffers
+    buffers.withUnsafeMutableBufferPointer { function($0.baseAddress, 0, taskCount, scratch) }
   }
 }
 
