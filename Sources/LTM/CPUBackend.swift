@@ -1,0 +1,100 @@
+import LTMGraphPasses
+import LTMIR
+import LTMKernelPasses
+import LTMKernels
+import LTMLLVM
+import LTMRuntime
+import LTMSupport
+
+/// Runs graphs as kernels that LLVM compiles for this machine, on a pool of threads.
+struct CPUBackend: Backend {
+  let pool: ThreadPool
+  let compiler: KernelCompiler
+
+  func compile(_ graph: Graph) throws(LTMError) -> any Executable {
+    let plan = try reporting { try buildPlan(graph) }
+    let kernels = try reporting { try compiler.compile(plan.kernels) }
+    return try CPUExecutable(graph, plan, kernels, pool)
+  }
+}
+
+/// A plan with its machine code and memory. Nothing is allocated while it runs.
+private final class CPUExecutable: Executable {
+  private let plan: Plan
+  private let kernels: [CompiledKernel]
+  private let pool: ThreadPool
+  private let arena: AlignedBuffer
+  private let storage: [String: Storage]
+  /// Each launch's kernel and argument list, ready to pass on.
+  private let launches: [(kernel: Int, arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>)]
+  let memory: MemoryUse
+
+  init(_ graph: Graph, _ plan: Plan, _ kernels: [CompiledKernel], _ pool: ThreadPool) throws(LTMError) {
+    self.plan = plan
+    self.kernels = kernels
+    self.pool = pool
+    arena = try reporting { try AlignedBuffer(byteCount: plan.arenaBytes) }
+    try reporting { try pool.reserveScratch(byteCount: kernels.map(\.scratchBytes).max() ?? 0) }
+    let storage = try Self.storage(of: graph, plan)
+    self.storage = storage
+    let base = arena.address
+    launches = plan.launches.map { launch in
+      let arguments = UnsafeMutablePointer<UnsafeMutableRawPointer?>.allocate(capacity: max(1, launch.arguments.count))
+      for (index, argument) in launch.arguments.enumerated() {
+        switch plan[argument].place {
+        case .input(let name), .output(let name): arguments[index] = storage[name]?.buffer.address
+        case .arena(let offset): arguments[index] = base + offset
+        }
+      }
+      return (launch.kernel, arguments)
+    }
+    var use = MemoryUse()
+    use.addInputs(of: graph)
+    use.activations = plan.activationBytes
+    use.arena = plan.arenaBytes
+    memory = use
+  }
+
+  deinit {
+    for launch in launches { launch.arguments.deallocate() }
+  }
+
+  /// Memory for every input, those that no kernel reads included, and for every output that updates none.
+  private static func storage(of graph: Graph, _ plan: Plan) throws(LTMError) -> [String: Storage] {
+    var storage: [String: Storage] = [:]
+    for input in graph.inputs {
+      let type = graph[input.value].type
+      storage[input.name] = try Storage(name: input.name, dtype: type.dtype, shape: type.staticShape ?? [])
+    }
+    for buffer in plan.buffers {
+      if case .output(let name) = buffer.place {
+        storage[name] = try Storage(name: name, dtype: buffer.dtype, shape: buffer.shape)
+      }
+    }
+    return storage
+  }
+
+  func write(_ tensor: Tensor, to input: String) throws(LTMError) {
+    guard let held = storage[input] else { throw LTMError("there is no input '\(input)'") }
+    try held.write(tensor)
+  }
+
+  func dtype(of input: String) -> DType? { storage[input]?.dtype }
+
+  func fill(_ input: String, _ body: (UnsafeMutableRawBufferPointer) -> Void) throws(LTMError) {
+    guard let held = storage[input] else { throw LTMError("there is no input '\(input)'") }
+    body(held.buffer.bytes)
+  }
+
+  func run() {
+    for launch in launches {
+      let kernel = kernels[launch.kernel]
+      pool.run(tasks: kernel.taskCount, kernel: kernel.function, arguments: launch.arguments)
+    }
+  }
+
+  func read(_ name: String) throws(LTMError) -> Tensor {
+    guard let held = storage[name] else { throw LTMError("there is no output '\(name)'") }
+    return try held.read()
+  }
+}

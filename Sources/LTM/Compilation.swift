@@ -1,0 +1,170 @@
+import LTMGraphPasses
+import LTMIR
+import LTMKernelPasses
+import LTMKernels
+import LTMLLVM
+import LTMPrecision
+import LTMRuntime
+import LTMSupport
+
+/// A stage of the compiler that `emit` can write.
+public enum Stage: String, Sendable, CaseIterable {
+  /// The syntax tree.
+  case ast
+  /// The graph after casts; with a training step, the whole step.
+  case graph
+  /// Kernels and the plan.
+  case kernels
+  /// The kernels' LLVM IR for this machine.
+  case llvm
+  /// Its assembly.
+  case asm
+  /// An object file with a C header; weights are inside.
+  case obj
+}
+
+/// What a stage comes to: text, or bytes with the files that belong to them.
+public struct Artifact: Sendable {
+  /// The text, where the stage has one.
+  public let text: String?
+  private let bytes: [UInt8]
+  private let header: String?
+
+  init(text: String) {
+    self.text = text
+    bytes = Array(text.utf8)
+    header = nil
+  }
+
+  init(object: [UInt8], header: String) {
+    text = nil
+    bytes = object
+    self.header = header
+  }
+
+  /// Writes the file, whole or not at all; beside an object file its header, with the ending `.h`.
+  public func write(to path: String) throws(LTMError) {
+    try reporting {
+      try writeAtomically(path, bytes)
+      if let header {
+        let stem =
+          path.split(separator: "/").last.map { $0.contains(".") } ?? false
+          ? String(path[..<(path.lastIndex(of: ".") ?? path.endIndex)]) : path
+        try writeAtomically(stem + ".h", Array(header.utf8))
+      }
+    }
+  }
+}
+
+/// One entry, or the training step, on its way through the compiler.
+public struct Compilation: Sendable {
+  private let model: Model
+  private let policy: PrecisionPolicy
+  private let entry: String
+  private let isTrainingStep: Bool
+  private let dimensions: [String: Int]
+
+  /// - Parameters:
+  ///   - entry: the function; the one to minimize for a step or an explanation, else `forward`, when left out.
+  ///   - dimensions: sizes of symbolic dimensions; those left out take the `train` block's batch.
+  public init(
+    model: Model, policy: PrecisionPolicy, entry: String? = nil, isTrainingStep: Bool = false,
+    dimensions: [String: Int] = [:]
+  ) {
+    self.model = model
+    self.policy = policy
+    self.entry = entry ?? model.settings?.minimize?.value ?? "forward"
+    self.isTrainingStep = isTrainingStep
+    self.dimensions = dimensions
+  }
+
+  /// Writes a stage.
+  public func emit(_ stage: Stage) throws(LTMError) -> Artifact {
+    switch stage {
+    case .ast: return Artifact(text: try Source(contentsOf: model.path).syntaxTree())
+    case .graph: return Artifact(text: try settledGraph().text)
+    case .kernels: return Artifact(text: try plan().description)
+    case .llvm: return Artifact(text: try kernels(as: .llvmIR))
+    case .asm: return Artifact(text: try kernels(as: .assembly))
+    case .obj:
+      let (plan, symbol) = (try plan(), "\(model.name)_\(isTrainingStep ? "step" : entry)")
+      let result = try reporting { try emitAheadOfTime(plan: plan, symbol: symbol) }
+      return Artifact(object: result.object, header: result.header)
+    }
+  }
+
+  /// Writes every stage into a folder, numbered.
+  public func dump(to folder: String) throws(LTMError) {
+    let dump = try StageDump(folder)
+    dump.add("source.ltm", try Source(contentsOf: model.path).text)
+    dump.add("ast.txt", try Source(contentsOf: model.path).syntaxTree())
+    let plan = try plan(lowered(dump))
+    dump.add("kernels.txt", plan.description)
+    dump.add("kernels.ll", try kernels(plan, as: .llvmIR))
+    dump.add("kernels.s", try kernels(plan, as: .assembly))
+    try dump.finish()
+  }
+
+  /// For each op its dtype and the rule that chose it, each cast with its reason, and the totals, as a table.
+  public func explanation() throws(LTMError) -> String { try report().text }
+
+  /// The same as JSON.
+  public func explanationJSON() throws(LTMError) -> String { try report().json.text(indent: 2) }
+
+  private func report() throws(LTMError) -> ExplainReport {
+    let sizes = try sizes(training: true)
+    if entry == model.settings?.minimize?.value {
+      let program = try TrainingProgram(model, policy, sizes: sizes)
+      return ExplainReport(program.loss, policy: policy, step: program.step)
+    }
+    let cast = try reporting {
+      try insertCasts(model.program.graph(entry: entry, training: false).bound(sizes), policy)
+    }
+    return ExplainReport(cast, policy: policy)
+  }
+
+  /// The sizes of the entry's symbolic dimensions; each that is neither given nor the batch is an error.
+  private func sizes(training: Bool) throws(LTMError) -> [String: Int] {
+    let graph = try reporting { try model.program.graph(entry: entry, training: training) }
+    var sizes = dimensions
+    for symbol in Set(graph.inputs.flatMap { graph[$0.value].type.shape.flatMap(\.symbols) }) where sizes[symbol] == nil
+    {
+      guard symbol == "B", let batch = model.settings?.batch?.value else {
+        throw LTMError(
+          "the size of '\(symbol)' in '\(entry)' is not known", notes: ["give it, as in --dim \(symbol)=64"])
+      }
+      sizes[symbol] = batch
+    }
+    return sizes
+  }
+
+  private func settledGraph() throws(LTMError) -> Graph {
+    if isTrainingStep {
+      return try TrainingProgram(model, policy, sizes: sizes(training: true), minimize: entry).step.graph
+    }
+    let (sizes, policy) = (try sizes(training: false), policy)
+    return try reporting { try inferenceGraph(model.program.graph(entry: entry, training: false).bound(sizes), policy) }
+  }
+
+  private func lowered(_ dump: StageDump? = nil) throws(LTMError) -> Graph {
+    if isTrainingStep {
+      return try TrainingProgram(model, policy, sizes: sizes(training: true), minimize: entry, dump: dump).lowered
+    }
+    let graph = try reporting { try model.program.graph(entry: entry, training: false) }
+    dump?.add("graph.ltir", graph.text)
+    return try Pipeline.inference(try sizes(training: false), policy).run(graph, dump: dump)
+  }
+
+  private func plan() throws(LTMError) -> Plan { try plan(lowered()) }
+
+  private func plan(_ graph: Graph) throws(LTMError) -> Plan { try reporting { try buildPlan(graph) } }
+
+  private func kernels(as form: EmittedForm) throws(LTMError) -> String { try kernels(plan(), as: form) }
+
+  private func kernels(_ plan: Plan, as form: EmittedForm) throws(LTMError) -> String {
+    try reporting {
+      try plan.kernels.map { String(decoding: try LTMLLVM.emit($0, as: form, profile: .host), as: UTF8.self) }
+        .joined(separator: "\n")
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import LTMIR
+import LTMSupport
+import Synchronization
+
+/// An entry of a model, ready to be called from any thread. A new size of its symbolic dimensions compiles once more.
+public final class CompiledEntry: Sendable {
+  /// The entry's name.
+  public let name: String
+  /// The results' names, in order.
+  public let results: [String]
+  private let policy: PrecisionPolicy
+  private let execution: Execution
+  private let graph: Graph
+  private let state: Mutex<State>
+
+  /// What is compiled so far, by the sizes of its dimensions, and the weights that it holds.
+  private struct State {
+    var weights: [String: Tensor]
+    var compiled: [[String: Int]: any Executable] = [:]
+  }
+
+  init(_ model: Model, _ entry: String, _ policy: PrecisionPolicy, _ execution: Execution) throws(LTMError) {
+    name = entry
+    self.policy = policy
+    self.execution = execution
+    graph = try reporting { try model.program.graph(entry: entry, training: false) }
+    state = Mutex(State(weights: model.weights))
+    results = graph.outputs.filter { $0.updates == nil }.map(\.name)
+  }
+
+  /// Runs the entry on arrays, by parameter; gives its results in order.
+  ///
+  /// Floating arrays are converted to the parameter's dtype. Throws when a name is missing, a shape disagrees, or an
+  /// integer array holds what an index must not.
+  public func callAsFunction(_ inputs: [String: Tensor]) throws(LTMError) -> [(name: String, tensor: Tensor)] {
+    let graph = graph
+    let arguments = graph.inputs.filter { $0.role == .argument }
+    for argument in arguments where inputs[argument.name] == nil {
+      throw LTMError(
+        "no value for '\(argument.name)', which is \(graph[argument.value].type)",
+        notes: ["given: \(listed(inputs.keys))"])
+    }
+    for name in inputs.keys where !arguments.contains(where: { $0.name == name }) {
+      throw LTMError("'\(self.name)' has no parameter '\(name)'", notes: ["it has \(listed(arguments.map(\.name)))"])
+    }
+    let sizes = try reporting { try graph.bindings(inputs.mapValues(\.shape)) }
+    return try state.withLock { (state) throws(LTMError) in
+      let executable: any Executable
+      if let held = state.compiled[sizes] { executable = held } else { executable = try compile(sizes, state.weights) }
+      state.compiled[sizes] = executable
+      for (name, tensor) in inputs { try executable.write(converting: tensor, to: name) }
+      try executable.run()
+      var values: [(name: String, tensor: Tensor)] = []
+      for result in results { values.append((result, try executable.read(result))) }
+      return values
+    }
+  }
+
+  /// Whether the entry has a parameter of that name.
+  func takes(_ parameter: String) -> Bool { graph.input(parameter)?.role == .argument }
+
+  /// Takes other weights of the same model.
+  func replaceWeights(by model: Model) throws(LTMError) {
+    try state.withLock { (state) throws(LTMError) in
+      state.weights = model.weights
+      for executable in state.compiled.values { try executable.write(weights: model.weights, of: graph) }
+    }
+  }
+
+  private func compile(_ sizes: [String: Int], _ weights: [String: Tensor]) throws(LTMError) -> any Executable {
+    let settled = try Pipeline.inference(sizes, policy).run(graph)
+    let executable = try execution.backend.compile(settled)
+    try executable.write(weights: weights, of: settled)
+    return executable
+  }
+}
+
+extension Executable {
+  /// Fills every input of a graph that is no argument.
+  fileprivate func write(weights: [String: Tensor], of graph: Graph) throws(LTMError) {
+    for input in graph.inputs where input.role != .argument {
+      guard let tensor = weights[input.name] else { throw LTMError("there are no weights for '\(input.name)'") }
+      try write(converting: tensor, to: input.name)
+    }
+  }
+
+  /// Fills an input, converting floats to its dtype.
+  func write(converting tensor: Tensor, to input: String) throws(LTMError) {
+    guard let dtype = dtype(of: input) else { throw LTMError("there is no input '\(input)'") }
+    guard tensor.dtype == dtype || tensor.dtype.isFloating == dtype.isFloating else {
+      throw LTMError("'\(input)' is \(dtype), and was given \(tensor.dtype)")
+    }
+    try write(tensor.converted(to: dtype), to: input)
+  }
+}

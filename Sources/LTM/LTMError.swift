@@ -1,0 +1,35 @@
+import LTMRuntime
+import LTMSupport
+
+/// What every call of this package throws: one or more messages, each with its place and remedy.
+public struct LTMError: Error, Sendable, CustomStringConvertible {
+  /// The messages, in the order found.
+  public let diagnostics: [Diagnostic]
+
+  /// The messages of a phase.
+  public init(_ set: DiagnosticSet) { diagnostics = set.all }
+  /// One message.
+  public init(_ diagnostic: Diagnostic) { diagnostics = [diagnostic] }
+  /// One message with no place in a file.
+  public init(_ message: String, notes: [String] = []) { diagnostics = [Diagnostic(.error, message, notes: notes)] }
+
+  /// The messages as a terminal shows them, without colour.
+  public var description: String { diagnostics.map { $0.rendered() }.joined(separator: "\n") }
+}
+
+/// Runs `body`, turning whatever a phase throws into an ``LTMError``.
+func reporting<R>(_ body: () throws -> R) throws(LTMError) -> R {
+  do {
+    return try body()
+  } catch let error as LTMError {
+    throw error
+  } catch let error as DiagnosticSet {
+    throw LTMError(error)
+  } catch let error as Diagnostic {
+    throw LTMError(error)
+  } catch let error as FileError {
+    throw LTMError(error.diagnostic)
+  } catch {
+    throw LTMError("\(error)")
+  }
+}

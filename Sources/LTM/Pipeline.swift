@@ -1,0 +1,51 @@
+import LTMGraphPasses
+import LTMIR
+import LTMPrecision
+import LTMSupport
+
+/// The order of the passes, from the front end's graph to the one that a backend takes.
+enum Pipeline {
+  /// An entry as it is called: dimensions bound, casts placed, weights cast where they are loaded.
+  static func inference(_ sizes: [String: Int], _ policy: PrecisionPolicy) -> PassPipeline {
+    PassPipeline([.bind(sizes), .castsForInference(policy)] + PassPipeline.lowering.steps)
+  }
+
+  /// The loss of a training step: dimensions bound, casts placed. `buildStep` makes the step of it.
+  static func loss(_ sizes: [String: Int], _ policy: PrecisionPolicy) -> PassPipeline {
+    PassPipeline([.bind(sizes), .casts(policy)])
+  }
+
+  /// What follows `buildStep`.
+  static let step = PassPipeline.lowering
+}
+
+extension PassPipeline.Step {
+  /// Symbolic dimensions become numbers.
+  static func bind(_ sizes: [String: Int]) -> Self {
+    Self(
+      GraphPass("bind", "replaces symbolic dimensions by numbers") { (graph) throws(DiagnosticSet) in
+        try graph.bound(sizes)
+      }, establishes: .bound)
+  }
+
+  /// Every undecided float gets its dtype.
+  static func casts(_ policy: PrecisionPolicy) -> Self { Self(insertCastsPass(policy), establishes: .afterCasts) }
+
+  /// The same, with weights cast once, when they are loaded.
+  static func castsForInference(_ policy: PrecisionPolicy) -> Self {
+    Self(
+      GraphPass("insert-casts", "decides every undecided float; weights are cast when they are loaded") {
+        (graph) throws(DiagnosticSet) in try inferenceGraph(graph, policy)
+      }, establishes: .afterCasts)
+  }
+}
+
+extension PassPipeline {
+  /// Runs on a graph, with whatever goes wrong as an ``LTMError``.
+  func run(_ graph: Graph, stage: GraphStage = .traced, dump: StageDump? = nil) throws(LTMError) -> Graph {
+    try reporting {
+      let first = dump?.next ?? 1
+      return try run(graph, stage: stage, firstNumber: first) { dump?.write($0, $1) }
+    }
+  }
+}

@@ -1,0 +1,75 @@
+import LTMIR
+import LTMRuntime
+import LTMSupport
+
+/// Arrays in files: `.npy`, `.npz`, `.safetensors`.
+public enum TensorFile {
+  /// Reads `x.npy`, `data.npz:x` or `data.safetensors:x`; the key may be left out where the file holds one array.
+  public static func read(_ place: String) throws(LTMError) -> Tensor {
+    let (path, key) = split(place)
+    return try reporting {
+      let archive = try openTensors(path)
+      if let key { return try archive.tensor(key) }
+      guard archive.names.count == 1, let only = archive.names.first else {
+        throw Diagnostic(
+          .error, "\(path): holds \(archive.names.count) arrays, and none is named",
+          notes: ["write \(path):KEY with one of \(listed(archive.names.prefix(20)))"])
+      }
+      return try archive.tensor(only)
+    }
+  }
+
+  /// The names of the arrays in a file.
+  public static func names(_ path: String) throws(LTMError) -> [String] {
+    try reporting { try openTensors(path).names }
+  }
+
+  /// Writes results whole or not at all: the one to a `.npy`, or all to a `.safetensors`.
+  public static func write(_ results: [(name: String, tensor: Tensor)], to path: String) throws(LTMError) {
+    switch path.split(separator: ".").last?.lowercased() {
+    case "safetensors":
+      try reporting { try writeSafetensors(path, results) }
+    case "npy":
+      guard let only = results.first, results.count == 1 else {
+        throw LTMError(
+          "\(path): a .npy holds one array, and there are \(results.count)", notes: ["write to a .safetensors"])
+      }
+      try reporting { try writeNPY(path, only.tensor) }
+    case _:
+      throw LTMError("\(path): has no known ending", notes: ["results are written to .npy and .safetensors files"])
+    }
+  }
+
+  /// The results as one JSON object: dtype, shape and nested values by name.
+  public static func json(_ results: [(name: String, tensor: Tensor)]) -> String {
+    JSON.object(
+      results.map { name, tensor in
+        .init(
+          name,
+          .object([
+            .init("dtype", .string(tensor.dtype.rawValue)), .init("shape", .array(tensor.shape.map { .int($0) })),
+            .init("data", .array(tensor.doubles.map { tensor.dtype.isFloating ? .number($0) : .int(Int($0)) })),
+          ]))
+      }
+    ).text()
+  }
+
+  /// `data.npz:x` in its parts; a colon counts only behind a known ending.
+  private static func split(_ place: String) -> (path: String, key: String?) {
+    for ending in [".npz:", ".safetensors:", ".npy:"] {
+      if let range = place.firstRange(of: ending) {
+        return (String(place[..<place.index(before: range.upperBound)]), String(place[range.upperBound...]))
+      }
+    }
+    return (place, nil)
+  }
+}
+
+extension Tensor {
+  /// `f32[64, 10] 0.12 -1.5 ...`: the type and the first few values.
+  public var summary: String {
+    let values = doubles
+    let shown = values.prefix(8).map { dtype.isFloating ? "\(Float($0))" : "\(Int($0))" }.joined(separator: " ")
+    return "\(dtype)\(shape) \(shown)\(values.count > 8 ? " ..." : "")"
+  }
+}

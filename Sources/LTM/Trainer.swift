@@ -1,0 +1,157 @@
+import LTMIR
+import LTMPrecision
+import LTMRuntime
+import LTMSupport
+
+/// Trains a model, in the words of the page this project began from:
+///
+///     var model = try Model(contentsOf: "digits.ltm")
+///     let trainer = try Trainer(precision: .sixteen, ampLevel: .O2)
+///     let result = try trainer.fit(&model)
+///
+/// Whatever is left `nil` is what the file's `train` block says.
+public struct Trainer: Sendable {
+  /// The precision and the level, every property decided.
+  public let policy: PrecisionPolicy
+  /// Where to train.
+  public let execution: Execution
+  /// Passes over the training data. Default: the file's `epochs`, else 1.
+  public var maxEpochs: Int?
+  /// Tries, skipped ones included, after which training ends whatever the epochs say.
+  public var maxSteps: Int?
+  /// Rows of a batch. Default: the file's `batch`, else 32.
+  public var batchSize: Int?
+  /// The learning rate, in place of the optimizer's `lr`.
+  public var learningRate: Double?
+  /// The seed of the data's order. Default: the model's own.
+  public var seed: UInt64?
+  /// Whether each epoch has an order of its own; otherwise the file's.
+  public var shuffles = true
+  /// The data file, in place of the `train` block's.
+  public var dataPath: String?
+  /// A checkpoint to go on from.
+  public var resumePath: String?
+  /// Where to write a checkpoint when training ends, and after each epoch.
+  public var savePath: String?
+  /// A folder for a text of every compiler stage.
+  public var dumpPath: String?
+  /// Asked between steps; `true` ends training after the step, as Ctrl-C does.
+  public var stopRequested: @Sendable () -> Bool = { false }
+
+  /// Decides how 16 bits are used. `configureAmp` overrides properties of the level, each on its own: what
+  /// `configure_apex` was for.
+  public init(
+    precision: Precision = .thirtyTwo, ampLevel: OptLevel? = nil, configureAmp: [OptLevelSetting] = [],
+    onNonfinite: NonfinitePolicy? = nil, execution: Execution? = nil
+  ) throws(LTMError) {
+    let policy = try reporting {
+      try PrecisionPolicy(precision, level: ampLevel, overrides: configureAmp, onNonfinite: onNonfinite)
+    }
+    self.init(policy: policy, execution: try Execution(reusing: execution))
+  }
+
+  /// Trains under a policy that is decided already.
+  public init(policy: PrecisionPolicy, execution: Execution) {
+    self.policy = policy
+    self.execution = execution
+  }
+
+  /// Trains on the file's data, or on `data`; the model then holds the trained weights, also when an error ends it: those
+  /// of the last good step.
+  @discardableResult
+  public func fit(
+    _ model: inout Model, data: TrainingData? = nil, observer: (TrainingEvent) throws -> Void = { _ in }
+  ) throws(LTMError) -> TrainingResult {
+    var run = try TrainingRun(self, model, data)
+    let result = Result { () throws(LTMError) in try run.train(observer) }
+    try run.session.store(in: &model)
+    return try result.get()
+  }
+}
+
+/// What happens while a model trains.
+public enum TrainingEvent: Sendable {
+  /// Everything is compiled; training is about to begin.
+  case started(TrainingOverview)
+  /// One try is done.
+  case step(StepRecord)
+  /// One pass over the data is done.
+  case epoch(EpochRecord)
+}
+
+/// What is about to be trained.
+public struct TrainingOverview: Sendable {
+  /// Tries to be made in all, those before a resume included.
+  public let totalSteps: Int
+  /// Tries of one pass over the data.
+  public let stepsPerEpoch: Int
+  /// Rows of a batch.
+  public let batchSize: Int
+  /// The first try's number: 0, or where the checkpoint left off.
+  public let firstAttempt: Int
+  /// Bytes as allocated.
+  public let memory: MemoryUse
+  /// Seconds from reading the model to here.
+  public let compileSeconds: Double
+  /// What the user should know before training begins.
+  public let warnings: [Diagnostic]
+}
+
+/// One try: a step, or a skip.
+public struct StepRecord: Sendable, Hashable {
+  /// The try's number, from 0.
+  public let attempt: Int
+  /// Updates made when it was done.
+  public let step: Int
+  /// The loss, unscaled.
+  public let loss: Double
+  /// The loss scale that the try ran with.
+  public let scale: Double
+  /// Whether a gradient or the loss was not finite and nothing was updated.
+  public let skipped: Bool
+  /// Seconds that it took.
+  public let seconds: Double
+}
+
+/// One pass over the data.
+public struct EpochRecord: Sendable, Hashable {
+  /// The pass's number, from 0.
+  public let epoch: Int
+  /// The mean of the finite losses.
+  public let loss: Double
+  /// The file's `report` over the test data, where both are given.
+  public let report: Double?
+}
+
+/// What training came to.
+public struct TrainingResult: Sendable {
+  /// Updates made.
+  public let steps: Int
+  /// Tries that were skipped.
+  public let skipped: Int
+  /// The last loss.
+  public let loss: Double
+  /// The name of the entry reported, `accuracy` say.
+  public let reportName: String?
+  /// Its mean over the test data.
+  public let report: Double?
+  /// Bytes as allocated.
+  public let memory: MemoryUse
+  /// Seconds of training, without compiling.
+  public let seconds: Double
+  /// Whether it ended early because it was asked to.
+  public let wasStopped: Bool
+}
+
+/// Arrays to train on, by the parameter of the model's entries that they are for; the first dimension counts the rows.
+public struct TrainingData: Sendable {
+  /// What is trained on.
+  public var train: [String: Tensor]
+  /// What `report` is taken over; may be empty.
+  public var test: [String: Tensor]
+  /// Arrays in memory.
+  public init(train: [String: Tensor], test: [String: Tensor] = [:]) {
+    self.train = train
+    self.test = test
+  }
+}

@@ -1,0 +1,87 @@
+import LTMFrontEnd
+import LTMIR
+import LTMRuntime
+import LTMSupport
+
+/// What a run will do, with every default in place.
+struct TrainingPlan {
+  let dataset: Dataset
+  let batchSize: Int
+  let seed: UInt64
+  let totalAttempts: Int
+  let learningRate: Double
+  /// The sizes of the loss's symbolic dimensions.
+  let sizes: [String: Int]
+  let checkpoint: Checkpoint?
+  var batches: BatchSequence
+
+  init(_ trainer: Trainer, _ model: Model, _ data: TrainingData?) throws(LTMError) {
+    let settings = model.settings
+    guard let minimize = settings?.minimize?.value else {
+      throw LTMError(
+        "\(model.path) does not say what to minimize", notes: ["add a 'train \(model.name) { minimize loss }' block"])
+    }
+    checkpoint = try reporting { try trainer.resumePath.map { try Checkpoint(path: $0) } }
+    let saved = checkpoint?.metadata ?? [:]
+    seed = trainer.seed ?? saved["ltm.seed"].flatMap { UInt64($0) } ?? model.seed
+    batchSize = trainer.batchSize ?? saved["ltm.batch"].flatMap { Int($0) } ?? settings?.batch?.value ?? 32
+    let graph = try reporting { try model.program.graph(entry: minimize, training: true) }
+    let full = trainer.policy.full
+    dataset = try reporting { try Self.dataset(trainer, model, data, graph, full) }
+    let rows = dataset.train.count
+    let (batchSize, seed) = (batchSize, seed)
+    let batches = try reporting {
+      try BatchSequence(rows: rows, batch: batchSize, seed: seed, shuffles: trainer.shuffles)
+    }
+    self.batches = batches
+    let shapes = dataset.train.tensors.mapValues { [batchSize] + $0.shape.dropFirst() }
+    sizes = try reporting { try graph.bindings(shapes) }
+    learningRate = try Self.learningRate(trainer, model)
+    totalAttempts = try Self.total(trainer, settings, batches)
+  }
+
+  private static func learningRate(_ trainer: Trainer, _ model: Model) throws(LTMError) -> Double {
+    let written = try model.optimizer().learningRate
+    let rate = trainer.learningRate ?? written
+    guard rate.isFinite, rate >= 0 else {
+      throw LTMError("the learning rate \(rate) is not a finite number of 0 or more")
+    }
+    return rate
+  }
+
+  private static func total(
+    _ trainer: Trainer, _ settings: TrainSettings?, _ batches: BatchSequence
+  ) throws(LTMError) -> Int {
+    let epochs =
+      trainer.maxEpochs ?? settings?.epochs?.value ?? (trainer.maxSteps ?? settings?.steps?.value == nil ? 1 : Int.max)
+    guard epochs > 0 else { throw LTMError("\(epochs) epochs: at least 1 is needed") }
+    let (product, overflow) = epochs.multipliedReportingOverflow(by: batches.batchesPerEpoch)
+    let limit = trainer.maxSteps ?? (trainer.maxEpochs == nil ? settings?.steps?.value : nil) ?? Int.max
+    guard limit > 0 else { throw LTMError("\(limit) steps: at least 1 is needed") }
+    let total = min(overflow ? Int.max : product, limit)
+    guard total <= Int(Int32.max) else { throw LTMError("\(total) steps are more than the step counter holds") }
+    return total
+  }
+
+  /// The rows, by parameter of the loss. Undecided floats come in the run's full precision.
+  private static func dataset(
+    _ trainer: Trainer, _ model: Model, _ data: TrainingData?, _ graph: Graph, _ full: DType
+  ) throws -> Dataset {
+    func dtype(_ parameter: String) -> DType? {
+      graph.input(parameter).map { graph[$0.value].type.dtype }.map { $0 == .float ? full : $0 }
+    }
+    if let data {
+      let names = graph.inputs.filter { $0.role == .argument }.map(\.name)
+      return try Dataset(
+        name: "the data given", train: data.train, test: data.test,
+        fields: names.map { DataField(parameter: $0, key: $0, dtype: dtype($0)) })
+    }
+    let settings = model.settings
+    guard let path = trainer.dataPath ?? settings?.data?.value else {
+      throw LTMError("no data is given", notes: ["name a file with --data, or in the train block's 'data' line"])
+    }
+    let fields = settings?.fields ?? []
+    return try Dataset(
+      path: path, fields: fields.map { DataField(parameter: $0.parameter, key: $0.key, dtype: dtype($0.parameter)) })
+  }
+}

@@ -1,0 +1,33 @@
+import LTMSupport
+
+extension StepRecord {
+  /// One line of the step log. A number that is not finite is null.
+  public var json: String {
+    JSON.object([
+      .init("attempt", .int(attempt)), .init("step", .int(step)), .init("loss", .number(loss)),
+      .init("scale", .number(scale)), .init("skipped", .bool(skipped)), .init("seconds", .number(seconds)),
+    ]).text()
+  }
+}
+
+extension TrainingResult {
+  /// The result as one JSON object; `saved` is the checkpoint's path.
+  public func json(saved: String? = nil) -> String {
+    JSON.object([
+      .init("steps", .int(steps)), .init("skipped", .int(skipped)), .init("loss", .number(loss)),
+      .init("report", reportName.map { .string($0) } ?? .null), .init("value", report.map { .number($0) } ?? .null),
+      .init("seconds", .number(seconds)), .init("stopped", .bool(wasStopped)),
+      .init("saved", saved.map { .string($0) } ?? .null), .init("memory", memory.json),
+    ]).text()
+  }
+}
+
+extension MemoryUse {
+  /// The bytes by use.
+  package var json: JSON {
+    .object([
+      .init("weights", .int(weights)), .init("activations", .int(activations)), .init("masters", .int(masters)),
+      .init("optimizer", .int(optimizerState)), .init("arena", .int(arena)),
+    ])
+  }
+}

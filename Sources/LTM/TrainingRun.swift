@@ -1,0 +1,144 @@
+import LTMIR
+import LTMPrecision
+import LTMRuntime
+import LTMSupport
+
+/// One call of `fit`: compiles, then tries batch after batch.
+struct TrainingRun {
+  let session: TrainingSession
+  private let trainer: Trainer
+  private var model: Model
+  private var plan: TrainingPlan
+  private let dataset: Dataset
+  private let report: CompiledEntry?
+  private let compileSeconds: Double
+  private var skipped = 0
+  private var last: StepRecord?
+
+  init(_ trainer: Trainer, _ model: Model, _ data: TrainingData?) throws(LTMError) {
+    let begin = ResourceUsage.monotonicSeconds
+    self.trainer = trainer
+    self.model = model
+    plan = try TrainingPlan(trainer, model, data)
+    let dump = try trainer.dumpPath.map { (path) throws(LTMError) in try StageDump(path) }
+    let program = try TrainingProgram(model, trainer.policy, sizes: plan.sizes, dump: dump)
+    try dump?.finish()
+    session = try TrainingSession(
+      model, program, trainer.policy, trainer.execution, learningRate: plan.learningRate, totalSteps: plan.totalAttempts
+    )
+    if let checkpoint = plan.checkpoint { try session.restore(checkpoint, from: trainer.resumePath ?? "") }
+    let (dataset, executable) = (plan.dataset, session.executable)
+    self.dataset = try reporting { try dataset.converted { executable.dtype(of: $0) } }
+    report =
+      dataset.test == nil
+      ? nil
+      : try model.reportName.map { (name) throws(LTMError) in
+        try model.compile(name, policy: trainer.policy, execution: trainer.execution)
+      }
+    compileSeconds = ResourceUsage.monotonicSeconds - begin
+  }
+
+  /// Trains to the end, to a request to stop, or to an error.
+  mutating func train(_ observer: (TrainingEvent) throws -> Void) throws(LTMError) -> TrainingResult {
+    var attempt = Int(try session.control(.attempt) ?? 0)
+    try notify(observer, .started(overview(attempt)))
+    let begin = ResourceUsage.monotonicSeconds
+    var wasStopped = false
+    var sum = LossSum()
+    while attempt < plan.totalAttempts, !wasStopped {
+      let record = try step(attempt)
+      sum.add(record)
+      try notify(observer, .step(record))
+      if try session.mustStop(record) { try stop(at: record) }
+      attempt += 1
+      wasStopped = trainer.stopRequested()
+      if attempt % plan.batches.batchesPerEpoch == 0 || attempt == plan.totalAttempts || wasStopped {
+        try save()
+        try notify(
+          observer,
+          .epoch(
+            EpochRecord(epoch: (attempt - 1) / plan.batches.batchesPerEpoch, loss: sum.mean, report: try evaluate())))
+        sum = LossSum()
+      }
+    }
+    let seconds = ResourceUsage.monotonicSeconds - begin
+    return TrainingResult(
+      steps: Int(try session.control(.step) ?? 0), skipped: skipped, loss: last?.loss ?? .nan,
+      reportName: report?.name, report: try evaluate(), memory: session.executable.memory, seconds: seconds,
+      wasStopped: wasStopped)
+  }
+
+  private mutating func step(_ attempt: Int) throws(LTMError) -> StepRecord {
+    let rows = plan.batches.rows(of: attempt)
+    for parameter in dataset.train.tensors.keys {
+      try session.executable.fill(parameter) { dataset.train.gather(parameter, rows: rows, into: $0) }
+    }
+    let record = try session.run()
+    skipped += record.skipped ? 1 : 0
+    last = record
+    return record
+  }
+
+  /// A run that cannot go on says which op is to blame. Everything is as it was before the try.
+  private mutating func stop(at record: StepRecord) throws(LTMError) {
+    try save()
+    var blame = try session.blameLastTry(record, trainer.execution)
+    if trainer.policy.onNonfinite == .skip {
+      blame.notes.append("\(LossScale.skipLimit) tries in a row were skipped with the loss scale at its floor")
+    } else {
+      blame.notes.append("nothing was updated by this step; --on-nonfinite skip would go on with the next batch")
+    }
+    throw LTMError(blame)
+  }
+
+  private mutating func save() throws(LTMError) {
+    guard let path = trainer.savePath else { return }
+    let checkpoint = try session.checkpoint(
+      of: model,
+      metadata: [
+        "ltm.version": LTMVersion.current, "ltm.model": model.name, "ltm.seed": "\(plan.seed)",
+        "ltm.batch": "\(plan.batchSize)", "ltm.precision": trainer.policy.precision.rawValue,
+        "ltm.level": trainer.policy.level.name,
+      ])
+    try reporting { try checkpoint.save(path: path) }
+  }
+
+  /// The mean of the `report` entry over the test rows, each row counted once.
+  private mutating func evaluate() throws(LTMError) -> Double? {
+    guard let report, let test = dataset.test else { return nil }
+    try session.store(in: &model)
+    try report.replaceWeights(by: model)
+    var sum = 0.0
+    for rows in test.evaluationBatches(max(plan.batchSize, 256)) {
+      let inputs = test.batch(rows).filter { report.takes($0.key) }
+      let value = try report(inputs).first?.tensor.doubles.first ?? .nan
+      sum += value * Double(rows.count)
+    }
+    return sum / Double(test.count)
+  }
+
+  private func overview(_ attempt: Int) -> TrainingOverview {
+    TrainingOverview(
+      totalSteps: plan.totalAttempts, stepsPerEpoch: plan.batches.batchesPerEpoch, batchSize: plan.batchSize,
+      firstAttempt: attempt, memory: session.executable.memory, compileSeconds: compileSeconds,
+      warnings: session.program.warnings)
+  }
+
+  private func notify(_ observer: (TrainingEvent) throws -> Void, _ event: TrainingEvent) throws(LTMError) {
+    try reporting { try observer(event) }
+  }
+}
+
+/// The mean of finite losses.
+private struct LossSum {
+  private var sum = 0.0
+  private var count = 0
+  var mean: Double { count > 0 ? sum / Double(count) : .nan }
+
+  mutating func add(_ record: StepRecord) {
+    if record.loss.isFinite {
+      sum += record.loss
+      count += 1
+    }
+  }
+}

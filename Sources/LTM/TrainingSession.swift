@@ -1,0 +1,133 @@
+import LTMIR
+import LTMPrecision
+import LTMRuntime
+import LTMSupport
+
+/// A compiled training step with the state that lives from one step to the next.
+final class TrainingSession {
+  let program: TrainingProgram
+  let executable: any Executable
+  private let policy: PrecisionPolicy
+  private let slots: [StateSlot]
+
+  init(
+    _ model: Model, _ program: TrainingProgram, _ policy: PrecisionPolicy, _ execution: Execution, learningRate: Double,
+    totalSteps: Int
+  ) throws(LTMError) {
+    self.program = program
+    self.policy = policy
+    slots = program.step.slots
+    executable = try execution.backend.compile(program.lowered)
+    for slot in slots { try executable.write(try initialValue(of: slot, model), to: slot.name) }
+    try writeConstants(of: model)
+    try set(.learningRate, learningRate)
+    try set(.totalSteps, Double(totalSteps))
+  }
+
+  /// What the step reads and never writes: the state of a layer that is frozen.
+  private func writeConstants(of model: Model) throws(LTMError) {
+    let written = Set(slots.map(\.name))
+    for input in program.lowered.inputs where input.role != .argument && !written.contains(input.name) {
+      if let tensor = model.weights[input.name] { try executable.write(converting: tensor, to: input.name) }
+    }
+  }
+
+  private func initialValue(of slot: StateSlot, _ model: Model) throws(LTMError) -> Tensor {
+    let shape = slot.type.staticShape ?? []
+    let dtype = slot.type.dtype
+    var tensor: Tensor?
+    switch slot.initial {
+    case .parameter(let name), .layerState(let name): tensor = model.weights[name]?.converted(to: dtype)
+    case .copy(let other):
+      if let source = slots.first(where: { $0.name == other }) {
+        tensor = try initialValue(of: source, model).converted(to: dtype)
+      }
+    case .initializer(let initializer):
+      tensor = initialTensor(initializer, shape: shape, dtype: dtype, seed: model.seed, name: slot.name)
+    case .number(let value): tensor = Tensor([value], shape: [], dtype: dtype)
+    case .host: tensor = Tensor(zeros: shape, dtype: dtype)
+    }
+    guard let tensor else { throw LTMError("'\(slot.name)' has no initial value") }
+    return tensor
+  }
+
+  private func set(_ control: StepControl, _ value: Double) throws(LTMError) {
+    guard let slot = slots.first(where: { $0.name == control.rawValue }) else { return }
+    guard let tensor = Tensor([value], shape: [], dtype: slot.type.dtype) else { return }
+    try executable.write(tensor, to: slot.name)
+  }
+
+  private func scalar(_ name: String) throws(LTMError) -> Double { try executable.read(name).doubles.first ?? .nan }
+
+  /// A control's value; `nil` where the policy has none of it.
+  func control(_ control: StepControl) throws(LTMError) -> Double? {
+    guard slots.contains(where: { $0.name == control.rawValue }) else { return nil }
+    return try scalar(control.rawValue)
+  }
+
+  /// One try on the arguments that lie in the executable.
+  func run() throws(LTMError) -> StepRecord {
+    let begin = ResourceUsage.monotonicSeconds
+    let scale = try control(.lossScale) ?? 1
+    let attempt = try control(.attempt) ?? 0
+    try executable.run()
+    let skipped = try scalar(StepProgram.foundInf) != 0
+    return StepRecord(
+      attempt: Int(attempt), step: Int(try control(.step) ?? 0), loss: try scalar(StepProgram.loss), scale: scale,
+      skipped: skipped, seconds: ResourceUsage.monotonicSeconds - begin)
+  }
+
+  /// Whether a try that was not finite ends the run.
+  func mustStop(_ record: StepRecord) throws(LTMError) -> Bool {
+    let skips = try control(.skips) ?? 0
+    return record.skipped && (policy.onNonfinite == .stop || Int(skips) >= LossScale.skipLimit)
+  }
+
+  // MARK: checkpoints
+
+  /// Everything that the next step depends on, and what of the model's weights the step does not read.
+  func checkpoint(of model: Model, metadata: [String: String]) throws(LTMError) -> Checkpoint {
+    let keys = Set(slots.compactMap(\.checkpointKey))
+    var tensors = model.weights.filter { !keys.contains($0.key) }.sorted { $0.key < $1.key }.map {
+      (name: $0.key, tensor: $0.value)
+    }
+    for slot in slots {
+      if let key = slot.checkpointKey { tensors.append((key, try executable.read(slot.name))) }
+    }
+    return Checkpoint(tensors: tensors, metadata: metadata)
+  }
+
+  /// Goes on from a checkpoint. The loss scale may be absent: another opt level wrote the file.
+  func restore(_ checkpoint: Checkpoint, from path: String) throws(LTMError) {
+    var restored: [String: Tensor] = [:]
+    for slot in slots {
+      guard let key = slot.checkpointKey else { continue }
+      guard let tensor = checkpoint[key] else {
+        if slot.role == .control, key != StepControl.step.rawValue { continue }
+        throw LTMError(
+          "\(path): holds no '\(key)'",
+          notes: [
+            "it was written by another optimizer, or holds weights only; '--weights \(path)' starts anew from those"
+          ])
+      }
+      guard tensor.shape == slot.type.staticShape, tensor.dtype.isFloating == slot.type.dtype.isFloating else {
+        throw LTMError("\(path): '\(key)' is \(tensor.dtype)\(tensor.shape), and \(slot.type) is needed")
+      }
+      restored[slot.name] = tensor
+    }
+    for slot in slots {
+      if case .copy(let other) = slot.initial { restored[slot.name] = restored[other] }
+      if let tensor = restored[slot.name] { try executable.write(tensor.converted(to: slot.type.dtype), to: slot.name) }
+    }
+  }
+
+  /// Puts the trained weights into the model.
+  func store(in model: inout Model) throws(LTMError) {
+    var trained: [String: Tensor] = [:]
+    for slot in slots {
+      guard let key = slot.checkpointKey, model.weights[key] != nil else { continue }
+      trained[key] = try executable.read(slot.name)
+    }
+    try model.set(trained)
+  }
+}
