@@ -1,0 +1,59 @@
+import ArgumentParser
+import Foundation
+import LTM
+
+/// `ltm compile`
+struct CompileCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compile", abstract: "Writes what a model compiles to, at any stage.",
+    discussion: """
+      ltm compile samples/digits.ltm --emit graph --precision 16 --amp-level O2
+      ltm compile samples/digits.ltm --emit kernels --step --dim B=64
+      ltm compile samples/digits.ltm --emit obj --dim B=1 --weights digits.safetensors -o digits.o     # and digits.h
+      ltm compile samples/digits.ltm --dump stages --step --dim B=64
+      """)
+
+  @Argument(help: ArgumentHelp("The .ltm file.", valueName: "file")) var file: String
+  @Option(help: ArgumentHelp("The stage.", valueName: Stage.allCases.map(\.rawValue).joined(separator: "|")))
+  var emit: String?
+  @Option(help: ArgumentHelp("The function of the model.", valueName: "name")) var entry: String?
+  @Flag(help: "The whole training step instead of one entry.") var step = false
+  @Option(
+    name: .customLong("dim"), parsing: .singleValue,
+    help: ArgumentHelp(
+      "A symbolic dimension, as B=64; may be given several times. Default: the train block's batch.",
+      valueName: "name=size"))
+  var dims: [String] = []
+  @Option(help: ArgumentHelp("Weights for an object file, which carries them.", valueName: "file")) var weights: String?
+  @Option(name: .shortAndLong, help: ArgumentHelp("Where to write; standard output without.", valueName: "file"))
+  var output: String?
+  @Option(help: ArgumentHelp("A folder for the text of every stage, numbered.", valueName: "folder")) var dump: String?
+  @OptionGroup(title: "Precision") var precision: PrecisionOptions
+  @OptionGroup(title: "Model") var model: ModelOptions
+
+  func run() throws {
+    guard emit != nil || dump != nil else {
+      throw LTMError("nothing to do", notes: ["give --emit STAGE or --dump FOLDER"])
+    }
+    let policy = try precision.policy()
+    var loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
+    if let weights { try loaded.load(weightsFrom: weights) }
+    let compilation = Compilation(
+      model: loaded, policy: policy, entry: entry, isTrainingStep: step, dimensions: try parseDimensions(dims))
+    if let dump { try compilation.dump(to: dump) }
+    guard let emit else { return }
+    guard let stage = Stage(rawValue: emit) else {
+      throw LTMError(
+        "unknown stage '\(emit)'", notes: ["the stages are \(Stage.allCases.map(\.rawValue).joined(separator: ", "))"])
+    }
+    try write(try compilation.emit(stage))
+  }
+
+  private func write(_ artifact: Artifact) throws {
+    guard let output else {
+      guard let text = artifact.text else { throw LTMError("an object file needs -o FILE") }
+      return try printLine(text)
+    }
+    try artifact.write(to: output)
+  }
+}

@@ -1,0 +1,24 @@
+import ArgumentParser
+import LTM
+
+/// `ltm`: a thin shell around the library; files, terminals and exit codes live here.
+@main
+struct LTMCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "ltm",
+    abstract: "Trains and runs neural networks in 16 bits from a small model file.",
+    discussion: """
+      A .ltm file says what a model computes. Precision, target and device are chosen here, and the file stays as it is:
+
+        ltm train samples/digits.ltm --precision 16 --amp-level O2
+        ltm explain samples/digits.ltm --precision 16 --amp-level O1
+
+      'ltm help COMMAND' shows a command's options.
+      """,
+    version: LTMVersion.current,
+    subcommands: [
+      TrainCommand.self, RunCommand.self, CompileCommand.self, ExplainCommand.self, CheckCommand.self,
+      FormatCommand.self,
+      OpsCommand.self, GrammarCommand.self, PreludeCommand.self,
+    ])
+}

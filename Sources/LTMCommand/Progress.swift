@@ -1,0 +1,57 @@
+import Foundation
+
+/// A line on standard error that shows how far a long task is, at what rate, and how long it will still take. Silent when
+/// standard error is no terminal.
+struct Progress {
+  private let total: Int
+  private let unit: String
+  private let start = ContinuousClock.now
+  private var shown = ContinuousClock.now
+  private let isVisible: Bool
+  private var drawn = false
+
+  /// `total` steps of a thing called `unit`.
+  init(total: Int, unit: String, isVisible: Bool = isatty(STDERR_FILENO) != 0) {
+    self.total = total
+    self.unit = unit
+    self.isVisible = isVisible
+  }
+
+  /// Draws the line, at most ten times a second.
+  mutating func update(_ done: Int, _ detail: String) {
+    guard isVisible, drawn == false || shown.duration(to: .now) > .milliseconds(100) || done == total else { return }
+    shown = .now
+    drawn = true
+    let elapsed = start.duration(to: .now).seconds
+    let rate = elapsed > 0 ? Double(done) / elapsed : 0
+    let left = rate > 0 ? Double(total - done) / rate : 0
+    let width = 24
+    let filled = total > 0 ? min(width, done * width / total) : width
+    let bar = String(repeating: "=", count: filled) + String(repeating: " ", count: width - filled)
+    write("\r\u{1B}[K[\(bar)] \(done)/\(total)  \(detail)  \(format(rate, 0)) \(unit)/s  \(clock(left)) left")
+  }
+
+  /// Removes the line, so that what follows starts on a clean one.
+  mutating func clear() {
+    if isVisible, drawn { write("\r\u{1B}[K") }
+    drawn = false
+  }
+
+  private func write(_ text: String) { try? FileHandle.standardError.write(contentsOf: Data(text.utf8)) }
+}
+
+extension Duration {
+  /// The duration in seconds.
+  var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}
+
+/// A number with so many places, the same in every locale.
+func format(_ value: Double, _ places: Int) -> String { String(format: "%.\(places)f", value) }
+
+/// `1:05`, `2:00:10`.
+func clock(_ seconds: Double) -> String {
+  let whole = seconds.isFinite ? Int(min(seconds, 359_999).rounded(.up)) : 0
+  let (minutes, rest) = whole.quotientAndRemainder(dividingBy: 60)
+  let (hours, minute) = minutes.quotientAndRemainder(dividingBy: 60)
+  return hours > 0 ? String(format: "%d:%02d:%02d", hours, minute, rest) : String(format: "%d:%02d", minute, rest)
+}

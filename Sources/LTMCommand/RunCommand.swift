@@ -1,0 +1,54 @@
+import ArgumentParser
+import LTM
+
+/// `ltm run`
+struct RunCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run", abstract: "Runs an entry of a model on arrays from files, and writes what it gives to files.",
+    discussion: """
+      ltm run samples/digits.ltm --entry forward --weights digits.safetensors --input image=x.npy --output y.npy
+      ltm run samples/digits.ltm --entry accuracy --weights digits.safetensors --input image=data.safetensors:x_test --input label=data.safetensors:y_test
+      """)
+
+  @Argument(help: ArgumentHelp("The .ltm file.", valueName: "file")) var file: String
+  @Option(help: ArgumentHelp("The function of the model to run.", valueName: "name")) var entry = "forward"
+  @Option(
+    help: ArgumentHelp("Weights, under PyTorch's names; without them the model's initial ones.", valueName: "file"))
+  var weights: String?
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp("A parameter's array: a .npy, or KEY in a .npz or .safetensors.", valueName: "name=file[:key]"))
+  var input: [String] = []
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp("Where to write: a .npy for one result, a .safetensors for all.", valueName: "file"))
+  var output: String?
+  @Flag(help: "Print the results as JSON.") var json = false
+  @OptionGroup(title: "Precision") var precision: PrecisionOptions
+  @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Target") var target: TargetOptions
+
+  func run() throws {
+    let policy = try precision.policy()
+    var loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
+    if let weights { try loaded.load(weightsFrom: weights) }
+    let compiled = try loaded.compile(entry, policy: policy, execution: try target.execution())
+    let results = try compiled(try inputs())
+    if let output { try TensorFile.write(results, to: output) }
+    if json {
+      try printLine(TensorFile.json(results))
+    } else if output == nil {
+      for result in results { try printLine("\(result.name): \(result.tensor.summary)") }
+    }
+  }
+
+  private func inputs() throws -> [String: Tensor] {
+    var tensors: [String: Tensor] = [:]
+    for text in input {
+      let sides = text.split(separator: "=", maxSplits: 1).map(String.init)
+      guard sides.count == 2 else { throw LTMError("'--input \(text)' is not written as --input name=file[:key]") }
+      tensors[sides[0]] = try TensorFile.read(sides[1])
+    }
+    return tensors
+  }
+}

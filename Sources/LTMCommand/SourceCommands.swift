@@ -1,0 +1,80 @@
+import ArgumentParser
+import Foundation
+import LTM
+
+/// `ltm check`
+struct CheckCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "check", abstract: "Reports every mistake in a file: syntax, names, shapes, the train block.")
+
+  @Argument(help: ArgumentHelp("The .ltm files to check.", valueName: "file"))
+  var files: [String]
+
+  func run() throws {
+    for file in files {
+      let warnings = try Source(contentsOf: file).check()
+      warnings.forEach { printNote($0.rendered()) }
+    }
+  }
+}
+
+/// `ltm fmt`
+struct FormatCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "fmt", abstract: "Rewrites files in the one layout; comments stay.")
+
+  @Argument(
+    help: ArgumentHelp(
+      "The .ltm files to format; '-' reads standard input and writes standard output.", valueName: "file"))
+  var files: [String]
+
+  @Flag(help: "Change nothing; exit with 1 if a file is not in the layout.")
+  var check = false
+
+  func run() throws {
+    var differing: [String] = []
+    for file in files {
+      let source = file == "-" ? try standardInput() : try Source(contentsOf: file)
+      let formatted = try source.formatted()
+      if file == "-" {
+        try FileHandle.standardOutput.write(contentsOf: Data(formatted.utf8))
+      } else if formatted != source.text {
+        differing.append(file)
+        if !check { try source.replace(with: formatted) }
+      }
+    }
+    try report(differing)
+  }
+
+  private func standardInput() throws -> Source {
+    try Source(path: "<standard input>", bytes: Array(FileHandle.standardInput.readToEnd() ?? Data()))
+  }
+
+  private func report(_ differing: [String]) throws {
+    if check, !differing.isEmpty {
+      differing.forEach { printNote("\($0): not in the layout; 'ltm fmt \($0)' rewrites it") }
+      throw ExitCode(1)
+    }
+  }
+}
+
+/// `ltm grammar`
+struct GrammarCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "grammar", abstract: "Prints the normative grammar, the text that the tests hold the parser to.")
+  func run() throws { try printLine(Source.grammar) }
+}
+
+/// `ltm prelude`
+struct PreludeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "prelude", abstract: "Prints the prelude: the layers, optimizers and schedules that every file sees.")
+  func run() throws { try printLine(Source.prelude) }
+}
+
+/// `ltm ops`
+struct OpsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "ops", abstract: "Prints the op table: signatures, precision classes, what each op computes.")
+  func run() throws { try printLine(Source.ops) }
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import Foundation
+import LTM
+
+/// `ltm train`
+struct TrainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train", abstract: "Trains a model as its train block says; every line of it can be overridden.",
+    discussion: """
+      ltm train samples/digits.ltm --precision 16 --amp-level O2
+      ltm train samples/digits.ltm --precision bf16 --epochs 5 --save digits.safetensors
+      ltm train samples/digits.ltm --resume digits.safetensors --epochs 20
+      """)
+
+  @Argument(help: ArgumentHelp("The .ltm file.", valueName: "file")) var file: String
+  @OptionGroup(title: "Precision") var precision: PrecisionOptions
+  @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Target") var target: TargetOptions
+
+  @Option(help: ArgumentHelp("Passes over the training data.", valueName: "number")) var epochs: Int?
+  @Option(help: ArgumentHelp("Tries after which training ends.", valueName: "number")) var maxSteps: Int?
+  @Option(help: ArgumentHelp("Rows of a batch.", valueName: "number")) var batch: Int?
+  @Option(help: ArgumentHelp("The learning rate.", valueName: "number")) var lr: Double?
+  @Option(help: ArgumentHelp("The data: .safetensors, .npz, .npy or .csv.", valueName: "file")) var data: String?
+  @Flag(inversion: .prefixedNo, help: "Give each epoch an order of its own.") var shuffle = true
+  @Option(help: ArgumentHelp("Initial weights, under PyTorch's names.", valueName: "file")) var weights: String?
+  @Option(help: ArgumentHelp("Where to write a checkpoint, after each epoch and at the end.", valueName: "file"))
+  var save: String?
+  @Option(help: ArgumentHelp("A checkpoint to go on from, bit for bit.", valueName: "file")) var resume: String?
+  @Option(help: ArgumentHelp("Where to write one JSON line per step.", valueName: "file")) var log: String?
+  @Option(help: ArgumentHelp("A folder for the text of every compiler stage.", valueName: "folder")) var dump: String?
+  @Flag(help: "Print the result as JSON.") var json = false
+  @Flag(name: .shortAndLong, help: "Print nothing but errors.") var quiet = false
+
+  func run() throws {
+    let policy = try precision.policy()
+    var loaded = try Model(
+      contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
+    if let weights { try loaded.load(weightsFrom: weights) }
+    let trainer = try trainer(policy)
+    let view = TrainingView(
+      isQuiet: quiet || json, reportName: loaded.reportName, log: try log.map { try StepLog(path: $0) })
+    if !quiet && !json { printNote(policy.description) }
+    let result = try trainer.fit(&loaded) { try view.show($0) }
+    try view.finish(result, isJSON: json, saved: save)
+    if result.wasStopped { throw ExitCode(130) }
+  }
+
+  private func trainer(_ policy: PrecisionPolicy) throws -> Trainer {
+    var trainer = Trainer(policy: policy, execution: try target.execution())
+    trainer.maxEpochs = epochs
+    trainer.maxSteps = maxSteps
+    trainer.batchSize = batch
+    trainer.learningRate = lr
+    trainer.seed = model.seed
+    trainer.shuffles = shuffle
+    trainer.dataPath = data
+    trainer.resumePath = resume
+    trainer.savePath = save
+    trainer.dumpPath = dump
+    trainer.stopRequested = Interrupt.watch()
+    return trainer
+  }
+}

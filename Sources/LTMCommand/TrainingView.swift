@@ -1,0 +1,86 @@
+import Foundation
+import LTM
+
+/// What `ltm train` shows and logs.
+final class TrainingView {
+  private let isQuiet: Bool
+  private let reportName: String?
+  private let log: StepLog?
+  private var progress: Progress?
+  private var overview: TrainingOverview?
+
+  init(isQuiet: Bool, reportName: String?, log: StepLog?) {
+    self.isQuiet = isQuiet
+    self.reportName = reportName
+    self.log = log
+  }
+
+  func show(_ event: TrainingEvent) throws {
+    switch event {
+    case .started(let overview): start(overview)
+    case .step(let record):
+      try log?.write(record)
+      progress?.update(record.attempt + 1, "loss \(format(record.loss, 4))" + (record.skipped ? " (skipped)" : ""))
+    case .epoch(let record):
+      progress?.clear()
+      if !isQuiet {
+        let report = record.report.map { "  \(reportName ?? "report") \(format($0, 4))" } ?? ""
+        try printLine("epoch \(record.epoch + 1): loss \(format(record.loss, 4))\(report)")
+      }
+    }
+  }
+
+  private func start(_ overview: TrainingOverview) {
+    self.overview = overview
+    overview.warnings.forEach { printNote($0.rendered()) }
+    guard !isQuiet else { return }
+    progress = Progress(total: overview.totalSteps, unit: "steps")
+    let memory = overview.memory
+    printNote(
+      "compiled in \(format(overview.compileSeconds, 2)) s; weights \(byteCount(memory.weights)), activations "
+        + "\(byteCount(memory.activations)), masters \(byteCount(memory.masters)), optimizer \(byteCount(memory.optimizerState))"
+    )
+  }
+
+  func finish(_ result: TrainingResult, isJSON: Bool, saved: String?) throws {
+    progress?.clear()
+    try log?.close()
+    if isJSON {
+      try printLine(result.json(saved: saved))
+    } else if !isQuiet {
+      let rate = result.seconds > 0 ? Double(result.steps + result.skipped) / result.seconds : 0
+      let report = result.report.map { "test \(result.reportName ?? "report") \(format($0, 4)), " } ?? ""
+      let skipped = result.skipped > 0 ? ", \(result.skipped) skipped" : ""
+      try printLine(
+        "\(report)loss \(format(result.loss, 4)) after \(result.steps) steps\(skipped) in \(format(result.seconds, 2)) s (\(format(rate, 0)) steps/s)"
+      )
+      if let saved { try printLine("saved \(saved)") }
+      if result.wasStopped { printNote("stopped by Ctrl-C; '--resume' goes on from a checkpoint") }
+    }
+  }
+}
+
+/// One JSON line per step.
+final class StepLog {
+  private let path: String
+  private let file: FileHandle
+
+  init(path: String) throws {
+    guard FileManager.default.createFile(atPath: path, contents: nil), let file = FileHandle(forWritingAtPath: path)
+    else {
+      throw LTMError("cannot write the log '\(path)'", notes: ["name a file in a folder that exists and is writable"])
+    }
+    self.path = path
+    self.file = file
+  }
+
+  func write(_ record: StepRecord) throws {
+    do {
+      try file.write(contentsOf: Data((record.json + "\n").utf8))
+    } catch {
+      throw LTMError("cannot write the log '\(path)': \(error.localizedDescription)")
+    }
+  }
+
+  func close() throws { try file.close() }
+}
