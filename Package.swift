@@ -25,7 +25,7 @@ let package = Package(
     .executable(name: "ltm", targets: ["LTMCommand"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
   ],
   targets: [
     // C: LLVM's headers (symbolic links into llvm-22-dev) and the few instructions that Swift lacks.
@@ -34,7 +34,8 @@ let package = Package(
 
     // Text: files, spans, diagnostics; then the language's syntax.
     layer("LTMSupport"),
-    layer("LTMGrammar", path: "grammar", resources: [.embedInCode("ltm.ebnf")], exclude: ["accept", "reject", "editors"]),
+    layer(
+      "LTMGrammar", path: "grammar", resources: [.embedInCode("ltm.ebnf")], exclude: ["accept", "reject", "editors"]),
     layer("LTMSyntax", ["LTMSupport"]),
 
     // Graph: the op table, the graph and its judge, the interpreter.
@@ -71,7 +72,8 @@ let package = Package(
     suite(
       "PrecisionTests",
       [
-        "LTMPrecision", "LTMIR", "LTMSupport", "LTMFrontEnd", "LTMGraphPasses", "LTMKernels", "LTMKernelPasses", "LTMRuntime",
+        "LTMPrecision", "LTMIR", "LTMSupport", "LTMFrontEnd", "LTMGraphPasses", "LTMKernels", "LTMKernelPasses",
+        "LTMRuntime",
       ],
       exclude: ["Goldens"]),
     suite("RuntimeTests", ["LTMRuntime", "LTMIR", "LTMSupport", "SaveHelper"], exclude: ["Fixtures"]),

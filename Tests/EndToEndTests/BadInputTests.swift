@@ -1,0 +1,156 @@
+import Foundation
+import Testing
+
+/// Whatever the input: a message with place and remedy, a status that is not 0, nothing written, no crash.
+@Suite struct BadInputTests {
+  /// A command line, and what its message must say.
+  struct Case: CustomTestStringConvertible, Sendable {
+    let name: String
+    let arguments: [String]
+    let message: [String]
+    /// Text of `model.ltm`, where the case has one; `@` in an argument is the folder.
+    var model: String?
+    var testDescription: String { name }
+  }
+
+  static let header = "model M(n: Int = 4) {\n  let fc = Linear(n, 2)\n"
+
+  static let cases: [Case] = [
+    Case(
+      name: "zero for O", arguments: ["train", "samples/digits.ltm", "--precision", "16", "--amp-level", "02"],
+      message: ["O2"]),
+    Case(
+      name: "unknown precision", arguments: ["train", "samples/digits.ltm", "--precision", "fp16"],
+      message: ["did you mean '16'"]),
+    Case(
+      name: "O2 in 32 bits", arguments: ["train", "samples/digits.ltm", "--amp-level", "O2"], message: ["precision"]),
+    Case(
+      name: "O1 with masters",
+      arguments: ["train", "samples/digits.ltm", "--precision", "16", "--amp-level", "O1", "--master-weights"],
+      message: ["master-weights"]),
+    Case(name: "no such file", arguments: ["check", "missing.ltm"], message: ["missing.ltm", "no such file"]),
+    Case(name: "a directory", arguments: ["check", "samples"], message: ["directory"]),
+    Case(
+      name: "unknown name", arguments: ["check", "@/model.ltm"], message: ["model.ltm:2:22", "hiden", "hidden"],
+      model:
+        "model M(hidden: Int = 4) {\n  let fc = Linear(4, hiden)\n  func f(x: [B, 4]) -> [B, 4] { return fc(x) }\n}\n"),
+    Case(
+      name: "shapes disagree", arguments: ["check", "@/model.ltm"], message: ["model.ltm:4", "5", "4"],
+      model: header + "  func f(x: [B, 5]) -> [B, 2] {\n    return fc(x)\n  }\n}\n"),
+    Case(
+      name: "recursion", arguments: ["check", "@/model.ltm"], message: ["model.ltm", "recursi"],
+      model:
+        "func f(x: [B]) -> [B] { return g(x) }\nfunc g(x: [B]) -> [B] { return f(x) }\nmodel M() {\n  func h(x: [B]) -> [B] { return f(x) }\n}\n"
+    ),
+    Case(
+      name: "syntax", arguments: ["check", "@/model.ltm"], message: ["model.ltm:1"], model: "model M( {\n"),
+    Case(
+      name: "data that is NaN", arguments: ["train", "@/model.ltm", "--data", "Tests/Fixtures/bad/nan.npz"],
+      message: ["nan.npz", "row 1"],
+      model: header
+        + "  func loss(x: [B, n], y: i32[B]) -> [] { return cross_entropy(fc(x), y) }\n}\ntrain M {\n  data \"nan.npz\" { x: x, y: y }\n  minimize loss\n  optimizer SGD(lr: 0.1)\n  batch 1\n}\n"
+    ),
+    Case(
+      name: "truncated safetensors",
+      arguments: ["train", "samples/digits.ltm", "--data", "Tests/Fixtures/bad/truncated.safetensors"],
+      message: ["truncated.safetensors"]),
+    Case(
+      name: "a header of 2^62 bytes",
+      arguments: ["train", "samples/digits.ltm", "--weights", "Tests/Fixtures/bad/huge-header.safetensors"],
+      message: ["huge-header.safetensors"]),
+    Case(
+      name: "a header that is no JSON",
+      arguments: ["train", "samples/digits.ltm", "--weights", "Tests/Fixtures/bad/no-json.safetensors"],
+      message: ["no-json.safetensors"]),
+    Case(
+      name: "a hostile npy",
+      arguments: ["run", "samples/digits.ltm", "--input", "image=Tests/Fixtures/bad/huge-shape.npy"],
+      message: ["huge-shape.npy"]),
+    Case(
+      name: "wrong dtype",
+      arguments: ["run", "samples/digits.ltm", "--input", "image=samples/data/digits.safetensors:y_test"],
+      message: ["image"]),
+    Case(name: "a missing input", arguments: ["run", "samples/digits.ltm"], message: ["image"]),
+    Case(
+      name: "an unknown entry", arguments: ["run", "samples/digits.ltm", "--entry", "foward"], message: ["forward"]),
+    Case(
+      name: "an unknown argument", arguments: ["check", "@/model.ltm"], message: ["model.ltm:2"],
+      model: "model M() {\n  let fc = Linear(4, 2, bais: 1)\n  func f(x: [B, 4]) -> [B, 2] { return fc(x) }\n}\n"),
+    Case(
+      name: "a model argument that is not there", arguments: ["train", "samples/digits.ltm", "--set", "hiden=3"],
+      message: ["hidden"]),
+    Case(
+      name: "a model argument that is no number", arguments: ["train", "samples/digits.ltm", "--set", "hidden=many"],
+      message: ["many"]),
+    Case(
+      name: "a model argument of zero", arguments: ["train", "samples/digits.ltm", "--set", "hidden=0"], message: ["0"]),
+    Case(
+      name: "a model argument beyond memory",
+      arguments: ["train", "samples/digits.ltm", "--set", "hidden=4611686018427387904"],
+      message: ["4611686018427387904"]),
+    Case(
+      name: "a batch larger than the data", arguments: ["train", "samples/digits.ltm", "--batch", "100000"],
+      message: ["100000", "1437"]),
+    Case(name: "a batch of zero", arguments: ["train", "samples/digits.ltm", "--batch", "0"], message: ["0"]),
+    Case(name: "a negative rate", arguments: ["train", "samples/digits.ltm", "--lr", "-1"], message: ["-1"]),
+    Case(name: "no epochs", arguments: ["train", "samples/digits.ltm", "--epochs", "0"], message: ["0"]),
+    Case(
+      name: "too many threads", arguments: ["train", "samples/digits.ltm", "--threads", "100000"], message: ["threads"]),
+    Case(name: "an unknown target", arguments: ["train", "samples/digits.ltm", "--target", "gpu"], message: ["cpu"]),
+    Case(
+      name: "an unknown stage", arguments: ["compile", "samples/digits.ltm", "--emit", "ptx9"], message: ["kernels"]),
+    Case(
+      name: "a save into a missing folder",
+      arguments: ["train", "samples/digits.ltm", "--epochs", "1", "--save", "@/none/x.safetensors"],
+      message: ["x.safetensors"]),
+    Case(
+      name: "a save over a directory", arguments: ["train", "samples/digits.ltm", "--epochs", "1", "--save", "@"],
+      message: ["director"]),
+    Case(
+      name: "a resume from weights",
+      arguments: ["train", "@/model.ltm", "--resume", "Tests/Fixtures/mlp-small/init.safetensors"],
+      message: ["init.safetensors"], model: "import \"\(Command.root)/Tests/Fixtures/mlp-small/adam.ltm\"\n"),
+    Case(
+      name: "two imports in a circle", arguments: ["check", "@/model.ltm"], message: ["model.ltm:1"],
+      model: "import \"model.ltm\"\n"),
+    Case(
+      name: "deep nesting", arguments: ["check", "@/model.ltm"], message: ["model.ltm:1"],
+      model: "let x = " + String(repeating: "(", count: 100_000) + "1\n"),
+    Case(
+      name: "integer overflow", arguments: ["check", "@/model.ltm"], message: ["model.ltm:1", "overflow"],
+      model: "let x = 9223372036854775807 + 1\nmodel M() {\n  func f(a: [x]) -> [x] { return a }\n}\n"),
+  ]
+
+  @Test(arguments: cases) func isAnErrorWithAMessage(_ item: Case) throws {
+    let folder = try TemporaryFolder()
+    if let model = item.model { try folder.write("model.ltm", model) }
+    let before = try FileManager.default.contentsOfDirectory(atPath: folder.path)
+    let arguments = item.arguments.map { $0.replacingOccurrences(of: "@", with: folder.path) }
+    let result = try Command(arguments)
+    #expect(result.status != 0, "\(result.output)")
+    // 128 and more would be a signal: a crash.
+    #expect(result.status < 128, "\(result.errors)")
+    #expect(result.errors.contains("rror"), "\(result.errors)")
+    for part in item.message { #expect(result.errors.contains(part), "\(result.errors)") }
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == before)
+  }
+
+  @Test func aFullDiskLeavesTheOldCheckpoint() throws {
+    let folder = try TemporaryFolder()
+    let saved = folder.file("digits.safetensors")
+    #expect(try Command(["train", "samples/digits.ltm", "--epochs", "1", "--quiet", "--save", saved]).status == 0)
+    let before = try Data(contentsOf: URL(filePath: saved))
+    // A limit on the size of files stands in for a disk that is full.
+    let result = try Command(
+      ["train", "samples/digits.ltm", "--epochs", "2", "--quiet", "--save", saved], shell: "ulimit -f 8; trap '' XFSZ")
+    #expect(result.status != 0)
+    #expect(result.errors.contains("digits.safetensors"), "\(result.errors)")
+    #expect(try Data(contentsOf: URL(filePath: saved)) == before)
+  }
+
+  @Test func aClosedPipeIsNoCrash() throws {
+    let result = try Command(["ops"], shell: "exec 1>&-")
+    #expect(result.status != 0)
+    #expect(result.status < 128)
+  }
+}

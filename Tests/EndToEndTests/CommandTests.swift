@@ -1,0 +1,93 @@
+import Foundation
+import LTMSupport
+import Testing
+
+/// The command as a user meets it.
+@Suite struct CommandTests {
+  static let digits = "samples/digits.ltm"
+
+  @Test func trainSavesAndRunReads() throws {
+    let folder = try TemporaryFolder()
+    let saved = folder.file("digits.safetensors")
+    let log = folder.file("log.jsonl")
+    let train = try Command([
+      "train", Self.digits, "--precision", "16", "--amp-level", "O2", "--epochs", "2", "--save", saved, "--log", log,
+      "--json",
+    ])
+    #expect(train.status == 0, "\(train.errors)")
+    let result = try JSON(parsing: Array(train.output.utf8))
+    #expect(result["report"]?.stringValue == "accuracy")
+    let lines = try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n")
+    #expect(lines.count == result["steps"]?.intValue)
+    let first = try JSON(parsing: Array(lines[0].utf8))
+    #expect(first["scale"]?.doubleValue == 65536)
+    #expect(first["skipped"]?.boolValue == false)
+
+    let run = try Command([
+      "run", Self.digits, "--entry", "accuracy", "--weights", saved, "--precision", "16", "--amp-level", "O2", "--json",
+      "--input", "image=samples/data/digits.safetensors:x_test", "--input",
+      "label=samples/data/digits.safetensors:y_test",
+    ])
+    #expect(run.status == 0, "\(run.errors)")
+    let accuracy = try JSON(parsing: Array(run.output.utf8))["result"]?["data"]?[0]?.doubleValue
+    #expect(abs(try #require(accuracy) - (result["value"]?.doubleValue ?? 0)) < 1e-3)
+  }
+
+  @Test func runWritesFiles() throws {
+    let folder = try TemporaryFolder()
+    let output = folder.file("y.npy")
+    let run = try Command(["run", Self.digits, "--input", "image=samples/data/digits.safetensors:x_test", "-o", output])
+    #expect(run.status == 0, "\(run.errors)")
+    #expect(FileManager.default.fileExists(atPath: output))
+  }
+
+  @Test(arguments: ["ast", "graph", "kernels", "llvm", "asm"]) func compileEmits(_ stage: String) throws {
+    for step in [[], ["--step"]] {
+      let compile = try Command(
+        ["compile", Self.digits, "--emit", stage, "--precision", "16", "--amp-level", "O2"] + step)
+      #expect(compile.status == 0, "\(compile.errors)")
+      #expect(compile.output.count > 200)
+    }
+  }
+
+  @Test func dumpsEveryStage() throws {
+    let folder = try TemporaryFolder()
+    let compile = try Command([
+      "compile", Self.digits, "--step", "--dump", folder.file("stages"), "--precision", "16", "--amp-level", "O1",
+    ])
+    #expect(compile.status == 0, "\(compile.errors)")
+    let files = try FileManager.default.contentsOfDirectory(atPath: folder.file("stages")).sorted()
+    #expect(files.count >= 10, "\(files)")
+    #expect(files.first == "00-source.ltm")
+  }
+
+  @Test func explainsEveryOp() throws {
+    let text = try Command(["explain", Self.digits, "--precision", "16", "--amp-level", "O1"])
+    #expect(text.status == 0, "\(text.errors)")
+    #expect(text.output.contains("samples/digits.ltm:"))
+    #expect(text.output.contains("cast f32 to f16"))
+    let json = try JSON(
+      parsing: Array(
+        try Command(["explain", Self.digits, "--precision", "16", "--amp-level", "O1", "--json"]).output.utf8))
+    #expect((json["totals"]?["casts"]?.intValue ?? 0) > 0)
+    #expect(json["ops"]?.elements?.allSatisfy { $0["rule"]?.stringValue?.isEmpty == false } == true)
+  }
+
+  @Test func checkAndFormat() throws {
+    let folder = try TemporaryFolder()
+    #expect(try Command(["check", Self.digits]).status == 0)
+    #expect(try Command(["fmt", "--check", Self.digits]).status == 0)
+    let ugly = try folder.write("ugly.ltm", "model  M( ) {\nfunc f(x:[B]) -> [B] { return x+x }\n}\n")
+    #expect(try Command(["fmt", "--check", ugly]).status == 1)
+    #expect(try Command(["fmt", ugly]).status == 0)
+    #expect(try Command(["fmt", "--check", ugly]).status == 0)
+  }
+
+  @Test func helpTeaches() throws {
+    for command in [["--help"], ["train", "--help"], ["explain", "--help"]] {
+      let help = try Command(command)
+      #expect(help.status == 0)
+      #expect(help.output.contains("ltm "))
+    }
+  }
+}

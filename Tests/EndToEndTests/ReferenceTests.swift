@@ -1,0 +1,82 @@
+import Foundation
+import LTM
+import LTMSupport
+import Testing
+
+/// Twenty steps from PyTorch's initial weights on its batches, against its curves (`scripts/reference/reference.py`).
+@Suite struct ReferenceTests {
+  static let folder = Command.root + "/Tests/Fixtures/mlp-small/"
+
+  /// A recipe of PyTorch's, ours, and how far the curve may be from float64.
+  struct Recipe: CustomTestStringConvertible, Sendable {
+    let optimizer: String
+    let precision: Precision
+    let level: OptLevel
+    /// PyTorch's recipe whose own distance, twice, is allowed; `nil` where the bound is a number.
+    let peer: String?
+    let bound: Double
+    var testDescription: String { "\(optimizer) \(precision) \(level.name)" }
+  }
+
+  static let recipes: [Recipe] = ["sgd", "adam"].flatMap { optimizer in
+    [
+      Recipe(optimizer: optimizer, precision: .sixtyFour, level: .O0, peer: nil, bound: 1e-10),
+      Recipe(optimizer: optimizer, precision: .thirtyTwo, level: .O0, peer: nil, bound: 2e-6),
+      Recipe(optimizer: optimizer, precision: .sixteen, level: .O1, peer: "amp-f16", bound: 0),
+      Recipe(optimizer: optimizer, precision: .sixteen, level: .O2, peer: "o2-f16", bound: 0),
+      Recipe(optimizer: optimizer, precision: .bf16, level: .O1, peer: "amp-bf16", bound: 0),
+      Recipe(optimizer: optimizer, precision: .bf16, level: .O2, peer: "o2-bf16", bound: 0),
+    ]
+  }
+
+  static func curves() throws -> [String: [Double]] {
+    let data = try Data(contentsOf: URL(filePath: folder + "curves.json"))
+    let json = try JSON(parsing: Array(data))
+    return Dictionary(
+      uniqueKeysWithValues: (json.members ?? []).map { ($0.key, ($0.value.elements ?? []).compactMap(\.doubleValue)) })
+  }
+
+  static func model(_ optimizer: String) throws -> Model {
+    var model = try Model(contentsOf: folder + optimizer + ".ltm")
+    try model.load(weightsFrom: folder + "init.safetensors")
+    return model
+  }
+
+  @Test(arguments: recipes) func curveFollowsFloat64(_ recipe: Recipe) throws {
+    let curves = try Self.curves()
+    let exact = try #require(curves[recipe.optimizer + ".f64"])
+    var model = try Self.model(recipe.optimizer)
+    var trainer = try Trainer(precision: recipe.precision, ampLevel: recipe.level)
+    trainer.shuffles = false
+    var losses: [Double] = []
+    try trainer.fit(&model) { if case .step(let record) = $0 { losses.append(record.loss) } }
+    try #require(losses.count == exact.count)
+    let distance = zip(losses, exact).map { abs($0 - $1) }.max() ?? .infinity
+    let peer = try recipe.peer.map { try #require(curves["\(recipe.optimizer).\($0)"]) }
+    let bound = peer.map { 2 * (zip($0, exact).map { abs($0 - $1) }.max() ?? 0) } ?? recipe.bound
+    #expect(distance <= bound, "off by \(distance), \(bound) allowed")
+    if recipe.precision == .thirtyTwo { #expect(abs(losses[0] - exact[0]) <= 1e-6) }
+  }
+
+  @Test(arguments: [
+    (Precision.thirtyTwo, OptLevel.O0, 1e-5), (.sixteen, .O1, 1e-2), (.sixteen, .O2, 1e-2), (.bf16, .O1, 3e-2),
+    (.bf16, .O2, 3e-2),
+  ])
+  func firstGradients(_ precision: Precision, _ level: OptLevel, _ bound: Double) throws {
+    let model = try Self.model("sgd")
+    let image = try TensorFile.read(Self.folder + "batches.safetensors:x_train")
+    let label = try TensorFile.read(Self.folder + "batches.safetensors:y_train")
+    let batch = [
+      "image": try #require(Tensor(Array(image.doubles.prefix(32 * 32)), shape: [32, 32], dtype: .f32)),
+      "label": try #require(Tensor(Array(label.doubles.prefix(32)), shape: [32], dtype: .i32)),
+    ]
+    let found = try model.gradients(on: batch, policy: PrecisionPolicy(precision, level: level), execution: Execution())
+    for (name, _) in model.parameters {
+      let exact = try TensorFile.read(Self.folder + "gradients.safetensors:\(name)").doubles
+      let ours = try #require(found.gradients[name]).doubles
+      let error = zip(ours, exact).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+      let size = exact.reduce(0) { $0 + $1 * $1 }
+      #expect((error / size).squareRoot() <= bound, "\(name): \((error / size).squareRoot())")
+    }
+  }
+}
