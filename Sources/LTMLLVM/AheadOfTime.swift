@@ -102,7 +102,9 @@ private struct PlanEmitter {
     let functions = zip(plan.kernels, schedules).enumerated().map { index, pair -> LLVMValueRef in
       let name = "\(interface.symbol).\(index).\(cIdentifier(pair.0.name))"
       KernelEmitter.emit(pair.0, pair.1, named: name, isInternal: true, into: ir)
-      guard let function = LLVMGetNamedFunction(ir.module, name) else { preconditionFailure("emit: \(name) is missing") }
+      guard let function = LLVMGetNamedFunction(ir.module, name) else {
+        preconditionFailure("emit: \(name) is missing")
+      }
       return function
     }
     let arena = memory("arena", plan.arenaBytes)

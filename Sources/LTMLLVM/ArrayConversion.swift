@@ -15,10 +15,13 @@ extension Kernel {
     let place = Affine(axis: AxisID(0))
     kernel.expressions = [.load(BufferID(0), [.affine(place)], guards: [], otherwise: 0)]
     var value = ScalarID(0)
-    if source.loaded != target.loaded {
-      kernel.expressions.append(.convert(value, target.loaded == .f32 && source == .f64 ? target : target.loaded))
-      value = ScalarID(1)
+    func append(_ expression: ScalarExpr) {
+      kernel.expressions.append(expression)
+      value = ScalarID(kernel.expressions.count - 1)
     }
+    // One rounding, in f64; what follows is exact.
+    if source == .f64, target.isHalf { append(.round(value, target)) }
+    if source.loaded != target.loaded { append(.convert(value, target.loaded)) }
     kernel.body = [.store(KernelStore(BufferID(1), [place], value))]
     return kernel
   }

@@ -44,7 +44,9 @@ extension KernelEmitter {
       }
     case .argReduce(let local, let combiner, let axis, let value):
       let dtype = kernel.kernel.dtype(value)
-      let start = [ir.identity(combiner, dtype, lanes: columnLanes), ir.constant(bits: 0, ir.vector(ir.i32, columnLanes))]
+      let start = [
+        ir.identity(combiner, dtype, lanes: columnLanes), ir.constant(bits: 0, ir.vector(ir.i32, columnLanes)),
+      ]
       let best = nest([axis.index], hoisting: [value], carrying: start) { best in
         let candidate = evaluator.value(value, lanes: columnLanes)
         let place = evaluator.spread(Lanes(evaluator.index[axis.index], ir).truncated(to: ir.i32), columnLanes)

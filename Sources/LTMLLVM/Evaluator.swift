@@ -233,7 +233,8 @@ final class Evaluator {
       let value = value(store.value)
       let dtype = kernel.kernel[store.buffer].dtype
       return ir.narrow(
-        value.dtype == dtype.loaded ? value.lanes : ir.convert(value.lanes, from: value.dtype, to: dtype.loaded), to: dtype)
+        value.dtype == dtype.loaded ? value.lanes : ir.convert(value.lanes, from: value.dtype, to: dtype.loaded),
+        to: dtype)
     }
     for (access, value) in zip(accesses, values) { write(value, access) }
   }

@@ -117,12 +117,13 @@ struct FlatKernel {
       accesses.allSatisfy({ $0.guards.allSatisfy { $0.form.strides[outer] == 0 && $0.form.strides[inner] == 0 } })
     else { return false }
     let namesAxis = kernel.expressions.contains { $0 == .axis(AxisID(outer)) || $0 == .axis(AxisID(inner)) }
-    return !namesAxis && kernel.body.allSatisfy { statement in
-      let over = statement.innerAxes.map(\.index)
-      guard over.contains(outer) || over.contains(inner) else { return true }
-      guard let place = over.firstIndex(of: outer) else { return false }
-      return statement.takesSeveralAxes && place + 1 < over.count && over[place + 1] == inner
-    }
+    return !namesAxis
+      && kernel.body.allSatisfy { statement in
+        let over = statement.innerAxes.map(\.index)
+        guard over.contains(outer) || over.contains(inner) else { return true }
+        guard let place = over.firstIndex(of: outer) else { return false }
+        return statement.takesSeveralAxes && place + 1 < over.count && over[place + 1] == inner
+      }
   }
 
   private mutating func merge(_ outer: Int, _ inner: Int) {

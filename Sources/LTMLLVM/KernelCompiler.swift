@@ -75,7 +75,9 @@ package final class KernelCompiler: Sendable {
       if let kernel = try made[job.key]?.get() { ready.withLock { $0[job.key] = kernel } }
     }
     return try jobs.map { job throws(LLVMFailure) in
-      guard let kernel = ready.withLock({ $0[job.key] }) else { throw LLVMFailure("kernel \(job.kernel.name) is missing") }
+      guard let kernel = ready.withLock({ $0[job.key] }) else {
+        throw LLVMFailure("kernel \(job.kernel.name) is missing")
+      }
       return kernel
     }
   }
@@ -108,21 +110,10 @@ package final class KernelCompiler: Sendable {
       self.kernel = kernel
       schedule = LTMLLVM.schedule(kernel, profile)
       key = ObjectCache.key([
-        identity(kernel), "\(schedule)", profile.triple, profile.cpu, profile.features, Bootstrap.version, "emitters 1",
+        kernel.identity, "\(schedule)", profile.triple, profile.cpu, profile.features, Bootstrap.version, "emitters 1",
       ])
     }
   }
-}
-
-/// What decides a kernel's machine code: all but its names and locations.
-private func identity(_ kernel: Kernel) -> String {
-  var kernel = kernel
-  kernel.name = ""
-  kernel.locations = []
-  for index in kernel.axes.indices { kernel.axes[index].name = "" }
-  for index in kernel.buffers.indices { kernel.buffers[index].name = "" }
-  for index in kernel.locals.indices { kernel.locals[index].name = "" }
-  return String(describing: kernel)
 }
 
 /// A kernel in one of the forms that `ltm compile` writes, for any profile.
@@ -160,6 +151,7 @@ extension Workspace {
 
 /// A name that C accepts.
 func cIdentifier(_ name: String) -> String {
-  let body = String(name.unicodeScalars.map { ("a"..."z" ~= $0 || "A"..."Z" ~= $0 || "0"..."9" ~= $0) ? Character($0) : "_" })
+  let body = String(
+    name.unicodeScalars.map { ("a"..."z" ~= $0 || "A"..."Z" ~= $0 || "0"..."9" ~= $0) ? Character($0) : "_" })
   return body.first.map { $0.isNumber } ?? true ? "_" + body : body
 }

@@ -13,7 +13,8 @@ struct MicroKernel {
 
   func emit(named name: String) -> LLVMValueRef {
     let parameters = ir.begin(
-      function: name, result: ir.void, parameters: [ir.i64, ir.pointer, ir.pointer, ir.pointer, ir.i64], isInternal: true)
+      function: name, result: ir.void, parameters: [ir.i64, ir.pointer, ir.pointer, ir.pointer, ir.i64],
+      isInternal: true)
     guard let function = ir.function else { preconditionFailure("emit: no micro-kernel") }
     let (depth, rows, columns) = (parameters[0], parameters[1], parameters[2])
     let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: tiles.tile.rows * tiles.tile.vectors)

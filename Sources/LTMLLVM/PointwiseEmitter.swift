@@ -39,9 +39,17 @@ extension KernelEmitter {
     let full = VectorAxis(axis: axis, lanes: lanes, live: lanes)
     let stop = ir.minimum(ir.add(start, ir.index(numbers.block)), ir.index(extent - rest))
     if isOnly {
-      ir.loop(0..<extent - rest, step: lanes) { i, _ in evaluator.at(axis, i, vector: full) { body(); return [] } }
+      ir.loop(0..<extent - rest, step: lanes) { i, _ in
+        evaluator.at(axis, i, vector: full) {
+          body(); return []
+        }
+      }
     } else {
-      ir.loop(from: start, to: stop, step: lanes) { i, _ in evaluator.at(axis, i, vector: full) { body(); return [] } }
+      ir.loop(from: start, to: stop, step: lanes) { i, _ in
+        evaluator.at(axis, i, vector: full) {
+          body(); return []
+        }
+      }
     }
     guard rest != 0 else { return }
     let register = min(lanes, ir.profile.floatLanes)

@@ -4,60 +4,41 @@ import LTMIR
 extension IRBuilder {
   /// One primitive on operands of equal lanes. `dtype` is that of the first operand (of `select`: the second).
   func apply(_ primitive: Primitive, _ x: [Lanes], operand dtype: DType) -> Lanes {
-    switch primitive {
-    case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .isFinite, .not, .expm1, .log1p:
-      dtype.isFloating ? unary(primitive, x[0]) : integerUnary(primitive, x[0])
-    case .add, .sub, .mul, .div, .pow, .minimum, .maximum:
-      dtype.isFloating ? binary(primitive, x[0], x[1]) : integerBinary(primitive, x[0], x[1], dtype)
-    case .equal, .notEqual, .less, .lessEqual, .greater, .greaterEqual: compare(primitive, x[0], x[1], dtype)
-    case .and: x[0].and(x[1])
-    case .or: x[0].or(x[1])
-    case .select: x[1].when(x[0], else: x[2])
-    }
-  }
-
-  private func unary(_ primitive: Primitive, _ x: Lanes) -> Lanes {
-    switch primitive {
-    case .neg: -x
-    case .abs: x.magnitude
-    case .sqrt: x.apply("llvm.sqrt")
-    case .exp: x.exp()
-    case .log: x.log()
-    case .sin: x.library("sin")
-    case .cos: x.library("cos")
-    case .tanh: x.tanh()
-    case .erf: x.erf()
-    case .expm1: x.expm1()
-    case .log1p: x.log1p()
-    case .floor: x.apply("llvm.floor")
-    case .ceil: x.apply("llvm.ceil")
-    case .round: x.apply("llvm.roundeven")
-    case .isFinite: x.magnitude.compare(LLVMRealOLT, x.constant(.infinity))
-    default: preconditionFailure("emit: \(primitive) of a float")
-    }
-  }
-
-  private func integerUnary(_ primitive: Primitive, _ x: Lanes) -> Lanes {
-    switch primitive {
-    case .neg: x.bits(0).minusBits(x)
-    case .abs: x.bits(0).minusBits(x).when(x.compareBits(LLVMIntSLT, x.bits(0)), else: x)
-    case .floor, .ceil, .round: x
-    case .isFinite: Lanes(constant(bits: 1, vector(i1, x.count)), self)
-    case .not: Lanes(LLVMBuildNot(ref, x.ref, ""), self)
-    default: preconditionFailure("emit: \(primitive) of an integer")
-    }
-  }
-
-  private func binary(_ primitive: Primitive, _ a: Lanes, _ b: Lanes) -> Lanes {
-    switch primitive {
-    case .add: a + b
-    case .sub: a - b
-    case .mul: a * b
-    case .div: a / b
-    case .pow: a.library("pow", b)
-    case .minimum: extremum(a, b, LLVMRealOLT)
-    case .maximum: extremum(a, b, LLVMRealOGT)
-    default: preconditionFailure("emit: \(primitive) of floats")
+    let isFloat = dtype.isFloating
+    let (a, b) = (x[0], x[x.count > 1 ? 1 : 0])
+    return switch primitive {
+    case .neg: isFloat ? -a : a.bits(0).minusBits(a)
+    case .abs: isFloat ? a.magnitude : a.bits(0).minusBits(a).when(a.compareBits(LLVMIntSLT, a.bits(0)), else: a)
+    case .sqrt: a.apply("llvm.sqrt")
+    case .exp: a.exp()
+    case .log: a.log()
+    case .sin: a.library("sin")
+    case .cos: a.library("cos")
+    case .tanh: a.tanh()
+    case .erf: a.erf()
+    case .expm1: a.expm1()
+    case .log1p: a.log1p()
+    case .floor: isFloat ? a.apply("llvm.floor") : a
+    case .ceil: isFloat ? a.apply("llvm.ceil") : a
+    case .round: isFloat ? a.apply("llvm.roundeven") : a
+    case .isFinite: isFloat ? a.magnitude.isLess(.infinity) : Lanes(constant(bits: 1, vector(i1, a.count)), self)
+    case .not: Lanes(LLVMBuildNot(ref, a.ref, ""), self)
+    case .add: isFloat ? a + b : a.plusBits(b)
+    case .sub: isFloat ? a - b : a.minusBits(b)
+    case .mul: isFloat ? a * b : Lanes(LLVMBuildMul(ref, a.ref, b.ref, ""), self)
+    case .div: isFloat ? a / b : divideIntegers(a, b)
+    case .pow: isFloat ? a.library("pow", b) : power(a, b, dtype)
+    case .minimum: isFloat ? extremum(a, b, LLVMRealOLT) : extremum(a, b, "llvm.smin")
+    case .maximum: isFloat ? extremum(a, b, LLVMRealOGT) : extremum(a, b, "llvm.smax")
+    case .equal: compare(a, b, LLVMRealOEQ, LLVMIntEQ, dtype)
+    case .notEqual: compare(a, b, LLVMRealUNE, LLVMIntNE, dtype)
+    case .less: compare(a, b, LLVMRealOLT, LLVMIntSLT, dtype)
+    case .lessEqual: compare(a, b, LLVMRealOLE, LLVMIntSLE, dtype)
+    case .greater: compare(a, b, LLVMRealOGT, LLVMIntSGT, dtype)
+    case .greaterEqual: compare(a, b, LLVMRealOGE, LLVMIntSGE, dtype)
+    case .and: a.and(b)
+    case .or: a.or(b)
+    case .select: b.when(a, else: x[2])
     }
   }
 
@@ -67,18 +48,14 @@ extension IRBuilder {
     a.when(a.compare(predicate, b).or(a.isNaN), else: b)
   }
 
-  private func integerBinary(_ primitive: Primitive, _ a: Lanes, _ b: Lanes, _ dtype: DType) -> Lanes {
-    switch primitive {
-    case .add: a.plusBits(b)
-    case .sub: a.minusBits(b)
-    case .mul: Lanes(LLVMBuildMul(ref, a.ref, b.ref, ""), self)
-    case .div: divideIntegers(a, b)
-    case .minimum: Lanes(call(intrinsic: "llvm.smin", [a.type], [a.ref, b.ref]), self)
-    case .maximum: Lanes(call(intrinsic: "llvm.smax", [a.type], [a.ref, b.ref]), self)
-    case .pow:
-      convert(convert(a, from: dtype, to: .f64).library("pow", convert(b, from: dtype, to: .f64)), from: .f64, to: dtype)
-    default: preconditionFailure("emit: \(primitive) of integers")
-    }
+  private func extremum(_ a: Lanes, _ b: Lanes, _ intrinsic: String) -> Lanes {
+    Lanes(call(intrinsic: intrinsic, [a.type], [a.ref, b.ref]), self)
+  }
+
+  /// Of integers, through f64.
+  private func power(_ a: Lanes, _ b: Lanes, _ dtype: DType) -> Lanes {
+    let result = convert(a, from: dtype, to: .f64).library("pow", convert(b, from: dtype, to: .f64))
+    return convert(result, from: .f64, to: dtype)
   }
 
   /// Toward zero; by zero it is 0, and the least number by -1 wraps: the machine's division would trap on both.
@@ -90,18 +67,12 @@ extension IRBuilder {
     return a.bits(0).when(isZero, else: a.bits(0).minusBits(a).when(isMinusOne, else: quotient))
   }
 
-  private func compare(_ primitive: Primitive, _ a: Lanes, _ b: Lanes, _ dtype: DType) -> Lanes {
-    let predicates: (real: LLVMRealPredicate, integer: LLVMIntPredicate) =
-      switch primitive {
-      case .equal: (LLVMRealOEQ, LLVMIntEQ)
-      case .notEqual: (LLVMRealUNE, LLVMIntNE)
-      case .less: (LLVMRealOLT, dtype == .bool ? LLVMIntULT : LLVMIntSLT)
-      case .lessEqual: (LLVMRealOLE, dtype == .bool ? LLVMIntULE : LLVMIntSLE)
-      case .greater: (LLVMRealOGT, dtype == .bool ? LLVMIntUGT : LLVMIntSGT)
-      case .greaterEqual: (LLVMRealOGE, dtype == .bool ? LLVMIntUGE : LLVMIntSGE)
-      default: preconditionFailure("emit: \(primitive) is no comparison")
-      }
-    return dtype.isFloating ? a.compare(predicates.real, b) : a.compareBits(predicates.integer, b)
+  private func compare(
+    _ a: Lanes, _ b: Lanes, _ real: LLVMRealPredicate, _ integer: LLVMIntPredicate, _ dtype: DType
+  ) -> Lanes {
+    if dtype.isFloating { return a.compare(real, b) }
+    // A signed bit would put true below false.
+    return dtype == .bool ? a.extended(to: i8).compareBits(integer, b.extended(to: i8)) : a.compareBits(integer, b)
   }
 
   /// One step of a reduction.

@@ -113,7 +113,8 @@ struct Scheduler {
     let blocksPerTask = max(1, work / max(block, 1))
     let numbers = Schedule.Spread(lanes: lanes, block: max(block, 1), blocksPerTask: blocksPerTask)
     return Schedule(
-      strategy: isColumns ? .columns(numbers) : .pointwise(numbers), taskCount: (blocks + blocksPerTask - 1) / blocksPerTask,
+      strategy: isColumns ? .columns(numbers) : .pointwise(numbers),
+      taskCount: (blocks + blocksPerTask - 1) / blocksPerTask,
       scratchBytes: RowLayout(kernel, columnLanes: lanes).bytes)
   }
 
@@ -167,14 +168,16 @@ struct Scheduler {
     guard m >= 4, n >= lanes, k >= 4 else { return nil }
     let depth = isDouble ? 128 : 256
     var tiles = Schedule.Tiles(
-      tile: profile.tile, lanes: lanes, kc: min(depth, roundUp(kernel.extent(inner), lanes)), mc: 0, nc: 0, rowAxis: row,
+      tile: profile.tile, lanes: lanes, kc: min(depth, roundUp(kernel.extent(inner), lanes)), mc: 0, nc: 0,
+      rowAxis: row,
       columnAxis: column, isSwapped: isSwapped, isDouble: isDouble)
     let batches = kernel.points(kernel.domain) / max(1, m * n)
     (tiles.mc, tiles.nc) = tileSize(m, n, k, batches: batches, tiles)
     let count = batches * ((m + tiles.mc - 1) / tiles.mc) * ((n + tiles.nc - 1) / tiles.nc)
     let elements = (tiles.mc + tiles.nc) * tiles.kc + lanes * 2 + tiles.mc * tiles.rowStride
     return Schedule(
-      strategy: .contraction(tiles), taskCount: k == 0 ? 0 : count, scratchBytes: roundUp(elements * tiles.elementBytes, 64) + 256)
+      strategy: .contraction(tiles), taskCount: k == 0 ? 0 : count,
+      scratchBytes: roundUp(elements * tiles.elementBytes, 64) + 256)
   }
 
   /// Tiles that fit the caches, smaller where there would be too few tasks to share.
@@ -183,8 +186,12 @@ struct Scheduler {
     var mc = min(roundUp(m, rows), roundUp(tiles.isDouble ? 120 : 240, rows))
     var nc = min(roundUp(n, columns), roundUp(tiles.isDouble ? 256 : 512, columns))
     func tasks() -> Int { batches * ((m + mc - 1) / mc) * ((n + nc - 1) / nc) }
-    while tasks() < 8, mc * nc * k > 4_000_000 {
-      if mc >= nc { mc = roundUp(mc / 2, rows) } else { nc = roundUp(nc / 2, columns) }
+    while tasks() < 8, mc * nc * k > 4_000_000, mc > rows || nc > columns {
+      if nc == columns || (mc >= nc && mc > rows) {
+        mc = roundUp(mc / 2, rows)
+      } else {
+        nc = roundUp(nc / 2, columns)
+      }
     }
     // Even shares: 520 rows are three tiles of 174, not 240, 240 and 40.
     mc = roundUp((m + (m + mc - 1) / mc - 1) / ((m + mc - 1) / mc), rows)

@@ -71,7 +71,10 @@ private func shell(_ program: String, _ arguments: [String]) throws -> (status: 
     try source.write(to: folder.appendingPathComponent("main.c"), atomically: true, encoding: .utf8)
     let built = try shell(
       "/usr/bin/env",
-      ["cc", "-Wall", "-Werror", "-o", folder.path + "/main", folder.path + "/main.c", folder.path + "/classify.o", "-lm"])
+      [
+        "cc", "-Wall", "-Werror", "-o", folder.path + "/main", folder.path + "/main.c", folder.path + "/classify.o",
+        "-lm",
+      ])
     #expect(built.status == 0, "\(built.output)")
     let ran = try shell(folder.path + "/main", [])
     #expect(ran.status == 0)

@@ -5,7 +5,8 @@ import Testing
 
 @Suite struct ContractionTests {
   static let sizes = [
-    (1, 64, 64), (64, 1, 64), (4, 8, 4), (6, 16, 1), (7, 17, 33), (33, 100, 257), (260, 24, 40), (13, 530, 20), (2, 9, 600),
+    (1, 64, 64), (64, 1, 64), (4, 8, 4), (6, 16, 1), (7, 17, 33), (33, 100, 257), (260, 24, 40), (13, 530, 20),
+    (2, 9, 600),
   ]
 
   private func tolerance(_ dtype: DType) -> Double {
@@ -32,6 +33,12 @@ import Testing
       let kernel = linearKernel(m: size.1, n: size.2, k: size.3, dtype: dtype, transposedRight: right, batch: size.0)
       try expectJudged(kernel, contents(kernel), tolerance: tolerance(dtype))
     }
+  }
+
+  @Test(arguments: [(6, 16, 200_000), (4, 8, 1_000_000), (5000, 8, 1000), (7, 9, 50_000)])
+  func deepTilesAreScheduled(_ size: (Int, Int, Int)) {
+    let kernel = linearKernel(m: size.0, n: size.1, k: size.2, dtype: .f32)
+    #expect(schedule(kernel, .host).taskCount >= 1)
   }
 
   /// The operands in the other order, a prologue on one, two contracted axes, a transposed result.

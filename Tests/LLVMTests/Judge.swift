@@ -7,6 +7,7 @@ struct Judge {
   let kernel: Kernel
   var buffers: [[Double]]
   private var locals: [Int: Double] = [:]
+  private var pending: [(buffer: Int, place: Int, value: Double)] = []
   private var rows: [Int: [Double]] = [:]
   private var axes: [Int]
   /// For each load, its place as strides of the axes; a debug build is slow enough without recomputing them.
@@ -36,6 +37,7 @@ struct Judge {
     var judge = Judge(kernel, buffers)
     judge.each(Array(0..<kernel.domainRank)) { judge in
       for statement in kernel.body { judge.execute(statement) }
+      judge.flush()
     }
     return judge.buffers
   }
@@ -48,9 +50,16 @@ struct Judge {
     }
   }
 
+  private mutating func flush() {
+    for (buffer, place, value) in pending { buffers[buffer][place] = kernel.buffers[buffer].dtype.round(value) }
+    pending = []
+  }
+
   private mutating func execute(_ statement: KernelStatement) {
     switch statement {
-    case .store(let store): write([store])
+    case .store(let store):
+      // Writes of one point wait for each other: each reads what was there before.
+      pending.append((store.buffer.index, offset(store.buffer, store.index.map { form($0) }), value(store.value)))
     case .loop(let over, let stores): each(over.map(\.index)) { $0.write(stores) }
     case .reduce(let local, let combiner, let over, let value):
       var sum: Double?
@@ -91,7 +100,9 @@ struct Judge {
     return (buffer.index, id.index)
   }
 
-  private mutating func dot(_ a: (buffer: Int, expression: Int), _ b: (buffer: Int, expression: Int), _ inner: Int) -> Double {
+  private mutating func dot(_ a: (buffer: Int, expression: Int), _ b: (buffer: Int, expression: Int), _ inner: Int)
+    -> Double
+  {
     axes[inner] = 0
     var (i, j) = (place(a.expression), place(b.expression))
     let (di, dj) = (places[a.expression].strides[inner], places[b.expression].strides[inner])
@@ -156,9 +167,11 @@ struct Judge {
       return buffers[buffer.index][place]
     case .local(let local): return locals[local.index] ?? .nan
     case .scratch(let local):
-      guard case .scratch(_, let over, _)? = kernel.body.first(where: {
-        if case .scratch(local, _, _) = $0 { true } else { false }
-      }) else { return .nan }
+      guard
+        case .scratch(_, let over, _)? = kernel.body.first(where: {
+          if case .scratch(local, _, _) = $0 { true } else { false }
+        })
+      else { return .nan }
       return rows[local.index]?[axes[over.index]] ?? .nan
     case .apply(let primitive, let operands, _): return primitive.judge(operands.map { value($0) })
     case .convert(let operand, let dtype), .round(let operand, let dtype): return dtype.round(value(operand))

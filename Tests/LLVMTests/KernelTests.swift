@@ -37,7 +37,8 @@ import Testing
         var maker = KernelMaker("argmax", domain: [overRows ? n : m], inner: [overRows ? m : n])
         let x = maker.buffer(dtype, [m, n])
         let y = maker.buffer(.i32, [overRows ? n : m], .write)
-        maker.store(y, [0], maker.argReduce(isMaximum ? .maximum : .minimum, over: 1, maker.load(x, overRows ? [1, 0] : [0, 1])))
+        maker.store(
+          y, [0], maker.argReduce(isMaximum ? .maximum : .minimum, over: 1, maker.load(x, overRows ? [1, 0] : [0, 1])))
         var data = contents(maker.kernel)
         try expectJudged(maker.kernel, data, tolerance: 0)
         // Ties: the first wins.
@@ -61,7 +62,7 @@ import Testing
         data[0] = data[0].map { _ in 1 }
         for place in stride(from: 0, to: 1600, by: 41) { data[0][place] = .nan }
         let y = try launch(kernel, data)[1].doubles
-          let all = y.allSatisfy { $0.isNaN }
+        let all = y.allSatisfy { $0.isNaN }
         #expect(all, "\(combiner)")
       }
     }
@@ -98,7 +99,8 @@ import Testing
     let (up, left) = (Affine([.init(AxisID(0))], offset: -1), Affine([.init(AxisID(1))], offset: -1))
     let e = maker.add(
       .load(
-        small, [.affine(up), .affine(left)], guards: [.init(up, limit: m - 1), .init(left, limit: n - 1)], otherwise: -3))
+        small, [.affine(up), .affine(left)], guards: [.init(up, limit: m - 1), .init(left, limit: n - 1)], otherwise: -3
+      ))
     let index = maker.load(which, [0])
     let f = maker.add(.load(table, [.loaded(index), .affine(Affine(axis: AxisID(1)))], guards: [], otherwise: 0))
     let lane = maker.load(each, [1])

@@ -39,7 +39,8 @@ func launch(_ compiled: CompiledKernel, _ kernel: Kernel, _ buffers: [[Double]],
     switch order {
     case .together: compiled.function(base, 0, compiled.taskCount, scratch)
     case .oneByOne: for task in 0..<compiled.taskCount { compiled.function(base, task, task + 1, scratch) }
-    case .backwards: for task in (0..<compiled.taskCount).reversed() { compiled.function(base, task, task + 1, scratch) }
+    case .backwards:
+      for task in (0..<compiled.taskCount).reversed() { compiled.function(base, task, task + 1, scratch) }
     }
   }
   for (area, tensor) in zip(memory, tensors) {
@@ -58,6 +59,8 @@ func launch(_ compiled: CompiledKernel, _ kernel: Kernel, _ buffers: [[Double]],
 func expectJudged(
   _ kernel: Kernel, _ buffers: [[Double]], tolerance: Double, location: SourceLocation = #_sourceLocation
 ) throws {
+  let complaints = kernel.verify()
+  #expect(complaints.isEmpty, "\(complaints)", sourceLocation: location)
   let rounded = zip(kernel.buffers, buffers).map { buffer, values in values.map(buffer.dtype.round) }
   let expected = Judge.run(kernel, rounded)
   let results = try launch(kernel, rounded)
@@ -83,6 +86,7 @@ func numbers(_ count: Int, seed: UInt64 = 1) -> [Double] {
 func contents(_ kernel: Kernel, seed: UInt64 = 1) -> [[Double]] {
   kernel.buffers.enumerated().map { index, buffer in
     let values = numbers(buffer.shape.reduce(1, *), seed: seed &+ UInt64(index))
-    return buffer.dtype.isFloating ? values : values.map { buffer.dtype == .bool ? ($0 > 0 ? 1 : 0) : ($0 + 2).rounded(.down) }
+    return buffer.dtype.isFloating
+      ? values : values.map { buffer.dtype == .bool ? ($0 > 0 ? 1 : 0) : ($0 + 2).rounded(.down) }
   }
 }

@@ -34,7 +34,9 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
     #expect(!tile.contains("Spill") || profile == "aarch64", "\(profile) spills")
   }
 
-  @Test(arguments: [("x86-64-v3", "vcvtph2ps", "vcvtps2ph"), ("x86-64-v4", "vcvtph2ps", "vcvtps2ph"), ("aarch64", "fcvtl", "fcvtn")])
+  @Test(arguments: [
+    ("x86-64-v3", "vcvtph2ps", "vcvtps2ph"), ("x86-64-v4", "vcvtph2ps", "vcvtps2ph"), ("aarch64", "fcvtl", "fcvtn"),
+  ])
   func halvesAreConvertedByInstructions(_ profile: String, _ widen: String, _ narrow: String) throws {
     let text = try assembly(binaryKernel(.add, .f16, 1000), profile)
     #expect(text.contains(widen) && text.contains(narrow) && !text.contains("call"))
@@ -70,8 +72,10 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
     #expect(large.taskCount >= 4)
     guard case .rows = schedule(linearKernel(m: 1, n: 512, k: 512, dtype: .f32, transposedRight: true), .host).strategy,
       case .columns = schedule(linearKernel(m: 1, n: 512, k: 512, dtype: .f32), .host).strategy,
-      case .columns = schedule(reduceKernel(.add, m: 100, n: 64, dtype: .f32, overRows: true, result: .f32), .host).strategy,
-      case .rows = schedule(reduceKernel(.add, m: 100, n: 64, dtype: .f32, overRows: false, result: .f32), .host).strategy,
+      case .columns = schedule(reduceKernel(.add, m: 100, n: 64, dtype: .f32, overRows: true, result: .f32), .host)
+        .strategy,
+      case .rows = schedule(reduceKernel(.add, m: 100, n: 64, dtype: .f32, overRows: false, result: .f32), .host)
+        .strategy,
       case .pointwise = schedule(binaryKernel(.add, .f16, 100), .host).strategy
     else { return #expect(Bool(false), "a strategy changed") }
   }
