@@ -31,6 +31,7 @@ let package = Package(
     // C: LLVM's headers (symbolic links into llvm-22-dev) and the few instructions that Swift lacks.
     .target(name: "CLLVM", linkerSettings: [.linkedLibrary("LLVM-22")]),
     .target(name: "CRuntime"),
+    .target(name: "CPJRT", exclude: ["LICENSE", "include/README.md"]),
 
     // Text: files, spans, diagnostics; then the language's syntax.
     layer("LTMSupport"),
@@ -53,6 +54,7 @@ let package = Package(
     // Machines: code generation and what runs it.
     layer("LTMLLVM", ["CLLVM", "LTMSupport", "LTMIR", "LTMKernels"]),
     layer("LTMRuntime", ["CRuntime", "LTMSupport", "LTMIR"]),
+    layer("LTMHLO", ["CPJRT", "LTMSupport", "LTMIR"]),
 
     // The public face, and the command that is a thin shell around it.
     layer(
@@ -81,6 +83,9 @@ let package = Package(
     suite("IRTests", ["LTMSupport", "LTMIR", "LTMGraphPasses"], exclude: ["Fixtures", "Goldens"]),
     suite("FrontEndTests", ["LTMSupport", "LTMSyntax", "LTMIR", "LTMFrontEnd"], exclude: ["Goldens"]),
     suite("LLVMTests", ["LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
+    suite(
+      "HLOTests", ["LTMSupport", "LTMIR", "LTMFrontEnd", "LTMGraphPasses", "LTMPrecision", "LTMHLO"],
+      exclude: ["Goldens", "evaluate.py"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,97 @@
+internal import CPJRT
+import LTMIR
+
+/// A compiled program with its place on the devices.
+package final class PJRTProgram: @unchecked Sendable {
+  private let client: PJRTClient
+  private let loaded: OpaquePointer
+  /// The number of replicas, one to a device.
+  package let replicas: Int
+  private let resultCount: Int
+
+  init(_ client: PJRTClient, _ loaded: OpaquePointer, replicas: Int) throws(PJRTError) {
+    self.client = client
+    self.loaded = loaded
+    self.replicas = replicas
+    let (plugin, action) = (client.plugin, "reading what was compiled")
+    var get = PJRT_LoadedExecutable_GetExecutable_Args()
+    get.struct_size = MemoryLayout.size(ofValue: get)
+    get.loaded_executable = loaded
+    try plugin.check(try plugin.function(\.PJRT_LoadedExecutable_GetExecutable, action)(&get), action)
+    var count = PJRT_Executable_NumOutputs_Args()
+    count.struct_size = MemoryLayout.size(ofValue: count)
+    count.executable = get.executable
+    try plugin.check(try plugin.function(\.PJRT_Executable_NumOutputs, action)(&count), action)
+    resultCount = count.num_outputs
+    var destroy = PJRT_Executable_Destroy_Args()
+    destroy.struct_size = MemoryLayout.size(ofValue: destroy)
+    destroy.executable = get.executable
+    try plugin.check(try plugin.function(\.PJRT_Executable_Destroy, action)(&destroy), action)
+  }
+
+  deinit {
+    var destroy = PJRT_LoadedExecutable_Destroy_Args()
+    destroy.struct_size = MemoryLayout.size(ofValue: destroy)
+    destroy.executable = loaded
+    let (plugin, action) = (client.plugin, "freeing")
+    try? plugin.check(try plugin.function(\.PJRT_LoadedExecutable_Destroy, action)(&destroy), action)
+  }
+
+  /// Runs every replica on its arguments and waits; gives the results of each.
+  ///
+  /// An argument whose buffer a result takes over (`tf.aliasing_output`) must not be used again.
+  package func run(_ arguments: [[PJRTBuffer]]) throws(PJRTError) -> [[PJRTBuffer]] {
+    let action = "running on \(client.platform)"
+    let count = arguments.first?.count ?? 0
+    guard arguments.count == replicas, arguments.allSatisfy({ $0.count == count }) else {
+      throw PJRTError(action, "\(replicas) lists of arguments of one length are needed")
+    }
+    let execute = try client.plugin.function(\.PJRT_LoadedExecutable_Execute, action)
+    var flat: [OpaquePointer?] = arguments.flatMap { $0.map(\.buffer) }
+    var results = [OpaquePointer?](repeating: nil, count: replicas * resultCount)
+    var events = [OpaquePointer?](repeating: nil, count: replicas)
+    let error = flat.withUnsafeMutableBufferPointer { flat in
+      results.withUnsafeMutableBufferPointer { results in
+        let inputs = (0..<replicas).map { index in flat.baseAddress.map { UnsafePointer($0 + index * count) } }
+        let outputs = (0..<replicas).map { index in results.baseAddress.map { $0 + index * resultCount } }
+        return call(execute, inputs, count, outputs, &events)
+      }
+    }
+    let buffers = results.map { $0.map { PJRTBuffer(client, $0) } }
+    try client.plugin.check(error, action)
+    for event in events { try client.plugin.wait(event, action) }
+    return try (0..<replicas).map { (index) throws(PJRTError) in
+      let own = buffers[index * resultCount..<(index + 1) * resultCount].compactMap(\.self)
+      guard own.count == resultCount else { throw PJRTError(action, "a result is missing") }
+      return own
+    }
+  }
+
+  private typealias Execute = (UnsafeMutablePointer<PJRT_LoadedExecutable_Execute_Args>?) -> OpaquePointer?
+
+  private func call(
+    _ execute: Execute, _ inputs: [UnsafePointer<OpaquePointer?>?], _ count: Int,
+    _ outputs: [UnsafeMutablePointer<OpaquePointer?>?], _ events: inout [OpaquePointer?]
+  ) -> OpaquePointer? {
+    var options = PJRT_ExecuteOptions()
+    options.struct_size = MemoryLayout.size(ofValue: options)
+    return inputs.withUnsafeBufferPointer { inputs in
+      outputs.withUnsafeBufferPointer { outputs in
+        events.withUnsafeMutableBufferPointer { events in
+          withUnsafeMutablePointer(to: &options) { options in
+            var arguments = PJRT_LoadedExecutable_Execute_Args()
+            arguments.struct_size = MemoryLayout.size(ofValue: arguments)
+            arguments.executable = loaded
+            arguments.options = options
+            arguments.argument_lists = inputs.baseAddress
+            arguments.num_devices = replicas
+            arguments.num_args = count
+            arguments.output_lists = outputs.baseAddress
+            arguments.device_complete_events = events.baseAddress
+            return execute(&arguments)
+          }
+        }
+      }
+    }
+  }
+}

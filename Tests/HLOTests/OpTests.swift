@@ -1,0 +1,42 @@
+import Foundation
+import LTMGraphPasses
+import LTMHLO
+import LTMIR
+import LTMSupport
+import Testing
+
+@Suite("each op as StableHLO")
+struct OpTests {
+  /// Every case, asked in one go: starting the tools takes longer than all of them.
+  static let outcomes = Result {
+    try Tools.evaluate(
+      opCases.map { opCase in
+        let graph = try GraphPass.decompose.run(opCase.graph())
+        let tensors = opCase.tensors()
+        return Job(
+          name: opCase.name, module: try stableHLO(graph),
+          inputs: graph.inputs.compactMap { tensors[$0.name].map(Job.Array.init) })
+      })
+  }
+
+  @Test("has a case, unless it comes from nothing or is replaced", arguments: Op.allCases)
+  func everyOpHasACase(op: Op) {
+    if case .decompose = op.definition.lowering { return }
+    #expect(op.isTypedAtCreation || opCases.contains { $0.op == op })
+  }
+
+  @Test(
+    "gives in StableHLO's interpreter what it gives in ours",
+    .enabled(if: Tools.missing == nil, "\(Tools.missing ?? "")"),
+    arguments: opCases)
+  func agrees(opCase: OpCase) throws {
+    let outcome = try #require(try Self.outcomes.get()[opCase.name])
+    #expect(outcome.error == nil, "\(outcome.error ?? "")")
+    let found = try #require(outcome.outputs?.first?.tensor)
+    let graph = try GraphPass.decompose.run(opCase.graph())
+    let expected = try #require(try graph.evaluate(opCase.tensors(), rounding: .everyOp)["value"])
+    let dtype = graph[graph.outputs[0].value].type.dtype
+    #expect(found.dtype == dtype && found.shape == expected.shape)
+    for (a, b) in zip(found.doubles, expected.data) { #expect(agree(a, b, dtype.tolerance), "\(a) is not \(b)") }
+  }
+}

@@ -1,0 +1,90 @@
+"""Parses, verifies and, unless told otherwise, evaluates StableHLO modules in the reference interpreter.
+
+Reads {"cases": [{"name", "module", "run", "inputs": [{"dtype", "shape", "data"}]}]} from standard input, data in base64,
+and writes the same with "outputs" or "error". Each case has a process of its own: the interpreter aborts on what it lacks.
+"""
+import base64
+import json
+import os
+import sys
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+import ml_dtypes
+import numpy as np
+from jax._src.interpreters import mlir
+from jaxlib.mlir import ir
+from jaxlib.mlir.dialects import stablehlo
+
+DTYPES = {
+    "f16": np.float16, "bf16": ml_dtypes.bfloat16, "f32": np.float32, "f64": np.float64, "i32": np.int32,
+    "i64": np.int64, "u8": np.uint8, "bool": np.bool_,
+}
+NAMES = {"f16": "f16", "bf16": "bf16", "f32": "f32", "f64": "f64", "i32": "i32", "i64": "i64", "ui8": "u8", "i1": "bool"}
+
+
+def attribute(value):
+    array = np.frombuffer(base64.b64decode(value["data"]), DTYPES[value["dtype"]]).reshape(value["shape"])
+    if value["dtype"] == "bf16":
+        return ir.DenseElementsAttr.get(array.view(np.uint16), type=ir.BF16Type.get(), shape=array.shape)
+    if value["dtype"] == "u8":
+        return ir.DenseElementsAttr.get(array, type=ir.IntegerType.get_unsigned(8), shape=array.shape)
+    if value["dtype"] == "bool":
+        # One bool to a byte, as MLIR keeps them; a single byte would be taken for all of them alike.
+        return ir.DenseElementsAttr.get([ir.BoolAttr.get(bool(x)) for x in array.flat],
+                                        ir.RankedTensorType.get(array.shape, ir.IntegerType.get_signless(1)))
+    return ir.DenseElementsAttr.get(array)
+
+
+def widen_results(module):
+    """Makes bf16 results f32, which numpy can read; gives the element type that each had."""
+    main = module.body.operations[0]
+    end = main.regions[0].blocks[0].operations[len(main.regions[0].blocks[0].operations) - 1]
+    names = []
+    with ir.InsertionPoint(end), ir.Location.unknown():
+        for index, operand in enumerate(end.operands):
+            kind = ir.RankedTensorType(operand.type)
+            names.append(NAMES[str(kind.element_type)])
+            if names[-1] == "bf16":
+                wide = ir.RankedTensorType.get(kind.shape, ir.F32Type.get())
+                end.operands[index] = stablehlo.convert(wide, operand)
+    inputs = [argument.type for argument in main.regions[0].blocks[0].arguments]
+    main.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(inputs, [x.type for x in end.operands]))
+    return names
+
+
+def evaluated(case):
+    with mlir.make_ir_context():
+        module = ir.Module.parse(case["module"])
+        if not module.operation.verify():
+            raise ValueError("the module does not verify")
+        if not case["run"]:
+            return []
+        names = widen_results(module)
+        results = stablehlo.eval_module(module, [attribute(value) for value in case["inputs"]])
+        outputs = []
+        for name, result in zip(names, results):
+            array = np.array(result).astype(DTYPES[name])
+            outputs.append({"dtype": name, "shape": list(array.shape), "data": base64.b64encode(array.tobytes()).decode()})
+        return outputs
+
+
+def in_a_child(case):
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        try:
+            answer = {"outputs": evaluated(case)}
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        with os.fdopen(writing, "w") as pipe:
+            json.dump(answer, pipe)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        text = pipe.read()
+    status = os.waitpid(child, 0)[1]
+    return json.loads(text) if text else {"error": f"the interpreter died with status {status}"}
+
+
+json.dump([dict(in_a_child(case), name=case["name"]) for case in json.load(sys.stdin)["cases"]], sys.stdout)
