@@ -29,9 +29,8 @@ def attribute(value):
     if value["dtype"] == "u8":
         return ir.DenseElementsAttr.get(array, type=ir.IntegerType.get_unsigned(8), shape=array.shape)
     if value["dtype"] == "bool":
-        # One bool to a byte, as MLIR keeps them; a single byte would be taken for all of them alike.
-        return ir.DenseElementsAttr.get([ir.BoolAttr.get(bool(x)) for x in array.flat],
-                                        ir.RankedTensorType.get(array.shape, ir.IntegerType.get_signless(1)))
+        kind = ir.RankedTensorType.get(array.shape, ir.IntegerType.get_signless(1))
+        return ir.DenseElementsAttr.get([ir.BoolAttr.get(bool(x)) for x in array.flat], kind)
     return ir.DenseElementsAttr.get(array)
 
 
@@ -40,7 +39,7 @@ def widen_results(module):
     main = module.body.operations[0]
     end = main.regions[0].blocks[0].operations[len(main.regions[0].blocks[0].operations) - 1]
     names = []
-    with ir.InsertionPoint(end), ir.Location.unknown():
+    with ir.InsertionPoint(end):
         for index, operand in enumerate(end.operands):
             kind = ir.RankedTensorType(operand.type)
             names.append(NAMES[str(kind.element_type)])
@@ -53,7 +52,7 @@ def widen_results(module):
 
 
 def evaluated(case):
-    with mlir.make_ir_context():
+    with mlir.make_ir_context(), ir.Location.unknown():
         module = ir.Module.parse(case["module"])
         if not module.operation.verify():
             raise ValueError("the module does not verify")
