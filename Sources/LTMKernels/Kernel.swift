@@ -14,10 +14,15 @@ import LTMSupport
 //       domain r: 64
 //       axis k: 10
 //       %max: f32 = reduce maximum k { x[r, k] }
-//       scratch %e[k] = exp(sub(x[r, k], %max))
-//       %sum: f32 = reduce add k { %e[k] }
-//       for k { y[r, k] = div(%e[k], %sum) }
+//       scratch %e[k]: f32 = exp(sub(x[r, k], %max))
+//       %sum: f32 = reduce add k { %e[] }
+//       for k {
+//         y[r, k] = div(%e[], %sum)
+//       }
 //     }
+//
+// What is used twice has a name: `let $0 = ...`. A guarded load is `guarded(x[m-1], m-1 < 5, else 0)`, a loaded index
+// `w[{%i}, n]`. A domain without axes is `domain []`. At a point, loads see memory as it was before the point's stores.
 //
 // Scalars are f32, f64, i32, i64 or bool, never half: a load from a half buffer widens, a store to one narrows (to nearest
 // even), and `round` narrows and widens again: that is what a cast in the graph becomes. So no accumulator can be half.

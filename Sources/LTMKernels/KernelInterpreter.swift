@@ -87,7 +87,9 @@ private struct KernelRun {
     var outer: [[Int]] = []
     var innerSteps: [[Int]] = []
     for statement in kernel.body {
-      let needed = kernel.reachable(from: statement.roots)
+      // All that the stores at the point need is found before the first of them writes.
+      let isStore = if case .store = statement { true } else { false }
+      let needed = kernel.reachable(from: isStore ? kernel.pointStoreRoots : statement.roots)
       outer.append(needed.filter { !inner[$0] && !found.contains($0) })
       innerSteps.append(needed.filter { inner[$0] })
       found.formUnion(needed.filter { !inner[$0] })
@@ -293,6 +295,10 @@ extension Kernel {
       for operand in expressions[index].operands { needed[operand.index] = true }
     }
     return expressions.indices.filter { needed[$0] }
+  }
+
+  fileprivate var pointStoreRoots: [ScalarID] {
+    body.flatMap { statement in if case .store(let store) = statement { [store.value] } else { [ScalarID]() } }
   }
 
   /// The axes that expressions name.

@@ -50,8 +50,8 @@ private struct KernelPrinter {
 
   private mutating func printAxes() {
     let axes = kernel.axes.map { "\($0.name): \($0.extent)" }
-    lines.append(
-      "  domain" + (kernel.domainRank == 0 ? "" : " ") + axes.prefix(kernel.domainRank).joined(separator: ", "))
+    let domain = axes.prefix(kernel.domainRank).joined(separator: ", ")
+    lines.append("  domain " + (domain.isEmpty ? "[]" : domain))
     if axes.count > kernel.domainRank {
       lines.append("  axis " + axes.dropFirst(kernel.domainRank).joined(separator: ", "))
     }
@@ -115,7 +115,8 @@ private struct KernelPrinter {
   private func full(_ id: ScalarID) -> String {
     func operand(_ id: ScalarID) -> String { texts[id]?.text ?? "" }
     switch kernel[id] {
-    case .constant(let value, let dtype): return numberText(value) + (dtype == .f32 ? "" : ":\(dtype)")
+    case .constant(let value, let dtype):
+      return dtype == .f32 ? floatText(value) : numberText(value) + ":\(dtype)"
     case .axis(let axis): return "index(\(kernel[axis].name))"
     case .load(let buffer, let index, let guards, let otherwise):
       let parts = index.map { part in
@@ -152,6 +153,14 @@ private struct KernelPrinter {
 /// A number as short as it reads back: `0`, `0.5`, `-inf`, `nan`.
 private func numberText(_ value: Double) -> String {
   let text = value.description
+  return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
+}
+
+/// An f32 as short as it reads back.
+private func floatText(_ value: Double) -> String {
+  let single = Float(value)
+  guard Double(single) == value else { return numberText(value) }
+  let text = single.description
   return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
 }
 

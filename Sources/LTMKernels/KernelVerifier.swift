@@ -87,6 +87,9 @@ private struct KernelCheck {
       require(Set(names).count == names.count, 2, "a name is given twice in \(names)")
       for name in names + [kernel.name] { require(isIdentifier(name), 2, "`\(name)` is no identifier") }
     }
+    for buffer in kernel.buffers {
+      require(!reservedNames.contains(buffer.name), 2, "`\(buffer.name)` is a word of the text form")
+    }
     for axis in kernel.axes { require(axis.extent > 0, 2, "axis \(axis.name) has extent \(axis.extent)") }
     for buffer in kernel.buffers {
       let isSized = buffer.shape.allSatisfy { $0 > 0 } && elementCount(buffer.shape) != nil && buffer.dtype != .float
@@ -266,16 +269,3 @@ private struct KernelCheck {
     return true
   }
 }
-
-/// A letter or underscore, then letters, digits, underscores and dots.
-func isIdentifier(_ name: String) -> Bool {
-  let bytes = Array(name.utf8)
-  guard let first = bytes.first, isLetter(first) else { return false }
-  return bytes.allSatisfy { isLetter($0) || isDigit($0) || $0 == UInt8(ascii: ".") }
-}
-
-func isLetter(_ byte: UInt8) -> Bool {
-  (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20) || byte == UInt8(ascii: "_")
-}
-
-func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }

@@ -89,12 +89,18 @@ private struct Expansion {
     case .input, .constant, .iota, .broadcast, .reshape, .transpose, .slice, .identity: false
     case .pad: cost.operations > Self.operationLimit
     case .elementwise: isDear(cost)
-    case .cast: isDear(cost) || isSharedNarrowing(index)
+    case .cast: isSharedNarrowing(index) || (isWidening(index) ? isDear(cost, soleUse: false) : isDear(cost))
     }
   }
 
-  private func isDear(_ cost: Cost) -> Bool {
-    cost.operations > Self.operationLimit || cost.leaves.count > 1 || cost.isSoleUse
+  private func isDear(_ cost: Cost, soleUse: Bool = true) -> Bool {
+    cost.operations > Self.operationLimit || cost.leaves.count > 1 || (cost.isSoleUse && soleUse)
+  }
+
+  /// A half is stored as it is, and widened by its readers.
+  private func isWidening(_ index: Int) -> Bool {
+    let node = lowered.nodes[index]
+    return lowered.graph[node.operands[0]].type.dtype.isHalf && !node.type.dtype.isHalf
   }
 
   /// A weight is narrowed once a step, not once a use.

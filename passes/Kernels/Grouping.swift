@@ -2,8 +2,8 @@ import LTMIR
 import LTMKernels
 
 // Groups compute nodes into kernels. Every merge is tried by emitting the kernel: what cannot be emitted is not merged.
-// First, a node whose readers share one group joins it: its value then needs no memory. Then groups merge that read what
-// the other wrote, or that read the same, over one iteration space.
+// First, a contraction takes what follows it element for element. Then, a node whose readers share one group joins it: its
+// value then needs no memory. Then groups merge that read the same, or what the other wrote, over one iteration space.
 
 struct Grouping {
   private(set) var fusion: FusionGraph
@@ -21,8 +21,15 @@ struct Grouping {
       groups.append([node])
     }
     guard fuse else { return }
-    joinReaders()
-    for _ in 0..<Self.rounds where !(mergeProducers() || mergeSiblings()) { break }
+    joinEpilogues()
+    for _ in 0..<Self.rounds {
+      joinReaders()
+      // Siblings before producers: what both read then joins them, instead of whatever made it.
+      let siblings = mergeSiblings()
+      if siblings { joinReaders() }
+      let producers = mergeProducers()
+      if !siblings && !producers { break }
+    }
   }
 
   /// Gives memory to whatever a node alone cannot expand.
@@ -41,6 +48,21 @@ struct Grouping {
           preconditionFailure(
             "kernel emission: node \(node), \(fusion.lowered.nodes[node].op.name), is no kernel by itself")
         }
+      }
+    }
+  }
+
+  /// Gives a contraction its epilogue: the chain of elementwise nodes that alone read it, and alone read each other.
+  private mutating func joinEpilogues() {
+    for node in fusion.lowered.nodes.indices where fusion.isCompute[node] {
+      guard case .contract = fusion.lowered.kinds[node] else { continue }
+      var end = node
+      while fusion.readers[end].count == 1, fusion.lowered.outputOf[end] == nil, let reader = fusion.readers[end].first,
+        fusion.lowered.counts[reader] == fusion.lowered.counts[node], let group = groupOf[end],
+        let next = groupOf[reader],
+        merge(next, into: group)
+      {
+        end = reader
       }
     }
   }

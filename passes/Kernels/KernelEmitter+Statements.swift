@@ -143,10 +143,34 @@ extension KernelEmitter {
       case .full(let inner): inLoops[inner].append(store)
       }
     }
+    for stores in inLoops + [atPoint] {
+      for late in writtenBeforeRead(stores) {
+        refused.formUnion(inPlace.filter { readers[$0.value]?.first == late }.keys)
+      }
+    }
     for (inner, stores) in zip(space.inners, inLoops) where !stores.isEmpty {
       body.append(.loop(over: inner.axes, stores: stores))
     }
     body += atPoint.map { .store($0) }
+  }
+
+  /// The buffers whose old value a store needs that stands after the one that replaces it, and none before.
+  private func writtenBeforeRead(_ stores: [KernelStore]) -> [BufferID] {
+    var read: Set<ScalarID> = []
+    var written: Set<BufferID> = []
+    var late: [BufferID] = []
+    for store in stores {
+      var pending = [store.value]
+      while let next = pending.popLast() {
+        guard read.insert(next).inserted else { continue }
+        if case .load(let buffer, _, _, _) = pool.expressions[next.index], written.contains(buffer) {
+          late.append(buffer)
+        }
+        pending += pool.expressions[next.index].operands
+      }
+      written.insert(store.buffer)
+    }
+    return late
   }
 
   /// Whether every load of a buffer is of the element at that position.

@@ -92,9 +92,9 @@ struct KernelEmitter {
     for node in members {
       guard case .full(let number) = try space.level(count: lowered.counts[node]) else { continue }
       let inner = space.inners[number]
-      let isStored = stored.contains(node)
-      if isStored, !inner.isTrailing || inner.extent > Self.rowLimit { throw .notFusible }
-      if isStored, space.domainCount < 8, inner.count > Self.rowLimit { throw .notFusible }
+      // A domain without axes is one task: rows in it would be written by one thread.
+      let fits = inner.isTrailing && inner.extent <= Self.rowLimit && !space.domain.isEmpty
+      if stored.contains(node), !fits || (space.domainCount < 8 && inner.count > Self.rowLimit) { throw .notFusible }
     }
   }
 

@@ -80,6 +80,7 @@ struct LoweredGraph {
 }
 
 private func nodeKind(_ node: Node, in graph: Graph) throws(DiagnosticSet) -> NodeKind {
+  if node.op == .stopGradient { return .identity }
   switch node.op.definition.lowering {
   case .primitive(let primitive): return .elementwise(primitive)
   case .reduction(let combiner): return .reduce(combiner, axes: node.attributes.ints("axes") ?? [])

@@ -9,7 +9,7 @@ package func buildPlan(_ graph: Graph) throws(DiagnosticSet) -> Plan {
 
 /// The same with one kernel for each value: what fusion is compared with.
 package func buildPlan(_ graph: Graph, fuse: Bool) throws(DiagnosticSet) -> Plan {
-  let lowered = try LoweredGraph(splitReductions(graph))
+  let lowered = try LoweredGraph(splitReductions(shareRectified(graph)))
   var builder = PlanBuilder(Grouping(lowered, fuse: fuse))
   return builder.build()
 }
@@ -108,7 +108,7 @@ private struct PlanBuilder {
   private func nameBuffers(_ kernel: inout Kernel, _ arguments: [PlanBufferID]) {
     var taken: Set<String> = []
     for (index, argument) in arguments.enumerated() {
-      let name = identifier(plan[argument].name)
+      let name = kernelIdentifier(plan[argument].name)
       kernel.buffers[index].name = taken.insert(name).inserted ? name : "\(name)_\(index)"
     }
   }
@@ -149,15 +149,6 @@ private struct PlanBuilder {
     return arena.filter { node, _ in isForward[node] && fusion.readers[node].contains { !isForward[$0] } }
       .reduce(0) { $0 + plan[$1.value].byteCount }
   }
-}
-
-/// A name as kernels may have it.
-private func identifier(_ name: String) -> String {
-  let kept = String(
-    name.unicodeScalars.map {
-      $0.isASCII && ($0.properties.isAlphabetic || $0.properties.numericType != nil) ? Character($0) : "_"
-    })
-  return kept.first?.isLetter == true ? kept : "_" + kept
 }
 
 private func copyKernel(_ dtype: DType, _ shape: [Int]) -> Kernel {

@@ -1,0 +1,66 @@
+import Foundation
+import LTMIR
+import LTMKernelPasses
+import LTMKernels
+import Testing
+
+@Suite struct PlanTests {
+  @Test("a plan computes what its graph does", arguments: samples, [true, false])
+  func agrees(_ sample: SampleGraph, _ fuse: Bool) throws {
+    let plan = try buildPlan(sample.graph, fuse: fuse)
+    #expect(plan.verify() == [])
+    let inputs = sample.inputs()
+    let expected = try sample.graph.evaluate(inputs)
+    expectClose(try plan.evaluate(inputs, rounding: false), expected, sample.graph, relative: { _ in 1e-6 })
+    let rounded = try sample.graph.evaluate(inputs, rounding: .everyOp)
+    expectClose(try plan.evaluate(inputs), rounded, sample.graph) { dtype in
+      switch dtype {
+      case .f16: 4e-3
+      case .bf16: 3e-2
+      case .f32, .f64, .float: 4e-3
+      case .i32, .i64, .u8, .bool: 0
+      }
+    }
+  }
+
+  @Test("kernels and plans print as recorded", arguments: samples)
+  func goldens(_ sample: SampleGraph) throws {
+    let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appending(path: "Goldens/\(sample.name).txt")
+    let text = "\(try buildPlan(sample.graph))"
+    if ProcessInfo.processInfo.environment["LTM_BLESS"] == "1" {
+      try text.write(to: file, atomically: true, encoding: .utf8)
+      Issue.record("recorded \(file.lastPathComponent)")
+    } else {
+      let recorded = try String(contentsOf: file, encoding: .utf8)
+      #expect(text == recorded, "LTM_BLESS=1 records \(file.lastPathComponent) again")
+    }
+  }
+
+  @Test(
+    "the patterns that matter are this many kernels",
+    arguments: [
+      ("softmax", 1), ("layer_norm", 1), ("linear_relu", 1), ("linear_gelu_bf16", 1), ("adam", 2),
+      ("attention_scores", 2), ("mlp_step", 20),
+    ])
+  func count(_ name: String, _ launches: Int) throws {
+    let sample = try #require(samples.first { $0.name == name })
+    let plan = try buildPlan(sample.graph)
+    #expect(plan.launches.count == launches, "\(plan)")
+  }
+}
+
+private func expectClose(
+  _ values: [String: Reference], _ expected: [String: Reference], _ graph: Graph, relative: (DType) -> Double
+) {
+  for output in graph.outputs {
+    let tolerance = relative(graph[output.value].type.dtype)
+    guard let value = values[output.updates ?? output.name], let wanted = expected[output.name] else {
+      Issue.record("output \(output.name) is missing")
+      continue
+    }
+    #expect(value.shape == wanted.shape)
+    let scale = wanted.data.filter(\.isFinite).map(abs).max() ?? 0
+    let worst = zip(value.data, wanted.data).map { a, b in a == b || (a.isNaN && b.isNaN) ? 0 : abs(a - b) }.max() ?? 0
+    #expect(worst <= tolerance * max(scale, 1e-3), "\(graph.name).\(output.name) differs by \(worst) of \(scale)")
+  }
+}

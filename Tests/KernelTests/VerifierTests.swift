@@ -1,0 +1,68 @@
+import LTMIR
+import LTMKernels
+import LTMSupport
+import Testing
+
+/// Kernels in text, each of which breaks one rule.
+private let violations: [(rule: String, text: String)] = [
+  ("kernel_c2", "kernel @k(%0 x: f32[4] read, %1 x: f32[4] write) {\n domain m: 4\n x[m] = 1 }"),
+  ("kernel_c3", "kernel @k(%0 x: f32[4] read, %1 y: f32[4] write) {\n domain m: 4\n y[m] = add(x[m], 1:f64) }"),
+  ("kernel_c3", "kernel @k(%0 x: f32[4] read, %1 y: i32[4] write) {\n domain m: 4\n y[m] = x[m] }"),
+  (
+    "kernel_c4",
+    "kernel @k(%0 x: f16[4] read, %1 y: f16[] write) {\n domain []\n axis k: 4\n %s: f16 = reduce add k { x[k] }\n y[] = 1 }"
+  ),
+  ("kernel_c5", "kernel @k(%0 x: f32[4] read, %1 y: f32[4] write) {\n domain m: 4\n y[m] = x[m+1] }"),
+  (
+    "kernel_c5",
+    "kernel @k(%0 x: f32[4] read, %1 y: f32[4] write) {\n domain m: 4\n y[m] = guarded(x[m+1], m < 4, else 0) }"
+  ),
+  ("kernel_c6", "kernel @k(%0 x: f32[4] read, %1 y: f32[4] write) {\n domain m: 4\n x[m] = 1 }"),
+  ("kernel_c7", "kernel @k(%0 x: f32[4] read, %1 y: f32[4] write) {\n domain m: 4\n axis k: 4\n y[m] = x[k] }"),
+  (
+    "kernel_c8",
+    "kernel @k(%0 x: f32[4, 2] read, %1 y: f32[4] write) {\n domain m: 4\n axis k: 2\n scratch %e[k]: f32 = x[m, k]\n y[m] = %e[] }"
+  ),
+  ("kernel_c9", "kernel @k(%0 x: f32[4] read_write) {\n domain m: 4\n x[m] = x[3-m] }"),
+  ("kernel_c10", "kernel @k(%0 y: f32[4] write) {\n domain m: 4, n: 2\n y[m] = 1 }"),
+  (
+    "kernel_c11",
+    "kernel @k(%0 x: f16[4] read, %1 y: f32[] write) {\n domain []\n axis k: 4\n %s: i32 = reduce add k { x[k] }\n y[] = 1 }"
+  ),
+]
+
+@Suite struct VerifierTests {
+  @Test("each rule finds its violation", arguments: violations.indices)
+  func violation(_ index: Int) throws {
+    let (rule, text) = violations[index]
+    let kernel = try #require(try parseKernels(SourceFile(path: "k", text: text)).first)
+    let found = kernel.verify()
+    #expect(found.contains { $0.hasPrefix(rule + ":") }, "\(found)")
+  }
+
+  @Test("ids out of range are found before they are used")
+  func ids() {
+    var kernel = Kernel(name: "k")
+    kernel.expressions = [.round(ScalarID(3), .f16)]
+    kernel.body = [.store(KernelStore(BufferID(0), [], ScalarID(0)))]
+    #expect(kernel.verify().allSatisfy { $0.hasPrefix("kernel_c1:") } && !kernel.verify().isEmpty)
+  }
+
+  @Test("a plan that overlaps, reads too early or never writes is refused")
+  func plans() throws {
+    let text = "kernel @k(%0 x: f32[4] read, %1 y: f32[4] write) {\n domain m: 4\n y[m] = x[m] }"
+    var plan = Plan(name: "p")
+    plan.kernels = try parseKernels(SourceFile(path: "k", text: text))
+    plan.buffers = [.arena(0), .arena(32), .output("y")].map {
+      PlanBuffer(name: "b", dtype: .f32, shape: [4], place: $0)
+    }
+    plan.launches = [Launch(kernel: 0, arguments: [PlanBufferID(0), PlanBufferID(1)], results: [])]
+    plan.arenaBytes = 64
+    let rules = Set(plan.verify().map { $0.prefix(7) })
+    #expect(rules == ["plan_c2", "plan_c4", "plan_c5"])
+    plan.buffers[1].place = .arena(0)
+    #expect(plan.verify().contains { $0.hasPrefix("plan_c3") })
+    plan.launches[0].arguments.removeLast()
+    #expect(plan.verify().allSatisfy { $0.hasPrefix("plan_c1") })
+  }
+}
