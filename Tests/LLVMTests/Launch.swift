@@ -33,8 +33,8 @@ func launch(_ compiled: CompiledKernel, _ kernel: Kernel, _ buffers: [[Double]],
     memory.forEach { $0.deallocate() }
     scratch.deallocate()
   }
-  let pointers = memory.map { $0.baseAddress.map { $0 + margin } }
-  pointers.withUnsafeBufferPointer { pointers in
+  var pointers = memory.map { $0.baseAddress.map { $0 + margin } }
+  pointers.withUnsafeMutableBufferPointer { pointers in
     guard let base = pointers.baseAddress else { return }
     switch order {
     case .together: compiled.function(base, 0, compiled.taskCount, scratch)
