@@ -87,6 +87,7 @@ let package = Package(
     suite(
       "HLOTests", ["LTMSupport", "LTMIR", "LTMFrontEnd", "LTMGraphPasses", "LTMPrecision", "LTMHLO"],
       exclude: ["Goldens", "evaluate.py"]),
+    suite("EndToEndTests", ["LTM", "LTMSupport", "LTMCommand"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -21,4 +21,17 @@ struct LTMCommand: ParsableCommand {
       FormatCommand.self,
       OpsCommand.self, GrammarCommand.self, PreludeCommand.self,
     ])
+
+  /// Our messages begin with their place and severity already; the rest is the argument parser's to print.
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch let error as LTMError {
+      printNote(error.description)
+      exit(withError: ExitCode(1))
+    } catch {
+      exit(withError: error)
+    }
+  }
 }
