@@ -9,7 +9,8 @@ import Synchronization
 /// thread's scratch memory, aligned to 64 bytes.
 package typealias KernelFunction =
   @convention(c) (
-    UnsafeMutablePointer<UnsafeMutableRawPointer?>?, _ firstTask: Int, _ endTask: Int, _ scratch: UnsafeMutableRawPointer?
+    UnsafeMutablePointer<UnsafeMutableRawPointer?>?, _ firstTask: Int, _ endTask: Int,
+    _ scratch: UnsafeMutableRawPointer?
   ) -> Void
 
 /// A kernel that can run. Tasks may run in any order, on any threads.
