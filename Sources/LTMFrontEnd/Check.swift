@@ -37,8 +37,7 @@ private final class Checker {
   func checkModel(_ name: String) {
     var arguments: [String: CompileTimeValue] = [:]
     if let block = file.trainBlocks.first(where: { $0.model.text == name }) {
-      guard let settings = collect({ () throws(DiagnosticSet) in try file.settings(of: block) }) else { return }
-      arguments = settings.arguments
+      arguments = file.checkedSettings(of: block).0.arguments
     }
     // A model whose arguments are not all known is checked when it is made.
     guard case .type(let type)? = file.declaration(name, in: file.mainIndex)?.declaration,
@@ -72,7 +71,8 @@ private final class Checker {
   }
 
   func check(_ block: TrainDeclaration) {
-    guard let settings = collect({ () throws(DiagnosticSet) in try file.settings(of: block) }) else { return }
+    let (settings, problems) = file.checkedSettings(of: block)
+    for problem in problems.all { diagnostics.add(problem) }
     if let optimizer = settings.optimizer { make(optimizer, .optimizer) }
     if let schedule = settings.schedule { make(schedule, .schedule) }
     guard let program = programs[settings.model] else { return }
@@ -97,7 +97,8 @@ extension Program {
           Diagnostic("'\(setting.value)' returns \(types), and a scalar float, [], is needed here", at: setting.span))
       }
     }
-    if settings.data != nil { problems += fieldProblems(settings, needed) }
+    // Where an entry is not known, neither are the fields that it needs.
+    if settings.data != nil, problems.isEmpty { problems += fieldProblems(settings, needed) }
     return problems
   }
 

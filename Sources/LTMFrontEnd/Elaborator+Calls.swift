@@ -108,10 +108,11 @@ extension Elaborator {
     }
   }
 
-  /// `Block.call`, or `warm_up`.
+  /// `warm_up`, `Block.mix`; a layer that is called goes by its own name, `blocks.0.fc1`.
   func title(_ function: FunctionValue) -> String {
     let name = function.declaration.name.text
     guard let owner = function.owner else { return name }
+    if name == "call", let path = world[owner].path, !path.isEmpty { return path }
     return "\(world[owner].type.declaration.name.text).\(name)"
   }
 

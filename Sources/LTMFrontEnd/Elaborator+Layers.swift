@@ -38,7 +38,8 @@ extension Elaborator {
     world.instances.append(Instance(type: type))
     let id = InstanceID(index: world.instances.count - 1)
     let callSpan = frames.isEmpty ? nil : span
-    let frame = Frame(name: declaration.name.text, module: type.module, owner: id, callSpan: callSpan)
+    let frame = Frame(
+      name: declaration.name.text, module: type.module, owner: id, callSpan: callSpan, function: declaration.span)
     return within(frame) {
       guard defineParameters(declaration, bound, of: id) else { return nil }
       for member in declaration.members { define(member, of: id) }

@@ -14,7 +14,7 @@ extension Elaborator {
     guard inGraph else {
       return fail("'\(op.name)' makes a tensor, and tensors exist only in functions", at: span)
     }
-    guard let operands = operands(call.tensors) else { return Value(.poison, span) }
+    guard let operands = operands(call.tensors, isCast: op == .cast) else { return Value(.poison, span) }
     call.operands = operands
     for (parameter, given) in zip(op.definition.signature, bound) where !parameter.kind.isTensor {
       guard read(parameter, given, into: &call) else { return Value(.poison, span) }
@@ -92,7 +92,8 @@ extension Elaborator {
       if parameter.kind == .axes {
         call.attributes[parameter.name] = .ints(Array(0..<call.rank(builder)))
       } else if parameter.kind == .axis, case .int(let axis)? = parameter.defaultValue {
-        call.attributes[parameter.name] = .int(axis)
+        guard let normal = normalized(axis, rank: call.rank(builder), at: call.span) else { return false }
+        call.attributes[parameter.name] = .int(normal)
       } else {
         call.attributes[parameter.name] = parameter.defaultValue
       }
@@ -159,7 +160,7 @@ extension Elaborator {
   /// An axis counted from the front; `nil` after an error.
   func normalized(_ axis: Int, rank: Int, at span: Span) -> Int? {
     guard axis >= -rank, axis < rank else {
-      fail("axis \(axis) does not exist: there are \(counted(rank, "dimension"))", at: span)
+      fail("axis \(axis) does not exist: there \(rank == 1 ? "is" : "are") \(counted(rank, "dimension"))", at: span)
       return nil
     }
     return axis < 0 ? axis + rank : axis

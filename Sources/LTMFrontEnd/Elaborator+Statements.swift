@@ -28,8 +28,16 @@ extension Elaborator {
     case .conditional(let condition, let then, let otherwise, _):
       guard let holds = self.condition(condition) else { return Value(.poison, condition.span) }
       return inBlock { run(holds ? then : otherwise) }
-    case .return(let expr, _): return evaluate(expr)
+    case .return(let expr, _): return returned(evaluate(expr), expr)
     }
+  }
+
+  /// A tensor that is returned is shown where it is returned; a number keeps the place where it was written.
+  private func returned(_ value: Value, _ expr: Expr) -> Value {
+    if case .tuple(let items) = value.kind, case .tuple(let exprs) = expr.kind, items.count == exprs.count {
+      return Value(.tuple(zip(items, exprs).map { returned($0, $1) }), expr.span)
+    }
+    return value.isWeak ? value : Value(value.kind, expr.span)
   }
 
   private func loop(_ variable: Identifier, _ range: Expr, _ body: [Statement], _ span: Span) -> Value? {

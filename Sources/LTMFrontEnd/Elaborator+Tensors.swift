@@ -43,7 +43,7 @@ extension Elaborator {
   /// A weak value as a scalar of a dtype; `nil` after an error.
   func constant(_ value: Value, _ dtype: DType, at span: Span) -> ValueID? {
     // The constant keeps the place where the number was written, for messages about numbers that a dtype cannot hold.
-    builder.location = location(ofNumber: value, at: span)
+    builder.location = Location(value.origin)
     builder.scope = scope
     switch value.kind {
     case .boolean(let bool):
@@ -79,18 +79,17 @@ extension Elaborator {
     return nil
   }
 
-  /// The user's literal or argument; for what stands in the prelude and was not passed in, the prelude's own line.
-  private func location(ofNumber value: Value, at span: Span) -> Location { Location(value.origin) }
-
   // MARK: Operands
 
   /// Turns the values given to an op into tensors: weak ones take the dtype of the others.
-  func operands(_ values: [(value: Value, span: Span)]) -> [Operand]? {
+  func operands(_ values: [(value: Value, span: Span)], isCast: Bool = false) -> [Operand]? {
     if values.contains(where: \.value.isPoison) { return nil }
     var result: [Operand] = []
     for (index, item) in values.enumerated() {
       if case .tensor(let id) = item.value.kind {
-        result.append(Operand(id, item.span))
+        builder.location = location(of: item.span)
+        builder.scope = scope
+        result.append(Operand(isCast ? id : pinnedOperand(id), item.span))
         continue
       }
       guard item.value.isWeak else {

@@ -65,11 +65,14 @@ final class Elaborator {
     return Value(.poison, span)
   }
 
-  /// The calls that led into code of another file or layer, innermost first.
+  /// The calls that led to the code at `span`, innermost first.
   private func callNotes(for span: Span) -> [String] {
-    let calls = frames.reversed().compactMap { frame in frame.callSpan.map { (frame.name, $0) } }
-    return calls.prefix(3).filter { $0.1.file != span.file || $0.1.start != span.start }
-      .map { "in '\($0.0)', called at \($0.1)" }
+    let outer = frames.reversed().drop { frame in
+      guard let code = frame.function else { return false }
+      return code.file != span.file || span.start < code.start || span.start >= code.end
+    }
+    let calls = outer.compactMap { frame in frame.callSpan.map { (frame.name, $0) } }
+    return calls.prefix(3).map { "in '\($0.0)', called at \($0.1)" }
   }
 
   /// Reports a limit, once; afterwards everything is poison, so that the run ends quickly.
@@ -144,7 +147,7 @@ struct Frame {
   var ellipsis: [Dim]?
   /// Where it was called.
   var callSpan: Span?
-  /// The function, to find recursion.
+  /// The code that runs, to find recursion.
   var function: Span?
 }
 

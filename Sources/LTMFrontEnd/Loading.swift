@@ -65,6 +65,7 @@ package func load(
   loader.loadPrelude()
   loader.load(path, from: nil)
   try loader.diagnostics.throwIfErrors()
+  for clash in loader.clashes { loader.diagnostics.add(clash) }
   var file = LoadedFile(modules: loader.modules)
   var resolver = Resolver(file: file, diagnostics: loader.diagnostics)
   resolver.resolveAll()
@@ -80,6 +81,8 @@ private struct Loader {
   let read: (String) throws -> [UInt8]
   var modules: [ModuleScope] = []
   var diagnostics = DiagnosticSet()
+  /// Names declared twice, which do not keep the rest from being checked.
+  var clashes: [Diagnostic] = []
   private var loaded: [String: Int] = [:]
   private var active: [String] = []
 
@@ -187,7 +190,7 @@ private struct Loader {
 
   private mutating func reportTwice(_ name: Identifier, _ first: Span?) {
     let labels = first.map { [Diagnostic.Label($0, "first declared here")] } ?? []
-    diagnostics.add(Diagnostic("'\(name.text)' is declared twice", at: name.span, labels: labels))
+    clashes.append(Diagnostic("'\(name.text)' is declared twice", at: name.span, labels: labels))
   }
 }
 

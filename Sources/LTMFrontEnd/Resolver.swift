@@ -126,10 +126,16 @@ struct Resolver {
   mutating func requireKnown(_ name: String, _ span: Span, notes: [String] = []) {
     if isKnown(name) { return }
     var visible = scopes.flatMap(\.keys) + file.visibleNames(in: module)
-    let near = suggestion(for: name, among: visible)
+    let near = nearest(name, among: visible)
     visible += Names.all
-    let fix = near ?? suggestion(for: name, among: visible)
+    let fix = near ?? nearest(name, among: visible)
     diagnostics.add(Diagnostic("unknown name '\(name)'", at: span, notes: notes, fixIt: fix.map { .init(span, $0) }))
+  }
+
+  /// A name of one letter is near to every other; only its other case is meant.
+  private func nearest(_ name: String, among names: [String]) -> String? {
+    if name.count > 1 { return suggestion(for: name, among: names) }
+    return names.first { $0.lowercased() == name.lowercased() }
   }
 
   // MARK: Types

@@ -19,12 +19,15 @@ package struct RuleCall: Sendable {
     package var value: CompileTimeValue
     /// Where it is written; `nil` from outside.
     package var span: Span?
+    /// Where its name is written.
+    package var nameSpan: Span?
 
     /// An argument.
-    package init(name: String?, value: CompileTimeValue, span: Span? = nil) {
+    package init(name: String?, value: CompileTimeValue, span: Span? = nil, nameSpan: Span? = nil) {
       self.name = name
       self.value = value
       self.span = span
+      self.nameSpan = nameSpan
     }
   }
 
@@ -72,7 +75,8 @@ package struct OptimizerInstance: Sendable {
   }
 
   /// One update of a parameter of that shape. Inputs: `weight`, `grad`, `lr` and `step` (scalars; `step` is 1 in the
-  /// first update), then the states, all of them undecided floats: with precision 64 the rate is an f64. Outputs: `weight`, then the states. What is not used is left out.
+  /// first update), then the states, all of them undecided floats: with precision 64 the rate is an f64. Outputs:
+  /// `weight`, then the states. What is not used is left out.
   package func graph(shape: [Dim]) throws(DiagnosticSet) -> Graph {
     try Self.elaborate(file, world, type, owner, states.map(\.name), shape: shape)
   }
@@ -147,7 +151,8 @@ extension Elaborator {
     let given = call.arguments.map { argument in
       let place = argument.span ?? span
       return Given(
-        name: argument.name.map { Identifier($0, place) }, value: Value(argument.value.kind, place), span: place)
+        name: argument.name.map { Identifier($0, argument.nameSpan ?? place) },
+        value: Value(argument.value.kind, place), span: place)
     }
     let owner = make(TypeValue(declaration: found.declaration.withoutStates, module: found.module), given, span)
     try diagnostics.throwIfErrors()
@@ -238,7 +243,7 @@ extension Elaborator {
   /// The result of a rule, which has the shape of what it is for.
   private func floatTensor(_ value: Value, _ shape: [Dim], _ function: FunctionDeclaration) -> ValueID? {
     if value.isPoison { return nil }
-    if value.isWeak, let id = constant(value, .float, at: value.origin) { return builder.broadcast(id, to: shape) }
+    if value.isNumeric, let id = constant(value, .float, at: value.origin) { return builder.broadcast(id, to: shape) }
     guard case .tensor(let id) = value.kind else {
       fail("'\(function.name.text)' returns a tensor, and this is \(describe(value))", at: value.origin)
       return nil

@@ -59,11 +59,17 @@ extension LoadedFile {
   }
 
   func settings(of block: TrainDeclaration) throws(DiagnosticSet) -> TrainSettings {
+    let (settings, diagnostics) = checkedSettings(of: block)
+    try diagnostics.throwIfErrors()
+    return settings
+  }
+
+  /// What could be read of a block, and what is wrong with the rest.
+  func checkedSettings(of block: TrainDeclaration) -> (TrainSettings, DiagnosticSet) {
     let elaborator = Elaborator(self)
     let frame = Frame(name: "train \(block.model.text)", module: mainIndex)
     let settings = elaborator.within(frame) { elaborator.settings(of: block, in: self) }
-    try elaborator.diagnostics.throwIfErrors()
-    return settings
+    return (settings, elaborator.diagnostics)
   }
 }
 
@@ -126,7 +132,8 @@ extension Elaborator {
   private func ruleCall(_ name: Identifier, _ arguments: [LTMSyntax.Argument]) -> RuleCall {
     let values = arguments.compactMap { argument in
       known(argument.value).map {
-        RuleCall.Argument(name: argument.name?.text, value: $0, span: argument.value.span)
+        RuleCall.Argument(
+          name: argument.name?.text, value: $0, span: argument.value.span, nameSpan: argument.name?.span)
       }
     }
     return RuleCall(name: name.text, span: name.span, arguments: values)

@@ -1,0 +1,191 @@
+import Foundation
+import LTMFrontEnd
+import LTMIR
+import LTMSupport
+import Testing
+
+/// What a model is made of, and what its graphs compute.
+@Suite struct ModelTests {
+  private func tensor(_ values: [Double], _ shape: [Int], _ dtype: DType = .f64) throws -> Tensor {
+    try #require(Tensor(values, shape: shape, dtype: dtype))
+  }
+
+  @Test func parametersAreNamedAndInitialisedAsPyTorchDoes() throws {
+    let program = try sample("mlp.ltm").instantiate(model: "MLP", arguments: ["hidden": .int(16)])
+    #expect(
+      program.parameters.map(\.name) == ["fc0.weight", "fc0.bias", "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"])
+    #expect(program.parameters.map(\.shape) == [[16, 784], [16], [16, 16], [16], [10, 16], [10]])
+    #expect(program.parameters[0].initializer == .uniform(bound: 1 / 784.0.squareRoot()))
+    #expect(program.parameters[1].initializer == .uniform(bound: 1 / 784.0.squareRoot()))
+    #expect(program.parameters.allSatisfy { $0.dtype == .float })
+    #expect(program.entries.map(\.name) == ["forward", "loss"])
+    #expect(program.entry("loss")?.parameters.map(\.type.description) == ["float[B, 784]", "i32[B]"])
+  }
+
+  @Test func tiedWeightsAreOneParameter() throws {
+    let program = try loaded(
+      """
+      model M {
+        let a = Linear(4, 4)
+        let again = a
+        let both = [a, relu, Linear(4, 4)]
+        func f(x: [B, 4]) -> [B, 4] { return x |> both |> again }
+      }
+      """
+    ).instantiate(model: "M")
+    #expect(program.parameters.map(\.name) == ["a.weight", "a.bias", "both.2.weight", "both.2.bias"])
+  }
+
+  @Test func onlyParametersThatAreUsedAreInputs() throws {
+    let program = try loaded(
+      """
+      model M {
+        let a = Linear(4, 4)
+        let b = Linear(4, 4)
+        func f(x: [B, 4], unused: [B]) -> [B, 4] { return b(x) }
+      }
+      """
+    ).instantiate(model: "M")
+    let graph = try program.graph(entry: "f", training: false)
+    #expect(graph.inputs.map(\.name) == ["x", "unused", "b.weight", "b.bias"])
+    #expect(graph.verify().isEmpty)
+  }
+
+  @Test func batchNormUpdatesItsStatistics() throws {
+    let program = try loaded(
+      """
+      model M {
+        let norm = BatchNorm(2)
+        func f(x: [B, 2]) -> [B, 2] { return norm(x) }
+      }
+      """
+    ).instantiate(model: "M")
+    #expect(program.states.map(\.name) == ["norm.running_mean", "norm.running_var"])
+    let inputs = [
+      "x": try tensor([1, 2, 3, 6], [2, 2]), "norm.weight": try tensor([1, 1], [2]),
+      "norm.bias": try tensor([0, 0], [2]),
+      "norm.running_mean": try tensor([0, 0], [2]), "norm.running_var": try tensor([1, 1], [2]),
+    ]
+    let trained = try program.graph(entry: "f", training: true).evaluate(inputs)
+    #expect(close(trained["norm.running_mean"]?.data, [0.2, 0.4]))
+    // 0.9 * 1 + 0.1 * the unbiased variance, which is 2 and 8.
+    #expect(close(trained["norm.running_var"]?.data, [1.1, 1.7]))
+    let first = 1 / (1 + 1e-5).squareRoot()
+    let second = 2 / (4 + 1e-5).squareRoot()
+    #expect(close(trained["result"]?.data, [-first, -second, first, second]))
+    let evaluated = try program.graph(entry: "f", training: false).evaluate(inputs)
+    #expect(evaluated.keys.sorted() == ["result"])
+    #expect(close(evaluated["result"]?.data, [1, 2, 3, 6].map { $0 / (1 + 1e-5).squareRoot() }))
+  }
+
+  private func close(_ a: [Double]?, _ b: [Double]) -> Bool {
+    guard let a, a.count == b.count else { return false }
+    return zip(a, b).allSatisfy { abs($0 - $1) < 1e-12 }
+  }
+
+  /// One line of `.ltm` on `x = [[1, 2, 3], [4, 5, 6]]`, and the numbers that it means.
+  @Test(
+    arguments: [
+      ("x[0]", [1, 2, 3]), ("x[-1, 0..<2]", [4, 5]), ("x[..., 1]", [2, 5]), ("x.T[2]", [3, 6]),
+      ("sum(x * [1, 2, 3][1], axis: 0)", [10, 14, 18]), ("x[0] / 2", [0.5, 1, 1.5]), ("2 ** x[0]", [2, 4, 8]),
+      ("maximum(x[0], 2)", [2, 2, 3]), ("max(x, axis: 1)", [3, 6]), ("max(2, x[0])", [2, 2, 3]),
+      ("x.permute(1, 0).flatten()", [1, 4, 2, 5, 3, 6]), ("transpose(x, 0, 1)[0]", [1, 4]),
+      ("stack([x[0], x[1]], axis: 1).flatten()", [1, 4, 2, 5, 3, 6]),
+      ("concat([x[0], x[1, 0..<1]], axis: 0)", [1, 2, 3, 4]),
+      ("x.reshape(3, -1)[1]", [3, 4]), ("x.unsqueeze(axis: 0).squeeze(axis: 0)[1]", [4, 5, 6]),
+      ("where(x > 3, x, 0)[1] - where(x > 3, 1, 0)[1]", [3, 4, 5]), ("full([2], 7)", [7, 7]),
+      ("x[1] * (if B == B { 1 } else { 0 })", [4, 5, 6]), ("x[0] * B", [2, 4, 6]), ("x[0] * sqrt(4)", [2, 4, 6]),
+      ("x[0] + div(-7, 2) + mod(-7, 2)", [-2, -1, 0]), ("x[0] * min(3, 2) + max(1.5, 1)", [3.5, 5.5, 7.5]),
+      ("x[0] * int(2.9) * pi / pi", [2, 4, 6]), ("cast(x[0] > 1, f32)", [0, 1, 1]), ("matmul(x, x.T)[0]", [14, 32]),
+      ("cast(argmax(x, axis: -1), f32)", [2, 2]), ("split(x, 3, axis: 1)[2].flatten()", [3, 6]),
+      ("x[0] * x.shape[1] * x.rank", [6, 12, 18]), ("-x[0] |> abs", [1, 2, 3]), ("x[0] * [1, 2].count", [2, 4, 6]),
+    ] as [(String, [Double])])
+  func expression(text: String, expected: [Double]) throws {
+    let program = try loaded(
+      "model M {\n  func f(x: [2, 3]) -> [\(expected.count)] { return g(x) }\n"
+        + "  func g(x: [B, 3]) -> [\(expected.count)] { return \(text) }\n}"
+    ).instantiate(model: "M")
+    let graph = try program.graph(entry: "f", training: false)
+    #expect(graph.verify().isEmpty)
+    let result = try graph.evaluate(["x": tensor([1, 2, 3, 4, 5, 6], [2, 3])])["result"]
+    #expect(close(result?.data, expected), "\(result?.data ?? [])")
+  }
+
+  @Test func importsComeBeforeThePreludeAndNeverChangeIt() throws {
+    let main = """
+      import "layers/mine.ltm"
+
+      model M {
+        let a = Linear(3)
+        let b = Embedding(4, 3)
+        func f(x: [B, 3]) -> [B, 3] { return a(x) }
+      }
+      """
+    let mine = """
+      import "../base.ltm"
+
+      layer Linear(n: Int) {
+        param scale: [n] = constant(start)
+        func call(x: [..., n]) -> [..., n] { return relu(x * scale) }
+      }
+
+      func relu(x: [...]) -> [...] { return -x }
+      """
+    let file = try loaded(
+      main, named: "dir/main.ltm", others: ["dir/layers/mine.ltm": mine, "dir/base.ltm": "let start = 2"])
+    let program = try file.instantiate(model: "M")
+    #expect(program.parameters.map(\.name) == ["a.scale", "b.weight"])
+    #expect(program.parameters[0].initializer == .constant(2))
+    #expect(try program.graph(entry: "f", training: false).nodes.map(\.op).contains(.neg))
+  }
+
+  @Test func brokenImports() {
+    let cycle = messages {
+      _ = try loaded(
+        "import \"b.ltm\"", named: "a.ltm", others: ["b.ltm": "import \"a.ltm\"", "a.ltm": "import \"b.ltm\""])
+    }
+    #expect(cycle.contains("imports form a cycle: a.ltm -> b.ltm -> a.ltm"))
+    #expect(messages { _ = try loaded("import \"b.ltm\"") }.contains("cannot read 'b.ltm': no such file"))
+    let twice = messages { _ = try loaded("import \"b.ltm\"\nimport \"./b.ltm\"", others: ["b.ltm": ""]) }
+    #expect(twice.contains("'b.ltm' is imported twice"))
+    let clash = messages {
+      _ = try loaded("import \"b.ltm\"\nimport \"c.ltm\"", others: ["b.ltm": "let n = 1", "c.ltm": "let n = 2"])
+    }
+    #expect(clash.contains("'n' is declared by two imports"))
+  }
+
+  @Test func trainBlock() throws {
+    let file = try sample("digits.ltm")
+    let settings = try #require(try file.train(for: "Digits"))
+    #expect(settings.data?.value == "samples/data/digits.safetensors")
+    #expect(settings.fields.map(\.parameter) == ["image", "label"])
+    #expect(settings.fields.map(\.key) == ["x", "y"])
+    #expect(settings.optimizer?.name == "AdamW")
+    #expect(settings.optimizer?.arguments.map(\.value) == [.float(3e-3), .float(0.01)])
+    #expect(settings.schedule?.arguments.map(\.value) == [.int(50)])
+    #expect(settings.batch?.value == 64)
+    #expect(settings.epochs?.value == 20)
+    #expect(settings.minimize?.value == "loss")
+    #expect(settings.report?.value == "accuracy")
+    #expect(file.check().all.isEmpty)
+  }
+
+  @Test(arguments: [
+    ("hiden", CompileTimeValue.int(3)), ("hidden", .float(0.5)), ("hidden", .int(-1)), ("hidden", .int(1 << 62)),
+  ])
+  func argumentsFromOutsideAreChecked(name: String, value: CompileTimeValue) throws {
+    let file = try sample("digits.ltm")
+    #expect(throws: DiagnosticSet.self) { try file.instantiate(model: "Digits", arguments: [name: value]) }
+  }
+
+  /// As deep as the parser lets a file be, times the calls that the elaborator allows: an error, not a crash.
+  @Test func deepCodeIsAnError() throws {
+    let deep = String(repeating: "relu(", count: 200) + "x" + String(repeating: ")", count: 200)
+    var text = "func layer0(x: [N]) -> [N] { return \(deep) }\n"
+    for i in 1...20 {
+      text += "func layer\(i)(y: [N]) -> [N] { return \(deep.replacingOccurrences(of: "x", with: "layer\(i - 1)(y)")) }\n"
+    }
+    text += "model M {\n  func f(x: [N]) -> [N] { return layer20(x) }\n}\n"
+    #expect(messages { _ = try graph(text) }.contains("nest too deeply"))
+  }
+}
