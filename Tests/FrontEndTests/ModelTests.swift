@@ -183,7 +183,8 @@ import Testing
     let deep = String(repeating: "relu(", count: 200) + "x" + String(repeating: ")", count: 200)
     var text = "func layer0(x: [N]) -> [N] { return \(deep) }\n"
     for i in 1...20 {
-      text += "func layer\(i)(y: [N]) -> [N] { return \(deep.replacingOccurrences(of: "x", with: "layer\(i - 1)(y)")) }\n"
+      let body = deep.replacingOccurrences(of: "x", with: "layer\(i - 1)(y)")
+      text += "func layer\(i)(y: [N]) -> [N] { return \(body) }\n"
     }
     text += "model M {\n  func f(x: [N]) -> [N] { return layer20(x) }\n}\n"
     #expect(messages { _ = try graph(text) }.contains("nest too deeply"))
