@@ -23,6 +23,27 @@ enum Builtin: String, Sendable, CaseIterable {
   }
 }
 
+extension Builtin {
+  /// The op meant by a name that is both, when a tensor is among the arguments.
+  func op(for arguments: [Given]) -> Op? {
+    let tensors = arguments.filter(\.value.isTensor).count
+    guard tensors > 0 else { return nil }
+    switch self {
+    case .div: return .div
+    case .min:
+      return arguments.count == 2 && arguments[1].name == nil && (tensors == 2 || !arguments[0].value.isTensor)
+        ? .minimum : .min
+    case .max:
+      return arguments.count == 2 && arguments[1].name == nil && (tensors == 2 || !arguments[0].value.isTensor)
+        ? .maximum : .max
+    case .mod, .int, .count, .range, .permute, .transpose, .flatten, .squeeze, .unsqueeze, .split, .unstack, .stack,
+      .full,
+      .zeros, .ones, .constant, .uniform, .normal, .zerosLike, .kaimingUniform, .xavierUniform:
+      return nil
+    }
+  }
+}
+
 /// The names that no declaration gives: ops, built-ins, dtypes, constants.
 enum Names {
   /// `inf`, `nan`, `pi`
