@@ -92,7 +92,7 @@ import Testing
       name: "a batch larger than the data", arguments: ["train", "samples/digits.ltm", "--batch", "100000"],
       message: ["100000", "1437"]),
     Case(name: "a batch of zero", arguments: ["train", "samples/digits.ltm", "--batch", "0"], message: ["0"]),
-    Case(name: "a negative rate", arguments: ["train", "samples/digits.ltm", "--lr", "-1"], message: ["-1"]),
+    Case(name: "a negative rate", arguments: ["train", "samples/digits.ltm", "--lr=-1"], message: ["-1"]),
     Case(name: "no epochs", arguments: ["train", "samples/digits.ltm", "--epochs", "0"], message: ["0"]),
     Case(
       name: "too many threads", arguments: ["train", "samples/digits.ltm", "--threads", "100000"], message: ["threads"]),
@@ -108,8 +108,10 @@ import Testing
       message: ["director"]),
     Case(
       name: "a resume from weights",
-      arguments: ["train", "@/model.ltm", "--resume", "Tests/Fixtures/mlp-small/init.safetensors"],
-      message: ["init.safetensors"], model: "import \"\(Command.root)/Tests/Fixtures/mlp-small/adam.ltm\"\n"),
+      arguments: [
+        "train", "Tests/Fixtures/mlp-small/adam.ltm", "--resume", "Tests/Fixtures/mlp-small/init.safetensors",
+      ],
+      message: ["init.safetensors", "--weights"]),
     Case(
       name: "two imports in a circle", arguments: ["check", "@/model.ltm"], message: ["model.ltm:1"],
       model: "import \"model.ltm\"\n"),

@@ -9,8 +9,8 @@ import Testing
     trainer.maxSteps = 1
     trainer.batchSize = 256
     let data = TrainingData(train: [
-      "image": try #require(Tensor(zeros: [256, 784], dtype: .f32)),
-      "label": try #require(Tensor(zeros: [256], dtype: .i32)),
+      "x": try #require(Tensor(zeros: [256, 784], dtype: .f32)),
+      "y": try #require(Tensor(zeros: [256], dtype: .i32)),
     ])
     return try trainer.fit(&model, data: data).memory
   }

@@ -58,11 +58,15 @@ import Testing
     if recipe.precision == .thirtyTwo { #expect(abs(losses[0] - exact[0]) <= 1e-6) }
   }
 
-  @Test(arguments: [
-    (Precision.thirtyTwo, OptLevel.O0, 1e-5), (.sixteen, .O1, 1e-2), (.sixteen, .O2, 1e-2), (.bf16, .O1, 3e-2),
-    (.bf16, .O2, 3e-2),
-  ])
-  func firstGradients(_ precision: Precision, _ level: OptLevel, _ bound: Double) throws {
+  static let gradientRecipes: [(Precision, OptLevel, String, Double)] = [
+    (.thirtyTwo, .O0, "f32", 1e-5), (.sixteen, .O1, "amp-f16", 1e-2), (.sixteen, .O2, "o2-f16", 1e-2),
+    (.bf16, .O1, "amp-bf16", 3e-2), (.bf16, .O2, "o2-bf16", 3e-2),
+  ]
+
+  /// The first gradients are as near to float64 as the bound says. Where one ReLU flips because its input was rounded, no
+  /// 16-bit recipe is: there PyTorch's own error counts, with a twentieth on top.
+  @Test(arguments: gradientRecipes)
+  func firstGradients(_ precision: Precision, _ level: OptLevel, _ peer: String, _ bound: Double) throws {
     let model = try Self.model("sgd")
     let image = try TensorFile.read(Self.folder + "batches.safetensors:x_train")
     let label = try TensorFile.read(Self.folder + "batches.safetensors:y_train")
@@ -70,13 +74,44 @@ import Testing
       "image": try #require(Tensor(Array(image.doubles.prefix(32 * 32)), shape: [32, 32], dtype: .f32)),
       "label": try #require(Tensor(Array(label.doubles.prefix(32)), shape: [32], dtype: .i32)),
     ]
+    let peers = try JSON(parsing: Array(Data(contentsOf: URL(filePath: Self.folder + "gradient-errors.json"))))
     let found = try model.gradients(on: batch, policy: PrecisionPolicy(precision, level: level), execution: Execution())
     for (name, _) in model.parameters {
       let exact = try TensorFile.read(Self.folder + "gradients.safetensors:\(name)").doubles
-      let ours = try #require(found.gradients[name]).doubles
-      let error = zip(ours, exact).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
-      let size = exact.reduce(0) { $0 + $1 * $1 }
-      #expect((error / size).squareRoot() <= bound, "\(name): \((error / size).squareRoot())")
+      let error = relativeError(try #require(found.gradients[name]).doubles, exact)
+      let peerError = try #require(peers[peer]?[name]?.doubleValue)
+      #expect(error <= max(bound, 1.05 * peerError), "\(name): \(error)")
     }
   }
+
+  /// The same bounds on a network without kinks, against our own float64: rounding alone never reaches them.
+  @Test(arguments: gradientRecipes)
+  func firstGradientsOfASmoothNetwork(
+    _ precision: Precision, _ level: OptLevel, _ peer: String, _ bound: Double
+  ) throws {
+    let folder = try TemporaryFolder()
+    let text = try String(contentsOfFile: Self.folder + "model.ltm", encoding: .utf8)
+    let smooth = text.replacing("relu", with: "tanh") + "train MLP { minimize loss }\n"
+    var model = try Model(contentsOf: try folder.write("smooth.ltm", smooth))
+    try model.load(weightsFrom: Self.folder + "init.safetensors")
+    let image = try TensorFile.read(Self.folder + "batches.safetensors:x_train")
+    let batch = [
+      "image": try #require(Tensor(Array(image.doubles.prefix(32 * 32)), shape: [32, 32], dtype: .f32)),
+      "label": try #require(Tensor((0..<32).map { Double($0 % 10) }, shape: [32], dtype: .i32)),
+    ]
+    let execution = try Execution()
+    let exact = try model.gradients(on: batch, policy: PrecisionPolicy(.sixtyFour), execution: execution)
+    let ours = try model.gradients(on: batch, policy: PrecisionPolicy(precision, level: level), execution: execution)
+    for (name, _) in model.parameters {
+      let error = relativeError(
+        try #require(ours.gradients[name]).doubles, try #require(exact.gradients[name]).doubles)
+      #expect(error <= bound, "\(name): \(error)")
+    }
+  }
+}
+
+/// The norm of the difference over the norm.
+func relativeError(_ ours: [Double], _ exact: [Double]) -> Double {
+  let error = zip(ours, exact).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+  return (error / exact.reduce(0) { $0 + $1 * $1 }).squareRoot()
 }

@@ -40,9 +40,14 @@ package struct ExplainReport: Sendable {
       let written = from == nil || node.reason != nil ? nil : "written as a cast"
       return Line(
         location: node.location, scope: node.scope, what: names[ValueID(index)] ?? node.op.name, type: node.type,
-        rule: node.reason ?? written ?? cast.rules[index], castFrom: from)
+        rule: node.reason ?? written ?? Self.rule(cast.rules[index], node), castFrom: from)
     }
     footprint = step.map { Footprint($0.graph, forwardCount: $0.forwardCount) } ?? Footprint(cast.graph)
+  }
+
+  /// Where there was nothing to decide, that is the rule.
+  private static func rule(_ rule: String, _ node: Node) -> String {
+    rule.isEmpty ? "\(node.type.dtype) is not a float to decide" : rule
   }
 
   /// How many casts there are.

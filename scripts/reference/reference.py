@@ -3,7 +3,8 @@ the curves of PyTorch's own mixed-precision recipes, whose distance from float64
 
   reference.py --size small|full --out DIR     writes DIR/init.safetensors, batches.safetensors (x_train, y_train: the batches in order),
                                                gradients.safetensors (step 0, float64),
-                                               curves.json {"sgd.f64": [loss, ...], "adam.o2-f16": [...], ...}
+                                               curves.json {"sgd.f64": [loss, ...], "adam.o2-f16": [...], ...},
+                                               gradient-errors.json {"o2-f16": {"fc0.weight": relative norm of the error, ...}, ...}
 
 Sizes: full is 784-1024-1024-10 at batch 256; small is 32-48-48-10 at batch 32. Recipes: f64, f32, amp-f16, amp-bf16 (torch.autocast,
 GradScaler for f16), o2-f16, o2-bf16 (half model, f32 master weights). Data: x normal, y the argmax of a fixed random teacher.
@@ -100,18 +101,21 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     torch.use_deterministic_algorithms(True)
     widths, count = SIZES[args.size]
-    curves = {}
+    curves, errors = {}, {}
     for optimizer in ("sgd", "adam"):
         for recipe in RECIPES:
             curves[f"{optimizer}.{recipe}"], gradients = train(widths, count, optimizer, recipe, args.steps)
             if recipe == "f64":
+                exact = gradients
                 save_file(gradients, args.out / "gradients.safetensors")
+            errors[recipe] = {n: float(np.linalg.norm(gradients[n] - exact[n]) / np.linalg.norm(exact[n])) for n in exact}
             print(f"{optimizer}.{recipe}: {curves[f'{optimizer}.{recipe}'][-1]}", flush=True)
     save_file(initial_weights(widths), args.out / "init.safetensors")
     batches = [batch(widths, count, step) for step in range(args.steps)]
     data = {"x_train": np.concatenate([x for x, _ in batches]), "y_train": np.concatenate([y for _, y in batches])}
     save_file(data, args.out / "batches.safetensors")
     (args.out / "curves.json").write_text(json.dumps(curves, indent=1) + "\n")
+    (args.out / "gradient-errors.json").write_text(json.dumps(errors, indent=1) + "\n")
 
 
 if __name__ == "__main__":
