@@ -19,7 +19,7 @@ public enum Stage: String, Sendable, CaseIterable {
   case llvm
   /// Its assembly.
   case asm
-  /// An object file with a C header; weights are inside.
+  /// An object file with a C header; weights are arguments, under their checkpoint names.
   case obj
 }
 

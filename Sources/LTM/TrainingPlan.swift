@@ -80,8 +80,13 @@ struct TrainingPlan {
     guard let path = trainer.dataPath ?? settings?.data?.value else {
       throw LTMError("no data is given", notes: ["name a file with --data, or in the train block's 'data' line"])
     }
-    let fields = settings?.fields ?? []
+    let written = settings?.fields.map { (parameter: $0.parameter, key: $0.key) } ?? []
+    // Where the file maps nothing, a parameter takes what has its own name.
+    let same = graph.inputs.filter { $0.role == .argument }.map { (parameter: $0.name, key: $0.name) }
     return try Dataset(
-      path: path, fields: fields.map { DataField(parameter: $0.parameter, key: $0.key, dtype: dtype($0.parameter)) })
+      path: path,
+      fields: (written.isEmpty ? same : written).map {
+        DataField(parameter: $0.parameter, key: $0.key, dtype: dtype($0.parameter))
+      })
   }
 }

@@ -9,7 +9,7 @@ struct CompileCommand: ParsableCommand {
     discussion: """
       ltm compile samples/digits.ltm --emit graph --precision 16 --amp-level O2
       ltm compile samples/digits.ltm --emit kernels --step --dim B=64
-      ltm compile samples/digits.ltm --emit obj --dim B=1 --weights digits.safetensors -o digits.o     # and digits.h
+      ltm compile samples/digits.ltm --emit obj --dim B=1 -o digits.o     # and digits.h
       ltm compile samples/digits.ltm --dump stages --step --dim B=64
       """)
 
@@ -24,7 +24,6 @@ struct CompileCommand: ParsableCommand {
       "A symbolic dimension, as B=64; may be given several times. Default: the train block's batch.",
       valueName: "name=size"))
   var dims: [String] = []
-  @Option(help: ArgumentHelp("Weights for an object file, which carries them.", valueName: "file")) var weights: String?
   @Option(name: .shortAndLong, help: ArgumentHelp("Where to write; standard output without.", valueName: "file"))
   var output: String?
   @Option(help: ArgumentHelp("A folder for the text of every stage, numbered.", valueName: "folder")) var dump: String?
@@ -36,8 +35,7 @@ struct CompileCommand: ParsableCommand {
       throw LTMError("nothing to do", notes: ["give --emit STAGE or --dump FOLDER"])
     }
     let policy = try precision.policy()
-    var loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
-    if let weights { try loaded.load(weightsFrom: weights) }
+    let loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
     let compilation = Compilation(
       model: loaded, policy: policy, entry: entry, isTrainingStep: step, dimensions: try parseDimensions(dims))
     if let dump { try compilation.dump(to: dump) }
