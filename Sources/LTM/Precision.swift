@@ -20,6 +20,10 @@ public typealias NonfinitePolicy = LTMPrecision.NonfinitePolicy
 public typealias PrecisionPolicy = LTMPrecision.PrecisionPolicy
 /// See `LTMIR.Tensor`: an array in host memory.
 public typealias Tensor = LTMIR.Tensor
+/// See `LTMIR.Op`: an op of the graph, `.softmax` say.
+public typealias Op = LTMIR.Op
+/// See `LTMIR.PrecisionClass`: how an op chooses the dtype it runs in.
+public typealias PrecisionClass = LTMIR.PrecisionClass
 /// See `LTMIR.DType`.
 public typealias DType = LTMIR.DType
 /// See `LTMSupport.Diagnostic`: one message with its place and remedy.
