@@ -82,7 +82,8 @@ let package = Package(
     suite("SyntaxTests", ["LTMSupport", "LTMSyntax", "LTMGrammar"]),
     suite("IRTests", ["LTMSupport", "LTMIR", "LTMGraphPasses"], exclude: ["Fixtures", "Goldens"]),
     suite("FrontEndTests", ["LTMSupport", "LTMSyntax", "LTMIR", "LTMFrontEnd"], exclude: ["Goldens"]),
-    suite("KernelTests", ["LTMSupport", "LTMIR", "LTMKernels", "LTMKernelPasses", "LTMGraphPasses"], exclude: ["Goldens"]),
+    suite(
+      "KernelTests", ["LTMSupport", "LTMIR", "LTMKernels", "LTMKernelPasses", "LTMGraphPasses"], exclude: ["Goldens"]),
     suite("LLVMTests", ["LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
     suite(
       "HLOTests", ["LTMSupport", "LTMIR", "LTMFrontEnd", "LTMGraphPasses", "LTMPrecision", "LTMHLO"],

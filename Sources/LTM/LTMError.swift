@@ -17,6 +17,15 @@ public struct LTMError: Error, Sendable, CustomStringConvertible {
   public var description: String { diagnostics.map { $0.rendered() }.joined(separator: "\n") }
 }
 
+/// The bytes of a file that the front end asks for; it names the path itself.
+func sourceBytes(_ path: String) throws(Diagnostic) -> [UInt8] {
+  do {
+    return try readFile(path)
+  } catch {
+    throw Diagnostic(.error, error.problem)
+  }
+}
+
 /// Runs `body`, turning whatever a phase throws into an ``LTMError``.
 func reporting<R>(_ body: () throws -> R) throws(LTMError) -> R {
   do {

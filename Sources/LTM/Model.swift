@@ -32,7 +32,7 @@ public struct Model: Sendable {
   public init(
     contentsOf path: String, model: String? = nil, arguments: [String: ModelArgument] = [:], seed: UInt64? = nil
   ) throws(LTMError) {
-    let file = try reporting { try LTMFrontEnd.load(path: path) { try readFile($0) } }
+    let file = try reporting { try LTMFrontEnd.load(path: path, read: sourceBytes) }
     guard let name = model ?? file.mainModel else {
       throw LTMError(
         "\(path) has \(file.models.isEmpty ? "no model" : "several models")",

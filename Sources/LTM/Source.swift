@@ -34,7 +34,7 @@ public struct Source: Sendable {
     let bytes = file.bytes
     let path = path
     return try reporting {
-      let loaded = try load(path: path) { $0 == path ? bytes : try readFile($0) }
+      let loaded = try load(path: path) { $0 == path ? bytes : try sourceBytes($0) }
       let found = loaded.check()
       try found.throwIfErrors()
       return found.warnings

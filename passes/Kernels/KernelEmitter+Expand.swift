@@ -201,7 +201,8 @@ extension Primitive {
   fileprivate var decides: Bool {
     switch self {
     case .isFinite, .equal, .notEqual, .less, .lessEqual, .greater, .greaterEqual: true
-    case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .not, .expm1, .log1p, .add, .sub,
+    case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .not, .expm1, .log1p, .add,
+      .sub,
       .mul, .div, .pow, .minimum, .maximum, .and, .or, .select:
       false
     }

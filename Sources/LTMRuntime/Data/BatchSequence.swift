@@ -53,7 +53,9 @@ package struct BatchSequence: Sendable {
   package mutating func rows(of attempt: Int) -> ArraySlice<Int32> {
     let (epoch, index) = position(of: attempt)
     if current?.epoch != epoch {
-      current = (epoch, shuffles ? order(seed: seed, epoch: epoch, count: rows) : (0..<Int32(clamping: rows)).map { $0 })
+      current = (
+        epoch, shuffles ? order(seed: seed, epoch: epoch, count: rows) : (0..<Int32(clamping: rows)).map { $0 }
+      )
     }
     return current?.order[index * batch..<(index + 1) * batch] ?? []
   }

@@ -16,7 +16,8 @@ extension Dataset {
       let fields = split.tensors.keys.sorted().map { DataField(parameter: $0, key: $0, dtype: dtype($0)) }
       return try Split(path, try named(split.tensors, fields, path), fields)
     }
-    return try Dataset(path: path, train: convert(train), test: test.map { (split) throws(FileError) in try convert(split) })
+    return try Dataset(
+      path: path, train: convert(train), test: test.map { (split) throws(FileError) in try convert(split) })
   }
 }
 
