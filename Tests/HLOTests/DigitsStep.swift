@@ -1,0 +1,100 @@
+import Foundation
+import LTMFrontEnd
+import LTMGraphPasses
+import LTMIR
+import LTMPrecision
+import LTMSupport
+import Testing
+
+/// The training step of `samples/digits.ltm` with its state, whoever computes it.
+struct DigitsStep: Sendable {
+  /// Precisions and levels, as flags name them; 16 means f16 here, and bf16 is asked for by name.
+  static let policies = ["32 O0", "16 O1", "16 O2", "16 O3", "bf16 O1", "bf16 O2", "bf16 O3", "64 O0"]
+
+  /// What a backend takes.
+  let graph: Graph
+  let batch: Int
+  let half: DType?
+  private let arguments: [GraphInput]
+  private(set) var state: [String: Tensor] = [:]
+
+  init(_ line: String, hidden: Int, batch: Int, rate: Double = 3e-3) throws {
+    let words = line.split(separator: " ").map(String.init)
+    let policy = try PrecisionPolicy(try Precision(parsing: words[0]), level: try OptLevel(named: words[1]))
+    let file = try load(path: "samples/digits.ltm") { Array(try Data(contentsOf: root.appending(path: $0))) }
+    let program = try file.instantiate(model: "Digits", arguments: ["hidden": .int(hidden)])
+    let loss = try program.graph(entry: "loss", training: true).bound(["B": batch])
+    let optimizer = try file.optimizer(
+      RuleCall(
+        name: "AdamW",
+        arguments: [.init(name: "lr", value: .float(rate)), .init(name: "weight_decay", value: .float(0.01))]))
+    let template = OptimizerTemplate(
+      name: optimizer.name, states: optimizer.states.map { (name: $0.name, initial: $0.initializer) }
+    ) { shape throws(DiagnosticSet) in try optimizer.graph(shape: shape) }
+    let schedule = try file.schedule(RuleCall(name: "cosine", arguments: [.init(name: "warmup", value: .int(5))]))
+    let step = try buildStep(
+      loss: insertCasts(loss, policy).graph, optimizer: template, schedule: schedule.graph(), policy: policy)
+    graph = try PassPipeline.lowering.run(step.graph, stage: [.afterCasts, .bound])
+    self.batch = batch
+    half = policy.half
+    arguments = graph.inputs.filter { $0.role == .argument }
+    for slot in step.slots { state[slot.name] = try initial(slot, program, step.slots, rate) }
+  }
+
+  private func initial(
+    _ slot: StateSlot, _ program: Program, _ slots: [StateSlot], _ rate: Double
+  ) throws -> Tensor {
+    let shape = try #require(slot.type.staticShape)
+    let dtype = slot.type.dtype
+    switch slot.initial {
+    case .parameter(let name), .layerState(let name):
+      let spec = try #require((program.parameters + program.states).first { $0.name == name })
+      let full = try #require(initialTensor(spec.initializer, shape: shape, seed: 1, name: name))
+      return full.converted(to: dtype)
+    case .copy(let other):
+      return try initial(try #require(slots.first { $0.name == other }), program, slots, rate).converted(to: dtype)
+    case .initializer(let rule):
+      return try #require(initialTensor(rule, shape: shape, dtype: dtype, seed: 1, name: slot.name))
+    case .number(let value): return try #require(Tensor([value], shape: [], dtype: dtype))
+    case .host:
+      return try #require(
+        Tensor([slot.name == StepControl.learningRate.rawValue ? rate : 100], shape: [], dtype: dtype))
+    }
+  }
+
+  /// Batch `index`: numbers in `0 ..< 1` with a bright spot that tells the label.
+  func arguments(_ index: Int) throws -> [String: Tensor] {
+    var random = SplitMix(state: UInt64(index))
+    let labels = (0..<batch).map { _ in Int.random(in: 0..<10, using: &random) }
+    var pixels = (0..<batch * 64).map { _ in Double.random(in: 0..<1, using: &random) }
+    for (row, label) in labels.enumerated() { pixels[row * 64 + 6 * label] += 2 }
+    var result: [String: Tensor] = [:]
+    for input in arguments {
+      let type = graph[input.value].type
+      let numbers = type.dtype.isFloating ? pixels : labels.map(Double.init)
+      result[input.name] = Tensor(numbers, shape: try #require(type.staticShape), dtype: type.dtype)
+    }
+    return result
+  }
+
+  /// Everything that the graph reads in try `index`.
+  func inputs(_ index: Int) throws -> [String: Tensor] { try state.merging(arguments(index)) { $1 } }
+
+  /// Takes over what a try gave, by output.
+  mutating func accept(_ outputs: [String: Tensor]) {
+    for output in graph.outputs {
+      if let name = output.updates { state[name] = outputs[output.name] }
+    }
+  }
+
+  /// A try in our interpreter.
+  func interpreted(_ index: Int) throws -> [String: Tensor] {
+    let values = try graph.evaluate(inputs(index), rounding: .everyOp)
+    var outputs: [String: Tensor] = [:]
+    for output in graph.outputs {
+      let value = try #require(values[output.name])
+      outputs[output.name] = Tensor(value.data, shape: value.shape, dtype: graph[output.value].type.dtype)
+    }
+    return outputs
+  }
+}
