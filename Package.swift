@@ -61,7 +61,7 @@ let package = Package(
       "LTM",
       [
         "LTMSupport", "LTMSyntax", "LTMGrammar", "LTMIR", "LTMFrontEnd", "LTMKernels", "LTMGraphPasses", "LTMPrecision",
-        "LTMKernelPasses", "LTMLLVM", "LTMRuntime",
+        "LTMKernelPasses", "LTMLLVM", "LTMRuntime", "LTMHLO",
       ]),
     .executableTarget(
       name: "LTMCommand",
@@ -86,7 +86,7 @@ let package = Package(
       "KernelTests", ["LTMSupport", "LTMIR", "LTMKernels", "LTMKernelPasses", "LTMGraphPasses"], exclude: ["Goldens"]),
     suite("LLVMTests", ["LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
     suite(
-      "HLOTests", ["LTMSupport", "LTMIR", "LTMFrontEnd", "LTMGraphPasses", "LTMPrecision", "LTMHLO"],
+      "HLOTests", ["LTM", "LTMSupport", "LTMIR", "LTMFrontEnd", "LTMGraphPasses", "LTMPrecision", "LTMHLO"],
       exclude: ["Goldens", "evaluate.py"]),
     suite("EndToEndTests", ["LTM", "LTMSupport", "LTMCommand"]),
   ],

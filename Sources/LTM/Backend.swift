@@ -7,6 +7,16 @@ public enum Target: String, Sendable, CaseIterable {
   case cpu
   /// The reference interpreter: slow, obvious, every op rounded to its dtype. The judge of the others.
   case interpreter
+  /// A TPU, or any other device of a PJRT plugin.
+  case tpu
+
+  /// What precision 16 means there.
+  public var sixteen: DType {
+    switch self {
+    case .cpu, .interpreter: .f16
+    case .tpu: .bf16
+    }
+  }
 }
 
 /// A compiled graph with its memory. Not thread-safe: one caller at a time.

@@ -1,4 +1,5 @@
 import LTMGraphPasses
+import LTMHLO
 import LTMIR
 import LTMKernelPasses
 import LTMKernels
@@ -21,6 +22,8 @@ public enum Stage: String, Sendable, CaseIterable {
   case asm
   /// An object file with a C header; weights are arguments, under their checkpoint names.
   case obj
+  /// StableHLO, for a TPU and whatever else takes it.
+  case stablehlo
 }
 
 /// What a stage comes to: text, or bytes with the files that belong to them.
@@ -90,7 +93,14 @@ public struct Compilation: Sendable {
       let (plan, symbol) = (try plan(), "\(model.name)_\(isTrainingStep ? "step" : entry)")
       let result = try reporting { try emitAheadOfTime(plan: plan, symbol: symbol) }
       return Artifact(object: result.object, header: result.header)
+    case .stablehlo: return Artifact(text: try stableHLOText())
     }
+  }
+
+  /// The StableHLO of the entry or the step.
+  func stableHLOText() throws(LTMError) -> String {
+    let graph = try lowered()
+    return try reporting { try stableHLO(graph) }
   }
 
   /// Writes every stage into a folder, numbered.

@@ -15,8 +15,13 @@ public struct Execution: Sendable {
     if let execution { self = execution } else { try self.init() }
   }
 
-  /// Starts the threads of a target; `nil` means one for each core.
-  public init(target: Target = .cpu, threads: Int? = nil) throws(LTMError) {
+  /// Starts a target.
+  ///
+  /// - Parameters:
+  ///   - threads: how many compute on a CPU; one for each core when left out.
+  ///   - pjrtPlugin: the path of the library that runs the target `tpu`; `TPU_LIBRARY_PATH`, else the system's
+  ///     `libtpu.so`, when left out.
+  public init(target: Target = .cpu, threads: Int? = nil, pjrtPlugin: String? = nil) throws(LTMError) {
     self.target = target
     let count = threads ?? ThreadPool.coreCount
     switch target {
@@ -26,6 +31,9 @@ public struct Execution: Sendable {
       self.threads = pool.threads
     case .interpreter:
       backend = InterpreterBackend()
+      self.threads = 1
+    case .tpu:
+      backend = try TPUBackend(plugin: pjrtPlugin)
       self.threads = 1
     }
   }

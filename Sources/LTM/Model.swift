@@ -113,8 +113,9 @@ public struct Model: Sendable {
     _ entry: String = "forward", precision: Precision = .thirtyTwo, ampLevel: OptLevel? = nil,
     execution: Execution? = nil
   ) throws(LTMError) -> CompiledEntry {
-    let policy = try reporting { try PrecisionPolicy(precision, level: ampLevel) }
-    return try compile(entry, policy: policy, execution: try Execution(reusing: execution))
+    let execution = try Execution(reusing: execution)
+    let policy = try reporting { try PrecisionPolicy(precision, level: ampLevel, sixteen: execution.target.sixteen) }
+    return try compile(entry, policy: policy, execution: execution)
   }
 
   /// Compiles an entry under a policy that is decided already.

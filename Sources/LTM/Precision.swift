@@ -32,20 +32,22 @@ public typealias Diagnostic = LTMSupport.Diagnostic
 extension PrecisionPolicy {
   /// Decides every property from words, as the command line gives them.
   public init(
-    precision: String, level: String?, overrides: [(name: String, value: String)] = [], onNonfinite: String? = nil
+    precision: String, level: String?, overrides: [(name: String, value: String)] = [], onNonfinite: String? = nil,
+    sixteen: DType = .f16
   ) throws(LTMError) {
     self = try reporting {
       let settings = try overrides.map { try OptLevelSetting($0.name, $0.value) }
       guard let nonfinite = onNonfinite else {
         return try PrecisionPolicy(
-          Precision(parsing: precision), level: level.map { try OptLevel(parsing: $0) }, overrides: settings)
+          Precision(parsing: precision), level: level.map { try OptLevel(parsing: $0) }, overrides: settings,
+          sixteen: sixteen)
       }
       guard let policy = NonfinitePolicy(rawValue: nonfinite) else {
         throw Diagnostic(.error, "--on-nonfinite is stop or skip, not '\(nonfinite)'")
       }
       return try PrecisionPolicy(
         Precision(parsing: precision), level: level.map { try OptLevel(parsing: $0) }, overrides: settings,
-        onNonfinite: policy)
+        onNonfinite: policy, sixteen: sixteen)
     }
   }
 }

@@ -44,10 +44,13 @@ public struct Trainer: Sendable {
     precision: Precision = .thirtyTwo, ampLevel: OptLevel? = nil, configureAmp: [OptLevelSetting] = [],
     onNonfinite: NonfinitePolicy? = nil, execution: Execution? = nil
   ) throws(LTMError) {
+    let execution = try Execution(reusing: execution)
     let policy = try reporting {
-      try PrecisionPolicy(precision, level: ampLevel, overrides: configureAmp, onNonfinite: onNonfinite)
+      try PrecisionPolicy(
+        precision, level: ampLevel, overrides: configureAmp, onNonfinite: onNonfinite, sixteen: execution.target.sixteen
+      )
     }
-    self.init(policy: policy, execution: try Execution(reusing: execution))
+    self.init(policy: policy, execution: execution)
   }
 
   /// Trains under a policy that is decided already.

@@ -11,6 +11,8 @@ struct CompileCommand: ParsableCommand {
       ltm compile samples/digits.ltm --emit kernels --step --dim B=64
       ltm compile samples/digits.ltm --emit obj --dim B=1 -o digits.o     # and digits.h
       ltm compile samples/digits.ltm --dump stages --step --dim B=64
+      ltm compile samples/digits.ltm --target tpu --emit stablehlo --step --precision 16 --amp-level O2
+      ltm compile samples/digits.ltm --target tpu --topology v5e:2x2 --pjrt-plugin libtpu.so --step --precision 16
       """)
 
   @Argument(help: ArgumentHelp("The .ltm file.", valueName: "file")) var file: String
@@ -27,24 +29,38 @@ struct CompileCommand: ParsableCommand {
   @Option(name: .shortAndLong, help: ArgumentHelp("Where to write; standard output without.", valueName: "file"))
   var output: String?
   @Option(help: ArgumentHelp("A folder for the text of every stage, numbered.", valueName: "folder")) var dump: String?
+  @Option(
+    help: ArgumentHelp(
+      "Compile for TPUs that are elsewhere and print what the compiler says of memory and cost; -o writes the program.",
+      valueName: "v5e:2x2"))
+  var topology: String?
   @OptionGroup(title: "Precision") var precision: PrecisionOptions
   @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Target") var target: TargetOptions
 
   func run() throws {
-    guard emit != nil || dump != nil else {
-      throw LTMError("nothing to do", notes: ["give --emit STAGE or --dump FOLDER"])
+    guard emit != nil || dump != nil || topology != nil else {
+      throw LTMError("nothing to do", notes: ["give --emit STAGE, --dump FOLDER or --topology NAME"])
     }
-    let policy = try precision.policy()
+    let target = try target.parsed()
+    guard topology == nil || target == .tpu else { throw LTMError("--topology is for --target tpu") }
+    let policy = try precision.policy(for: target)
     let loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
     let compilation = Compilation(
       model: loaded, policy: policy, entry: entry, isTrainingStep: step, dimensions: try parseDimensions(dims))
     if let dump { try compilation.dump(to: dump) }
+    if let topology { try report(compilation.compile(topology: topology, pjrtPlugin: self.target.pjrtPlugin)) }
     guard let emit else { return }
     guard let stage = Stage(rawValue: emit) else {
       throw LTMError(
         "unknown stage '\(emit)'", notes: ["the stages are \(Stage.allCases.map(\.rawValue).joined(separator: ", "))"])
     }
     try write(try compilation.emit(stage))
+  }
+
+  private func report(_ report: TopologyReport) throws {
+    try printLine(report.description)
+    if emit == nil, let output { try report.write(to: output) }
   }
 
   private func write(_ artifact: Artifact) throws {

@@ -46,10 +46,20 @@ struct PrecisionOptions: ParsableArguments {
     help: ArgumentHelp("What a non-finite loss or gradient does.", valueName: "stop|skip"))
   var onNonfinite: String?
 
-  /// The resolved policy; prints its warnings.
-  func policy() throws -> PrecisionPolicy {
+  @Option(help: ArgumentHelp("What 16 is. Default: f16; bf16 on the target tpu.", valueName: "f16|bf16"))
+  var sixteen: String?
+
+  /// The resolved policy for a target; prints its warnings.
+  func policy(for target: Target = .cpu) throws -> PrecisionPolicy {
+    let format = try sixteen.map { text in
+      guard let dtype = DType(rawValue: text), dtype.isHalf else {
+        throw LTMError("--sixteen is f16 or bf16, not '\(text)'")
+      }
+      return dtype
+    }
     let policy = try PrecisionPolicy(
-      precision: precision, level: ampLevel, overrides: overrides(), onNonfinite: onNonfinite)
+      precision: precision, level: ampLevel, overrides: overrides(), onNonfinite: onNonfinite,
+      sixteen: format ?? target.sixteen)
     policy.warnings.forEach { printNote($0.rendered()) }
     return policy
   }
@@ -94,20 +104,33 @@ struct ModelOptions: ParsableArguments {
 
 /// The flags that choose where a model runs.
 struct TargetOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Where to run: cpu, or interpreter, the slow reference.", valueName: "cpu|interpreter"))
+  @Option(
+    help: ArgumentHelp(
+      "Where to run: cpu; tpu, through a PJRT plugin; or interpreter, the slow reference.",
+      valueName: Target.allCases.map(\.rawValue).joined(separator: "|")))
   var target = "cpu"
+
+  @Option(
+    help: ArgumentHelp(
+      "The library that runs the target tpu. Default: $TPU_LIBRARY_PATH, else libtpu.so.", valueName: "path"))
+  var pjrtPlugin: String?
 
   @Option(
     help: ArgumentHelp("Threads; results are the same bits for any number. Default: the cores.", valueName: "number"))
   var threads: Int?
 
-  /// The target with its threads.
-  func execution() throws -> Execution {
+  /// The target.
+  func parsed() throws -> Target {
     guard let target = Target(rawValue: target) else {
       throw LTMError(
         "unknown target '\(target)'",
         notes: ["the targets are \(Target.allCases.map(\.rawValue).joined(separator: ", "))"])
     }
-    return try Execution(target: target, threads: threads)
+    return target
+  }
+
+  /// The target with its threads or devices.
+  func execution() throws -> Execution {
+    try Execution(target: parsed(), threads: threads, pjrtPlugin: pjrtPlugin)
   }
 }

@@ -29,7 +29,7 @@ struct RunCommand: ParsableCommand {
   @OptionGroup(title: "Target") var target: TargetOptions
 
   func run() throws {
-    let policy = try precision.policy()
+    let policy = try precision.policy(for: target.parsed())
     var loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
     if let weights { try loaded.load(weightsFrom: weights) }
     let compiled = try loaded.compile(entry, policy: policy, execution: try target.execution())

@@ -33,7 +33,7 @@ struct TrainCommand: ParsableCommand {
   @Flag(name: .shortAndLong, help: "Print nothing but errors.") var quiet = false
 
   func run() throws {
-    let policy = try precision.policy()
+    let policy = try precision.policy(for: target.parsed())
     var loaded = try Model(
       contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
     if let weights { try loaded.load(weightsFrom: weights) }

@@ -8,6 +8,8 @@ package final class PJRTProgram: @unchecked Sendable {
   /// The number of replicas, one to a device.
   package let replicas: Int
   private let resultCount: Int
+  /// What the compiler says of the memory that a run needs; `nil` where the plugin does not tell.
+  package let memory: PJRTMemory?
 
   init(_ client: PJRTClient, _ loaded: OpaquePointer, replicas: Int) throws(PJRTError) {
     self.client = client
@@ -23,10 +25,8 @@ package final class PJRTProgram: @unchecked Sendable {
     count.executable = get.executable
     try plugin.check(try plugin.function(\.PJRT_Executable_NumOutputs, action)(&count), action)
     resultCount = count.num_outputs
-    var destroy = PJRT_Executable_Destroy_Args()
-    destroy.struct_size = MemoryLayout.size(ofValue: destroy)
-    destroy.executable = get.executable
-    try plugin.check(try plugin.function(\.PJRT_Executable_Destroy, action)(&destroy), action)
+    memory = try? plugin.memory(of: get.executable, action)
+    try plugin.destroy(executable: get.executable, action)
   }
 
   deinit {

@@ -1,0 +1,109 @@
+import Foundation
+import LTM
+import LTMSupport
+import Testing
+
+/// The target `tpu` as a user meets it, on XLA's CPU compiler in place of a TPU.
+@Suite("the target tpu")
+struct TargetTests {
+  static let missing = Tools.cpuPlugin == nil ? "no PJRT plugin in .build/tools; scripts/tools.sh installs it" : nil
+
+  static let levels: [(Precision, OptLevel)] = [
+    (.thirtyTwo, .O0), (.sixteen, .O1), (.sixteen, .O2), (.sixteen, .O3), (.bf16, .O2),
+  ]
+
+  private func plugin() throws -> Execution { try Execution(target: .tpu, pjrtPlugin: try #require(Tools.cpuPlugin)) }
+
+  private func digits() throws -> Model { try Model(contentsOf: root.appending(path: "samples/digits.ltm").path) }
+
+  /// The losses of `count` tries.
+  private func losses(_ trainer: Trainer, count: Int) throws -> [Double] {
+    var (model, trainer) = (try digits(), trainer)
+    trainer.maxSteps = count
+    var losses: [Double] = []
+    try trainer.fit(&model) { if case .step(let record) = $0 { losses.append(record.loss) } }
+    return losses
+  }
+
+  @Test("gives the losses of the cpu", .enabled(if: missing == nil, "\(missing ?? "")"), arguments: levels.indices)
+  func losses(index: Int) throws {
+    let (precision, level) = Self.levels[index]
+    let there = try Trainer(precision: precision, ampLevel: level, execution: plugin())
+    // What 16 means is the target's own choice: the same policy runs on both.
+    let here = Trainer(policy: there.policy, execution: try Execution())
+    let (a, b) = (try losses(there, count: 20), try losses(here, count: 20))
+    #expect(a.count == 20 && b.count == 20)
+    let tolerance = (there.policy.half ?? .f32).tolerance
+    for (x, y) in zip(a, b) { #expect(agree(x, y, tolerance), "\(a), \(b)") }
+  }
+
+  @Test("takes 16 for bf16", .enabled(if: missing == nil, "\(missing ?? "")"))
+  func sixteen() throws {
+    #expect(try Trainer(precision: .sixteen, execution: plugin()).policy.half == .bf16)
+    #expect(try Trainer(precision: .sixteen).policy.half == .f16)
+  }
+
+  @Test("resumes what the cpu has saved, and the other way round", .enabled(if: missing == nil, "\(missing ?? "")"))
+  func resume() throws {
+    let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID().uuidString).safetensors").path
+    defer { try? FileManager.default.removeItem(atPath: file) }
+    let (cpu, tpu) = (try Execution(), try plugin())
+    let policy = try PrecisionPolicy(.bf16, level: .O2)
+    let whole = try losses(Trainer(policy: policy, execution: cpu), count: 6)
+    for (first, second) in [(cpu, tpu), (tpu, cpu)] {
+      var begin = Trainer(policy: policy, execution: first)
+      begin.savePath = file
+      begin.maxSteps = 3
+      var model = try digits()
+      try begin.fit(&model)
+      var end = Trainer(policy: policy, execution: second)
+      end.resumePath = file
+      let rest = try losses(end, count: 6)
+      #expect(rest.count == 3)
+      for (a, b) in zip(rest, whole.suffix(3)) { #expect(agree(a, b, DType.bf16.tolerance), "\(rest), \(whole)") }
+    }
+  }
+
+  @Test("runs an entry", .enabled(if: missing == nil, "\(missing ?? "")"))
+  func entry() throws {
+    let model = try digits()
+    let image = try #require(Tensor((0..<128).map { Double($0 % 7) }, shape: [2, 64], dtype: .f32))
+    let there = try model.compile("forward", execution: plugin())(["image": image])
+    let here = try model.compile("forward")(["image": image])
+    #expect(there.map(\.name) == here.map(\.name))
+    for (a, b) in zip(there[0].tensor.doubles, here[0].tensor.doubles) { #expect(agree(a, b, 1e-5), "\(a), \(b)") }
+  }
+
+  @Test("without its plugin says what it looked for")
+  func noPlugin() throws {
+    let error = #expect(throws: LTMError.self) { try Execution(target: .tpu, pjrtPlugin: "/nowhere/libtpu.so") }
+    #expect(error?.description.contains("/nowhere/libtpu.so") == true)
+    #expect(error?.description.contains("--pjrt-plugin") == true)
+  }
+
+  @Test("writes StableHLO with the lines of the source")
+  func text() throws {
+    let policy = try PrecisionPolicy(.sixteen, level: .O2, sixteen: Target.tpu.sixteen)
+    let compilation = Compilation(model: try digits(), policy: policy, isTrainingStep: true)
+    let text = try #require(try compilation.emit(.stablehlo).text)
+    #expect(text.contains("digits.ltm\":7:"))
+    #expect(text.contains("loc(\"fc1\"("))
+    #expect(text.contains("tensor<64x64xbf16>"))
+  }
+
+  @Test(
+    "compiles for TPUs that are elsewhere",
+    .enabled(if: Tools.tpuPlugin != nil, "no libtpu in .build/tools; LTM_LIBTPU=1 scripts/tools.sh installs it"),
+    arguments: ["v4:2x2x1", "v5e:2x2", "v6e:2x2"])
+  func topology(name: String) throws {
+    let policy = try PrecisionPolicy(.sixteen, level: .O2, sixteen: Target.tpu.sixteen)
+    let compilation = Compilation(model: try digits(), policy: policy, isTrainingStep: true)
+    let report = try compilation.compile(topology: name, pjrtPlugin: Tools.tpuPlugin)
+    #expect(report.description.hasPrefix("\(name): 4 x TPU v"))
+    #expect(report.description.contains("flops: "))
+    let error = #expect(throws: LTMError.self) {
+      try compilation.compile(topology: "v5e:9x9x9", pjrtPlugin: Tools.tpuPlugin)
+    }
+    #expect(error?.description.contains("v5e:9x9x9") == true)
+  }
+}
