@@ -147,9 +147,9 @@ struct Grouping {
     }
   }
 
-  /// Whether `target` needs something that a third group makes of what `source` made.
+  /// Whether `target` needs something that a third group makes of what `source` made. A group's members lie apart in the
+  /// graph, so a way may lead through nodes behind the target's last.
   private func hasPath(_ source: Int, _ target: Int) -> Bool {
-    guard let last = groups[target].last else { return false }
     var visited: Set<Int> = [source, target]
     var pending = groups[source]
     while let node = pending.popLast() {
@@ -157,7 +157,7 @@ struct Grouping {
         guard let group = groupOf[reader], group != source else { continue }
         if group == target {
           if groupOf[node] != source { return true }
-        } else if let first = groups[group].first, first < last, visited.insert(group).inserted {
+        } else if visited.insert(group).inserted {
           pending += groups[group]
         }
       }
