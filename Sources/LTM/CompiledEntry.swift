@@ -17,6 +17,7 @@ public final class CompiledEntry: Sendable {
   private struct State {
     var weights: [String: Tensor]
     var compiled: [[String: Int]: any Executable] = [:]
+    var limits: [[String: Int]: [IndexLimit]] = [:]
   }
 
   init(_ model: Model, _ entry: String, _ policy: PrecisionPolicy, _ execution: Execution) throws(LTMError) {
@@ -48,6 +49,17 @@ public final class CompiledEntry: Sendable {
       let executable: any Executable
       if let held = state.compiled[sizes] { executable = held } else { executable = try compile(sizes, state.weights) }
       state.compiled[sizes] = executable
+      let limits: [IndexLimit]
+      if let held = state.limits[sizes] {
+        limits = held
+      } else {
+        limits = try reporting { try graph.bound(sizes).indexLimits }
+      }
+      state.limits[sizes] = limits
+      for limit in limits {
+        let problem = inputs[limit.input].flatMap { limit.problem(in: $0, from: name) }
+        if let problem { throw LTMError(problem) }
+      }
       for (name, tensor) in inputs { try executable.write(converting: tensor, to: name) }
       try executable.run()
       var values: [(name: String, tensor: Tensor)] = []

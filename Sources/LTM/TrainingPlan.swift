@@ -67,8 +67,11 @@ struct TrainingPlan {
   private static func dataset(
     _ trainer: Trainer, _ model: Model, _ data: TrainingData?, _ graph: Graph, _ full: DType
   ) throws -> Dataset {
+    let report = try model.reportName.map { try model.program.graph(entry: $0, training: false) }
     func dtype(_ parameter: String) -> DType? {
-      graph.input(parameter).map { graph[$0.value].type.dtype }.map { $0 == .float ? full : $0 }
+      let readers = [graph, report].compactMap { $0 }
+      let dtypes = readers.compactMap { reader in reader.input(parameter).map { reader[$0.value].type.dtype } }
+      return dtypes.first.map { $0 == .float ? full : $0 }
     }
     if let data {
       let names = graph.inputs.filter { $0.role == .argument }.map(\.name)
@@ -88,5 +91,18 @@ struct TrainingPlan {
       fields: (written.isEmpty ? same : written).map {
         DataField(parameter: $0.parameter, key: $0.key, dtype: dtype($0.parameter))
       })
+  }
+
+  /// Throws for a label that is no class and an index that is no row, in the data to train or to test on.
+  func checkIndices(_ model: Model) throws(LTMError) {
+    guard let minimize = model.settings?.minimize?.value else { return }
+    let sizes = sizes
+    let graph = try reporting { try model.program.graph(entry: minimize, training: true).bound(sizes) }
+    for limit in graph.indexLimits {
+      for split in [dataset.train, dataset.test].compactMap({ $0 }) {
+        let tensor = split.tensors[limit.input]
+        if let problem = tensor.flatMap({ limit.problem(in: $0, from: dataset.path) }) { throw LTMError(problem) }
+      }
+    }
   }
 }
