@@ -11,8 +11,10 @@ final class Elaborator {
   static let nodeLimit = 100_000
   /// Nested expressions and calls together; bounds the stack that the elaborator itself needs.
   static let depthLimit = 700
-  /// Values made at compile time by loops and comprehensions.
-  static let stepLimit = 1_000_000
+  /// Rounds of loops and comprehensions.
+  static let stepLimit = 100_000
+  /// Expressions evaluated and calls made; functions that call others twice can ask for any number.
+  static let workLimit = 2_000_000
 
   let file: LoadedFile
   var world: World
@@ -41,6 +43,7 @@ final class Elaborator {
   var initializedShape: [Int]?
   private var depth = 0
   private var steps = 0
+  private var work = 0
   private var reported: Set<Diagnostic> = []
   private var exhausted = false
 
@@ -91,6 +94,10 @@ final class Elaborator {
     if exhausted { return Value(.poison, span) }
     guard depth < Self.depthLimit else {
       return exhaust("calls and expressions nest too deeply here (more than \(Self.depthLimit) levels)", at: span)
+    }
+    work += 1
+    if work > Self.workLimit {
+      return exhaust("this takes more than \(Self.workLimit) evaluations at compile time", at: span)
     }
     depth += 1
     defer { depth -= 1 }

@@ -162,15 +162,28 @@ private struct Loader {
 
   private mutating func append(_ module: Module, imports: [Int]) {
     var scope = ModuleScope(module: module, imports: imports)
+    var trained: [String: Span] = [:]
     for declaration in module.declarations {
       switch declaration {
-      case .import, .train: continue
+      case .import: continue
+      case .train(let block): noteTrain(block, &trained)
       case .constant(let binding): for name in binding.names { define(name, declaration, in: &scope) }
       case .function(let function): define(function.name, declaration, in: &scope)
       case .type(let type): define(type, in: &scope)
       }
     }
     modules.append(scope)
+  }
+
+  /// Settings in two places would hide one another.
+  private mutating func noteTrain(_ block: TrainDeclaration, _ trained: inout [String: Span]) {
+    let model = block.model
+    if let first = trained[model.text] {
+      clashes.append(
+        Diagnostic("'\(model.text)' has a train block already", at: model.span, labels: [.init(first, "the first one")])
+      )
+    }
+    trained[model.text] = trained[model.text] ?? model.span
   }
 
   private mutating func define(_ name: Identifier, _ declaration: Declaration, in scope: inout ModuleScope) {

@@ -1,5 +1,8 @@
 /// The candidate nearest to a mistyped name, when one is near enough to be what was meant.
 public func suggestion(for name: String, among candidates: some Sequence<String>) -> String? {
+  // Any two names of one letter are one replacement apart.
+  guard name.utf8.count > 1 else { return nil }
+  if let same = candidates.filter({ $0 != name && $0.lowercased() == name.lowercased() }).min() { return same }
   let limit = max(1, name.count / 3)
   let ranked = candidates.map { (editDistance(Array(name.utf8), Array($0.utf8)), $0) }.filter { $0.0 <= limit }
   return ranked.min { ($0.0, $0.1) < ($1.0, $1.1) }?.1

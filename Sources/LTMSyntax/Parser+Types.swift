@@ -103,7 +103,11 @@ extension Parser {
       let dims = try parseShape()
       return .tensor(dtype: nil, dims: dims, span: span(from: start))
     }
-    if atName { return .named(try parseName()) }
+    if atName {
+      let name = try parseName()
+      if at(.openBracket) { throw unknownDtype(name) }
+      return .named(name)
+    }
     guard case .keyword(let keyword) = current, keyword.role == .dtype else {
       throw expected("a type", notes: ["a type is '[B, 64]', 'i32[B]', 'Int', 'Float', 'Bool' or a layer's name"])
     }
@@ -124,6 +128,21 @@ extension Parser {
     let token = advance()
     return Identifier(text(of: token), span(of: token))
   }
+
+  /// A name before a shape: the dtype of another language, most likely.
+  private mutating func unknownDtype(_ name: Identifier) -> Unwind {
+    let meant = Self.foreignDtypes[name.text.lowercased()]
+    return fail(
+      "'\(name.text)' is no dtype", at: name.span,
+      notes: ["the dtypes are " + Self.dtypes.joined(separator: ", ") + "; without one, the opt level decides"],
+      fixIt: meant.map { .init(name.span, $0) })
+  }
+
+  /// What NumPy and PyTorch call the dtypes.
+  private static let foreignDtypes = [
+    "float16": "f16", "half": "f16", "bfloat16": "bf16", "float32": "f32", "float": "f32", "float64": "f64",
+    "double": "f64", "int32": "i32", "int": "i32", "int64": "i64", "long": "i64", "uint8": "u8", "byte": "u8",
+  ]
 
   private static let dtypes = Keyword.allCases.filter { $0.role == .dtype }.map(\.rawValue)
 
