@@ -47,6 +47,10 @@ public struct Artifact: Sendable {
 
   /// Writes the file, whole or not at all; beside an object file its header, with the ending `.h`.
   public func write(to path: String) throws(LTMError) {
+    if header != nil, path.lowercased().hasSuffix(".h") {
+      throw LTMError(
+        "\(path): is where the header of the object file goes", notes: ["name the object file, as in -o model.o"])
+    }
     try reporting {
       try writeAtomically(path, bytes)
       if let header {
@@ -137,8 +141,11 @@ public struct Compilation: Sendable {
   private func sizes(training: Bool) throws(LTMError) -> [String: Int] {
     let graph = try reporting { try model.program.graph(entry: entry, training: training) }
     var sizes = dimensions
-    for symbol in Set(graph.inputs.flatMap { graph[$0.value].type.shape.flatMap(\.symbols) }) where sizes[symbol] == nil
-    {
+    let symbols = Set(graph.inputs.flatMap { graph[$0.value].type.shape.flatMap(\.symbols) })
+    if let unknown = dimensions.keys.sorted().first(where: { !symbols.contains($0) }) {
+      throw LTMError("'\(entry)' has no dimension '\(unknown)'", notes: ["it has \(listed(symbols))"])
+    }
+    for symbol in symbols where sizes[symbol] == nil {
       guard symbol == "B", let batch = model.settings?.batch?.value else {
         throw LTMError(
           "the size of '\(symbol)' in '\(entry)' is not known", notes: ["give it, as in --dim \(symbol)=64"])

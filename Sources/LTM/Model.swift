@@ -56,8 +56,16 @@ public struct Model: Sendable {
 
   private static func initialWeights(_ program: Program, seed: UInt64) throws(LTMError) -> [String: Tensor] {
     var weights: [String: Tensor] = [:]
+    var left = ResourceUsage.physicalBytes
     for spec in program.parameters + program.states {
       let dtype = spec.dtype == .float ? DType.f32 : spec.dtype
+      let (bytes, overflow) = (elementCount(spec.shape) ?? Int.max).multipliedReportingOverflow(by: dtype.byteCount)
+      guard !overflow, bytes <= left else {
+        throw LTMError(
+          "'\(spec.name)' with the shape \(spec.shape) does not fit into the memory of this machine",
+          notes: ["a model argument, as --set hidden=64, may make it smaller"])
+      }
+      left -= bytes
       guard let tensor = initialTensor(spec.initializer, shape: spec.shape, dtype: dtype, seed: seed, name: spec.name)
       else { throw LTMError("'\(spec.name)' with the shape \(spec.shape) is larger than any memory") }
       weights[spec.name] = tensor

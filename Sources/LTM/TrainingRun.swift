@@ -19,6 +19,7 @@ struct TrainingRun {
     let begin = ResourceUsage.monotonicSeconds
     self.trainer = trainer
     self.model = model
+    if let path = trainer.savePath { try reporting { try checkWritable(path) } }
     plan = try TrainingPlan(trainer, model, data)
     let dump = try trainer.dumpPath.map { (path) throws(LTMError) in try StageDump(path) }
     let program = try TrainingProgram(model, trainer.policy, sizes: plan.sizes, dump: dump)
@@ -27,6 +28,7 @@ struct TrainingRun {
       model, program, trainer.policy, trainer.execution, learningRate: plan.learningRate, totalSteps: plan.totalAttempts
     )
     if let checkpoint = plan.checkpoint { try session.restore(checkpoint, from: trainer.resumePath ?? "") }
+    try plan.checkIndices(model)
     let (dataset, executable) = (plan.dataset, session.executable)
     self.dataset = try reporting { try dataset.converted { executable.dtype(of: $0) } }
     report =
@@ -40,7 +42,8 @@ struct TrainingRun {
 
   /// Trains to the end, to a request to stop, or to an error.
   mutating func train(_ observer: (TrainingEvent) throws -> Void) throws(LTMError) -> TrainingResult {
-    var attempt = Int(try session.control(.attempt) ?? 0)
+    let first = Int(try session.control(.attempt) ?? 0)
+    var attempt = first
     try notify(observer, .started(overview(attempt)))
     let begin = ResourceUsage.monotonicSeconds
     var wasStopped = false
@@ -61,6 +64,7 @@ struct TrainingRun {
         sum = LossSum()
       }
     }
+    if let last, !wasStopped, attempt - first == skipped { try stop(at: last) }
     let seconds = ResourceUsage.monotonicSeconds - begin
     return TrainingResult(
       steps: Int(try session.control(.step) ?? 0), skipped: skipped, loss: last?.loss ?? .nan,
@@ -70,7 +74,8 @@ struct TrainingRun {
 
   private mutating func step(_ attempt: Int) throws(LTMError) -> StepRecord {
     let rows = plan.batches.rows(of: attempt)
-    for parameter in dataset.train.tensors.keys {
+    // What only the report reads is no input of the step.
+    for parameter in dataset.train.tensors.keys where session.executable.dtype(of: parameter) != nil {
       try session.executable.fill(parameter) { dataset.train.gather(parameter, rows: rows, into: $0) }
     }
     let record = try session.run()
@@ -83,10 +88,12 @@ struct TrainingRun {
   private mutating func stop(at record: StepRecord) throws(LTMError) {
     try save()
     var blame = try session.blameLastTry(record, trainer.execution)
-    if trainer.policy.onNonfinite == .skip {
-      blame.notes.append("\(LossScale.skipLimit) tries in a row were skipped with the loss scale at its floor")
-    } else {
+    if trainer.policy.onNonfinite == .stop {
       blame.notes.append("nothing was updated by this step; --on-nonfinite skip would go on with the next batch")
+    } else if skipped < LossScale.skipLimit {
+      blame.notes.append("all \(skipped) tries of this run were skipped: nothing was trained")
+    } else {
+      blame.notes.append("\(LossScale.skipLimit) tries in a row were skipped with the loss scale at its floor")
     }
     throw LTMError(blame)
   }

@@ -113,6 +113,9 @@ final class TrainingSession {
       guard tensor.shape == slot.type.staticShape, tensor.dtype.isFloating == slot.type.dtype.isFloating else {
         throw LTMError("\(path): '\(key)' is \(tensor.dtype)\(tensor.shape), and \(slot.type) is needed")
       }
+      if slot.role == .control, !tensor.doubles.allSatisfy({ $0.isFinite && $0 >= 0 }) {
+        throw LTMError("\(path): '\(key)' is \(tensor.summary), which no run can have saved")
+      }
       restored[slot.name] = tensor
     }
     for slot in slots {

@@ -9,6 +9,12 @@ package enum ResourceUsage {
     return getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 ? usage.ru_maxrss * 1024 : 0
   }
 
+  /// The memory of the machine, in bytes; as good as endless where the system does not tell.
+  package static var physicalBytes: Int {
+    let (pages, size) = (sysconf(Int32(_SC_PHYS_PAGES)), sysconf(Int32(_SC_PAGESIZE)))
+    return pages > 0 && size > 0 ? pages * size : .max
+  }
+
   /// The memory that is resident now, in bytes; 0 where the system does not tell.
   package static var residentBytes: Int {
     guard let file = fopen("/proc/self/statm", "re") else { return 0 }

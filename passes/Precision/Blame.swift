@@ -56,7 +56,11 @@ private func inputDiagnostic(_ input: GraphInput, _ step: Int) -> Diagnostic {
   case .parameter, .master, .state, .optimizerState, .control:
     Diagnostic(
       .error, "step \(step): '\(input.name)' is not finite before the step begins",
-      notes: ["it came so from the initial weights or the checkpoint: a step never writes a value after an overflow"])
+      notes: [
+        step == 0
+          ? "it came so from the initial weights"
+          : "it came so from the checkpoint, or from an update: look at the learning rate, the schedule, the optimizer"
+      ])
   }
 }
 

@@ -23,6 +23,13 @@ package func writeAtomically(_ path: String, _ bytes: [UInt8]) throws(FileError)
   try writeAtomically(path) { (file) throws(FileError) in try file.write(bytes) }
 }
 
+/// Throws what saving to a path would throw at once, so that it is said before hours of training and not after them.
+package func checkWritable(_ path: String) throws(FileError) {
+  let file = try PartialFile(for: path)
+  file.remove()
+  file.close()
+}
+
 /// The file beside a path, until it takes the path's place.
 package struct PartialFile {
   /// What messages call it: the path as the user gave it.

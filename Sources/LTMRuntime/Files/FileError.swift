@@ -18,7 +18,7 @@ package struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
 
   /// The message for the user.
   package var diagnostic: Diagnostic {
-    Diagnostic(.error, "\(shown(path)): \(problem)", notes: remedy.map { [$0] } ?? [])
+    Diagnostic(.error, "\(path.isEmpty ? "''" : shown(path)): \(problem)", notes: remedy.map { [$0] } ?? [])
   }
 
   /// The message as a terminal shows it.
