@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import LTM
 
 /// `ltm`: a thin shell around the library; files, terminals and exit codes live here.
@@ -24,6 +25,8 @@ struct LTMCommand: ParsableCommand {
 
   /// Our messages begin with their place and severity already; the rest is the argument parser's to print.
   static func main() {
+    // A limit on the size of files is a failed write with a message, not the end of the process.
+    signal(SIGXFSZ, SIG_IGN)
     do {
       var command = try parseAsRoot()
       try command.run()

@@ -3,11 +3,23 @@ import LTM
 
 /// Writes a line to standard output. A closed pipe or a full disk ends the command with a message, not a trap.
 func printLine(_ text: String) throws {
-  do {
-    try FileHandle.standardOutput.write(contentsOf: Data((text + "\n").utf8))
-  } catch {
-    throw LTMError("cannot write to standard output: \(error.localizedDescription)")
+  if let reason = writeAll(Array((text + "\n").utf8), to: STDOUT_FILENO) {
+    throw LTMError("cannot write to standard output: \(reason)")
   }
+}
+
+/// Writes every byte; gives the system's reason where it cannot.
+func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> String? {
+  var rest = bytes[...]
+  while !rest.isEmpty {
+    let count = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+    if count >= 0 {
+      rest = rest.dropFirst(count)
+    } else if errno != EINTR {
+      return String(cString: strerror(errno))
+    }
+  }
+  return nil
 }
 
 /// Writes a line to standard error, where progress and warnings go.

@@ -13,6 +13,7 @@ struct PrecisionOptions: ParsableArguments {
   var ampLevel: String?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "The loss scale: off, dynamic, dynamic:init=1024:window=500, or a number.", valueName: "dynamic|128"))
   var lossScale: String?
@@ -87,7 +88,9 @@ struct ModelOptions: ParsableArguments {
     help: ArgumentHelp("A model argument, as hidden=256; may be given several times.", valueName: "name=value"))
   var arguments: [String] = []
 
-  @Option(help: ArgumentHelp("The seed of initial weights and of the data's order.", valueName: "number"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("The seed of initial weights and of the data's order.", valueName: "number"))
   var seed: UInt64?
 
   /// The arguments by name.
@@ -116,6 +119,7 @@ struct TargetOptions: ParsableArguments {
   var pjrtPlugin: String?
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp("Threads; results are the same bits for any number. Default: the cores.", valueName: "number"))
   var threads: Int?
 

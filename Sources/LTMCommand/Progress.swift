@@ -46,7 +46,9 @@ extension Duration {
 }
 
 /// A number with so many places, the same in every locale.
-func format(_ value: Double, _ places: Int) -> String { String(format: "%.\(places)f", value) }
+func format(_ value: Double, _ places: Int) -> String {
+  value.isNaN ? "nan" : String(format: "%.\(places)f", value)
+}
 
 /// `1:05`, `2:00:10`.
 func clock(_ seconds: Double) -> String {

@@ -47,7 +47,13 @@ struct FormatCommand: ParsableCommand {
   }
 
   private func standardInput() throws -> Source {
-    try Source(path: "<standard input>", bytes: Array(FileHandle.standardInput.readToEnd() ?? Data()))
+    do {
+      return try Source(path: "<standard input>", bytes: Array(FileHandle.standardInput.readToEnd() ?? Data()))
+    } catch let error as LTMError {
+      throw error
+    } catch {
+      throw LTMError("cannot read standard input: \(error.localizedDescription)")
+    }
   }
 
   private func report(_ differing: [String]) throws {

@@ -17,10 +17,12 @@ struct TrainCommand: ParsableCommand {
   @OptionGroup(title: "Model") var model: ModelOptions
   @OptionGroup(title: "Target") var target: TargetOptions
 
-  @Option(help: ArgumentHelp("Passes over the training data.", valueName: "number")) var epochs: Int?
-  @Option(help: ArgumentHelp("Tries after which training ends.", valueName: "number")) var maxSteps: Int?
-  @Option(help: ArgumentHelp("Rows of a batch.", valueName: "number")) var batch: Int?
-  @Option(help: ArgumentHelp("The learning rate.", valueName: "number")) var lr: Double?
+  @Option(parsing: .unconditional, help: ArgumentHelp("Passes over the training data.", valueName: "number"))
+  var epochs: Int?
+  @Option(parsing: .unconditional, help: ArgumentHelp("Tries after which training ends.", valueName: "number"))
+  var maxSteps: Int?
+  @Option(parsing: .unconditional, help: ArgumentHelp("Rows of a batch.", valueName: "number")) var batch: Int?
+  @Option(parsing: .unconditional, help: ArgumentHelp("The learning rate.", valueName: "number")) var lr: Double?
   @Option(help: ArgumentHelp("The data: .safetensors, .npz, .npy or .csv.", valueName: "file")) var data: String?
   @Flag(inversion: .prefixedNo, help: "Give each epoch an order of its own.") var shuffle = true
   @Option(help: ArgumentHelp("Initial weights, under PyTorch's names.", valueName: "file")) var weights: String?

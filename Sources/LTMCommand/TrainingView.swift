@@ -44,9 +44,12 @@ final class TrainingView {
 
   func finish(_ result: TrainingResult, isJSON: Bool, saved: String?) throws {
     progress?.clear()
-    try log?.close()
     if isJSON {
       try printLine(result.json(saved: saved))
+    } else if let overview, overview.firstAttempt >= overview.totalSteps {
+      printNote(
+        "nothing to train: the checkpoint has \(overview.firstAttempt) tries, and \(overview.totalSteps) are asked for; "
+          + "--epochs or --max-steps asks for more")
     } else if !isQuiet {
       let rate = result.seconds > 0 ? Double(result.steps + result.skipped) / result.seconds : 0
       let report = result.report.map { "test \(result.reportName ?? "report") \(format($0, 4)), " } ?? ""
@@ -63,24 +66,24 @@ final class TrainingView {
 /// One JSON line per step.
 final class StepLog {
   private let path: String
-  private let file: FileHandle
+  private let descriptor: Int32
 
   init(path: String) throws {
-    guard FileManager.default.createFile(atPath: path, contents: nil), let file = FileHandle(forWritingAtPath: path)
-    else {
-      throw LTMError("cannot write the log '\(path)'", notes: ["name a file in a folder that exists and is writable"])
-    }
     self.path = path
-    self.file = file
+    // Opened, never replaced: the path may be a device or a pipe.
+    descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else {
+      throw LTMError(
+        "cannot write the log '\(path)': \(String(cString: strerror(errno)))",
+        notes: ["name a file in a folder that exists and is writable"])
+    }
   }
+
+  deinit { close(descriptor) }
 
   func write(_ record: StepRecord) throws {
-    do {
-      try file.write(contentsOf: Data((record.json + "\n").utf8))
-    } catch {
-      throw LTMError("cannot write the log '\(path)': \(error.localizedDescription)")
+    if let reason = writeAll(Array((record.json + "\n").utf8), to: descriptor) {
+      throw LTMError("cannot write the log '\(path)': \(reason)")
     }
   }
-
-  func close() throws { try file.close() }
 }
