@@ -121,6 +121,96 @@ import Testing
     Case(
       name: "integer overflow", arguments: ["check", "@/model.ltm"], message: ["model.ltm:1", "overflow"],
       model: "let x = 9223372036854775807 + 1\nmodel M() {\n  func f(a: [x]) -> [x] { return a }\n}\n"),
+    Case(
+      name: "a label that is no class",
+      arguments: ["train", "@/model.ltm", "--data", "samples/data/digits.safetensors"],
+      message: ["model.ltm:4", "'y' holds", "5 classes", "0 to 4"],
+      model: """
+        model M() {
+          let fc = Linear(64, 5)
+          func loss(x: [B, 64], y: i32[B]) -> [] {
+            return cross_entropy(fc(x), y)
+          }
+        }
+        train M {
+          minimize loss
+          optimizer SGD(lr: 0.1)
+          batch 8
+        }
+
+        """),
+    Case(
+      name: "an index that is no row",
+      arguments: ["run", "@/model.ltm", "--entry", "pick", "--input", "y=samples/data/digits.safetensors:y_test"],
+      message: ["model.ltm:4", "'y' holds", "3 rows"],
+      model: """
+        model M() {
+          let table = Embedding(3, 2)
+          func pick(y: i32[B]) -> [B, 2] {
+            return table(y)
+          }
+        }
+
+        """),
+    Case(
+      name: "a variance over one row",
+      arguments: [
+        "train", "@/model.ltm", "--data", "samples/data/digits.safetensors", "--precision", "bf16", "--amp-level", "O2",
+      ], message: ["model.ltm:6", "step 0", "variance", "non-finite"],
+      model: """
+        model M() {
+          let norm = RMSNorm(64)
+          let fc = Linear(64, 8)
+          param gain: [8] = ones()
+          func loss(x: [B, 64], y: i32[B]) -> [] {
+            return mean(variance(cast(norm(x - x), f32), axis: 0))
+          }
+        }
+        train M {
+          minimize loss
+          optimizer AdamW(lr: 1e-3)
+          schedule constant(warmup: 2)
+          batch 1
+        }
+
+        """),
+    Case(
+      name: "two train blocks", arguments: ["check", "@/model.ltm"],
+      message: ["model.ltm:7", "'M' has a train block already", "model.ltm:4"],
+      model:
+        "model M() {\n  func loss(x: [B]) -> [] { return mean(x) }\n}\ntrain M {\n  batch 1\n}\ntrain M {\n  batch 2\n}\n"
+    ),
+    Case(
+      name: "every try skipped",
+      arguments: [
+        "train", "samples/digits.ltm", "--precision", "16", "--max-steps", "2", "--loss-scale",
+        "dynamic:init=1e30:max=1e30",
+      ], message: ["all 2 tries", "nothing was trained"]),
+    Case(
+      name: "weights beyond memory", arguments: ["train", "samples/digits.ltm", "--set", "hidden=3000000000"],
+      message: ["fc1.weight", "memory"]),
+    Case(
+      name: "a negative loss scale",
+      arguments: ["train", "samples/digits.ltm", "--precision", "16", "--loss-scale", "-1"],
+      message: ["'-1' is no loss scale"]),
+    Case(
+      name: "negative epochs", arguments: ["train", "samples/digits.ltm", "--epochs", "-1"], message: ["-1 epochs"]),
+    Case(
+      name: "a dimension that is not there",
+      arguments: ["compile", "samples/digits.ltm", "--emit", "graph", "--dim", "Z=3"], message: ["'Z'", "'B'"]),
+    Case(
+      name: "an object file named as its header",
+      arguments: ["compile", "samples/digits.ltm", "--emit", "obj", "-o", "@/x.h"], message: ["header"]),
+    Case(
+      name: "another language's dtype", arguments: ["check", "@/model.ltm"],
+      message: ["model.ltm:2:13: error: 'int32' is no dtype", "replace with 'i32'"],
+      model: "model M() {\n  func f(x: int32[B]) -> [B] { return x }\n}\n"),
+    Case(
+      name: "calls without end", arguments: ["check", "@/model.ltm"], message: ["evaluations at compile time"],
+      model: "func twice0(x: Int) -> Int { return x }\n"
+        + (1..<60).map { index in
+          "func twice\(index)(x: Int) -> Int { return twice\(index - 1)(x) + twice\(index - 1)(x) }\n"
+        }.joined() + "model M() {\n  func g(x: [B]) -> [B] { return x * twice59(1) }\n}\n"),
   ]
 
   @Test(arguments: cases) func isAnErrorWithAMessage(_ item: Case) throws {
@@ -148,6 +238,45 @@ import Testing
     #expect(result.status != 0)
     #expect(result.errors.contains("digits.safetensors"), "\(result.errors)")
     #expect(try Data(contentsOf: URL(filePath: saved)) == before)
+  }
+
+  @Test func aPlaceThatCannotBeWrittenIsSaidBeforeTraining() throws {
+    let folder = try TemporaryFolder()
+    let result = try Command(["train", "samples/digits.ltm", "--save", folder.file("none/x.safetensors")])
+    #expect(result.status == 1)
+    #expect(result.errors.contains("folder does not exist"), "\(result.errors)")
+    #expect(result.output == "")
+  }
+
+  @Test func aLimitOnFilesIsAMessage() throws {
+    let folder = try TemporaryFolder()
+    for option in ["--save", "--log"] {
+      let result = try Command(
+        ["train", "samples/digits.ltm", "--epochs", "10", "--quiet", option, folder.file("x.safetensors")],
+        shell: "ulimit -f 8")
+      #expect(result.status == 1)
+      #expect(result.errors.contains("x.safetensors"), "\(result.errors)")
+    }
+  }
+
+  @Test func aLogIsWrittenInPlace() throws {
+    let folder = try TemporaryFolder()
+    let (link, target) = (folder.file("link.jsonl"), folder.file("target.jsonl"))
+    try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: target)
+    #expect(try Command(["train", "samples/digits.ltm", "--max-steps", "2", "--quiet", "--log", link]).status == 0)
+    #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == target)
+    #expect(try String(contentsOfFile: target, encoding: .utf8).split(separator: "\n").count == 2)
+  }
+
+  @Test func aFinishedRunSaysSo() throws {
+    let folder = try TemporaryFolder()
+    let saved = folder.file("x.safetensors")
+    let train = ["train", "samples/digits.ltm", "--epochs", "1"]
+    #expect(try Command(train + ["--save", saved]).status == 0)
+    let again = try Command(train + ["--resume", saved])
+    #expect(again.status == 0)
+    #expect(again.errors.contains("nothing to train"), "\(again.errors)")
+    #expect(!again.output.contains("nan"), "\(again.output)")
   }
 
   @Test func aClosedPipeIsNoCrash() throws {
