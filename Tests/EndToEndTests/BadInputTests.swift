@@ -176,7 +176,7 @@ import Testing
         """),
     Case(
       name: "two train blocks", arguments: ["check", "@/model.ltm"],
-      message: ["model.ltm:7", "'M' has a train block already", "model.ltm:4"],
+      message: ["model.ltm:7", "'M' has a train block already", "the first one"],
       model:
         "model M() {\n  func loss(x: [B]) -> [] { return mean(x) }\n}\ntrain M {\n  batch 1\n}\ntrain M {\n  batch 2\n}\n"
     ),
