@@ -2,6 +2,7 @@
 # Every test, in release (kernels and the interpreter are slow in debug), and the format.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+scripts/tools.sh
 swift format lint --strict -r Package.swift Sources Tests passes grammar
 swift build -c release
 swift build -c release --build-tests

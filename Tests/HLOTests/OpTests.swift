@@ -39,4 +39,23 @@ struct OpTests {
     #expect(found.dtype == dtype && found.shape == expected.shape)
     for (a, b) in zip(found.doubles, expected.data) { #expect(agree(a, b, dtype.tolerance), "\(a) is not \(b)") }
   }
+
+  /// In the dtypes that a device meets; f64 is left to StableHLO's interpreter.
+  static let compiled = opCases.filter { $0.dtype != .f64 }
+
+  @Test(
+    "gives compiled by XLA what it gives in ours",
+    .enabled(if: PJRTTests.missing == nil, "\(PJRTTests.missing ?? "")"), arguments: compiled)
+  func agreesCompiled(opCase: OpCase) throws {
+    let client = try PJRTTests.client.get()
+    let graph = try GraphPass.decompose.run(opCase.graph())
+    let tensors = opCase.tensors()
+    let program = try client.compile(stableHLO(graph))
+    let arguments = try graph.inputs.map { try client.buffer(try #require(tensors[$0.name])) }
+    let type = graph[graph.outputs[0].value].type
+    let shape = try #require(type.staticShape)
+    let found = try #require(try program.run([arguments]).first?.first).tensor(type.dtype, shape)
+    let expected = try #require(try graph.evaluate(tensors, rounding: .everyOp)["value"])
+    for (a, b) in zip(found.doubles, expected.data) { #expect(agree(a, b, type.dtype.tolerance), "\(a) is not \(b)") }
+  }
 }

@@ -99,7 +99,7 @@ struct TargetTests {
     let policy = try PrecisionPolicy(.sixteen, level: .O2, sixteen: Target.tpu.sixteen)
     let compilation = Compilation(model: try digits(), policy: policy, isTrainingStep: true)
     let report = try compilation.compile(topology: name, pjrtPlugin: Tools.tpuPlugin)
-    #expect(report.description.hasPrefix("\(name): 4 x TPU v"))
+    #expect(report.description.hasPrefix("\(name): ") && report.description.contains(" x TPU v"))
     #expect(report.description.contains("flops: "))
     let error = #expect(throws: LTMError.self) {
       try compilation.compile(topology: "v5e:9x9x9", pjrtPlugin: Tools.tpuPlugin)

@@ -9,10 +9,13 @@ func compileOptions(replicas: Int, assignment: [Int]? = nil) -> [UInt8] {
     build.integer(5, 1)  // num_partitions
     if let assignment { build.message(9) { $0.deviceAssignment(assignment) } }
   }
-  // Without this a compiler may drop a cast that narrows.
-  options.message(7) { override in  // env_option_overrides, a map
-    override.string(1, "xla_allow_excess_precision")
-    override.message(2) { $0.integer(2, 0) }  // bool_field
+  // With the first, on by default, a compiler may drop a cast that narrows; with the second, on by default too, a maximum
+  // or minimum on a CPU may drop a NaN.
+  for flag in ["xla_allow_excess_precision", "xla_cpu_enable_fast_min_max"] {
+    options.message(7) { override in  // env_option_overrides, a map
+      override.string(1, flag)
+      override.message(2) { $0.integer(2, 0) }  // bool_field
+    }
   }
   return options.bytes
 }
