@@ -40,8 +40,8 @@ struct OpTests {
     for (a, b) in zip(found.doubles, expected.data) { #expect(agree(a, b, dtype.tolerance), "\(a) is not \(b)") }
   }
 
-  /// In the dtypes that a device meets; f64 is left to StableHLO's interpreter.
-  static let compiled = opCases.filter { $0.dtype != .f64 }
+  /// Compiling takes longer than interpreting: every op in f32 and in a TPU's half, every integer, every cast.
+  static let compiled = opCases.filter { $0.op == .cast || ($0.dtype != .f64 && $0.dtype != .f16) }
 
   @Test(
     "gives compiled by XLA what it gives in ours",

@@ -1,7 +1,8 @@
 """Parses, verifies and, unless told otherwise, evaluates StableHLO modules in the reference interpreter.
 
 Reads {"cases": [{"name", "module", "run", "inputs": [{"dtype", "shape", "data"}]}]} from standard input, data in base64,
-and writes the same with "outputs" or "error". Each case has a process of its own: the interpreter aborts on what it lacks.
+and writes the same with "outputs" or "error". The work is done in child processes, since the interpreter aborts on what it
+lacks: some cases to a child, and one to a child where one of some has died.
 """
 import base64
 import json
@@ -52,38 +53,45 @@ def widen_results(module):
 
 
 def evaluated(case):
-    with mlir.make_ir_context(), ir.Location.unknown():
-        module = ir.Module.parse(case["module"])
-        if not module.operation.verify():
-            raise ValueError("the module does not verify")
-        if not case["run"]:
-            return []
-        names = widen_results(module)
-        results = stablehlo.eval_module(module, [attribute(value) for value in case["inputs"]])
-        outputs = []
-        for name, result in zip(names, results):
-            array = np.array(result).astype(DTYPES[name])
-            outputs.append({"dtype": name, "shape": list(array.shape), "data": base64.b64encode(array.tobytes()).decode()})
-        return outputs
+    module = ir.Module.parse(case["module"])
+    if not module.operation.verify():
+        raise ValueError("the module does not verify")
+    if not case["run"]:
+        return []
+    names = widen_results(module)
+    results = stablehlo.eval_module(module, [attribute(value) for value in case["inputs"]])
+    outputs = []
+    for name, result in zip(names, results):
+        array = np.array(result).astype(DTYPES[name])
+        outputs.append({"dtype": name, "shape": list(array.shape), "data": base64.b64encode(array.tobytes()).decode()})
+    return outputs
 
 
-def in_a_child(case):
+def answer(case):
+    try:
+        return {"name": case["name"], "outputs": evaluated(case)}
+    except Exception as error:
+        return {"name": case["name"], "error": f"{type(error).__name__}: {error}"}
+
+
+def in_a_child(cases):
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        try:
-            answer = {"outputs": evaluated(case)}
-        except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        with os.fdopen(writing, "w") as pipe:
-            json.dump(answer, pipe)
+        with mlir.make_ir_context(), ir.Location.unknown(), os.fdopen(writing, "w") as pipe:
+            json.dump([answer(case) for case in cases], pipe)
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as pipe:
         text = pipe.read()
     status = os.waitpid(child, 0)[1]
-    return json.loads(text) if text else {"error": f"the interpreter died with status {status}"}
+    if text:
+        return json.loads(text)
+    if len(cases) > 1:
+        return [result for case in cases for result in in_a_child([case])]
+    return [{"name": cases[0]["name"], "error": f"the interpreter died with status {status}"}]
 
 
-json.dump([dict(in_a_child(case), name=case["name"]) for case in json.load(sys.stdin)["cases"]], sys.stdout)
+CASES = json.load(sys.stdin)["cases"]
+json.dump([result for start in range(0, len(CASES), 50) for result in in_a_child(CASES[start:start + 50])], sys.stdout)
