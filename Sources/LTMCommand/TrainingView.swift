@@ -58,7 +58,9 @@ final class TrainingView {
         "\(report)loss \(format(result.loss, 4)) after \(result.steps) steps\(skipped) in \(format(result.seconds, 2)) s (\(format(rate, 0)) steps/s)"
       )
       if let saved { try printLine("saved \(saved)") }
-      if result.wasStopped { printNote("stopped by Ctrl-C; '--resume' goes on from a checkpoint") }
+      if result.wasStopped {
+        printNote("stopped by Ctrl-C; " + (saved.map { "--resume \($0) goes on" } ?? "with --save it could be resumed"))
+      }
     }
   }
 }
