@@ -31,6 +31,7 @@ let package = Package(
     // C: LLVM's headers (symbolic links into llvm-22-dev) and the few instructions that Swift lacks.
     .target(name: "CLLVM", linkerSettings: [.linkedLibrary("LLVM-22")]),
     .target(name: "CRuntime"),
+    .target(name: "CCeilings"),
     .target(name: "CPJRT", exclude: ["LICENSE", "include/README.md"]),
 
     // Text: files, spans, diagnostics; then the language's syntax.
@@ -61,12 +62,20 @@ let package = Package(
       "LTM",
       [
         "LTMSupport", "LTMSyntax", "LTMGrammar", "LTMIR", "LTMFrontEnd", "LTMKernels", "LTMGraphPasses", "LTMPrecision",
-        "LTMKernelPasses", "LTMLLVM", "LTMRuntime", "LTMHLO",
+        "LTMKernelPasses", "LTMLLVM", "LTMRuntime", "LTMHLO", "CCeilings",
       ]),
     .executableTarget(
       name: "LTMCommand",
       dependencies: ["LTM", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: settings),
+
+    // Our side of `make bench`, and the table and picture of what was measured.
+    .executableTarget(
+      name: "ltm-bench",
+      dependencies: [
+        "CCeilings", "LTM", "LTMRuntime", "LTMSupport",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "bench/LTMBench", swiftSettings: settings),
 
     // Tests. The helper is a process that the tests of atomic saving kill.
     .executableTarget(

@@ -19,7 +19,7 @@ struct CPUBackend: Backend {
 }
 
 /// A plan with its machine code and memory. Nothing is allocated while it runs.
-private final class CPUExecutable: Executable {
+private final class CPUExecutable: Profilable {
   private let plan: Plan
   private let kernels: [CompiledKernel]
   private let pool: ThreadPool
@@ -91,6 +91,21 @@ private final class CPUExecutable: Executable {
       let kernel = kernels[launch.kernel]
       pool.run(tasks: kernel.taskCount, kernel: kernel.function, arguments: launch.arguments)
     }
+  }
+
+  func profile(runs: Int) -> [Profile.Timing] {
+    var timings = plan.launches.map {
+      Profile.Timing(kernel: plan.kernels[$0.kernel], schedule: kernels[$0.kernel].schedule, seconds: .infinity)
+    }
+    for _ in 0..<runs {
+      for (index, launch) in launches.enumerated() {
+        let kernel = kernels[launch.kernel]
+        let start = ResourceUsage.monotonicSeconds
+        pool.run(tasks: kernel.taskCount, kernel: kernel.function, arguments: launch.arguments)
+        timings[index].seconds = min(timings[index].seconds, ResourceUsage.monotonicSeconds - start)
+      }
+    }
+    return timings
   }
 
   func read(_ name: String) throws(LTMError) -> Tensor {

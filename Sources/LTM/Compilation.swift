@@ -65,10 +65,10 @@ public struct Artifact: Sendable {
 
 /// One entry, or the training step, on its way through the compiler.
 public struct Compilation: Sendable {
-  private let model: Model
-  private let policy: PrecisionPolicy
-  private let entry: String
-  private let isTrainingStep: Bool
+  let model: Model
+  let policy: PrecisionPolicy
+  let entry: String
+  let isTrainingStep: Bool
   private let dimensions: [String: Int]
 
   /// - Parameters:
@@ -138,7 +138,7 @@ public struct Compilation: Sendable {
   }
 
   /// The sizes of the entry's symbolic dimensions; each that is neither given nor the batch is an error.
-  private func sizes(training: Bool) throws(LTMError) -> [String: Int] {
+  func sizes(training: Bool) throws(LTMError) -> [String: Int] {
     let graph = try reporting { try model.program.graph(entry: entry, training: training) }
     var sizes = dimensions
     let symbols = Set(graph.inputs.flatMap { graph[$0.value].type.shape.flatMap(\.symbols) })

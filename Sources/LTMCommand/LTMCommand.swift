@@ -18,7 +18,8 @@ struct LTMCommand: ParsableCommand {
       """,
     version: LTMVersion.current,
     subcommands: [
-      TrainCommand.self, RunCommand.self, CompileCommand.self, ExplainCommand.self, CheckCommand.self,
+      TrainCommand.self, RunCommand.self, CompileCommand.self, ExplainCommand.self, ProfileCommand.self,
+      CheckCommand.self,
       FormatCommand.self,
       OpsCommand.self, GrammarCommand.self, PreludeCommand.self,
     ])

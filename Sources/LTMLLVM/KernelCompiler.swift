@@ -16,16 +16,16 @@ package typealias KernelFunction =
 /// A kernel that can run. Tasks may run in any order, on any threads.
 package struct CompiledKernel: Sendable {
   package let name: String
-  package let taskCount: Int
-  package let scratchBytes: Int
+  package let schedule: Schedule
+  package var taskCount: Int { schedule.taskCount }
+  package var scratchBytes: Int { schedule.scratchBytes }
   package let function: KernelFunction
   /// Keeps the code in memory.
   private let image: CodeImage
 
   init(name: String, schedule: Schedule, function: KernelFunction, image: CodeImage) {
     self.name = name
-    taskCount = schedule.taskCount
-    scratchBytes = schedule.scratchBytes
+    self.schedule = schedule
     self.function = function
     self.image = image
   }

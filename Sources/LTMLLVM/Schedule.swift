@@ -48,6 +48,15 @@ package struct Schedule: Hashable, Sendable {
   }
 
   package var strategy: Strategy
+  /// The strategy's name.
+  package var name: String {
+    switch strategy {
+    case .pointwise: "pointwise"
+    case .columns: "columns"
+    case .rows: "rows"
+    case .contraction: "contraction"
+    }
+  }
   /// Tasks of the launch, 0 for an empty domain.
   package var taskCount: Int
   /// Bytes of scratch memory that each thread needs, aligned to 64.

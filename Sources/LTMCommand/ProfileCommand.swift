@@ -1,0 +1,39 @@
+import ArgumentParser
+import LTM
+
+/// `ltm profile`
+struct ProfileCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "profile",
+    abstract: "Times every kernel and holds it against what this machine can do.",
+    discussion: """
+      ltm profile samples/digits.ltm --step --precision 16 --amp-level O2
+      ltm profile samples/digits.ltm --entry forward --dim B=1 --threads 1 --json
+
+      Arguments are made up for their shapes. Each kernel's time is the least of all runs; its bytes count each operand
+      once, and 'roofline' is its least possible time by memory or arithmetic, both measured here and now, over the time
+      it took. More than 100% means that the operands came from the caches.
+      """)
+
+  @Argument(help: ArgumentHelp("The .ltm file.", valueName: "file")) var file: String
+  @Option(help: ArgumentHelp("The function of the model.", valueName: "name")) var entry: String?
+  @Flag(help: "The whole training step instead of one entry.") var step = false
+  @Option(
+    name: .customLong("dim"), parsing: .singleValue,
+    help: ArgumentHelp("A symbolic dimension, as B=64. Default: the train block's batch.", valueName: "name=size"))
+  var dims: [String] = []
+  @Option(help: ArgumentHelp("How often to run.", valueName: "number")) var runs = 30
+  @Flag(help: "Print JSON.") var json = false
+  @OptionGroup(title: "Precision") var precision: PrecisionOptions
+  @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Target") var target: TargetOptions
+
+  func run() throws {
+    let policy = try precision.policy()
+    let loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
+    let compilation = Compilation(
+      model: loaded, policy: policy, entry: entry, isTrainingStep: step, dimensions: try parseDimensions(dims))
+    let profile = try compilation.profile(runs: runs, execution: try target.execution())
+    try printLine(json ? profile.json : profile.text)
+  }
+}

@@ -1,0 +1,33 @@
+import LTMIR
+import LTMKernels
+
+/// What one launch of a kernel moves and computes at least, whatever the schedule.
+package struct KernelCost: Hashable, Sendable {
+  /// Each operand once, an operand that is read and written twice.
+  package var bytes: Double
+  /// Additions, multiplications and comparisons, and one for each call of a function such as `exp`. A value counts once
+  /// for each point of the axes that it depends on.
+  package var flops: Double
+
+  package init(_ kernel: Kernel) {
+    bytes = kernel.buffers.reduce(0) { sum, buffer in
+      let size = Double(buffer.shape.reduce(1, *) * buffer.dtype.byteCount)
+      return sum + (buffer.access == .readWrite ? 2 * size : size)
+    }
+    let flat = FlatKernel(kernel)
+    flops = 0
+    for statement in flat.kernel.body {
+      let axes = flat.domain + statement.innerAxes.map(\.index)
+      let points = Double(flat.points(axes))
+      for id in flat.closure(of: statement.roots) {
+        guard case .apply = flat.kernel.expressions[id] else { continue }
+        flops += Double(flat.points(axes.filter(flat.dependencies[id].contains)))
+      }
+      switch statement {
+      case .contract: flops += 2 * points
+      case .reduce, .argReduce: flops += points
+      case .scratch, .loop, .store: break
+      }
+    }
+  }
+}

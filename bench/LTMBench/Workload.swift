@@ -1,0 +1,79 @@
+import LTM
+
+/// What is measured: the shapes of `bench/README.md`, the same for every peer.
+struct Workload {
+  let name: String
+  /// The group that it belongs to: W1 and so on.
+  let group: String
+  let model: String
+  let sizes: [String: Int]
+  /// The least traffic in elements: each input once, the output once; `nil` where arithmetic is what counts.
+  var elements: Int?
+  var flops: Double?
+  var isTraining = false
+
+  static let all: [Workload] = [
+    Workload(
+      name: "ew_chain", group: "W1", model: "chain", sizes: ["R": 4096, "C": 4096], elements: 3 * 4096 * 4096),
+    Workload(name: "softmax", group: "W2", model: "softmax", sizes: ["R": 8192, "C": 1024], elements: 2 * 8192 * 1024),
+    Workload(
+      name: "layernorm", group: "W2", model: "layernorm", sizes: ["R": 8192, "C": 1024], elements: 2 * 8192 * 1024),
+    gemm("gemm_512", 512, 512, 512),
+    gemm("gemm_1024", 1024, 1024, 1024),
+    gemm("gemm_2048", 2048, 2048, 2048),
+    gemm("gemm_256x4096x1024", 256, 4096, 1024),
+    gemm("gemm_64x1024x1024", 64, 1024, 1024),
+    Workload(
+      name: "linear_gelu", group: "W3", model: "linear_gelu", sizes: ["M": 512, "N": 3072, "K": 768],
+      flops: 2 * 512 * 3072 * 768),
+    Workload(
+      name: "mlp_adam", group: "W4", model: "mlp", sizes: ["B": 256], flops: 256 * (3 * layers - inputGradient),
+      isTraining: true),
+    Workload(name: "mlp_infer_b1", group: "W7", model: "mlp", sizes: ["B": 1], flops: layers),
+    Workload(name: "mlp_infer_b32", group: "W7", model: "mlp", sizes: ["B": 32], flops: 32 * layers),
+  ]
+
+  /// Forward operations of the MLP, a row.
+  private static let layers = Double(2 * (784 * 1024 + 1024 * 1024 + 1024 * 10))
+
+  /// The first layer's input needs no gradient.
+  private static let inputGradient = Double(2 * 784 * 1024)
+
+  private static func gemm(_ name: String, _ m: Int, _ n: Int, _ k: Int) -> Workload {
+    Workload(
+      name: name, group: "W3", model: "gemm", sizes: ["M": m, "N": n, "K": k],
+      flops: 2 * Double(m) * Double(n) * Double(k))
+  }
+
+  /// Those that a comma-separated list of names and groups means.
+  static func named(_ list: String) throws(LTMError) -> [Workload] {
+    if list == "all" { return all }
+    var chosen: [Workload] = []
+    for name in list.split(separator: ",") {
+      let found = all.filter { $0.name == name || $0.group == name }
+      guard !found.isEmpty else {
+        throw LTMError("unknown workload '\(name)'", notes: ["there are \(all.map(\.name).joined(separator: ", "))"])
+      }
+      chosen += found
+    }
+    return chosen
+  }
+
+  /// A dtype name of the benchmarks as a policy: `f16` is half storage throughout, `o2-f16` half with f32 masters.
+  func policy(_ dtype: String) throws(LTMError) -> PrecisionPolicy? {
+    let parts = dtype.split(separator: "-").map(String.init)
+    let scheme = parts.count == 2 ? parts[0] : "all"
+    let half = parts.last == "bf16" ? "bf16" : "16"
+    if parts.last == "f32" { return try PrecisionPolicy(precision: "32", level: nil, overrides: [], onNonfinite: nil) }
+    switch scheme {
+    case "all":
+      return try PrecisionPolicy(
+        precision: half, level: "O3", overrides: [("cast-outputs", "half")], onNonfinite: nil)
+    case "amp":
+      return isTraining ? try PrecisionPolicy(precision: half, level: "O1", overrides: [], onNonfinite: nil) : nil
+    case "o2":
+      return isTraining ? try PrecisionPolicy(precision: half, level: "O2", overrides: [], onNonfinite: nil) : nil
+    case _: throw LTMError("unknown dtype '\(dtype)'", notes: ["f32, f16, bf16, amp-f16, amp-bf16, o2-f16, o2-bf16"])
+    }
+  }
+}
