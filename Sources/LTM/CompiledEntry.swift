@@ -68,6 +68,14 @@ public final class CompiledEntry: Sendable {
     }
   }
 
+  /// Compiles for arrays of these shapes, so that the first call does not.
+  func prepare(_ shapes: [String: [Int]]) throws(LTMError) {
+    let sizes = try reporting { try graph.bindings(shapes) }
+    try state.withLock { (state) throws(LTMError) in
+      if state.compiled[sizes] == nil { state.compiled[sizes] = try compile(sizes, state.weights) }
+    }
+  }
+
   /// Whether the entry has a parameter of that name.
   func takes(_ parameter: String) -> Bool { graph.input(parameter)?.role == .argument }
 

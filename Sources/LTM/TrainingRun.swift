@@ -11,7 +11,7 @@ struct TrainingRun {
   private var plan: TrainingPlan
   private let dataset: Dataset
   private let report: CompiledEntry?
-  private let compileSeconds: Double
+  private var compileSeconds = 0.0
   private var skipped = 0
   private var last: StepRecord?
 
@@ -37,6 +37,7 @@ struct TrainingRun {
       : try model.reportName.map { (name) throws(LTMError) in
         try model.compile(name, policy: trainer.policy, execution: trainer.execution)
       }
+    try prepareReport()
     compileSeconds = ResourceUsage.monotonicSeconds - begin
   }
 
@@ -82,6 +83,15 @@ struct TrainingRun {
     skipped += record.skipped ? 1 : 0
     last = record
     return record
+  }
+
+  /// Compiles the report for the sizes of its batches, which no epoch's time should hold.
+  private func prepareReport() throws(LTMError) {
+    guard let report, let test = dataset.test else { return }
+    for count in Set(test.evaluationBatches(max(plan.batchSize, 256)).map(\.count)) {
+      try report.prepare(
+        test.tensors.filter { report.takes($0.key) }.mapValues { [count] + $0.shape.dropFirst() })
+    }
   }
 
   /// A run that cannot go on says which op is to blame. Everything is as it was before the try.
