@@ -27,6 +27,8 @@ final class Evaluator {
 
   private(set) var index: [LLVMValueRef]
   private(set) var vector: VectorAxis?
+  /// Whether a store bypassed the caches.
+  private(set) var hasStreamed = false
   private var scopes: [[Int: Value]] = [[:]]
   private var locals: [LocalID: Value] = [:]
   /// The address of a row scratch at index 0, and the distance between its elements.
@@ -239,12 +241,32 @@ final class Evaluator {
     for (access, value) in zip(accesses, values) { write(value, access) }
   }
 
+  /// Whether a vector goes past the caches: the buffer is larger than what they would keep, and written only. Vectors
+  /// start at multiples of their length along their axis, so the other strides decide whether they are aligned.
+  private func streams(_ access: FlatAccess, _ lanes: Int) -> Bool {
+    let buffer = kernel.kernel[access.buffer]
+    let unit = min(lanes * buffer.dtype.byteCount, 64) / buffer.dtype.byteCount
+    guard ir.profile.streamsStores, buffer.access == .write, unit * buffer.dtype.byteCount >= 16,
+      buffer.shape.reduce(buffer.dtype.byteCount, *) >= Self.streamedBytes, let vector
+    else { return false }
+    let others = access.form.strides.enumerated().filter { $0.offset != vector.axis }.map(\.element)
+    return (others + [access.form.offset]).allSatisfy { $0 % unit == 0 }
+  }
+
+  /// The size from which a result does not stay in any cache until it is read again.
+  private static let streamedBytes = 16 << 20
+
   private func write(_ value: Lanes, _ access: FlatAccess) {
     let dtype = kernel.kernel[access.buffer].dtype
     let (base, element) = (buffers[access.buffer.index], ir.stored(dtype))
     let first = offset(access.form)
     let stride = laneStride(access.form)
     let (lanes, live) = (vector?.lanes ?? 1, vector?.live ?? 1)
+    if stride == 1, live == lanes, streams(access, lanes) {
+      hasStreamed = true
+      let bytes = min(lanes * dtype.byteCount, 64)
+      return ir.stream(spread(value, lanes).ref, ir.address(base, element, first), align: bytes)
+    }
     if stride == 1 || live == 1 {
       let whole = spread(value, stride == 1 ? lanes : 1)
       return ir.store(

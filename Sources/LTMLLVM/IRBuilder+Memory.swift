@@ -38,6 +38,14 @@ extension IRBuilder {
     LLVMSetAlignment(LLVMBuildStore(ref, value, address), UInt32(align))
   }
 
+  /// Stores past the caches; `align` is that of the whole vector.
+  func stream(_ value: LLVMValueRef, _ address: LLVMValueRef, align: Int) {
+    guard let store = LLVMBuildStore(ref, value, address) else { preconditionFailure("emit: store") }
+    LLVMSetAlignment(store, UInt32(align))
+    var one: LLVMValueRef? = constant(bits: 1, i32)
+    LLVMSetMetadata(store, LLVMGetMDKindIDInContext(context, "nontemporal", 11), LLVMMDNodeInContext(context, &one, 1))
+  }
+
   /// `value` in every lane.
   func splat(_ value: LLVMValueRef, _ lanes: Int) -> LLVMValueRef {
     if lanes == 1 { return value }

@@ -1,5 +1,6 @@
 internal import CLLVM
 import LTMIR
+import LTMKernels
 
 /// Appends instructions to a function. Holds references that a ``Workspace`` owns.
 final class IRBuilder {
@@ -8,6 +9,21 @@ final class IRBuilder {
   let ref: LLVMBuilderRef
   let profile: TargetProfile
   private(set) var function: LLVMValueRef?
+  /// How exact formulas must be in the kernel that is being emitted.
+  var accuracy = Accuracy.single
+
+  /// What the results of formulas end up in.
+  enum Accuracy {
+    /// f32, or anything that shows f32's precision.
+    case single
+    /// f16 memory, and nothing else.
+    case f16
+
+    init(_ kernel: Kernel) {
+      let stored = kernel.body.flatMap(\.stores).map { kernel[$0.buffer].dtype }
+      self = !stored.isEmpty && stored.allSatisfy { $0 == .f16 } ? .f16 : .single
+    }
+  }
 
   let i1: LLVMTypeRef
   let i8: LLVMTypeRef
@@ -164,7 +180,7 @@ final class IRBuilder {
   /// What every target of ours selects. Anything else could end the process in LLVM's instruction selection.
   private static let allowed: Set<String> = [
     "llvm.fma", "llvm.sqrt", "llvm.fabs", "llvm.floor", "llvm.ceil", "llvm.roundeven", "llvm.copysign",
-    "llvm.fptosi.sat", "llvm.smax", "llvm.smin", "llvm.prefetch",
+    "llvm.fptosi.sat", "llvm.smax", "llvm.smin", "llvm.prefetch", "llvm.x86.sse.sfence",
   ]
 
   /// Calls an intrinsic of the allow-list, overloaded on `types`.

@@ -54,6 +54,8 @@ package final class KernelCompiler: Sendable {
 
   /// A compiler for the machine it runs on (or a profile that this machine has the instructions of).
   package init(profile: TargetProfile = .host, cache: ObjectCache? = ObjectCache.standard) throws(LLVMFailure) {
+    var profile = profile
+    profile.streamsStores = profile.architecture == .x86_64
     self.profile = profile
     self.cache = cache
     jit = try JIT()
@@ -111,7 +113,7 @@ package final class KernelCompiler: Sendable {
       self.kernel = kernel
       schedule = LTMLLVM.schedule(kernel, profile)
       key = ObjectCache.key([
-        kernel.identity, "\(schedule)", profile.triple, profile.cpu, profile.features, Bootstrap.version, "emitters 1",
+        kernel.identity, "\(schedule)", profile.triple, profile.cpu, profile.features, Bootstrap.version, "emitters 2",
       ])
     }
   }

@@ -16,6 +16,7 @@ struct KernelEmitter {
     _ source: Kernel, _ schedule: Schedule, named symbol: String, isInternal: Bool = false, into ir: IRBuilder
   ) {
     let kernel = FlatKernel(source)
+    ir.accuracy = .init(source)
     let parameters = ir.begin(
       function: symbol, result: ir.void, parameters: [ir.pointer, ir.i64, ir.i64, ir.pointer], isInternal: isInternal)
     let emitter = KernelEmitter(
@@ -27,6 +28,8 @@ struct KernelEmitter {
     case .rows(let numbers): emitter.rows(numbers)
     case .contraction(let tiles): emitter.contraction(tiles, symbol: symbol)
     }
+    // The pool's release of a task does not order streamed stores.
+    if emitter.evaluator.hasStreamed { _ = ir.call(intrinsic: "llvm.x86.sse.sfence", [], []) }
     LLVMBuildRetVoid(ir.ref)
   }
 

@@ -44,12 +44,29 @@ extension Lanes {
 
   func exp() -> Lanes {
     if isDouble { return library("exp") }
+    switch ir.accuracy {
+    case .f16: return expForF16()
+    case .single: break
+    }
     let (_, n, r) = clamped(-104, 89).reducedByLn2()
     let power = (r * r).times(r.expTail(), plus: r) + 1
     // In two steps, since 2^n itself may be no normal number.
     let half = n.times(0.5, plus: constant(Self.shift))
     let rest = (n - (half - Self.shift)) + Self.shift
     return power * Self.powerOfTwo(shifted: half) * Self.powerOfTwo(shifted: rest)
+  }
+
+  /// Where every result is stored in f16: within 2^-21, and nothing below 2^-126 or beyond 2^128, which f16 lacks anyway.
+  private func expForF16() -> Lanes {
+    let x = clamped(-87, 88.7)
+    let shifted = x.times(1.442_695_040_888_963_4, plus: constant(Self.shift))
+    let r = (shifted - Self.shift).times(-0.693_147_180_559_945_3, plus: x)
+    // Twice exp(r), to go with half of 2^n: n = 128 has no scale of its own.
+    let power = r.polynomial([
+      1.659_529_470e-2, 8.383_087_069e-2, 3.333_514_929e-1, 9.999_778_867e-1, 1.999_999_404, 2.000_000_238,
+    ])
+    let bits = shifted.cast(to: ir.i32)
+    return power * bits.plusBits(bits.bits(126)).shiftedLeft(23).cast(to: ir.float)
   }
 
   func expm1() -> Lanes {

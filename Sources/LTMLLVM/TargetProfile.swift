@@ -18,6 +18,9 @@ package struct TargetProfile: Hashable, Sendable {
   /// Narrows f32 vectors to bf16 in one instruction.
   package var convertsBF16: Bool
 
+  /// Large results are stored past the caches: their buffers start on cache lines, as ours do and a C caller's may not.
+  package var streamsStores = false
+
   /// Lanes of an f32 register.
   package var floatLanes: Int { vectorBytes / 4 }
 

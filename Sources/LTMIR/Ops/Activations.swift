@@ -36,15 +36,12 @@ extension OpDefinition {
   static let geluTanh = unary(
     "`gelu` by its tanh approximation", .float32,
     gradient: .unary { b, x, _, g in
-      let t = b.make(.tanh, [geluInner(&b, x)])
-      let inner = b.offset(b.scale(b.mul(x, x), by: 3 * geluCubic), by: 1)
-      let slope = b.mul(b.sub(b.fill(1, like: t), b.mul(t, t)), b.scale(inner, by: geluFactor))
-      return b.mul(g, b.scale(b.add(b.offset(t, by: 1), b.mul(x, slope)), by: 0.5))
-    },
-    lowering: .formula { b, x in
-      let t = b.make(.tanh, [geluInner(&b, x[0])])
-      return b.mul(b.scale(x[0], by: 0.5), b.offset(t, by: 1))
-    }, { 0.5 * $0 * (1 + Foundation.tanh(geluFactor * ($0 + geluCubic * $0 * $0 * $0))) })
+      let s = b.div(b.fill(1, like: x), geluDenominator(&b, x))
+      let inner = b.offset(b.scale(b.mul(x, x), by: 6 * geluFactor * geluCubic), by: 2 * geluFactor)
+      let slope = b.mul(b.mul(s, b.sub(b.fill(1, like: s), s)), inner)
+      return b.mul(g, b.add(s, b.mul(x, slope)))
+    }, lowering: .formula { b, x in b.div(x[0], geluDenominator(&b, x[0])) },
+    { 0.5 * $0 * (1 + Foundation.tanh(geluFactor * ($0 + geluCubic * $0 * $0 * $0))) })
 
   static let softplus = unary(
     "`log(1 + exp(x))`", .float32, gradient: .unary { b, x, _, g in b.mul(g, logistic(&b, x)) },
@@ -70,7 +67,8 @@ private func normalCumulative(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID 
   b.scale(b.offset(b.make(.erf, [b.scale(x, by: 0.5.squareRoot())]), by: 1), by: 0.5)
 }
 
-private func geluInner(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {
-  let cube = b.mul(x, b.mul(x, x))
-  return b.scale(b.add(x, b.scale(cube, by: geluCubic)), by: geluFactor)
+/// `1 + exp(-2u)` for gelu's `u`: `(1 + tanh(u)) / 2` is its inverse, which loses nothing where tanh is nearly -1.
+private func geluDenominator(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {
+  let scale = b.offset(b.scale(b.mul(x, x), by: -2 * geluFactor * geluCubic), by: -2 * geluFactor)
+  return b.offset(b.exp(b.mul(x, scale)), by: 1)
 }
