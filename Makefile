@@ -2,9 +2,9 @@
 SWIFT ?= swift
 CONFIGURATION ?= release
 LTM = .build/$(CONFIGURATION)/ltm
-SOURCES = Package.swift Sources Tests passes grammar
+SOURCES = Package.swift Sources Tests passes grammar bench
 
-.PHONY: help setup build run test bless format lint reference embed clean
+.PHONY: help setup build run test bless format lint reference bench embed clean
 
 help: ## lists the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ lint: ## checks the format, strictly
 
 reference: build ## compares 20 steps with PyTorch's curves (PYTHON names one with torch, numpy, safetensors)
 	scripts/reference/compare.sh
+
+bench: setup ## measures ours and the peers in PEERS side by side: bench/README.md
+	$(SWIFT) build -c release --product ltm-bench
+	bench/run.sh
 
 clean: ## removes what was built
 	rm -rf .build

@@ -50,6 +50,25 @@ import Testing
     }
   }
 
+  @Test func profileTimesEveryLaunch() throws {
+    let command = ["profile", Self.digits, "--step", "--precision", "16", "--amp-level", "O2", "--runs", "3"]
+    let json = try Command(command + ["--json"])
+    #expect(json.status == 0, "\(json.errors)")
+    let report = try JSON(parsing: Array(json.output.utf8))
+    let launches = try #require(report["launches"]?.elements)
+    #expect(launches.count > 10)
+    #expect(launches.allSatisfy { ($0["seconds"]?.doubleValue ?? 0) > 0 && ($0["bytes"]?.doubleValue ?? 0) > 0 })
+    #expect(report["ceilings"]?["flops"]?.doubleValue ?? 0 > 1e9)
+    let text = try Command(command)
+    #expect(text.output.contains("contraction") && text.output.contains("samples/digits.ltm:"))
+  }
+
+  @Test func profileNeedsKernels() throws {
+    let profile = try Command(["profile", Self.digits, "--step", "--target", "interpreter"])
+    #expect(profile.status == 1)
+    #expect(profile.errors.contains("only the target cpu"))
+  }
+
   @Test func dumpsEveryStage() throws {
     let folder = try TemporaryFolder()
     let compile = try Command([

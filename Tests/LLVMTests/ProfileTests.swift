@@ -34,6 +34,35 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
     #expect(!tile.contains("Spill") || profile == "aarch64", "\(profile) spills")
   }
 
+  @Test(arguments: [(1 << 21, false), (1 << 22, true)])
+  func largeResultsGoPastTheCaches(_ count: Int, _ streams: Bool) throws {
+    var profile = try #require(TargetProfile.named("x86-64-v3"))
+    let kernel = binaryKernel(.add, .f32, count)
+    let plain = String(decoding: try emit(kernel, as: .assembly, profile: profile), as: UTF8.self)
+    // A C program's buffers need not be aligned.
+    #expect(!plain.contains("vmovntps"))
+    profile.streamsStores = true
+    let text = String(decoding: try emit(kernel, as: .assembly, profile: profile), as: UTF8.self)
+    #expect(text.contains("vmovntps") == streams)
+    #expect(text.contains("sfence") == streams)
+  }
+
+  @Test func formulasForF16AreShorter() throws {
+    let exact = try assembly(unaryKernel(.exp, .f16, 4096, result: .f32), "x86-64-v3")
+    let short = try assembly(unaryKernel(.exp, .f16, 4096), "x86-64-v3")
+    #expect(short.split(separator: "\n").count * 5 < exact.split(separator: "\n").count * 4)
+  }
+
+  @Test func costCountsOperandsOnceAndWorkAtEveryPoint() {
+    let product = KernelCost(linearKernel(m: 8, n: 16, k: 32, dtype: .f16))
+    #expect(product.bytes == Double(2 * (8 * 32 + 16 * 32 + 16 + 8 * 16)))
+    #expect(product.flops >= Double(2 * 8 * 16 * 32 + 8 * 16))
+    #expect(product.flops <= Double(2 * 8 * 16 * 32 + 4 * 8 * 16))
+    let sum = KernelCost(binaryKernel(.add, .f32, 100))
+    #expect(sum.bytes == 1200)
+    #expect(sum.flops == 100)
+  }
+
   @Test(arguments: [
     ("x86-64-v3", "vcvtph2ps", "vcvtps2ph"), ("x86-64-v4", "vcvtph2ps", "vcvtps2ph"), ("aarch64", "fcvtl", "fcvtn"),
   ])

@@ -50,7 +50,7 @@ struct Measure: ParsableCommand {
         ).executable(on: execution)
         try executable.run()
         let built = clock.seconds
-        if firstOnly { return try printLine(JSON.object([.init("seconds", .number(built))]).text()) }
+        if firstOnly { return try printLine(JSON.object([.init("in_process_s", .number(built))]).text()) }
         var samples = Samples()
         try samples.measure { try executable.run() }
         try printLine(row(workload, dtype, samples, built, executable.memory).text())
