@@ -61,28 +61,29 @@ package final class KernelCompiler: Sendable {
     jit = try JIT()
   }
 
-  /// Compiles a batch, in the order given.
+  /// Compiles a batch, in the order given. Batches wait for each other, so that no kernel is linked twice.
   package func compile(_ kernels: [Kernel]) throws(LLVMFailure) -> [CompiledKernel] {
     let jobs = kernels.map { Job($0, profile) }
-    let missing = ready.withLock { ready in
-      Dictionary(jobs.filter { ready[$0.key] == nil }.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
-    }
-    let order = missing.values.sorted { $0.key < $1.key }
-    let results = Mutex<[String: Result<CompiledKernel, LLVMFailure>]>([:])
-    DispatchQueue.concurrentPerform(iterations: order.count) { index in
-      let result = Result { () throws(LLVMFailure) in try self.link(order[index]) }
-      results.withLock { $0[order[index].key] = result }
-    }
-    let made = results.withLock { $0 }
-    for job in order {
-      if let kernel = try made[job.key]?.get() { ready.withLock { $0[job.key] = kernel } }
-    }
-    return try jobs.map { job throws(LLVMFailure) in
-      guard let kernel = ready.withLock({ $0[job.key] }) else {
-        throw LLVMFailure("kernel \(job.kernel.name) is missing")
+    return try ready.withLock { (ready) throws(LLVMFailure) in
+      let missing = Dictionary(
+        jobs.filter { ready[$0.key] == nil }.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+      let order = missing.values.sorted { $0.key < $1.key }
+      for (job, result) in zip(order, linkAll(order)) { ready[job.key] = try result?.get() }
+      return try jobs.map { job throws(LLVMFailure) in
+        guard let kernel = ready[job.key] else { throw LLVMFailure("kernel \(job.kernel.name) is missing") }
+        return kernel
       }
-      return kernel
     }
+  }
+
+  /// Links in parallel, in the order given.
+  private func linkAll(_ jobs: [Job]) -> [Result<CompiledKernel, LLVMFailure>?] {
+    let results = Mutex([Result<CompiledKernel, LLVMFailure>?](repeating: nil, count: jobs.count))
+    DispatchQueue.concurrentPerform(iterations: jobs.count) { index in
+      let result = Result { () throws(LLVMFailure) in try self.link(jobs[index]) }
+      results.withLock { $0[index] = result }
+    }
+    return results.withLock { $0 }
   }
 
   /// Machine code from the cache or made now, linked.
