@@ -181,7 +181,6 @@ private let integerRows: [Row] =
   + [Op.neg, .abs, .sign].map { ($0, [([6], small)], [:]) }
   + [Op.sum, .prod, .max, .min].map { ($0, [([3, 2], other)], ["axes": .ints([1]), "keep": .bool(false)]) } + [
     (.iota, [], ["shape": .dims([2, 3]), "axis": .int(1), "dtype": .dtype(.i32)]),
-    (.contract, [([2, 3], other), ([3, 1], .values([1, 2, 0]))], pairing([1], [0])),
     (.pad, [([2], .values([1, 2]))], ["axis": .int(0), "low": .int(1), "high": .int(0), "value": .float(7)]),
   ]
 

@@ -12,7 +12,7 @@ extension OpDefinition {
     infer: { (types, attributes) throws(OpError) in
       try requireCount(types, 2...2)
       let axes = try ContractionAxes(attributes, ranks: (types[0].rank, types[1].rank))
-      let dtype = try joinedDType(types, .numbers)
+      let dtype = try joinedDType(types, .floats)
       for (left, right) in zip(axes.lhsBatch + axes.lhsContract, axes.rhsBatch + axes.rhsContract)
       where types[0].shape[left] != types[1].shape[right] { throw contractionMismatch(types, left, right) }
       let result = attributes.dtype("dtype") ?? dtype

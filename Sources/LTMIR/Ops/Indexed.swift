@@ -41,6 +41,9 @@ extension OpDefinition {
       guard types[2].dtype == types[0].dtype else {
         throw OpError("the updates are \(types[2].dtype), the data \(types[0].dtype)", operands: [(0, nil), (2, nil)])
       }
+      guard types[0].dtype != .bool else {
+        throw OpError("bools have no sum", operands: [(0, nil)], note: "convert them first: cast(x, i32)")
+      }
       return types[0]
     },
     evaluate: { x, attributes, _ in
