@@ -146,9 +146,19 @@ private struct KernelCheck {
   }
 
   private func stays(_ form: Affine, in size: Int, _ guards: [KernelGuard]) -> Bool {
-    if guards.contains(where: { $0.form == form && $0.limit <= size }) { return true }
-    guard let range = form.range(kernel.axes) else { return false }
-    return range.lowerBound >= 0 && range.upperBound < size
+    let ranges = [form.range(kernel.axes)] + guards.map { rangeOf(form, under: $0) }
+    return ranges.contains { range in range.map { $0.lowerBound >= 0 && $0.upperBound < size } ?? false }
+  }
+
+  /// The least and greatest value of a multiple of a guarded form, with a constant added: a slice of what is guarded.
+  private func rangeOf(_ form: Affine, under condition: KernelGuard) -> ClosedRange<Int>? {
+    if form == condition.form, condition.limit > 0 { return 0...condition.limit - 1 }
+    guard let term = condition.form.terms.first, term.stride != 0, term.stride != -1,
+      let factor = form.terms.first(where: { $0.axis == term.axis }).map({ $0.stride / term.stride }),
+      let first = condition.form.scaled(by: factor)?.scaled(by: -1)?.adding(form)?.constant
+    else { return nil }
+    return Affine([Affine.Term(AxisID(0), factor)], offset: first)
+      .range([KernelAxis(name: "guarded", extent: max(condition.limit, 1))])
   }
 
   // MARK: Statements
@@ -238,9 +248,17 @@ private struct KernelCheck {
     }
     for case .load(let buffer, let index, let guards, _) in kernel.expressions where kernel[buffer].access == .readWrite
     {
-      let same = guards.isEmpty && written[buffer]?.map { KernelIndex.affine($0) } == index
+      let same = guards.isEmpty && written[buffer].map { isSameElement(index, $0, kernel[buffer].shape) } ?? false
       require(same, 9, "\(kernel[buffer].name) is read at another element than is written")
     }
+  }
+
+  /// Whether two indices are of one element at every point; an axis of one value is 0.
+  private func isSameElement(_ index: [KernelIndex], _ written: [Affine], _ shape: [Int]) -> Bool {
+    let forms = index.compactMap { part in if case .affine(let form) = part { form } else { nil } }
+    guard forms.count == index.count, let read = flatten(forms, shape: shape), let flat = flatten(written, shape: shape)
+    else { return false }
+    return read.droppingUnitAxes(kernel.axes) == flat.droppingUnitAxes(kernel.axes)
   }
 
   private mutating func checkMap(_ store: KernelStore, over: [AxisID]) {
