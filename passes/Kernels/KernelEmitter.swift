@@ -172,7 +172,6 @@ struct KernelEmitter {
       let (buffer, index) = viewed(node, forms, place)
       return pool.add(.load(buffer, index.map { .affine($0) }, guards: place.guards, otherwise: 0))
     }
-    guard place.shape == lowered.shapes[node] else { throw .needsBuffer(node) }
     return pool.add(.load(view(node, place.shape), place.index, guards: place.guards, otherwise: 0))
   }
 
