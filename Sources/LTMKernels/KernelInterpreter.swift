@@ -88,8 +88,13 @@ private struct KernelRun {
     var innerSteps: [[Int]] = []
     for statement in kernel.body {
       // All that the stores at the point need is found before the first of them writes.
-      let isStore = if case .store = statement { true } else { false }
-      let needed = kernel.reachable(from: isStore ? kernel.pointStoreRoots : statement.roots)
+      let needed: [Int] =
+        switch statement {
+        case .store: kernel.reachable(from: kernel.pointStoreRoots)
+        // Its operands are tabulated before the first point: nothing of them is known at one.
+        case .contract: []
+        case .loop, .scratch, .reduce, .argReduce: kernel.reachable(from: statement.roots)
+        }
       outer.append(needed.filter { !inner[$0] && !found.contains($0) })
       innerSteps.append(needed.filter { inner[$0] })
       found.formUnion(needed.filter { !inner[$0] })
