@@ -89,7 +89,9 @@ let package = Package(
       exclude: ["Goldens"]),
     suite("RuntimeTests", ["LTMRuntime", "LTMIR", "LTMSupport", "SaveHelper"], exclude: ["Fixtures"]),
     suite("SyntaxTests", ["LTMSupport", "LTMSyntax", "LTMGrammar"]),
-    suite("IRTests", ["LTMSupport", "LTMIR", "LTMGraphPasses"], exclude: ["Fixtures", "Goldens"]),
+    // Operands for every op, which several suites run over.
+    layer("OpCases", ["LTMIR"], path: "Tests/OpCases"),
+    suite("IRTests", ["OpCases", "LTMSupport", "LTMIR", "LTMGraphPasses"], exclude: ["Fixtures", "Goldens"]),
     suite("FrontEndTests", ["LTMSupport", "LTMSyntax", "LTMIR", "LTMFrontEnd"], exclude: ["Goldens"]),
     suite(
       "KernelTests", ["LTMSupport", "LTMIR", "LTMKernels", "LTMKernelPasses", "LTMGraphPasses"], exclude: ["Goldens"]),
@@ -97,6 +99,12 @@ let package = Package(
     suite(
       "HLOTests", ["LTM", "LTMSupport", "LTMIR", "LTMFrontEnd", "LTMGraphPasses", "LTMPrecision", "LTMHLO"],
       exclude: ["Goldens", "evaluate.py"]),
+    suite(
+      "ConformanceTests",
+      [
+        "OpCases", "LTM", "LTMSupport", "LTMIR", "LTMGraphPasses", "LTMKernels", "LTMKernelPasses", "LTMLLVM",
+        "LTMRuntime",
+      ]),
     suite("EndToEndTests", ["LTM", "LTMSupport", "LTMCommand"]),
   ],
   swiftLanguageModes: [.v6]

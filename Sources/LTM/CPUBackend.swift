@@ -7,12 +7,20 @@ import LTMRuntime
 import LTMSupport
 
 /// Runs graphs as kernels that LLVM compiles for this machine, on a pool of threads.
-struct CPUBackend: Backend {
+package struct CPUBackend: Backend {
   let pool: ThreadPool
   let compiler: KernelCompiler
+  /// Whether values share kernels; without, each has one of its own: what fusion is compared with.
+  let fuses: Bool
 
-  func compile(_ graph: Graph) throws(LTMError) -> any Executable {
-    let plan = try reporting { try buildPlan(graph) }
+  package init(pool: ThreadPool, compiler: KernelCompiler, fuses: Bool = true) {
+    self.pool = pool
+    self.compiler = compiler
+    self.fuses = fuses
+  }
+
+  package func compile(_ graph: Graph) throws(LTMError) -> any Executable {
+    let plan = try reporting { try buildPlan(graph, fuse: fuses) }
     let kernels = try reporting { try compiler.compile(plan.kernels) }
     return try CPUExecutable(graph, plan, kernels, pool)
   }

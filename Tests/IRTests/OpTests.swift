@@ -1,6 +1,7 @@
 import LTMGraphPasses
 import LTMIR
 import LTMSupport
+import OpCases
 import Testing
 
 @Suite("the op table")

@@ -1,4 +1,5 @@
 import LTMIR
+import OpCases
 
 /// A legal graph made by chance: ops that keep numbers small, on whatever earlier values fit.
 func randomGraph(seed: UInt64, dtypes: [DType] = [.f32, .f16, .bf16]) -> Graph {

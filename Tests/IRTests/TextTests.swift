@@ -1,5 +1,6 @@
 import LTMIR
 import LTMSupport
+import OpCases
 import Testing
 
 @Suite("the text form of graphs")

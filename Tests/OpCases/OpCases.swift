@@ -1,7 +1,7 @@
 import LTMIR
 
 /// Operands for every op: what the tests of gradients, decompositions and text forms run over.
-let opCases: [OpCase] =
+package let opCases: [OpCase] =
   unaryCases + binaryCases + shapeCases + reductionCases + contractionCases + normalizationCases + lossCases
 
 private let any = Fill.uniform(-2, 2)

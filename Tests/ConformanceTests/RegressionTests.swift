@@ -1,0 +1,80 @@
+import Dispatch
+import LTM
+import LTMIR
+import LTMKernelPasses
+import LTMKernels
+import LTMLLVM
+import OpCases
+import Synchronization
+import Testing
+
+/// What the random graphs and the op cases have found, as small as it gets.
+@Suite struct RegressionTests {
+  private func check(_ build: (inout GraphBuilder) throws -> Void) throws {
+    var b = GraphBuilder(name: "regression")
+    try build(&b)
+    try expectAgreementEverywhere(b.graph, randomTensors(b.graph, [:], seed: 1), "regression") { _ in .units(16) }
+  }
+
+  @Test("an update of a shape with ones in it may be written in place") func updateWithUnitDimension() throws {
+    try check { b in
+      let x = b.input("x", TensorType(.f32, [1, 8]), role: .state)
+      let y = b.input("y", TensorType(.f32, [8, 1]), role: .argument)
+      let row = try b.apply(.reshape, [y], ["shape": .dims([1, 8])])
+      b.output("next", b.mul(row, x), updates: "x")
+    }
+  }
+
+  @Test("a part of what a concat guards is read inside") func concatOfSlices() throws {
+    try check { b in
+      let x = b.input("x", TensorType(.f32, [8]), role: .argument)
+      let part = try b.apply(
+        .slice, [x], ["axis": .int(0), "start": .dim(2), "limit": .dim(8), "stride": .int(2)])
+      b.output("y", try b.apply(.concat, [part, x, part], ["axis": .int(0)]))
+    }
+  }
+
+  @Test("gather reads through a reshape of what is in memory") func gatherOfReshape() throws {
+    try check { b in
+      let x = b.input("x", TensorType(.f32, [6, 4]), role: .argument)
+      let i = b.input("i", TensorType(.i32, [5]), role: .argument)
+      let flat = try b.apply(.reshape, [x], ["shape": .dims([8, 3])])
+      b.output("inputs", try b.apply(.gather, [flat, i], ["axis": .int(0)]))
+      let made = try b.apply(.reshape, [b.exp(x)], ["shape": .dims([8, 3])])
+      b.output("values", try b.apply(.gather, [made, i], ["axis": .int(1)]))
+    }
+  }
+
+  @Test("an epilogue reads what a product of one step reads") func epilogueOfOneStep() throws {
+    try check { b in
+      let x = b.input("x", TensorType(.f64, [5, 1]), role: .argument)
+      let y = b.input("y", TensorType(.f64, [1, 5]), role: .argument)
+      let product = b.make(.matmul, [x, y])
+      b.output("z", b.add(product, b.broadcast(x, to: [5, 5])))
+    }
+  }
+
+  @Test("one kernel asked for by several threads is linked once") func concurrentCompilation() throws {
+    var b = GraphBuilder(name: "race")
+    let x = b.input("x", TensorType(.f32, [37]), role: .argument)
+    b.output("y", b.exp(b.make(.sin, [x])))
+    let kernels = try buildPlan(lowered(b.graph)).kernels
+    let compiler = try KernelCompiler(cache: nil)
+    let failures = Mutex<[String]>([])
+    DispatchQueue.concurrentPerform(iterations: 8) { _ in
+      do { _ = try compiler.compile(kernels) } catch { failures.withLock { $0.append("\(error)") } }
+    }
+    #expect(failures.withLock { $0 } == [])
+  }
+
+  @Test("what has no kernel for integers and bools says so in its type rule")
+  func refusedDTypes() {
+    let bools = TensorType(.bool, [3])
+    let indices = TensorType(.i32, [3])
+    #expect(throws: OpError.self) { try Op.scatterAdd.definition.infer([bools, indices, bools], ["axis": .int(0)]) }
+    let pairing: Attributes = [
+      "lhs_batch": .ints([]), "rhs_batch": .ints([]), "lhs_contract": .ints([0]), "rhs_contract": .ints([0]),
+    ]
+    #expect(throws: OpError.self) { try Op.contract.definition.infer([indices, indices], pairing) }
+  }
+}

@@ -1,0 +1,75 @@
+import LTMIR
+
+/// A small generator with a seed, so that a failure can be repeated.
+package struct SplitMix: RandomNumberGenerator {
+  package var state: UInt64
+  package init(_ seed: UInt64) { state = seed }
+  package mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
+
+/// How a test fills an operand.
+package enum Fill: Sendable {
+  case uniform(Double, Double)
+  case integers(Int)
+  case bools
+  case values([Double])
+
+  package func numbers(_ count: Int, _ random: inout SplitMix) -> [Double] {
+    switch self {
+    case .uniform(let low, let high): (0..<count).map { _ in Double.random(in: low..<high, using: &random) }
+    case .integers(let limit): (0..<count).map { _ in Double(Int.random(in: 0..<limit, using: &random)) }
+    case .bools: (0..<count).map { _ in Bool.random(using: &random) ? 1 : 0 }
+    case .values(let values): values
+    }
+  }
+
+  package var dtype: DType? {
+    switch self {
+    case .uniform, .values: nil
+    case .integers: .i32
+    case .bools: .bool
+    }
+  }
+}
+
+/// An op with operands to try it on.
+package struct OpCase: Sendable, CustomStringConvertible {
+  package let op: Op
+  package let operands: [(shape: [Int], fill: Fill)]
+  package let attributes: Attributes
+
+  package init(_ op: Op, _ operands: [([Int], Fill)], _ attributes: Attributes = [:]) {
+    self.op = op
+    self.operands = operands.map { (shape: $0.0, fill: $0.1) }
+    self.attributes = attributes
+  }
+
+  package var description: String { "\(op.name)\(operands.map(\.shape))" }
+
+  /// The inputs `x0`, `x1`, ... and the op applied to them; floats are of the dtype given.
+  package func builder(_ dtype: DType) throws -> (builder: GraphBuilder, inputs: [ValueID], value: ValueID) {
+    var b = GraphBuilder(name: "case")
+    let inputs = operands.enumerated().map { index, operand in
+      let type = TensorType(operand.fill.dtype ?? dtype, operand.shape.map { Dim($0) })
+      return b.input("x\(index)", type, role: .argument)
+    }
+    let value = try b.apply(op, inputs, attributes)
+    return (b, inputs, value)
+  }
+
+  package func tensors(_ dtype: DType, seed: UInt64 = 1) throws -> [String: Tensor] {
+    var random = SplitMix(seed)
+    var tensors: [String: Tensor] = [:]
+    for (index, operand) in operands.enumerated() {
+      let numbers = operand.fill.numbers(operand.shape.reduce(1, *), &random)
+      tensors["x\(index)"] = Tensor(numbers, shape: operand.shape, dtype: operand.fill.dtype ?? dtype)
+    }
+    return tensors
+  }
+}
