@@ -54,6 +54,7 @@ let package = Package(
 
     // Machines: code generation and what runs it.
     layer("LTMLLVM", ["CLLVM", "LTMSupport", "LTMIR", "LTMKernels"]),
+    layer("LTMPTX", ["CLLVM", "LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
     layer("LTMRuntime", ["CRuntime", "LTMSupport", "LTMIR"]),
     layer("LTMHLO", ["CPJRT", "LTMSupport", "LTMIR"]),
 

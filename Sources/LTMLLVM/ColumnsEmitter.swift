@@ -51,7 +51,7 @@ extension KernelEmitter {
         let candidate = evaluator.value(value, lanes: columnLanes)
         let place = evaluator.spread(Lanes(evaluator.index[axis.index], ir).truncated(to: ir.i32), columnLanes)
         let (held, at) = (Lanes(best[0], ir), Lanes(best[1], ir))
-        let wins = isBetter(candidate, than: held, combiner, dtype)
+        let wins = ir.isBetter(candidate, than: held, combiner, dtype)
         return [candidate.when(wins, else: held).ref, place.when(wins, else: at).ref]
       }
       evaluator.bind(local, Lanes(best[1], ir))
@@ -64,15 +64,6 @@ extension KernelEmitter {
     let dtype = kernel.kernel[local].dtype
     let place = ir.address(base, ir.stored(dtype), ir.multiply(index, stride))
     ir.store(ir.narrow(value, to: dtype).ref, place, align: dtype.byteCount)
-  }
-
-  /// Whether a candidate of an arg-reduction beats what is held: strictly greater (lesser), or the first NaN.
-  func isBetter(_ candidate: Lanes, than held: Lanes, _ combiner: Combiner, _ dtype: DType) -> Lanes {
-    let primitive: Primitive = combiner == .maximum ? .greater : .less
-    let wins = ir.apply(primitive, [candidate, held], operand: dtype)
-    guard dtype.isFloating else { return wins }
-    let heldIsNumber = held.compare(LLVMRealORD, held)
-    return wins.or(candidate.isNaN).and(heldIsNumber)
   }
 
   /// Folds over axes with several accumulators, so that one addition need not wait for the last; combined in a fixed tree.

@@ -4,7 +4,7 @@ import LTMIR
 // Between what memory holds and what registers compute with. Rounding is to nearest even, in one step.
 extension IRBuilder {
   /// A stored value, widened to its accumulator's dtype.
-  func widen(_ value: Lanes, from dtype: DType) -> Lanes {
+  package func widen(_ value: Lanes, from dtype: DType) -> Lanes {
     switch dtype {
     case .f16: value.widened(to: float)
     case .bf16: value.extended(to: i32).shiftedLeft(16).cast(to: float)
@@ -15,7 +15,7 @@ extension IRBuilder {
   }
 
   /// A scalar narrowed to what memory holds.
-  func narrow(_ value: Lanes, to dtype: DType) -> Lanes {
+  package func narrow(_ value: Lanes, to dtype: DType) -> Lanes {
     let isDouble = element(of: value.type) == double
     return switch dtype {
     case .f16: (isDouble ? roundToOdd(value) : value).narrowed(to: half)
@@ -28,7 +28,7 @@ extension IRBuilder {
   }
 
   /// The rounding of a cast to `dtype`, in a value that keeps its own type.
-  func round(_ value: Lanes, to dtype: DType) -> Lanes {
+  package func round(_ value: Lanes, to dtype: DType) -> Lanes {
     let wide = element(of: value.type)
     switch dtype {
     case .f16, .bf16:
@@ -62,13 +62,13 @@ extension IRBuilder {
     return quiet.when(value.isNaN, else: rounded).truncated(to: i16)
   }
 
-  func clampBits(_ value: Lanes, _ low: Int, _ high: Int) -> Lanes {
+  package func clampBits(_ value: Lanes, _ low: Int, _ high: Int) -> Lanes {
     let raised = call(intrinsic: "llvm.smax", [value.type], [value.ref, value.bits(low).ref])
     return Lanes(call(intrinsic: "llvm.smin", [value.type], [raised, value.bits(high).ref]), self)
   }
 
   /// Between scalar dtypes, as ``ScalarExpr/convert(_:_:)`` defines it.
-  func convert(_ value: Lanes, from: DType, to: DType) -> Lanes {
+  package func convert(_ value: Lanes, from: DType, to: DType) -> Lanes {
     let (source, target) = (from.loaded, to.loaded)
     if source == target { return to == from ? value : round(value, to: to) }
     switch (source.isFloating, target.isFloating) {

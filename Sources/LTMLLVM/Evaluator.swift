@@ -1,55 +1,77 @@
-internal import CLLVM
+package import CLLVM
 import LTMIR
 import LTMKernels
 
 /// A scalar expression's value at the current place: one lane where it does not vary along the vector axis.
-struct Value {
-  var lanes: Lanes
-  var dtype: DType
+package struct Value {
+  package var lanes: Lanes
+  package var dtype: DType
 }
 
 /// The axis along which lanes run, how many there are, and how many of them lie inside the axis.
-struct VectorAxis {
-  var axis: Int
-  var lanes: Int
-  var live: Int
+package struct VectorAxis {
+  package var axis: Int
+  package var lanes: Int
+  package var live: Int
+  package init(axis: Int, lanes: Int, live: Int) {
+    self.axis = axis
+    self.lanes = lanes
+    self.live = live
+  }
 }
 
 /// Turns a kernel's scalar expressions into instructions at a place: an index for each axis, one of them with lanes.
 ///
 /// A value is computed once in the innermost scope (loop body) where its axes are bound, and reused in the scopes inside.
-final class Evaluator {
-  let ir: IRBuilder
-  let kernel: FlatKernel
+package final class Evaluator {
+  package let ir: IRBuilder
+  package let kernel: FlatKernel
   private let buffers: [LLVMValueRef]
   /// Where out-of-range elements are read instead.
   private let spare: LLVMValueRef
+  private let isDevice: Bool
 
-  private(set) var index: [LLVMValueRef]
-  private(set) var vector: VectorAxis?
+  package private(set) var index: [LLVMValueRef]
+  package private(set) var vector: VectorAxis?
   /// Whether a store bypassed the caches.
   private(set) var hasStreamed = false
   private var scopes: [[Int: Value]] = [[:]]
   private var locals: [LocalID: Value] = [:]
   /// The address of a row scratch at index 0, and the distance between its elements.
-  var rows: [LocalID: (base: LLVMValueRef, stride: Int)] = [:]
+  package var rows: [LocalID: (base: LLVMValueRef, stride: Int)] = [:]
 
   /// Reads the addresses of the kernel's buffers from the launch's argument block.
-  init(_ ir: IRBuilder, _ kernel: FlatKernel, arguments: LLVMValueRef) {
-    self.ir = ir
-    self.kernel = kernel
-    buffers = kernel.kernel.buffers.indices.map { place in
+  convenience init(_ ir: IRBuilder, _ kernel: FlatKernel, arguments: LLVMValueRef) {
+    let buffers = kernel.kernel.buffers.indices.map { place in
       ir.load(ir.pointer, ir.address(arguments, ir.pointer, ir.index(place)), align: 8)
     }
-    spare = LLVMBuildAlloca(ir.ref, ir.vector(ir.i64, 128), "spare")
+    guard let spare = LLVMBuildAlloca(ir.ref, ir.vector(ir.i64, 128), "spare") else {
+      preconditionFailure("emit: no spare memory")
+    }
     ir.store(LLVMConstNull(ir.vector(ir.i64, 128)), spare, align: 64)
+    self.init(ir, kernel, buffers: buffers, spare: spare, isDevice: false)
+  }
+
+  /// - Parameters:
+  ///   - buffers: the addresses of the kernel's buffers.
+  ///   - spare: memory that may be read in place of an element out of range.
+  ///   - isDevice: vectors are accessed as one where their places are multiples of their length, and the elements of
+  ///     row scratches are computed again where they are needed.
+  package init(
+    _ ir: IRBuilder, _ kernel: FlatKernel, buffers: [LLVMValueRef], spare: LLVMValueRef, isDevice: Bool
+  ) {
+    self.ir = ir
+    self.kernel = kernel
+    self.buffers = buffers
+    self.spare = spare
+    self.isDevice = isDevice
     index = [LLVMValueRef](repeating: ir.index(0), count: kernel.kernel.axes.count)
   }
 
   // MARK: Places
 
   /// Runs `body` with an axis at a value, in a scope of its own.
-  func at<R>(_ axis: Int, _ value: LLVMValueRef, vector: VectorAxis? = nil, _ body: () -> R) -> R {
+  package func at<R>(_ axis: Int, _ value: LLVMValueRef, vector: VectorAxis? = nil, _ body: () -> R) -> R {
     let (outerIndex, outerVector) = (index[axis], self.vector)
     index[axis] = value
     if let vector { self.vector = vector }
@@ -62,34 +84,41 @@ final class Evaluator {
     return body()
   }
 
+  /// Runs `body` in a scope of its own: what it computes is not known after it.
+  package func scope<R>(_ body: () -> R) -> R {
+    scopes.append([:])
+    defer { scopes.removeLast() }
+    return body()
+  }
+
   /// Runs `body` with several axes at values.
-  func at<R>(_ axes: [(axis: Int, value: LLVMValueRef)], _ body: () -> R) -> R {
+  package func at<R>(_ axes: [(axis: Int, value: LLVMValueRef)], _ body: () -> R) -> R {
     guard let first = axes.first else { return body() }
     return at(first.axis, first.value) { at(Array(axes.dropFirst()), body) }
   }
 
   /// Binds a local to a value from here on.
-  func bind(_ local: LocalID, _ value: Lanes) {
+  package func bind(_ local: LocalID, _ value: Lanes) {
     locals[local] = Value(lanes: value, dtype: kernel.kernel[local].dtype)
   }
 
   // MARK: Values
 
   /// Computes here whatever `roots` need that does not depend on `axes`: what a loop over them need not repeat.
-  func hoist(_ roots: [ScalarID], outOf axes: [Int]) {
+  package func hoist(_ roots: [ScalarID], outOf axes: [Int]) {
     for id in kernel.closure(of: roots) where kernel.dependencies[id].isDisjoint(with: axes) { _ = known(id) }
   }
 
   /// The value of an expression, in one lane or all.
-  func value(_ id: ScalarID) -> Value {
+  package func value(_ id: ScalarID) -> Value {
     for operand in kernel.closure(of: [id]) { _ = known(operand) }
     return known(id.index)
   }
 
   /// The value in exactly `lanes` lanes.
-  func value(_ id: ScalarID, lanes: Int) -> Lanes { spread(value(id).lanes, lanes) }
+  package func value(_ id: ScalarID, lanes: Int) -> Lanes { spread(value(id).lanes, lanes) }
 
-  func spread(_ value: Lanes, _ lanes: Int) -> Lanes {
+  package func spread(_ value: Lanes, _ lanes: Int) -> Lanes {
     value.count == lanes ? value : Lanes(ir.splat(value.ref, lanes), ir)
   }
 
@@ -139,7 +168,7 @@ final class Evaluator {
   // MARK: Addresses
 
   /// A linear form at the current place, its lane 0.
-  func offset(_ form: LinearForm) -> LLVMValueRef {
+  package func offset(_ form: LinearForm) -> LLVMValueRef {
     var sum = ir.index(form.offset)
     for (axis, stride) in form.strides.enumerated() where stride != 0 {
       sum = ir.add(ir.multiply(index[axis], stride), sum)
@@ -150,6 +179,7 @@ final class Evaluator {
   private func laneStride(_ form: LinearForm) -> Int { vector.map { form.strides[$0.axis] } ?? 0 }
 
   private func row(_ local: LocalID) -> Lanes {
+    if isDevice, let row = kernel.row(local) { return known(row.value.index).lanes }
     guard let (base, stride) = rows[local], let axis = kernel.scratchAxis(local) else {
       preconditionFailure("emit: scratch used before its statement")
     }
@@ -158,6 +188,15 @@ final class Evaluator {
     // Rows are padded to whole vectors, so a tail reads past its end without harm.
     let lanes = stride > 1 || vector?.axis == axis ? vector?.lanes ?? 1 : 1
     return ir.widen(Lanes(ir.load(ir.vector(ir.stored(dtype), lanes), place, align: dtype.byteCount), ir), from: dtype)
+  }
+
+  /// The alignment of an access along the vector axis. Buffers start at multiples of 16.
+  private func alignment(_ access: FlatAccess, _ lanes: Int) -> Int {
+    let bytes = kernel.kernel[access.buffer].dtype.byteCount
+    guard isDevice, let vector else { return bytes }
+    let strides = access.form.strides.enumerated().filter { $0.offset != vector.axis }.map(\.element)
+    let steps = strides + access.dynamic.map(\.stride) + [access.form.offset]
+    return steps.allSatisfy { $0 % lanes == 0 } ? min(16, lanes * bytes) : bytes
   }
 
   private func load(_ access: FlatAccess) -> Lanes {
@@ -175,7 +214,7 @@ final class Evaluator {
     for condition in conditions { place = ir.select(condition.ref, place, spare) }
     let lanes = stride == 0 ? 1 : vector?.lanes ?? 1
     let live = stride == 0 ? 1 : vector?.live ?? 1
-    let raw = ir.load(element, place, lanes: lanes, live: live, align: dtype.byteCount)
+    let raw = ir.load(element, place, lanes: lanes, live: live, align: alignment(access, lanes))
     return guarded(ir.widen(Lanes(raw, ir), from: dtype), conditions, access.otherwise, dtype)
   }
 
@@ -230,7 +269,7 @@ final class Evaluator {
   // MARK: Stores
 
   /// Writes what stores of one place compute. All values first: each of them reads what was there before.
-  func store(_ stores: [KernelStore], _ accesses: [FlatAccess]) {
+  package func store(_ stores: [KernelStore], _ accesses: [FlatAccess]) {
     let values = stores.map { store in
       let value = value(store.value)
       let dtype = kernel.kernel[store.buffer].dtype
@@ -271,7 +310,7 @@ final class Evaluator {
       let whole = spread(value, stride == 1 ? lanes : 1)
       return ir.store(
         stride == 1 ? whole.ref : ir.extract(value.ref, lane: 0), ir.address(base, element, first),
-        live: stride == 1 ? live : 1, align: dtype.byteCount)
+        live: stride == 1 ? live : 1, align: stride == 1 ? alignment(access, lanes) : dtype.byteCount)
     }
     for lane in 0..<live {
       let place = ir.address(base, element, ir.add(first, ir.index(lane * stride)))

@@ -24,10 +24,10 @@ func check(_ error: LLVMErrorRef?) throws(LLVMFailure) {
 }
 
 /// What each thread is compiling: LLVM's fatal errors cannot be caught, so they say at least what they were at.
-enum CurrentWork {
+package enum CurrentWork {
   private static let names = Mutex<[UInt: String]>([:])
 
-  static func set(_ name: String?) { names.withLock { $0[UInt(pthread_self())] = name } }
+  package static func set(_ name: String?) { names.withLock { $0[UInt(pthread_self())] = name } }
   static var text: String { names.withLock { $0[UInt(pthread_self())] } ?? "no kernel" }
 }
 
@@ -42,6 +42,10 @@ enum Bootstrap {
     LLVMInitializeAArch64Target()
     LLVMInitializeAArch64TargetMC()
     LLVMInitializeAArch64AsmPrinter()
+    LLVMInitializeNVPTXTargetInfo()
+    LLVMInitializeNVPTXTarget()
+    LLVMInitializeNVPTXTargetMC()
+    LLVMInitializeNVPTXAsmPrinter()
     LLVMInstallFatalErrorHandler { reason in
       let text = reason.map { String(cString: $0) } ?? "unknown"
       let message = Array("ltm: internal error: LLVM stopped on \(CurrentWork.text): \(text)\n".utf8)

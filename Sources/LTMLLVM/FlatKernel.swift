@@ -2,59 +2,59 @@ import LTMIR
 import LTMKernels
 
 /// `offset + sum of stride * axis`: a place in memory, or a guard's form. One stride for each axis of the kernel.
-struct LinearForm: Hashable {
-  var strides: [Int]
-  var offset: Int
+package struct LinearForm: Hashable {
+  package var strides: [Int]
+  package var offset: Int
 
-  init(axes: Int) {
+  package init(axes: Int) {
     strides = [Int](repeating: 0, count: axes)
     offset = 0
   }
 
   /// Adds `factor` times a form of the kernel.
-  mutating func add(_ form: Affine, times factor: Int) {
+  package mutating func add(_ form: Affine, times factor: Int) {
     for term in form.terms { strides[term.axis.index] += term.stride * factor }
     offset += form.offset * factor
   }
 }
 
 /// An element's place in its buffer, in elements.
-struct FlatAccess: Hashable {
+package struct FlatAccess: Hashable {
   /// A data-dependent part: an index, clamped to `0..<limit`, times a stride.
-  struct Dynamic: Hashable {
-    var index: ScalarID
-    var stride: Int
-    var limit: Int
+  package struct Dynamic: Hashable {
+    package var index: ScalarID
+    package var stride: Int
+    package var limit: Int
   }
-  struct Guard: Hashable {
-    var form: LinearForm
-    var limit: Int
+  package struct Guard: Hashable {
+    package var form: LinearForm
+    package var limit: Int
   }
-  var buffer: BufferID
-  var form: LinearForm
-  var dynamic: [Dynamic] = []
-  var guards: [Guard] = []
-  var otherwise = 0.0
+  package var buffer: BufferID
+  package var form: LinearForm
+  package var dynamic: [Dynamic] = []
+  package var guards: [Guard] = []
+  package var otherwise = 0.0
 
-  func depends(on axis: Int) -> Bool {
+  package func depends(on axis: Int) -> Bool {
     form.strides[axis] != 0 || guards.contains { $0.form.strides[axis] != 0 }
   }
 }
 
 /// A kernel with every access as one linear form, and adjacent axes that all accesses walk as one merged into the inner.
-struct FlatKernel {
+package struct FlatKernel {
   /// Expressions, locals and statements; extents of merged axes here are the merged ones.
-  private(set) var kernel: Kernel
+  package private(set) var kernel: Kernel
   /// For each expression, its access when it is a load.
-  private(set) var loads: [FlatAccess?]
+  package private(set) var loads: [FlatAccess?]
   /// For each statement, the access of each of its stores.
-  private(set) var stores: [[FlatAccess]]
+  package private(set) var stores: [[FlatAccess]]
   /// The domain's axes that remain, outermost first: no merged ones, none of extent 1.
-  private(set) var domain: [Int]
+  package private(set) var domain: [Int]
   /// For each expression, the axes that its value depends on, scratch axes included; the domain's where it reads a local.
-  private(set) var dependencies: [Set<Int>]
+  package private(set) var dependencies: [Set<Int>]
 
-  init(_ kernel: Kernel) {
+  package init(_ kernel: Kernel) {
     self.kernel = kernel
     let axes = kernel.axes.count
     loads = kernel.expressions.map { expression in
@@ -77,10 +77,10 @@ struct FlatKernel {
     dependencies = findDependencies()
   }
 
-  func extent(_ axis: Int) -> Int { kernel.axes[axis].extent }
+  package func extent(_ axis: Int) -> Int { kernel.axes[axis].extent }
 
   /// The number of points of some axes.
-  func points(_ axes: some Sequence<Int>) -> Int { axes.reduce(1) { $0 * extent($1) } }
+  package func points(_ axes: some Sequence<Int>) -> Int { axes.reduce(1) { $0 * extent($1) } }
 
   private static func access(_ buffer: BufferID, _ index: [KernelIndex], _ kernel: Kernel) -> FlatAccess {
     var access = FlatAccess(buffer: buffer, form: LinearForm(axes: kernel.axes.count))
@@ -161,13 +161,16 @@ struct FlatKernel {
   }
 
   /// The axis along which a local is kept as a row.
-  func scratchAxis(_ local: LocalID) -> Int? {
-    for case .scratch(local, let axis, _) in kernel.body { return axis.index }
+  func scratchAxis(_ local: LocalID) -> Int? { row(local)?.axis }
+
+  /// The axis of a row scratch, and what its elements are.
+  func row(_ local: LocalID) -> (axis: Int, value: ScalarID)? {
+    for case .scratch(local, let axis, let value) in kernel.body { return (axis.index, value) }
     return nil
   }
 
   /// Every expression that `roots` need, operands first.
-  func closure(of roots: [ScalarID]) -> [Int] {
+  package func closure(of roots: [ScalarID]) -> [Int] {
     var needed = Set<Int>()
     var pending = roots.map(\.index)
     while let next = pending.popLast() {
@@ -188,41 +191,15 @@ struct FlatKernel {
 }
 
 extension KernelStatement {
-  /// The axes that a statement loops over.
-  var innerAxes: [AxisID] {
-    switch self {
-    case .reduce(_, _, let over, _), .contract(_, let over, _, _), .loop(let over, _): over
-    case .argReduce(_, _, let over, _), .scratch(_, let over, _): [over]
-    case .store: []
-    }
-  }
-
-  var takesSeveralAxes: Bool {
+  fileprivate var takesSeveralAxes: Bool {
     switch self {
     case .reduce, .contract, .loop: true
     case .argReduce, .scratch, .store: false
     }
   }
 
-  var stores: [KernelStore] {
-    switch self {
-    case .loop(_, let stores): stores
-    case .store(let store): [store]
-    case .reduce, .argReduce, .contract, .scratch: []
-    }
-  }
-
-  /// The expressions that a statement evaluates.
-  var roots: [ScalarID] {
-    switch self {
-    case .reduce(_, _, _, let value), .argReduce(_, _, _, let value), .scratch(_, _, let value): [value]
-    case .contract(_, _, let lhs, let rhs): [lhs, rhs]
-    case .loop, .store: stores.map(\.value)
-    }
-  }
-
   /// The statement without a merged axis.
-  func removing(_ axis: AxisID) -> KernelStatement {
+  fileprivate func removing(_ axis: AxisID) -> KernelStatement {
     switch self {
     case .reduce(let local, let combiner, let over, let value):
       .reduce(local, combiner, over: over.filter { $0 != axis }, value: value)

@@ -1,19 +1,19 @@
-internal import CLLVM
+package import CLLVM
 import Synchronization
 
 /// Collects what LLVM reports on a context. Without a handler LLVM ends the process.
-final class DiagnosticSink {
-  var errors: [String] = []
+package final class DiagnosticSink {
+  package var errors: [String] = []
 }
 
 /// A context with one module and a builder: made, filled, compiled and disposed of by one thread.
-struct Workspace: ~Copyable {
-  let context: LLVMContextRef
-  let module: LLVMModuleRef
-  let builder: LLVMBuilderRef
+package struct Workspace: ~Copyable {
+  package let context: LLVMContextRef
+  package let module: LLVMModuleRef
+  package let builder: LLVMBuilderRef
   private let sink: DiagnosticSink
 
-  init(name: String, machine: borrowing Machine) throws(LLVMFailure) {
+  package init(name: String, machine: borrowing Machine) throws(LLVMFailure) {
     guard let context = LLVMContextCreate(), let module = LLVMModuleCreateWithNameInContext(name, context),
       let builder = LLVMCreateBuilderInContext(context)
     else { throw LLVMFailure("out of memory") }
@@ -41,10 +41,10 @@ struct Workspace: ~Copyable {
   }
 
   /// The module as text.
-  var text: String { takeMessage(LLVMPrintModuleToString(module)) }
+  package var text: String { takeMessage(LLVMPrintModuleToString(module)) }
 
   /// Throws what LLVM's verifier says against the module: a bug of an emitter.
-  func verify() throws(LLVMFailure) {
+  package func verify() throws(LLVMFailure) {
     var message: UnsafeMutablePointer<CChar>?
     let failed = LLVMVerifyModule(module, LLVMReturnStatusAction, &message) != 0
     let text = takeMessage(message)
@@ -52,7 +52,7 @@ struct Workspace: ~Copyable {
   }
 
   /// Runs a pipeline given in `opt -passes=` syntax.
-  func run(passes: String, machine: borrowing Machine) throws(LLVMFailure) {
+  package func run(passes: String, machine: borrowing Machine) throws(LLVMFailure) {
     let options = LLVMCreatePassBuilderOptions()
     defer { LLVMDisposePassBuilderOptions(options) }
     try check(LLVMRunPasses(module, passes, machine.ref, options))
@@ -60,7 +60,7 @@ struct Workspace: ~Copyable {
   }
 
   /// Generates code: an object, or its assembly text.
-  func generate(_ kind: LLVMCodeGenFileType, machine: borrowing Machine) throws(LLVMFailure) -> [UInt8] {
+  package func generate(_ kind: LLVMCodeGenFileType, machine: borrowing Machine) throws(LLVMFailure) -> [UInt8] {
     var buffer: LLVMMemoryBufferRef?
     var message: UnsafeMutablePointer<CChar>?
     let failed = LLVMTargetMachineEmitToMemoryBuffer(machine.ref, module, kind, &message, &buffer) != 0
@@ -77,11 +77,11 @@ struct Workspace: ~Copyable {
 }
 
 /// A code generator for one profile. One for each compiling thread.
-struct Machine: ~Copyable {
-  let ref: LLVMTargetMachineRef
-  let triple: String
+package struct Machine: ~Copyable {
+  package let ref: LLVMTargetMachineRef
+  package let triple: String
 
-  init(_ profile: TargetProfile) throws(LLVMFailure) {
+  package init(_ profile: TargetProfile) throws(LLVMFailure) {
     Bootstrap.done
     var target: LLVMTargetRef?
     var message: UnsafeMutablePointer<CChar>?

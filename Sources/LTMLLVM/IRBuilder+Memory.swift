@@ -1,26 +1,26 @@
-internal import CLLVM
+package import CLLVM
 
 // Memory, lanes and integers: what addresses and loops are made of.
 extension IRBuilder {
-  func add(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildNSWAdd(ref, a, b, "") }
-  func multiply(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef {
+  package func add(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildNSWAdd(ref, a, b, "") }
+  package func multiply(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef {
     b == 1 ? a : LLVMBuildNSWMul(ref, a, index(b), "")
   }
-  func subtract(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildNSWSub(ref, a, b, "") }
+  package func subtract(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildNSWSub(ref, a, b, "") }
   /// Of a number that is never negative.
-  func divide(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef { b == 1 ? a : LLVMBuildUDiv(ref, a, index(b), "") }
-  func remainder(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef {
+  package func divide(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef { b == 1 ? a : LLVMBuildUDiv(ref, a, index(b), "") }
+  package func remainder(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef {
     b == 1 ? index(0) : LLVMBuildURem(ref, a, index(b), "")
   }
-  func less(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildICmp(ref, LLVMIntSLT, a, b, "") }
-  func equal(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildICmp(ref, LLVMIntEQ, a, b, "") }
-  func minimum(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { select(less(a, b), a, b) }
-  func select(_ condition: LLVMValueRef, _ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef {
+  package func less(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildICmp(ref, LLVMIntSLT, a, b, "") }
+  package func equal(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildICmp(ref, LLVMIntEQ, a, b, "") }
+  package func minimum(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { select(less(a, b), a, b) }
+  package func select(_ condition: LLVMValueRef, _ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef {
     LLVMBuildSelect(ref, condition, a, b, "")
   }
 
   /// The address of an element. `checked` addresses may lie outside, as long as nobody reads them.
-  func address(_ base: LLVMValueRef, _ element: LLVMTypeRef, _ offset: LLVMValueRef, mayLieOutside: Bool = false)
+  package func address(_ base: LLVMValueRef, _ element: LLVMTypeRef, _ offset: LLVMValueRef, mayLieOutside: Bool = false)
     -> LLVMValueRef
   {
     var indices: [LLVMValueRef?] = [offset]
@@ -28,13 +28,13 @@ extension IRBuilder {
       ? LLVMBuildGEP2(ref, element, base, &indices, 1, "") : LLVMBuildInBoundsGEP2(ref, element, base, &indices, 1, "")
   }
 
-  func load(_ type: LLVMTypeRef, _ address: LLVMValueRef, align: Int) -> LLVMValueRef {
+  package func load(_ type: LLVMTypeRef, _ address: LLVMValueRef, align: Int) -> LLVMValueRef {
     guard let value = LLVMBuildLoad2(ref, type, address, "") else { preconditionFailure("emit: load") }
     LLVMSetAlignment(value, UInt32(align))
     return value
   }
 
-  func store(_ value: LLVMValueRef, _ address: LLVMValueRef, align: Int) {
+  package func store(_ value: LLVMValueRef, _ address: LLVMValueRef, align: Int) {
     LLVMSetAlignment(LLVMBuildStore(ref, value, address), UInt32(align))
   }
 
@@ -47,30 +47,30 @@ extension IRBuilder {
   }
 
   /// `value` in every lane.
-  func splat(_ value: LLVMValueRef, _ lanes: Int) -> LLVMValueRef {
+  package func splat(_ value: LLVMValueRef, _ lanes: Int) -> LLVMValueRef {
     if lanes == 1 { return value }
     let type = vector(LLVMTypeOf(value), lanes)
     let first = LLVMBuildInsertElement(ref, LLVMGetPoison(type), value, constant(bits: 0, i32), "")
     return LLVMBuildShuffleVector(ref, first, LLVMGetPoison(type), constant(bits: 0, vector(i32, lanes)), "")
   }
 
-  func extract(_ value: LLVMValueRef, lane: Int) -> LLVMValueRef {
+  package func extract(_ value: LLVMValueRef, lane: Int) -> LLVMValueRef {
     guard LLVMGetTypeKind(LLVMTypeOf(value)) == LLVMVectorTypeKind else { return value }
     return LLVMBuildExtractElement(ref, value, constant(bits: lane, i32), "")
   }
 
-  func insert(_ value: LLVMValueRef, into vector: LLVMValueRef, lane: Int) -> LLVMValueRef {
+  package func insert(_ value: LLVMValueRef, into vector: LLVMValueRef, lane: Int) -> LLVMValueRef {
     LLVMBuildInsertElement(ref, vector, value, constant(bits: lane, i32), "")
   }
 
   /// Lanes picked from `a`, then `b`; -1 is any.
-  func shuffle(_ a: LLVMValueRef, _ b: LLVMValueRef, _ picks: [Int]) -> LLVMValueRef {
+  package func shuffle(_ a: LLVMValueRef, _ b: LLVMValueRef, _ picks: [Int]) -> LLVMValueRef {
     var mask: [LLVMValueRef?] = picks.map { $0 < 0 ? LLVMGetPoison(i32) : constant(bits: $0, i32) }
     return LLVMBuildShuffleVector(ref, a, b, LLVMConstVector(&mask, UInt32(mask.count)), "")
   }
 
   /// The lanes `start..<start+count`; one lane is a scalar.
-  func slice(_ value: LLVMValueRef, _ start: Int, _ count: Int) -> LLVMValueRef {
+  package func slice(_ value: LLVMValueRef, _ start: Int, _ count: Int) -> LLVMValueRef {
     if count == 1 { return extract(value, lane: start) }
     if start == 0, count == lanes(of: LLVMTypeOf(value)) { return value }
     return shuffle(value, LLVMGetPoison(LLVMTypeOf(value)), Array(start..<start + count))
@@ -86,7 +86,7 @@ extension IRBuilder {
   }
 
   /// Loads the first `live` of `lanes` elements; the rest are zeros. The parts are powers of two, so no byte beyond is read.
-  func load(_ element: LLVMTypeRef, _ address: LLVMValueRef, lanes: Int, live: Int, align: Int) -> LLVMValueRef {
+  package func load(_ element: LLVMTypeRef, _ address: LLVMValueRef, lanes: Int, live: Int, align: Int) -> LLVMValueRef {
     let type = vector(element, lanes)
     if live == lanes { return load(type, address, align: align) }
     var whole: LLVMValueRef = LLVMConstNull(type)
@@ -98,7 +98,7 @@ extension IRBuilder {
   }
 
   /// Stores the first `live` lanes.
-  func store(_ value: LLVMValueRef, _ address: LLVMValueRef, live: Int, align: Int) {
+  package func store(_ value: LLVMValueRef, _ address: LLVMValueRef, live: Int, align: Int) {
     let type: LLVMTypeRef = LLVMTypeOf(value)
     if live == lanes(of: type) { return store(value, address, align: align) }
     for (start, count) in powersOfTwo(live) {
@@ -107,7 +107,7 @@ extension IRBuilder {
   }
 
   /// Whether each lane is below `live`.
-  func mask(lanes: Int, live: Int) -> LLVMValueRef { constants((0..<lanes).map { $0 < live ? 1 : 0 }, i1) }
+  package func mask(lanes: Int, live: Int) -> LLVMValueRef { constants((0..<lanes).map { $0 < live ? 1 : 0 }, i1) }
 }
 
 /// `live` cut into descending powers of two: 11 is 8, 2, 1.

@@ -1,14 +1,16 @@
-internal import CLLVM
+package import CLLVM
 import LTMIR
 import LTMKernels
 
 /// Appends instructions to a function. Holds references that a ``Workspace`` owns.
-final class IRBuilder {
-  let context: LLVMContextRef
-  let module: LLVMModuleRef
-  let ref: LLVMBuilderRef
-  let profile: TargetProfile
-  private(set) var function: LLVMValueRef?
+package final class IRBuilder {
+  package let context: LLVMContextRef
+  package let module: LLVMModuleRef
+  package let ref: LLVMBuilderRef
+  package let profile: TargetProfile
+  package private(set) var function: LLVMValueRef?
+  /// Formulas in place of the C library, by its names without the final `f`: devices have none.
+  package var mathLibrary: ((_ name: String, _ a: Lanes, _ b: Lanes?) -> Lanes)?
   /// How exact formulas must be in the kernel that is being emitted.
   var accuracy = Accuracy.single
 
@@ -25,19 +27,19 @@ final class IRBuilder {
     }
   }
 
-  let i1: LLVMTypeRef
-  let i8: LLVMTypeRef
-  let i16: LLVMTypeRef
-  let i32: LLVMTypeRef
-  let i64: LLVMTypeRef
-  let half: LLVMTypeRef
-  let bfloat: LLVMTypeRef
-  let float: LLVMTypeRef
-  let double: LLVMTypeRef
-  let pointer: LLVMTypeRef
-  let void: LLVMTypeRef
+  package let i1: LLVMTypeRef
+  package let i8: LLVMTypeRef
+  package let i16: LLVMTypeRef
+  package let i32: LLVMTypeRef
+  package let i64: LLVMTypeRef
+  package let half: LLVMTypeRef
+  package let bfloat: LLVMTypeRef
+  package let float: LLVMTypeRef
+  package let double: LLVMTypeRef
+  package let pointer: LLVMTypeRef
+  package let void: LLVMTypeRef
 
-  init(_ workspace: borrowing Workspace, profile: TargetProfile) {
+  package init(_ workspace: borrowing Workspace, profile: TargetProfile) {
     context = workspace.context
     module = workspace.module
     ref = workspace.builder
@@ -57,20 +59,20 @@ final class IRBuilder {
 
   // MARK: Types and constants
 
-  func vector(_ element: LLVMTypeRef, _ lanes: Int) -> LLVMTypeRef {
+  package func vector(_ element: LLVMTypeRef, _ lanes: Int) -> LLVMTypeRef {
     lanes == 1 ? element : LLVMVectorType(element, UInt32(lanes))
   }
 
-  func lanes(of type: LLVMTypeRef) -> Int {
+  package func lanes(of type: LLVMTypeRef) -> Int {
     LLVMGetTypeKind(type) == LLVMVectorTypeKind ? Int(LLVMGetVectorSize(type)) : 1
   }
 
-  func element(of type: LLVMTypeRef) -> LLVMTypeRef {
+  package func element(of type: LLVMTypeRef) -> LLVMTypeRef {
     LLVMGetTypeKind(type) == LLVMVectorTypeKind ? LLVMGetElementType(type) : type
   }
 
   /// The type in registers of a kernel's scalar dtype.
-  func scalar(_ dtype: DType) -> LLVMTypeRef {
+  package func scalar(_ dtype: DType) -> LLVMTypeRef {
     switch dtype {
     case .float, .f16, .bf16, .f32: float
     case .f64: double
@@ -81,7 +83,7 @@ final class IRBuilder {
   }
 
   /// The type in memory; bf16 as bits.
-  func stored(_ dtype: DType) -> LLVMTypeRef {
+  package func stored(_ dtype: DType) -> LLVMTypeRef {
     switch dtype {
     case .f16: half
     case .bf16: i16
@@ -94,15 +96,15 @@ final class IRBuilder {
   }
 
   /// `value` in every lane of `type`.
-  func constant(_ value: Double, _ type: LLVMTypeRef) -> LLVMValueRef {
+  package func constant(_ value: Double, _ type: LLVMTypeRef) -> LLVMValueRef {
     splatConstant(LLVMConstReal(element(of: type), value), type)
   }
 
-  func constant(bits value: Int, _ type: LLVMTypeRef) -> LLVMValueRef {
+  package func constant(bits value: Int, _ type: LLVMTypeRef) -> LLVMValueRef {
     splatConstant(LLVMConstInt(element(of: type), UInt64(bitPattern: Int64(value)), 1), type)
   }
 
-  func index(_ value: Int) -> LLVMValueRef { LLVMConstInt(i64, UInt64(bitPattern: Int64(value)), 1) }
+  package func index(_ value: Int) -> LLVMValueRef { LLVMConstInt(i64, UInt64(bitPattern: Int64(value)), 1) }
 
   private func splatConstant(_ value: LLVMValueRef, _ type: LLVMTypeRef) -> LLVMValueRef {
     guard LLVMGetTypeKind(type) == LLVMVectorTypeKind else { return value }
@@ -111,7 +113,7 @@ final class IRBuilder {
   }
 
   /// A vector of the integers given.
-  func constants(_ values: [Int], _ element: LLVMTypeRef) -> LLVMValueRef {
+  package func constants(_ values: [Int], _ element: LLVMTypeRef) -> LLVMValueRef {
     if values.count == 1 { return constant(bits: values[0], element) }
     var elements: [LLVMValueRef?] = values.map { constant(bits: $0, element) }
     return LLVMConstVector(&elements, UInt32(elements.count))
@@ -120,7 +122,7 @@ final class IRBuilder {
   // MARK: Functions and calls
 
   /// Starts a function and places the builder at its beginning.
-  func begin(function name: String, result: LLVMTypeRef, parameters: [LLVMTypeRef], isInternal: Bool = false)
+  package func begin(function name: String, result: LLVMTypeRef, parameters: [LLVMTypeRef], isInternal: Bool = false)
     -> [LLVMValueRef]
   {
     var types: [LLVMTypeRef?] = parameters
@@ -142,7 +144,7 @@ final class IRBuilder {
   }
 
   /// Continues a function that another one interrupted.
-  func resume(_ function: LLVMValueRef?, at block: LLVMBasicBlockRef?) {
+  package func resume(_ function: LLVMValueRef?, at block: LLVMBasicBlockRef?) {
     self.function = function
     LLVMPositionBuilderAtEnd(ref, block)
   }
@@ -153,20 +155,20 @@ final class IRBuilder {
     LLVMAddAttributeAtIndex(function, index, LLVMCreateEnumAttribute(context, kind, 0))
   }
 
-  private func addAttribute(_ function: LLVMValueRef, _ key: String, _ value: String) {
+  package func addAttribute(_ function: LLVMValueRef, _ key: String, _ value: String) {
     let index = LLVMAttributeIndex(bitPattern: Int32(LLVMAttributeFunctionIndex))
     LLVMAddAttributeAtIndex(
       function, index,
       LLVMCreateStringAttribute(context, key, UInt32(key.utf8.count), value, UInt32(value.utf8.count)))
   }
 
-  func call(_ function: LLVMValueRef, _ arguments: [LLVMValueRef]) -> LLVMValueRef {
+  package func call(_ function: LLVMValueRef, _ arguments: [LLVMValueRef]) -> LLVMValueRef {
     var arguments: [LLVMValueRef?] = arguments
     return LLVMBuildCall2(ref, LLVMGlobalGetValueType(function), function, &arguments, UInt32(arguments.count), "")
   }
 
   /// Calls a function of the C library, declared on first use.
-  func call(library name: String, _ arguments: [LLVMValueRef]) -> LLVMValueRef {
+  package func call(library name: String, _ arguments: [LLVMValueRef]) -> LLVMValueRef {
     if let known = LLVMGetNamedFunction(module, name) { return call(known, arguments) }
     var types: [LLVMTypeRef?] = arguments.map { LLVMTypeOf($0) }
     let signature = LLVMFunctionType(types[0], &types, UInt32(types.count), 0)
@@ -184,7 +186,7 @@ final class IRBuilder {
   ]
 
   /// Calls an intrinsic of the allow-list, overloaded on `types`.
-  func call(intrinsic name: String, _ types: [LLVMTypeRef], _ arguments: [LLVMValueRef]) -> LLVMValueRef {
+  package func call(intrinsic name: String, _ types: [LLVMTypeRef], _ arguments: [LLVMValueRef]) -> LLVMValueRef {
     precondition(Self.allowed.contains(name), "emit: \(name) is not on the allow-list")
     let id = LLVMLookupIntrinsicID(name, name.utf8.count)
     var overloads: [LLVMTypeRef?] = types
@@ -196,15 +198,15 @@ final class IRBuilder {
 
   // MARK: Blocks
 
-  func block(_ name: String) -> LLVMBasicBlockRef { LLVMAppendBasicBlockInContext(context, function, name) }
+  package func block(_ name: String) -> LLVMBasicBlockRef { LLVMAppendBasicBlockInContext(context, function, name) }
 
-  func place(at block: LLVMBasicBlockRef) { LLVMPositionBuilderAtEnd(ref, block) }
+  package func place(at block: LLVMBasicBlockRef) { LLVMPositionBuilderAtEnd(ref, block) }
 
-  var currentBlock: LLVMBasicBlockRef? { LLVMGetInsertBlock(ref) }
+  package var currentBlock: LLVMBasicBlockRef? { LLVMGetInsertBlock(ref) }
 
   /// `for (i = from; i < to; i += step)`, with values carried from one iteration to the next. The test stands at the end.
   @discardableResult
-  func loop(
+  package func loop(
     from: LLVMValueRef, to: LLVMValueRef, step: Int = 1, carrying initial: [LLVMValueRef] = [],
     _ body: (_ i: LLVMValueRef, _ carried: [LLVMValueRef]) -> [LLVMValueRef]
   ) -> [LLVMValueRef] {
@@ -233,7 +235,7 @@ final class IRBuilder {
 
   /// A loop whose bounds are known: none or one iteration needs no branch.
   @discardableResult
-  func loop(
+  package func loop(
     _ range: Range<Int>, step: Int = 1, carrying initial: [LLVMValueRef] = [],
     _ body: (_ i: LLVMValueRef, _ carried: [LLVMValueRef]) -> [LLVMValueRef]
   ) -> [LLVMValueRef] {
@@ -243,7 +245,7 @@ final class IRBuilder {
   }
 
   /// Runs `body` where `condition` holds.
-  func when(_ condition: LLVMValueRef, _ body: () -> Void) {
+  package func when(_ condition: LLVMValueRef, _ body: () -> Void) {
     let (inside, after) = (block("then"), block("after"))
     LLVMBuildCondBr(ref, condition, inside, after)
     place(at: inside)
@@ -252,9 +254,9 @@ final class IRBuilder {
     place(at: after)
   }
 
-  func phi(_ type: LLVMTypeRef) -> LLVMValueRef { LLVMBuildPhi(ref, type, "") }
+  package func phi(_ type: LLVMTypeRef) -> LLVMValueRef { LLVMBuildPhi(ref, type, "") }
 
-  func addIncoming(_ phi: LLVMValueRef, _ value: LLVMValueRef, _ block: LLVMBasicBlockRef?) {
+  package func addIncoming(_ phi: LLVMValueRef, _ value: LLVMValueRef, _ block: LLVMBasicBlockRef?) {
     var values: [LLVMValueRef?] = [value]
     var blocks = [block]
     LLVMAddIncoming(phi, &values, &blocks, 1)

@@ -154,7 +154,7 @@ extension Workspace {
 }
 
 /// A name that C accepts.
-func cIdentifier(_ name: String) -> String {
+package func cIdentifier(_ name: String) -> String {
   let body = String(
     name.unicodeScalars.map { ("a"..."z" ~= $0 || "A"..."Z" ~= $0 || "0"..."9" ~= $0) ? Character($0) : "_" })
   return body.first.map { $0.isNumber } ?? true ? "_" + body : body

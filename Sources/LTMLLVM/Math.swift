@@ -8,6 +8,7 @@ extension Lanes {
   /// The C library's function of that name (f32: with an `f` at its end), lane by lane.
   func library(_ name: String, _ other: Lanes? = nil) -> Lanes {
     let symbol = isDouble ? name : name + "f"
+    if let formula = ir.mathLibrary { return formula(name, self, other) }
     if count == 1 { return Lanes(ir.call(library: symbol, [ref] + (other.map { [$0.ref] } ?? [])), ir) }
     var whole: LLVMValueRef = LLVMGetPoison(type)
     for lane in 0..<count {

@@ -1,9 +1,9 @@
-internal import CLLVM
+package import CLLVM
 import LTMIR
 
 extension IRBuilder {
   /// One primitive on operands of equal lanes. `dtype` is that of the first operand (of `select`: the second).
-  func apply(_ primitive: Primitive, _ x: [Lanes], operand dtype: DType) -> Lanes {
+  package func apply(_ primitive: Primitive, _ x: [Lanes], operand dtype: DType) -> Lanes {
     let isFloat = dtype.isFloating
     let (a, b) = (x[0], x[x.count > 1 ? 1 : 0])
     return switch primitive {
@@ -43,7 +43,7 @@ extension IRBuilder {
   }
 
   /// The greater or lesser of two; a NaN wins, as in PyTorch.
-  func extremum(_ a: Lanes, _ b: Lanes, _ predicate: LLVMRealPredicate) -> Lanes {
+  package func extremum(_ a: Lanes, _ b: Lanes, _ predicate: LLVMRealPredicate) -> Lanes {
     // The comparison fails for a NaN on either side, which gives b; a's own NaN needs a test.
     a.when(a.compare(predicate, b).or(a.isNaN), else: b)
   }
@@ -76,7 +76,7 @@ extension IRBuilder {
   }
 
   /// One step of a reduction.
-  func combine(_ combiner: Combiner, _ a: Lanes, _ b: Lanes, _ dtype: DType) -> Lanes {
+  package func combine(_ combiner: Combiner, _ a: Lanes, _ b: Lanes, _ dtype: DType) -> Lanes {
     switch combiner {
     case .add: apply(.add, [a, b], operand: dtype)
     case .multiply: apply(.mul, [a, b], operand: dtype)
@@ -88,7 +88,7 @@ extension IRBuilder {
   }
 
   /// What a reduction starts from.
-  func identity(_ combiner: Combiner, _ dtype: DType, lanes: Int) -> LLVMValueRef {
+  package func identity(_ combiner: Combiner, _ dtype: DType, lanes: Int) -> LLVMValueRef {
     let type = vector(scalar(dtype), lanes)
     if dtype.isFloating { return constant(combiner.identity, type) }
     let (least, greatest) = dtype == .i64 ? (Int.min, Int.max) : (Int(Int32.min), Int(Int32.max))
@@ -99,5 +99,20 @@ extension IRBuilder {
     case .maximum: return constant(bits: dtype == .bool ? 0 : least, type)
     case .minimum: return constant(bits: dtype == .bool ? 1 : greatest, type)
     }
+  }
+
+  /// Whether a candidate of an arg-reduction beats what is held: strictly greater (lesser), or the first NaN.
+  package func isBetter(_ candidate: Lanes, than held: Lanes, _ combiner: Combiner, _ dtype: DType) -> Lanes {
+    let primitive: Primitive = combiner == .maximum ? .greater : .less
+    let wins = apply(primitive, [candidate, held], operand: dtype)
+    guard dtype.isFloating else { return wins }
+    let heldIsNumber = held.compare(LLVMRealORD, held)
+    return wins.or(candidate.isNaN).and(heldIsNumber)
+  }
+
+  /// Equal, two NaNs included.
+  package func isSame(_ a: Lanes, _ b: Lanes, _ dtype: DType) -> Lanes {
+    let isEqual = apply(.equal, [a, b], operand: dtype)
+    return dtype.isFloating ? isEqual.or(a.isNaN.and(b.isNaN)) : isEqual
   }
 }

@@ -100,7 +100,7 @@ extension KernelEmitter {
       let candidate = evaluator.value(value, lanes: lanes)
       let first = Lanes(evaluator.index[axis], ir).truncated(to: ir.i32)
       let place = lanes == 1 ? first : evaluator.spread(first, lanes).plusBits(Lanes(start[1], ir))
-      let wins = isBetter(candidate, than: held, combiner, dtype)
+      let wins = ir.isBetter(candidate, than: held, combiner, dtype)
       return [keep(candidate.when(wins, else: held), held, live), keep(place.when(wins, else: at), at, live)]
     }
     // Between lanes the lower index wins a tie.
@@ -108,16 +108,10 @@ extension KernelEmitter {
     for lane in 1..<max(lanes, 1) {
       let candidate = Lanes(ir.extract(best[0], lane: lane), ir)
       let place = Lanes(ir.extract(best[1], lane: lane), ir)
-      let isTie = isSame(candidate, held, dtype).and(place.compareBits(LLVMIntSLT, at))
-      let wins = isBetter(candidate, than: held, combiner, dtype).or(isTie)
+      let isTie = ir.isSame(candidate, held, dtype).and(place.compareBits(LLVMIntSLT, at))
+      let wins = ir.isBetter(candidate, than: held, combiner, dtype).or(isTie)
       (held, at) = (candidate.when(wins, else: held), place.when(wins, else: at))
     }
     return at
-  }
-
-  /// Equal, two NaNs included.
-  private func isSame(_ a: Lanes, _ b: Lanes, _ dtype: DType) -> Lanes {
-    let isEqual = ir.apply(.equal, [a, b], operand: dtype)
-    return dtype.isFloating ? isEqual.or(a.isNaN.and(b.isNaN)) : isEqual
   }
 }

@@ -209,7 +209,7 @@ struct Scheduler {
   }
 }
 
-func roundUp(_ value: Int, _ unit: Int) -> Int { (value + unit - 1) / unit * unit }
+package func roundUp(_ value: Int, _ unit: Int) -> Int { (value + unit - 1) / unit * unit }
 
 extension Primitive {
   /// Registers that a formula keeps busy, roughly.

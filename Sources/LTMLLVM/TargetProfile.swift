@@ -1,8 +1,8 @@
 internal import CLLVM
 
-/// A CPU as the emitters see it: what LLVM is told, and the facts that schedules depend on.
+/// A processor as the emitters see it: what LLVM is told, and the facts that schedules depend on.
 package struct TargetProfile: Hashable, Sendable {
-  package enum Architecture: String, Hashable, Sendable { case x86_64, aarch64 }
+  package enum Architecture: String, Hashable, Sendable { case x86_64, aarch64, nvptx64 }
   package var name: String
   package var architecture: Architecture
   package var triple: String
@@ -54,13 +54,15 @@ package struct TargetProfile: Hashable, Sendable {
   }
 
   /// Reads the facts off LLVM's feature list (`+avx2,-avx512f,...`).
-  init(name: String, triple: String, cpu: String, features: String) {
+  package init(name: String, triple: String, cpu: String, features: String) {
     self.name = name
     self.triple = triple
     self.cpu = cpu
     self.features = features
     let has = Set(features.split(separator: ",").filter { $0.hasPrefix("+") }.map { $0.dropFirst() })
-    architecture = triple.hasPrefix("aarch64") || triple.hasPrefix("arm64") ? .aarch64 : .x86_64
+    architecture =
+      triple.hasPrefix("nvptx64")
+      ? .nvptx64 : triple.hasPrefix("aarch64") || triple.hasPrefix("arm64") ? .aarch64 : .x86_64
     switch architecture {
     case .x86_64:
       vectorBytes = has.contains("avx512f") ? 64 : has.contains("avx2") ? 32 : 16
@@ -74,6 +76,13 @@ package struct TargetProfile: Hashable, Sendable {
       hasFMA = true
       convertsF16 = true
       convertsBF16 = has.contains("bf16")
+    case .nvptx64:
+      // What one thread accesses at once.
+      vectorBytes = 16
+      vectorRegisters = 32
+      hasFMA = true
+      convertsF16 = true
+      convertsBF16 = cpu != "sm_70" && cpu != "sm_75"
     }
     // LLVM prefers 256 bits on most CPUs with AVX-512; the tiles are made for whole registers.
     if vectorBytes == 64 { self.features += ",-prefer-256-bit" }

@@ -1,0 +1,52 @@
+import LTMIR
+import LTMLLVM
+
+/// A generation of NVIDIA GPUs as the emitters see it: what LLVM is told, and the facts that schedules depend on.
+package enum DeviceArchitecture: String, Hashable, Sendable, CaseIterable {
+  case sm70 = "sm_70"
+  case sm80 = "sm_80"
+  case sm90 = "sm_90"
+
+  /// What a code generator needs to know.
+  package var profile: TargetProfile {
+    TargetProfile(name: rawValue, triple: "nvptx64-nvidia-cuda", cpu: rawValue, features: "+ptx80")
+  }
+
+  /// The tensor core instruction for operands of a dtype, with f32 sums; `nil` where there is none and sums are made
+  /// in ordinary registers.
+  func tensorCore(_ dtype: DType) -> Multiply? {
+    switch (self, dtype) {
+    case (.sm70, .f16): .mma884
+    case (.sm80, .f16), (.sm90, .f16): .mma16816(.f16)
+    case (.sm80, .bf16), (.sm90, .bf16): .mma16816(.bf16)
+    case (.sm70, _), (.sm80, _), (.sm90, _): nil
+    }
+  }
+}
+
+/// How a warp multiplies what lies in shared memory.
+enum Multiply: Hashable, Sendable {
+  /// Each thread a square of 4 by 4 sums, with fused multiply and add.
+  case scalar(DType)
+  /// `mma.sync.m8n8k4`: Volta's tensor cores, f16.
+  case mma884
+  /// `mma.sync.m16n8k16` with `ldmatrix`: f16 or bf16.
+  case mma16816(DType)
+
+  /// What shared memory holds.
+  var element: DType {
+    switch self {
+    case .scalar(let dtype), .mma16816(let dtype): dtype
+    case .mma884: .f16
+    }
+  }
+
+  /// The instruction in a report.
+  var name: String {
+    switch self {
+    case .scalar(let dtype): "fma.\(dtype)"
+    case .mma884: "mma.m8n8k4.f16"
+    case .mma16816(let dtype): "mma.m16n8k16.\(dtype)"
+    }
+  }
+}

@@ -1,0 +1,217 @@
+import LTMIR
+import LTMKernels
+import LTMLLVM
+
+/// How a kernel runs on a GPU: a strategy with its numbers, and a launch. Depends on shapes and the architecture alone.
+package struct DeviceSchedule: Hashable, Sendable {
+  enum Strategy: Hashable, Sendable {
+    /// Elementwise: each thread one vector along the domain's innermost axis.
+    case pointwise(lanes: Int)
+    /// Several threads share a point of the domain.
+    case cooperative(Cooperation)
+    /// A block makes a tile of the result from operands in shared memory.
+    case contraction(DeviceTiles)
+  }
+
+  /// Threads that share points: of reductions, rows and columns.
+  struct Cooperation: Hashable, Sendable {
+    /// What neighbouring threads of a warp are: neighbours of one point's inner axes, or neighbouring points.
+    enum Direction: String, Hashable, Sendable { case inner, points }
+    var direction: Direction
+    /// A power of two.
+    var threadsPerPoint: Int
+    var pointsPerBlock: Int
+  }
+
+  var strategy: Strategy
+  /// Blocks of the launch: 0 for an empty domain, which is not launched.
+  package var grid: Int
+  /// Threads of a block.
+  package var block: Int
+
+  /// In a few words, for a launch plan.
+  package var summary: String {
+    switch strategy {
+    case .pointwise(let lanes): "pointwise lanes=\(lanes)"
+    case .cooperative(let numbers):
+      "\(numbers.direction == .inner ? "rows" : "columns") threads=\(numbers.threadsPerPoint) points=\(numbers.pointsPerBlock)"
+    case .contraction(let tiles): tiles.summary
+    }
+  }
+}
+
+/// A block's tile of a contraction: `rows` by `columns`, `depth` at a time, shared by warps in a rectangle.
+struct DeviceTiles: Hashable, Sendable {
+  var multiply: Multiply
+  var rows: Int
+  var columns: Int
+  var depth: Int
+  var warpRows: Int
+  var warpColumns: Int
+  var rowAxes: [Int] = []
+  var columnAxes: [Int] = []
+  var batchAxes: [Int] = []
+  /// The operands stand as `rhs`, `lhs`.
+  var isSwapped = false
+
+  var threads: Int { warpRows * warpColumns * 32 }
+  /// Rows of the tile that a warp makes: a multiple of 16. Its columns are always ``slabColumns``.
+  var rowsPerWarp: Int { rows / warpRows }
+  var summary: String { "contraction \(multiply.name) tile=\(rows)x\(columns)x\(depth) warps=\(warpRows)x\(warpColumns)" }
+
+  static let slabRows = 16
+  static let slabColumns = 32
+
+  /// The tiles to choose from, the largest first, each with the fewest tiles of work that make it worth while.
+  static func table(_ multiply: Multiply) -> [(tiles: DeviceTiles, worth: Int)] {
+    func tiles(_ rows: Int, _ columns: Int, _ depth: Int, _ warpRows: Int) -> DeviceTiles {
+      DeviceTiles(
+        multiply: multiply, rows: rows, columns: columns, depth: depth, warpRows: warpRows,
+        warpColumns: columns / slabColumns)
+    }
+    return switch multiply {
+    case .mma16816: [(tiles(128, 128, 32, 2), 64), (tiles(64, 64, 32, 2), 0)]
+    case .mma884: [(tiles(128, 64, 32, 4), 64), (tiles(64, 64, 32, 2), 0)]
+    case .scalar: [(tiles(64, 64, 16, 4), 0)]
+    }
+  }
+}
+
+/// Chooses how a kernel runs on a GPU.
+package func deviceSchedule(_ kernel: Kernel, _ architecture: DeviceArchitecture) -> DeviceSchedule {
+  DeviceScheduler(kernel: FlatKernel(kernel), architecture: architecture).schedule()
+}
+
+struct DeviceScheduler {
+  let kernel: FlatKernel
+  let architecture: DeviceArchitecture
+  private static let threads = 128
+
+  func schedule() -> DeviceSchedule {
+    let body = kernel.kernel.body
+    guard kernel.points(kernel.domain) > 0 else { return pointwise() }
+    if let tiles = contraction() { return tiles }
+    let storesOnly = body.allSatisfy { if case .store = $0 { true } else { false } }
+    return storesOnly ? pointwise() : cooperative()
+  }
+
+  private func blocks(_ units: Int, _ perBlock: Int) -> Int { (units + perBlock - 1) / perBlock }
+
+  // MARK: Pointwise
+
+  private func pointwise() -> DeviceSchedule {
+    let lanes = kernel.domain.last.map { kernel.vectorLanes($0, kernel.kernel.body.indices.map { $0 }) } ?? 1
+    let units = kernel.points(kernel.domain) / lanes
+    return DeviceSchedule(
+      strategy: .pointwise(lanes: lanes), grid: blocks(units, Self.threads), block: Self.threads)
+  }
+
+  // MARK: Rows and columns
+
+  private func cooperative() -> DeviceSchedule {
+    let points = kernel.points(kernel.domain)
+    let depth = kernel.kernel.body.map { kernel.points($0.innerAxes.map(\.index)) }.max() ?? 1
+    let numbers: DeviceSchedule.Cooperation
+    if prefersColumns {
+      let threads = powerOfTwo(depth / 4, atMost: 16)
+      numbers = .init(
+        direction: .points, threadsPerPoint: threads, pointsPerBlock: threads < 4 ? Self.threads / threads : 32)
+    } else if depth <= 2, points > 1 {
+      numbers = .init(direction: .points, threadsPerPoint: 1, pointsPerBlock: Self.threads)
+    } else {
+      // A warp for short rows, the more of a block the longer they are.
+      let threads = powerOfTwo(depth <= 1024 ? min(depth, 32) : depth / 8, atMost: 512)
+      numbers = .init(direction: .inner, threadsPerPoint: threads, pointsPerBlock: max(1, Self.threads / threads))
+    }
+    return DeviceSchedule(
+      strategy: .cooperative(numbers), grid: blocks(points, numbers.pointsPerBlock),
+      block: numbers.threadsPerPoint * numbers.pointsPerBlock)
+  }
+
+  /// The greatest power of two that is not above `value` or `limit`, at least 1.
+  private func powerOfTwo(_ value: Int, atMost limit: Int) -> Int {
+    var power = 1
+    while power * 2 <= min(value, limit) { power *= 2 }
+    return power
+  }
+
+  /// Whether neighbouring points read neighbouring elements more often than neighbours of the inner axes do.
+  private var prefersColumns: Bool {
+    guard let column = kernel.domain.last else { return false }
+    var (strayRows, strayColumns) = (0, 0)
+    for statement in kernel.kernel.body {
+      guard let inner = statement.innerAxes.last?.index else { continue }
+      for access in kernel.closure(of: statement.roots).compactMap({ kernel.loads[$0] }) {
+        if !(0...1 ~= access.form.strides[inner]) { strayRows += 1 }
+        if !(0...1 ~= access.form.strides[column]) { strayColumns += 1 }
+      }
+    }
+    return strayColumns < strayRows
+  }
+
+  // MARK: Contraction
+
+  private func contraction() -> DeviceSchedule? {
+    guard case .contract(let local, let over, let lhs, let rhs)? = kernel.kernel.body.first,
+      kernel.kernel.body.dropFirst().allSatisfy({ if case .store = $0 { true } else { false } }),
+      kernel.kernel.dtype(lhs) == kernel.kernel[local].dtype, kernel.kernel.dtype(rhs) == kernel.kernel[local].dtype
+    else { return nil }
+    let (left, right) = (kernel.dependencies[lhs.index], kernel.dependencies[rhs.index])
+    let lhsAxes = kernel.domain.filter { left.contains($0) && !right.contains($0) }
+    let rhsAxes = kernel.domain.filter { right.contains($0) && !left.contains($0) }
+    guard let lastLeft = lhsAxes.last, let lastRight = rhsAxes.last else { return nil }
+    // The columns are the result's innermost, whichever operand has them.
+    let isSwapped = lastLeft > lastRight
+    let (rowAxes, columnAxes) = isSwapped ? (rhsAxes, lhsAxes) : (lhsAxes, rhsAxes)
+    let (m, n, k) = (kernel.points(rowAxes), kernel.points(columnAxes), kernel.points(over.map(\.index)))
+    guard m >= 4, n >= 4, k >= 4 else { return nil }
+    let batches = kernel.points(kernel.domain) / (m * n)
+    func count(_ tiles: DeviceTiles) -> Int { batches * blocks(m, tiles.rows) * blocks(n, tiles.columns) }
+    let table = DeviceTiles.table(multiply(lhs, rhs, kernel.kernel[local].dtype))
+    guard var tiles = table.first(where: { count($0.tiles) >= $0.worth })?.tiles else { return nil }
+    (tiles.rowAxes, tiles.columnAxes, tiles.isSwapped) = (rowAxes, columnAxes, isSwapped)
+    tiles.batchAxes = kernel.domain.filter { !rowAxes.contains($0) && !columnAxes.contains($0) }
+    return DeviceSchedule(strategy: .contraction(tiles), grid: count(tiles), block: tiles.threads)
+  }
+
+  /// Tensor cores where both operands are exactly of one half dtype that the architecture multiplies.
+  private func multiply(_ lhs: ScalarID, _ rhs: ScalarID, _ sum: DType) -> Multiply {
+    guard sum == .f32, let dtype = halfDtype(lhs), dtype == halfDtype(rhs),
+      let instruction = architecture.tensorCore(dtype)
+    else { return .scalar(sum) }
+    return instruction
+  }
+
+  /// The half dtype that an operand's values are exactly of.
+  private func halfDtype(_ id: ScalarID) -> DType? {
+    switch kernel.kernel[id] {
+    case .load(let buffer, _, _, let otherwise):
+      let dtype = kernel.kernel[buffer].dtype
+      return dtype.isHalf && dtype.round(otherwise) == otherwise ? dtype : nil
+    case .round(_, let dtype): return dtype.isHalf ? dtype : nil
+    case .constant, .axis, .local, .scratch, .apply, .convert: return nil
+    }
+  }
+}
+
+extension DType {
+  fileprivate var isHalf: Bool { self == .f16 || self == .bf16 }
+}
+
+extension FlatKernel {
+  /// How many elements along `axis` a thread takes at once in some statements: 16 bytes of the narrowest buffer that is
+  /// walked contiguously, where that divides the axis.
+  func vectorLanes(_ axis: Int, _ statements: [Int]) -> Int {
+    let roots = statements.flatMap { kernel.body[$0].roots }
+    return vectorLanes(axis, roots, statements.flatMap { stores[$0] })
+  }
+
+  func vectorLanes(_ axis: Int, _ roots: [ScalarID], _ stores: [FlatAccess] = []) -> Int {
+    let accesses = closure(of: roots).compactMap { loads[$0] } + stores
+    let contiguous = accesses.filter { $0.form.strides[axis] == 1 }
+    guard let narrowest = contiguous.map({ kernel[$0.buffer].dtype.byteCount }).min() else { return 1 }
+    var lanes = min(8, max(1, 16 / narrowest))
+    while extent(axis) % lanes != 0 { lanes /= 2 }
+    return lanes
+  }
+}
