@@ -63,7 +63,7 @@ let package = Package(
       "LTM",
       [
         "LTMSupport", "LTMSyntax", "LTMGrammar", "LTMIR", "LTMFrontEnd", "LTMKernels", "LTMGraphPasses", "LTMPrecision",
-        "LTMKernelPasses", "LTMLLVM", "LTMRuntime", "LTMHLO", "CCeilings",
+        "LTMKernelPasses", "LTMLLVM", "LTMPTX", "LTMRuntime", "LTMHLO", "CCeilings",
       ]),
     .executableTarget(
       name: "LTMCommand",
@@ -106,6 +106,9 @@ let package = Package(
         "OpCases", "LTM", "LTMSupport", "LTMIR", "LTMGraphPasses", "LTMKernels", "LTMKernelPasses", "LTMLLVM",
         "LTMRuntime",
       ]),
+    suite(
+      "PTXTests", ["LTM", "LTMIR", "LTMKernels", "LTMPTX", "LTMSupport", "LTMCommand"],
+      exclude: ["Goldens", "Emulator"]),
     suite("EndToEndTests", ["LTM", "LTMSupport", "LTMCommand"]),
   ],
   swiftLanguageModes: [.v6]

@@ -1,23 +1,25 @@
 #!/usr/bin/env bash
 # Makes .build/tools, a Python environment with what judges the TPU target: StableHLO's parser and reference interpreter
-# (jaxlib) and XLA's CPU compiler as a PJRT plugin. Quiet when it is there. Without Python 3.11 or newer, or without
-# PyPI, the tests that need it say that they are skipped.
+# (jaxlib) and XLA's CPU compiler as a PJRT plugin; and the CUDA target: NVIDIA's assembler and disassembler, which need
+# no GPU. Quiet when it is there. Without Python 3.11 or newer, or without PyPI, the tests that need it say that they are
+# skipped.
 # LTM_LIBTPU=1 adds libtpu, the TPU's own compiler, which is large.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 tools=.build/tools
-wanted=(jax==0.10.2 jaxlib==0.10.2 numpy xla-cpu-pjrt==0.0.1)
+wanted=(jax==0.10.2 jaxlib==0.10.2 numpy xla-cpu-pjrt==0.0.1
+  'nvidia-cuda-nvcc-cu12==12.9.*' 'nvidia-cuda-nvdisasm==13.5.37')
 [ "${LTM_LIBTPU:-0}" = 1 ] && wanted+=(libtpu==0.0.52)
 stamp=$tools/${#wanted[@]}.installed
 
 [ -e "$stamp" ] && exit 0
 if ! python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
-  echo "tools: no Python 3.11 with venv; the tests against StableHLO's own tools will be skipped" >&2
+  echo "tools: no Python 3.11 with venv; the tests against StableHLO's and NVIDIA's tools will be skipped" >&2
   exit 0
 fi
 echo "tools: installing ${wanted[*]} into $tools"
 if python3 -m venv "$tools" && "$tools/bin/pip" install -q --disable-pip-version-check "${wanted[@]}"; then
   touch "$stamp"
 else
-  echo "tools: the installation failed; the tests against StableHLO's own tools will be skipped" >&2
+  echo "tools: the installation failed; the tests against StableHLO's and NVIDIA's tools will be skipped" >&2
 fi

@@ -9,11 +9,13 @@ public enum Target: String, Sendable, CaseIterable {
   case interpreter
   /// A TPU, or any other device of a PJRT plugin.
   case tpu
+  /// An NVIDIA GPU. Its kernels compile; nothing here runs them yet.
+  case cuda
 
   /// What precision 16 means there.
   public var sixteen: DType {
     switch self {
-    case .cpu, .interpreter: .f16
+    case .cpu, .interpreter, .cuda: .f16
     case .tpu: .bf16
     }
   }

@@ -24,6 +24,9 @@ public enum Stage: String, Sendable, CaseIterable {
   case obj
   /// StableHLO, for a TPU and whatever else takes it.
   case stablehlo
+
+  /// Those that are the same for every target.
+  public static let beforeTargets: [Stage] = [.ast, .graph, .kernels]
 }
 
 /// What a stage comes to: text, or bytes with the files that belong to them.
@@ -36,6 +39,12 @@ public struct Artifact: Sendable {
   init(text: String) {
     self.text = text
     bytes = Array(text.utf8)
+    header = nil
+  }
+
+  init(bytes: [UInt8]) {
+    text = nil
+    self.bytes = bytes
     header = nil
   }
 
@@ -172,7 +181,7 @@ public struct Compilation: Sendable {
     return try Pipeline.inference(try sizes(training: false), policy).run(graph, dump: dump)
   }
 
-  private func plan() throws(LTMError) -> Plan { try plan(lowered()) }
+  package func plan() throws(LTMError) -> Plan { try plan(lowered()) }
 
   private func plan(_ graph: Graph) throws(LTMError) -> Plan { try reporting { try buildPlan(graph) } }
 

@@ -32,6 +32,10 @@ public struct Execution: Sendable {
     case .interpreter:
       backend = InterpreterBackend()
       self.threads = 1
+    case .cuda:
+      throw LTMError(
+        "the target cuda compiles, and does not run yet",
+        notes: ["'ltm compile --target cuda --emit ptx|cubin|launch' writes the kernels and their launches"])
     case .tpu:
       backend = try TPUBackend(plugin: pjrtPlugin)
       self.threads = 1

@@ -34,6 +34,11 @@ struct CompileCommand: ParsableCommand {
       "Compile for TPUs that are elsewhere and print what the compiler says of memory and cost; -o writes the program.",
       valueName: "v5e:2x2"))
   var topology: String?
+  @Option(
+    help: ArgumentHelp(
+      "The GPU for the target cuda. Default: \(Compilation.architectures[0]).",
+      valueName: Compilation.architectures.joined(separator: "|")))
+  var arch: String?
   @OptionGroup(title: "Precision") var precision: PrecisionOptions
   @OptionGroup(title: "Model") var model: ModelOptions
   @OptionGroup(title: "Target") var target: TargetOptions
@@ -43,6 +48,7 @@ struct CompileCommand: ParsableCommand {
       throw LTMError("nothing to do", notes: ["give --emit STAGE, --dump FOLDER or --topology NAME"])
     }
     let target = try target.parsed()
+    guard arch == nil || target == .cuda else { throw LTMError("--arch is for --target cuda") }
     guard topology == nil || target == .tpu else { throw LTMError("--topology is for --target tpu") }
     let policy = try precision.policy(for: target)
     let loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
@@ -51,11 +57,22 @@ struct CompileCommand: ParsableCommand {
     if let dump { try compilation.dump(to: dump) }
     if let topology { try report(compilation.compile(topology: topology, pjrtPlugin: self.target.pjrtPlugin)) }
     guard let emit else { return }
-    guard let stage = Stage(rawValue: emit) else {
-      throw LTMError(
-        "unknown stage '\(emit)'", notes: ["the stages are \(Stage.allCases.map(\.rawValue).joined(separator: ", "))"])
+    try write(try artifact(compilation, emit, target))
+  }
+
+  private func artifact(_ compilation: Compilation, _ name: String, _ target: Target) throws -> Artifact {
+    if target == .cuda, let stage = DeviceStage(rawValue: name) {
+      return try compilation.emit(stage, architecture: arch ?? Compilation.architectures[0])
     }
-    try write(try compilation.emit(stage))
+    guard target != .cuda || Stage.beforeTargets.contains(where: { $0.rawValue == name }),
+      let stage = Stage(rawValue: name)
+    else {
+      let stages =
+        target == .cuda
+        ? Stage.beforeTargets.map(\.rawValue) + DeviceStage.allCases.map(\.rawValue) : Stage.allCases.map(\.rawValue)
+      throw LTMError("unknown stage '\(name)'", notes: ["the stages are \(stages.joined(separator: ", "))"])
+    }
+    return try compilation.emit(stage)
   }
 
   private func report(_ report: TopologyReport) throws {
@@ -65,7 +82,7 @@ struct CompileCommand: ParsableCommand {
 
   private func write(_ artifact: Artifact) throws {
     guard let output else {
-      guard let text = artifact.text else { throw LTMError("an object file needs -o FILE") }
+      guard let text = artifact.text else { throw LTMError("this stage is no text: it needs -o FILE") }
       return try printLine(text)
     }
     try artifact.write(to: output)

@@ -109,7 +109,7 @@ struct ModelOptions: ParsableArguments {
 struct TargetOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Where to run: cpu; tpu, through a PJRT plugin; or interpreter, the slow reference.",
+      "Where to run: cpu; tpu, through a PJRT plugin; cuda, which only compiles; or interpreter, the slow reference.",
       valueName: Target.allCases.map(\.rawValue).joined(separator: "|")))
   var target = "cpu"
 

@@ -20,7 +20,9 @@ extension IRBuilder {
   }
 
   /// The address of an element. `checked` addresses may lie outside, as long as nobody reads them.
-  package func address(_ base: LLVMValueRef, _ element: LLVMTypeRef, _ offset: LLVMValueRef, mayLieOutside: Bool = false)
+  package func address(
+    _ base: LLVMValueRef, _ element: LLVMTypeRef, _ offset: LLVMValueRef, mayLieOutside: Bool = false
+  )
     -> LLVMValueRef
   {
     var indices: [LLVMValueRef?] = [offset]
@@ -86,7 +88,8 @@ extension IRBuilder {
   }
 
   /// Loads the first `live` of `lanes` elements; the rest are zeros. The parts are powers of two, so no byte beyond is read.
-  package func load(_ element: LLVMTypeRef, _ address: LLVMValueRef, lanes: Int, live: Int, align: Int) -> LLVMValueRef {
+  package func load(_ element: LLVMTypeRef, _ address: LLVMValueRef, lanes: Int, live: Int, align: Int) -> LLVMValueRef
+  {
     let type = vector(element, lanes)
     if live == lanes { return load(type, address, align: align) }
     var whole: LLVMValueRef = LLVMConstNull(type)

@@ -43,7 +43,9 @@ package struct Lanes {
   /// An intrinsic of one operand.
   package func apply(_ intrinsic: String) -> Lanes { made(ir.call(intrinsic: intrinsic, [type], [ref])) }
   package var magnitude: Lanes { apply("llvm.fabs") }
-  package func withSign(of other: Lanes) -> Lanes { made(ir.call(intrinsic: "llvm.copysign", [type], [ref, other.ref])) }
+  package func withSign(of other: Lanes) -> Lanes {
+    made(ir.call(intrinsic: "llvm.copysign", [type], [ref, other.ref]))
+  }
 
   // MARK: Bits
 
@@ -54,12 +56,24 @@ package struct Lanes {
   package func shiftedLeft(_ by: Int) -> Lanes { made(LLVMBuildShl(ir.ref, ref, bits(by).ref, "")) }
   package func shiftedRight(_ by: Int) -> Lanes { made(LLVMBuildLShr(ir.ref, ref, bits(by).ref, "")) }
   package func shiftedRightSigned(_ by: Int) -> Lanes { made(LLVMBuildAShr(ir.ref, ref, bits(by).ref, "")) }
-  package func cast(to element: LLVMTypeRef) -> Lanes { made(LLVMBuildBitCast(ir.ref, ref, ir.vector(element, count), "")) }
-  package func truncated(to element: LLVMTypeRef) -> Lanes { made(LLVMBuildTrunc(ir.ref, ref, ir.vector(element, count), "")) }
-  package func extended(to element: LLVMTypeRef) -> Lanes { made(LLVMBuildZExt(ir.ref, ref, ir.vector(element, count), "")) }
-  package func toFloat(_ element: LLVMTypeRef) -> Lanes { made(LLVMBuildSIToFP(ir.ref, ref, ir.vector(element, count), "")) }
-  package func widened(to element: LLVMTypeRef) -> Lanes { made(LLVMBuildFPExt(ir.ref, ref, ir.vector(element, count), "")) }
-  package func narrowed(to element: LLVMTypeRef) -> Lanes { made(LLVMBuildFPTrunc(ir.ref, ref, ir.vector(element, count), "")) }
+  package func cast(to element: LLVMTypeRef) -> Lanes {
+    made(LLVMBuildBitCast(ir.ref, ref, ir.vector(element, count), ""))
+  }
+  package func truncated(to element: LLVMTypeRef) -> Lanes {
+    made(LLVMBuildTrunc(ir.ref, ref, ir.vector(element, count), ""))
+  }
+  package func extended(to element: LLVMTypeRef) -> Lanes {
+    made(LLVMBuildZExt(ir.ref, ref, ir.vector(element, count), ""))
+  }
+  package func toFloat(_ element: LLVMTypeRef) -> Lanes {
+    made(LLVMBuildSIToFP(ir.ref, ref, ir.vector(element, count), ""))
+  }
+  package func widened(to element: LLVMTypeRef) -> Lanes {
+    made(LLVMBuildFPExt(ir.ref, ref, ir.vector(element, count), ""))
+  }
+  package func narrowed(to element: LLVMTypeRef) -> Lanes {
+    made(LLVMBuildFPTrunc(ir.ref, ref, ir.vector(element, count), ""))
+  }
 
   // MARK: Comparisons, one bit a lane
 

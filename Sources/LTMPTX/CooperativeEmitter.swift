@@ -145,7 +145,8 @@ struct Team {
         mask /= 2
       }
       let warps = numbers.threadsPerPoint / 32
-      return warps > 1 ? through(values, at: ir.divide(thread, 32), from: ir.index(0), step: 1, count: warps, merge) : values
+      return warps > 1
+        ? through(values, at: ir.divide(thread, 32), from: ir.index(0), step: 1, count: warps, merge) : values
     case .points:
       let count = numbers.threadsPerPoint
       if count == 1 { return values }

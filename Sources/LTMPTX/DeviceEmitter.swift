@@ -17,12 +17,10 @@ struct DeviceEmitter {
     ir.mathLibrary = { DeviceMath(ir: ir).formula($0, $1, $2) }
     let evaluator = Evaluator(ir, kernel, buffers: parameters, spare: ir.spareMemory, isDevice: true)
     let emitter = DeviceEmitter(ir: ir, evaluator: evaluator, kernel: kernel, symbol: symbol)
-    if schedule.grid > 0 {
-      switch schedule.strategy {
-      case .pointwise(let lanes): emitter.pointwise(lanes, threads: schedule.block)
-      case .cooperative(let numbers): emitter.cooperative(numbers)
-      case .contraction(let tiles): ContractionTile(emitter, tiles).emit()
-      }
+    switch schedule.strategy {
+    case .pointwise(let lanes): emitter.pointwise(lanes, threads: schedule.block)
+    case .cooperative(let numbers): emitter.cooperative(numbers)
+    case .contraction(let tiles): ContractionTile(emitter, tiles).emit()
     }
     LLVMBuildRetVoid(ir.ref)
   }

@@ -24,7 +24,7 @@ package struct DeviceSchedule: Hashable, Sendable {
   }
 
   var strategy: Strategy
-  /// Blocks of the launch: 0 for an empty domain, which is not launched.
+  /// Blocks of the launch.
   package var grid: Int
   /// Threads of a block.
   package var block: Int
@@ -57,7 +57,9 @@ struct DeviceTiles: Hashable, Sendable {
   var threads: Int { warpRows * warpColumns * 32 }
   /// Rows of the tile that a warp makes: a multiple of 16. Its columns are always ``slabColumns``.
   var rowsPerWarp: Int { rows / warpRows }
-  var summary: String { "contraction \(multiply.name) tile=\(rows)x\(columns)x\(depth) warps=\(warpRows)x\(warpColumns)" }
+  var summary: String {
+    "contraction \(multiply.name) tile=\(rows)x\(columns)x\(depth) warps=\(warpRows)x\(warpColumns)"
+  }
 
   static let slabRows = 16
   static let slabColumns = 32
@@ -70,7 +72,7 @@ struct DeviceTiles: Hashable, Sendable {
         warpColumns: columns / slabColumns)
     }
     return switch multiply {
-    case .mma16816: [(tiles(128, 128, 32, 2), 64), (tiles(64, 64, 32, 2), 0)]
+    case .mma16816: [(tiles(128, 128, 32, 4), 64), (tiles(64, 64, 32, 2), 0)]
     case .mma884: [(tiles(128, 64, 32, 4), 64), (tiles(64, 64, 32, 2), 0)]
     case .scalar: [(tiles(64, 64, 16, 4), 0)]
     }
@@ -89,7 +91,6 @@ struct DeviceScheduler {
 
   func schedule() -> DeviceSchedule {
     let body = kernel.kernel.body
-    guard kernel.points(kernel.domain) > 0 else { return pointwise() }
     if let tiles = contraction() { return tiles }
     let storesOnly = body.allSatisfy { if case .store = $0 { true } else { false } }
     return storesOnly ? pointwise() : cooperative()

@@ -45,10 +45,8 @@ extension LaunchPlan: CustomStringConvertible {
     return ([head] + buffers + kernels + launches + ["}", ""]).joined(separator: "\n")
   }
 
-  /// The launches with their kernels; empty domains are not launched.
-  package var launched: [(launch: Launch, entry: Entry)] {
-    plan.launches.map { ($0, entries[$0.kernel]) }.filter { $0.entry.schedule.grid > 0 }
-  }
+  /// The launches with their kernels.
+  package var launched: [(launch: Launch, entry: Entry)] { plan.launches.map { ($0, entries[$0.kernel]) } }
 
   private func place(_ buffer: PlanBuffer) -> String {
     switch buffer.place {

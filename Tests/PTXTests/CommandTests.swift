@@ -1,0 +1,38 @@
+import LTM
+import LTMSupport
+import Testing
+
+@Suite("the target cuda")
+struct CommandTests {
+  private func digits() throws -> Compilation {
+    try Compilation(
+      model: Model(contentsOf: root.appending(path: "samples/digits.ltm").path),
+      policy: PrecisionPolicy(.sixteen, level: .O2), entry: "forward", dimensions: ["B": 64])
+  }
+
+  @Test("writes its launches as recorded")
+  func launches() throws {
+    try expectGolden(try #require(try digits().emit(.launch).text), "digits.launch")
+  }
+
+  @Test("writes its launches as JSON")
+  func launchesAsJSON() throws {
+    let text = try #require(try digits().emit(DeviceStage.launchJSON, architecture: "sm_90").text)
+    let json = try JSON(parsing: text)
+    #expect(json["arch"]?.stringValue == "sm_90")
+    #expect(json["launches"]?.elements?.count == 2)
+    #expect(json["launches"]?[0]?["block"]?[0]?.intValue == 128)
+  }
+
+  @Test("names the architectures that there are")
+  func unknownArchitecture() throws {
+    let error = #expect(throws: LTMError.self) { try digits().emit(DeviceStage.ptx, architecture: "sm_12") }
+    #expect(error?.description.contains("sm_70") == true)
+  }
+
+  @Test("says that it does not run")
+  func running() throws {
+    let error = #expect(throws: LTMError.self) { try Execution(target: .cuda) }
+    #expect(error?.description.contains("compile --target cuda") == true)
+  }
+}

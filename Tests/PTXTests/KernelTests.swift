@@ -1,0 +1,129 @@
+import LTM
+import LTMIR
+import LTMKernels
+import LTMPTX
+import LTMSupport
+import Testing
+
+@Suite("device kernels")
+struct KernelTests {
+  static let gelu = """
+    kernel @gelu(%0 x: f16[64, 256] read, %1 b: f16[256] read, %2 y: f16[64, 256] write) {
+      domain m: 64, n: 256
+      let $0 = add(x[m, n], b[n])
+      y[m, n] = mul(mul(0.5, $0), add(1, erf(mul($0, 0.70710677))))
+    }
+    """
+  static let softmax = """
+    kernel @softmax(%0 x: f16[64, 100] read, %1 y: f16[64, 100] write) {
+      domain r: 64
+      axis k: 100
+      %max: f32 = reduce maximum k { x[r, k] }
+      scratch %e[k]: f32 = exp(sub(x[r, k], %max))
+      %sum: f32 = reduce add k { %e[] }
+      for k {
+        y[r, k] = div(%e[], %sum)
+      }
+    }
+    """
+  static let columns = """
+    kernel @columns(%0 x: f16[512, 96] read, %1 y: f32[96] write) {
+      domain n: 96
+      axis m: 512
+      %sum: f32 = reduce add m { x[m, n] }
+      y[n] = %sum
+    }
+    """
+  static func linear(_ dtype: String, transposed: Bool = false) -> String {
+    let x = transposed ? "x: \(dtype)[256, 128] read" : "x: \(dtype)[128, 256] read"
+    return """
+      kernel @linear(%0 \(x), %1 w: \(dtype)[64, 256] read, %2 b: \(dtype)[64] read, %3 y: \(dtype)[128, 64] write) {
+        domain m: 128, n: 64
+        axis k: 256
+        %acc: f32 = contract k { x[\(transposed ? "k, m" : "m, k")], w[n, k] }
+        y[m, n] = maximum(add(%acc, b[n]), 0)
+      }
+      """
+  }
+  static let argmax = """
+    kernel @argmax(%0 x: f32[7, 300] read, %1 y: i32[7] write) {
+      domain r: 7
+      axis k: 300
+      %at: i32 = argreduce maximum k { x[r, k] }
+      y[r] = %at
+    }
+    """
+
+  static let goldens: [(name: String, text: String, architecture: DeviceArchitecture)] = [
+    ("gelu.sm_80.ptx", gelu, .sm80), ("softmax.sm_80.ptx", softmax, .sm80), ("columns.sm_80.ptx", columns, .sm80),
+    ("linear.sm_80.ptx", linear("f16"), .sm80), ("linear.sm_70.ptx", linear("f16"), .sm70),
+  ]
+
+  @Test("read as recorded", arguments: goldens.indices)
+  func golden(index: Int) throws {
+    let golden = Self.goldens[index]
+    let ptx = try emitDevice(kernels(golden.text), as: .ptx, golden.architecture)
+    // Which LLVM it was is no part of it.
+    try expectGolden(ptx.split(separator: "\n").filter { !$0.hasPrefix("//") }.joined(separator: "\n"), golden.name)
+  }
+
+  @Test(
+    "use tensor cores where there are some",
+    arguments: [
+      ("f16", DeviceArchitecture.sm70, "mma.m8n8k4.f16"), ("f16", .sm80, "mma.m16n8k16.f16"),
+      ("f16", .sm90, "mma.m16n8k16.f16"), ("bf16", .sm70, "fma.f32"), ("bf16", .sm80, "mma.m16n8k16.bf16"),
+      ("bf16", .sm90, "mma.m16n8k16.bf16"), ("f32", .sm80, "fma.f32"),
+    ])
+  func instruction(dtype: String, architecture: DeviceArchitecture, instruction: String) throws {
+    let kernel = try kernels(Self.linear(dtype))
+    #expect(deviceSchedule(kernel[0], architecture).summary.contains(" \(instruction) "))
+    let ptx = try emitDevice(kernel, as: .ptx, architecture)
+    #expect(ptx.contains("mma.sync.") == instruction.hasPrefix("mma"))
+    #expect(ptx.contains("ldmatrix.") == instruction.contains("m16n8k16"))
+    #expect(ptx.contains("ld.global.nc.v4.b32"), "16 bytes at once")
+  }
+
+  @Test(
+    "multiply halves by HMMA in the disassembly",
+    .enabled(if: Tools.noDisassembler == nil, "\(Tools.noDisassembler ?? "")"),
+    arguments: [DeviceArchitecture.sm80, .sm90], ["f16", "bf16"])
+  func disassembly(architecture: DeviceArchitecture, dtype: String) throws {
+    let ptx = try emitDevice(kernels(Self.linear(dtype, transposed: true)), as: .ptx, architecture)
+    let code = try #require(Tools.assembler).assemble(ptx, architecture: architecture.rawValue).code
+    let text = try #require(try Tools.disassemble(code)["linear"])
+    #expect(text.contains(dtype == "f16" ? "HMMA.16816.F32 " : "HMMA.16816.F32.BF16 "))
+    #expect(text.contains("LDSM.16.MT88.4") && text.contains("LDSM.16.M88.4"), "matrices, transposed and not")
+    #expect(text.contains("LDG.E.128"))
+  }
+
+  @Test("sum rows by shuffles and columns through shared memory, never by fused arithmetic")
+  func reductions() throws {
+    let ptx = try emitDevice(kernels(Self.softmax + "\n" + Self.columns), as: .ptx, .sm80)
+    #expect(ptx.contains("shfl.sync.bfly.b32") && ptx.contains("st.shared"))
+    #expect(ptx.contains("add.rn.f32") && !ptx.contains("add.f32"))
+  }
+
+  /// Each primitive, in the dtypes that it takes.
+  @Test(
+    "compute every primitive", .enabled(if: Tools.noAssembler == nil, "\(Tools.noAssembler ?? "")"),
+    arguments: DeviceArchitecture.allCases)
+  func primitives(architecture: DeviceArchitecture) throws {
+    let floats = Primitive.allCases.filter { ![.not, .and, .or, .select].contains($0) }
+    let texts = ["f16", "bf16", "f32", "f64"].flatMap { dtype in
+      floats.map { primitive in
+        let operands = primitive.arity == 1 ? "x[i]" : "x[i], y[i]"
+        let isTest = [.isFinite, .equal, .notEqual, .less, .lessEqual, .greater, .greaterEqual].contains(primitive)
+        return """
+          kernel @\(primitive.rawValue)_\(dtype)(%0 x: \(dtype)[40] read, %1 y: \(dtype)[40] read, %2 z: \(isTest ? "bool" : dtype)[40] write) {
+            domain i: 40
+            z[i] = \(primitive.rawValue)(\(operands))
+          }
+          """
+      }
+    }
+    let ptx = try emitDevice(kernels((texts + [Self.argmax]).joined(separator: "\n")), as: .ptx, architecture)
+    #expect(!ptx.contains(".extern"))
+    let report = try #require(Tools.assembler).assemble(ptx, architecture: architecture.rawValue).report
+    #expect(Assembled.parse(report).count == texts.count + 1)
+  }
+}
