@@ -11,6 +11,8 @@ extension IRBuilder {
     guard let function else { preconditionFailure("emit: no function \(name)") }
     LLVMSetFunctionCallConv(function, UInt32(LLVMPTXKernelCallConv.rawValue))
     addAttribute(function, "nvvm.reqntid", "\(threads)")
+    // Without it ptxas spills a few registers to fit more blocks than need to be there.
+    addAttribute(function, "nvvm.minctasm", "1")
     for (place, isReadOnly) in parameters.enumerated() {
       addParameterAttribute(function, place, "noalias")
       if isReadOnly { addParameterAttribute(function, place, "readonly") }

@@ -72,8 +72,8 @@ struct DeviceTiles: Hashable, Sendable {
         warpColumns: columns / slabColumns)
     }
     return switch multiply {
-    case .mma16816: [(tiles(128, 128, 32, 4), 64), (tiles(64, 64, 32, 2), 0)]
-    case .mma884: [(tiles(128, 64, 32, 4), 64), (tiles(64, 64, 32, 2), 0)]
+    case .mma16816: [(tiles(128, 128, 32, 4), 64), (tiles(64, 64, 32, 4), 0)]
+    case .mma884: [(tiles(128, 64, 32, 8), 64), (tiles(64, 64, 32, 4), 0)]
     case .scalar: [(tiles(64, 64, 16, 4), 0)]
     }
   }

@@ -21,7 +21,7 @@ struct CommandTests {
     let json = try JSON(parsing: text)
     #expect(json["arch"]?.stringValue == "sm_90")
     #expect(json["launches"]?.elements?.count == 2)
-    #expect(json["launches"]?[0]?["block"]?[0]?.intValue == 128)
+    #expect(json["launches"]?[0]?["block"]?[0]?.intValue == 256)
   }
 
   @Test("names the architectures that there are")
