@@ -5,6 +5,8 @@ the curves of PyTorch's own mixed-precision recipes, whose distance from float64
                                                gradients.safetensors (step 0, float64),
                                                curves.json {"sgd.f64": [loss, ...], "adam.o2-f16": [...], ...},
                                                gradient-errors.json {"o2-f16": {"fc0.weight": relative norm of the error, ...}, ...}
+                                               where "operands-f16" is float64 arithmetic on weights and inputs rounded to f16:
+                                               what any 16-bit recipe starts from
 
 Sizes: full is 784-1024-1024-10 at batch 256; small is 32-48-48-10 at batch 32. Recipes: f64, f32, amp-f16, amp-bf16 (torch.autocast,
 GradScaler for f16), o2-f16, o2-bf16 (half model, f32 master weights). Data: x normal, y the argmax of a fixed random teacher.
@@ -92,6 +94,15 @@ def train(widths, count, optimizer, recipe, steps):
     return losses, gradients
 
 
+def operand_gradients(widths, count, half):
+    """Step 0 in float64 from weights and inputs that are rounded once: the error no arithmetic can take back."""
+    model = MLP(widths).double()
+    model.load_state_dict({k: torch.from_numpy(v).to(half).double() for k, v in initial_weights(widths).items()})
+    x, y = (torch.from_numpy(a) for a in batch(widths, count, 0))
+    F.cross_entropy(model(x.to(half).double()), y.long()).backward()
+    return {n: p.grad.numpy() for n, p in model.named_parameters()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="full")
@@ -102,14 +113,17 @@ def main():
     torch.use_deterministic_algorithms(True)
     widths, count = SIZES[args.size]
     curves, errors = {}, {}
+    relative = lambda found: {n: float(np.linalg.norm(found[n] - exact[n]) / np.linalg.norm(exact[n])) for n in exact}  # noqa: E731
     for optimizer in ("sgd", "adam"):
         for recipe in RECIPES:
             curves[f"{optimizer}.{recipe}"], gradients = train(widths, count, optimizer, recipe, args.steps)
             if recipe == "f64":
                 exact = gradients
                 save_file(gradients, args.out / "gradients.safetensors")
-            errors[recipe] = {n: float(np.linalg.norm(gradients[n] - exact[n]) / np.linalg.norm(exact[n])) for n in exact}
+            errors[recipe] = relative(gradients)
             print(f"{optimizer}.{recipe}: {curves[f'{optimizer}.{recipe}'][-1]}", flush=True)
+    for half in ("f16", "bf16"):
+        errors[f"operands-{half}"] = relative(operand_gradients(widths, count, DTYPES[half]))
     save_file(initial_weights(widths), args.out / "init.safetensors")
     batches = [batch(widths, count, step) for step in range(args.steps)]
     data = {"x_train": np.concatenate([x for x, _ in batches]), "y_train": np.concatenate([y for _, y in batches])}
