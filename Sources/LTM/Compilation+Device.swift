@@ -18,29 +18,32 @@ public enum DeviceStage: String, Sendable, CaseIterable {
 }
 
 extension Compilation {
-  /// The GPUs that there is code for, the default first.
+  /// The GPUs that there is code for, the default first; then those that run the code of an older one.
   public static var architectures: [String] {
     let others = DeviceArchitecture.allCases.filter { $0 != .sm80 }
-    return ([.sm80] + others).map(\.rawValue)
+    return ([.sm80] + others).map(\.rawValue) + DeviceArchitecture.compatible
   }
 
   /// Writes a stage for a GPU; `architecture` is one of ``architectures``.
   public func emit(_ stage: DeviceStage, architecture name: String = "sm_80") throws(LTMError) -> Artifact {
-    guard let architecture = DeviceArchitecture(rawValue: name) else {
+    guard let architecture = DeviceArchitecture(gpu: name) else {
       throw LTMError(
         "there is no code for '\(name)'",
-        notes: ["the architectures are \(Self.architectures.joined(separator: ", "))"])
+        notes: [
+          "the architectures are \(Self.architectures.joined(separator: ", "))",
+          "GPUs older than sm_70 have no tensor cores; newer ones run the PTX of sm_90",
+        ])
     }
-    let plan = try plan()
+    let launches = launchPlan(try plan(), architecture)
     func module(_ form: DeviceForm) throws(LTMError) -> String {
-      try reporting { try emitDevice(plan.kernels, as: form, architecture) }
+      try reporting { try emitDevice(launches.plan.kernels, as: form, architecture) }
     }
     switch stage {
     case .llvm: return Artifact(text: try module(.llvmIR))
     case .ptx: return Artifact(text: try module(.ptx))
     case .cubin: return Artifact(bytes: try Assembler.find().assemble(module(.ptx), architecture: name).code)
-    case .launch: return Artifact(text: launchPlan(plan, architecture).description)
-    case .launchJSON: return Artifact(text: launchPlan(plan, architecture).json.text(indent: 2))
+    case .launch: return Artifact(text: launches.description)
+    case .launchJSON: return Artifact(text: launches.json.text(indent: 2))
     }
   }
 }

@@ -6,10 +6,40 @@ package enum DeviceArchitecture: String, Hashable, Sendable, CaseIterable {
   case sm70 = "sm_70"
   case sm80 = "sm_80"
   case sm90 = "sm_90"
+  /// Hopper and nothing newer: its code does not run elsewhere.
+  case sm90a = "sm_90a"
 
   /// What a code generator needs to know.
   package var profile: TargetProfile {
     TargetProfile(name: rawValue, triple: "nvptx64-nvidia-cuda", cpu: rawValue, features: "+ptx80")
+  }
+
+  /// The code for GPUs of a compute capability, as `10 * major + minor`: newer GPUs run an older one's PTX. `nil` where
+  /// they are too old.
+  package init?(capability: Int) {
+    switch capability {
+    case ..<70: return nil
+    case ..<80: self = .sm70
+    case ..<90: self = .sm80
+    case 90: self = .sm90a
+    default: self = .sm90
+    }
+  }
+
+  /// GPUs without code of their own, which run the PTX of an older one.
+  package static let compatible = [
+    "sm_75", "sm_86", "sm_87", "sm_89", "sm_100", "sm_103", "sm_120", "sm_121",
+  ]
+
+  /// The code for a GPU as NVIDIA's tools name it; `nil` for names that are none, or too old.
+  package init?(gpu name: String) {
+    if let own = Self(rawValue: name) {
+      self = own
+    } else if Self.compatible.contains(name), let capability = Int(name.dropFirst(3)) {
+      self.init(capability: capability)
+    } else {
+      return nil
+    }
   }
 
   /// The tensor core instruction for operands of a dtype, with f32 sums; `nil` where there is none and sums are made
@@ -17,9 +47,9 @@ package enum DeviceArchitecture: String, Hashable, Sendable, CaseIterable {
   func tensorCore(_ dtype: DType) -> Multiply? {
     switch (self, dtype) {
     case (.sm70, .f16): .mma884
-    case (.sm80, .f16), (.sm90, .f16): .mma16816(.f16)
-    case (.sm80, .bf16), (.sm90, .bf16): .mma16816(.bf16)
-    case (.sm70, _), (.sm80, _), (.sm90, _): nil
+    case (.sm80, .f16), (.sm90, .f16), (.sm90a, .f16): .mma16816(.f16)
+    case (.sm80, .bf16), (.sm90, .bf16), (.sm90a, .bf16): .mma16816(.bf16)
+    case (.sm70, _), (.sm80, _), (.sm90, _), (.sm90a, _): nil
     }
   }
 }

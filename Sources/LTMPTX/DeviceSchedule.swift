@@ -28,6 +28,9 @@ package struct DeviceSchedule: Hashable, Sendable {
   package var grid: Int
   /// Threads of a block.
   package var block: Int
+  /// Bytes of shared memory that the launch gives each block, beside what the kernel declares. More than 48 KB must be
+  /// allowed for the kernel first (`CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES`).
+  package var sharedBytes = 0
 
   /// In a few words, for a launch plan.
   package var summary: String {

@@ -16,6 +16,7 @@ package struct LaunchPlan: Hashable, Sendable {
   package var name: String
   package var architecture: DeviceArchitecture
   package var entries: [Entry]
+  /// The plan that is run, whose kernels the module has: not always the CPU's.
   package var plan: Plan
 }
 
@@ -39,7 +40,8 @@ extension LaunchPlan: CustomStringConvertible {
     }
     let launches = launched.map { launch, entry in
       let arguments = launch.arguments.map { "#\($0.index)" }.joined(separator: ", ")
-      return "  launch \(entry.symbol) <<<\(entry.schedule.grid), \(entry.schedule.block)>>> (\(arguments))"
+      let shared = entry.schedule.sharedBytes > 0 ? ", \(entry.schedule.sharedBytes)" : ""
+      return "  launch \(entry.symbol) <<<\(entry.schedule.grid), \(entry.schedule.block)\(shared)>>> (\(arguments))"
     }
     let head = "launches @\(name) \(architecture.rawValue) arena \(plan.arenaBytes) {"
     return ([head] + buffers + kernels + launches + ["}", ""]).joined(separator: "\n")
@@ -70,6 +72,7 @@ extension LaunchPlan: CustomStringConvertible {
             .object([
               .init("kernel", .string(entry.symbol)), .init("grid", .array([.int(entry.schedule.grid), 1, 1])),
               .init("block", .array([.int(entry.schedule.block), 1, 1])),
+              .init("shared_bytes", .int(entry.schedule.sharedBytes)),
               .init("arguments", .array(launch.arguments.map { .int($0.index) })),
             ])
           })),

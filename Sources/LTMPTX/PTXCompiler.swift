@@ -6,6 +6,7 @@ import LTMLLVM
 /// What a plan's kernels can be turned into for a GPU.
 package enum DeviceForm: String, Sendable, CaseIterable {
   case llvmIR = "llvm"
+  case optimizedIR = "optimized-llvm"
   case ptx
 }
 
@@ -25,6 +26,7 @@ package func emitDevice(_ kernels: [Kernel], as form: DeviceForm, _ architecture
   try workspace.verify()
   if form == .llvmIR { return workspace.text }
   try workspace.run(passes: "default<O2>", machine: machine)
+  if form == .optimizedIR { return workspace.text }
   return String(decoding: try workspace.generate(LLVMAssemblyFile, machine: machine), as: UTF8.self)
 }
 
