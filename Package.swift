@@ -99,7 +99,7 @@ let package = Package(
     suite("LLVMTests", ["LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
     suite(
       "HLOTests", ["LTM", "LTMSupport", "LTMIR", "LTMFrontEnd", "LTMGraphPasses", "LTMPrecision", "LTMHLO"],
-      exclude: ["Goldens", "evaluate.py"]),
+      exclude: ["Goldens", "FakePlugin", "evaluate.py"]),
     suite(
       "ConformanceTests",
       [

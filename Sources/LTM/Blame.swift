@@ -32,13 +32,14 @@ extension TrainingSession {
 }
 
 extension Graph {
-  /// The graph with, in place of its outputs, one bool for each floating value: whether all of it is finite.
+  /// The graph with, in place of its outputs, one bool for each floating value: whether all of it is finite, on all replicas.
   fileprivate func watchingFiniteness() -> (graph: Graph, flags: [(value: ValueID, name: String)]) {
     var open = self
     open.outputs = []
     var builder = GraphBuilder(open)
     var flags: [(value: ValueID, name: String)] = []
     var names: [ValueID: String] = [:]
+    let replicas = replicas
     for value in values where self[value].type.dtype.isFloating {
       // A broadcast is as finite as what it spreads.
       if self[value].op == .broadcast, let name = self[value].operands.first.flatMap({ names[$0] }) {
@@ -50,10 +51,18 @@ extension Graph {
       let axes = Array(0..<self[value].type.rank)
       let all = axes.isEmpty ? each : builder.make(.all, [each], ["axes": .ints(axes), "keep": .bool(false)])
       let name = "finite/\(value.index)"
-      builder.output(name, all)
+      builder.output(name, replicas > 1 ? builder.onAllReplicas(all, replicas) : all)
       names[value] = name
       flags.append((value, name))
     }
     return (builder.graph, flags)
+  }
+}
+
+extension GraphBuilder {
+  /// Whether a flag holds on every replica.
+  fileprivate mutating func onAllReplicas(_ flag: ValueID, _ replicas: Int) -> ValueID {
+    let attributes: Attributes = ["replicas": .int(replicas), "first": .bool(false)]
+    return make(.not, [make(.allReduce, [make(.not, [flag])], attributes)])
   }
 }

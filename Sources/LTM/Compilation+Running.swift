@@ -27,11 +27,10 @@ extension Compilation {
 
   /// Compiles to something that runs: weights and the optimizer's state as at the start of training, arguments made up.
   package func executable(on execution: Execution) throws(LTMError) -> any Executable {
-    let sizes = try sizes(training: isTrainingStep)
     let graph: Graph
     let executable: any Executable
     if isTrainingStep {
-      let program = try TrainingProgram(model, policy, sizes: sizes, minimize: entry)
+      let program = try trainingProgram()
       graph = program.lowered
       let rate = try model.optimizer().learningRate
       executable = try TrainingSession(
@@ -39,7 +38,7 @@ extension Compilation {
       ).executable
     } else {
       let traced = try reporting { try model.program.graph(entry: entry, training: false) }
-      graph = try Pipeline.inference(sizes, policy).run(traced)
+      graph = try Pipeline.inference(try sizes(training: false), policy).run(traced)
       executable = try execution.backend.compile(graph)
       for input in graph.inputs where input.role != .argument {
         if let tensor = model.weights[input.name] { try executable.write(converting: tensor, to: input.name) }

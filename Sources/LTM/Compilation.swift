@@ -79,19 +79,22 @@ public struct Compilation: Sendable {
   let entry: String
   let isTrainingStep: Bool
   private let dimensions: [String: Int]
+  let tpuCores: Int
 
   /// - Parameters:
   ///   - entry: the function; the one to minimize for a step or an explanation, else `forward`, when left out.
   ///   - dimensions: sizes of symbolic dimensions; those left out take the `train` block's batch.
+  ///   - tpuCores: how many replicas share the batch of a training step: what is compiled is the program of each.
   public init(
     model: Model, policy: PrecisionPolicy, entry: String? = nil, isTrainingStep: Bool = false,
-    dimensions: [String: Int] = [:]
+    dimensions: [String: Int] = [:], tpuCores: Int = 1
   ) {
     self.model = model
     self.policy = policy
     self.entry = entry ?? model.settings?.minimize?.value ?? "forward"
     self.isTrainingStep = isTrainingStep
     self.dimensions = dimensions
+    self.tpuCores = tpuCores
   }
 
   /// Writes a stage.
@@ -164,17 +167,24 @@ public struct Compilation: Sendable {
     return sizes
   }
 
+  /// The training step: of one replica, where several share the batch.
+  func trainingProgram(_ dump: StageDump? = nil) throws(LTMError) -> TrainingProgram {
+    try TrainingProgram(model, policy, sizes: replicaSizes(), minimize: entry, replicas: tpuCores, dump: dump)
+  }
+
   private func settledGraph() throws(LTMError) -> Graph {
+    try checkCores()
     if isTrainingStep {
-      return try TrainingProgram(model, policy, sizes: sizes(training: true), minimize: entry).step.graph
+      return try trainingProgram().step.graph
     }
     let (sizes, policy) = (try sizes(training: false), policy)
     return try reporting { try inferenceGraph(model.program.graph(entry: entry, training: false).bound(sizes), policy) }
   }
 
   private func lowered(_ dump: StageDump? = nil) throws(LTMError) -> Graph {
+    try checkCores()
     if isTrainingStep {
-      return try TrainingProgram(model, policy, sizes: sizes(training: true), minimize: entry, dump: dump).lowered
+      return try trainingProgram(dump).lowered
     }
     let graph = try reporting { try model.program.graph(entry: entry, training: false) }
     dump?.add("graph.ltir", graph.text)

@@ -8,6 +8,8 @@ public struct Execution: Sendable {
   public let target: Target
   /// The number of threads. Results do not depend on it.
   public let threads: Int
+  /// The number of TPU cores that share each batch of training; 1 on other targets.
+  public let tpuCores: Int
   package let backend: any Backend
 
   /// The one given, or one with the defaults.
@@ -21,8 +23,15 @@ public struct Execution: Sendable {
   ///   - threads: how many compute on a CPU; one for each core when left out.
   ///   - pjrtPlugin: the path of the library that runs the target `tpu`; `TPU_LIBRARY_PATH`, else the system's
   ///     `libtpu.so`, when left out.
-  public init(target: Target = .cpu, threads: Int? = nil, pjrtPlugin: String? = nil) throws(LTMError) {
+  ///   - tpuCores: over how many cores of the target `tpu` each batch of training is split.
+  public init(
+    target: Target = .cpu, threads: Int? = nil, pjrtPlugin: String? = nil, tpuCores: Int? = nil
+  ) throws(LTMError) {
     self.target = target
+    guard tpuCores == nil || target == .tpu else {
+      throw LTMError("TPU cores are of the target tpu, not of \(target.rawValue)")
+    }
+    self.tpuCores = tpuCores ?? 1
     let count = threads ?? ThreadPool.coreCount
     switch target {
     case .cpu:
@@ -37,7 +46,7 @@ public struct Execution: Sendable {
         "the target cuda compiles, and does not run yet",
         notes: ["'ltm compile --target cuda --emit ptx|cubin|launch' writes the kernels and their launches"])
     case .tpu:
-      backend = try TPUBackend(plugin: pjrtPlugin)
+      backend = try TPUBackend(plugin: pjrtPlugin, cores: self.tpuCores)
       self.threads = 1
     }
   }

@@ -39,12 +39,17 @@ public struct Trainer: Sendable {
   public var stopRequested: @Sendable () -> Bool = { false }
 
   /// Decides how 16 bits are used. `configureAmp` overrides properties of the level, each on its own: what
-  /// `configure_apex` was for.
+  /// `configure_apex` was for. `tpuCores` trains on that many cores of the target `tpu`, each batch split among them;
+  /// an `execution` says it more fully.
   public init(
     precision: Precision = .thirtyTwo, ampLevel: OptLevel? = nil, configureAmp: [OptLevelSetting] = [],
-    onNonfinite: NonfinitePolicy? = nil, execution: Execution? = nil
+    onNonfinite: NonfinitePolicy? = nil, tpuCores: Int? = nil, execution: Execution? = nil
   ) throws(LTMError) {
-    let execution = try Execution(reusing: execution)
+    guard tpuCores == nil || execution == nil else {
+      throw LTMError("tpuCores and execution are both given", notes: ["say Execution(target: .tpu, tpuCores: ...)"])
+    }
+    let execution =
+      if let tpuCores { try Execution(target: .tpu, tpuCores: tpuCores) } else { try Execution(reusing: execution) }
     let policy = try reporting {
       try PrecisionPolicy(
         precision, level: ampLevel, overrides: configureAmp, onNonfinite: onNonfinite, sixteen: execution.target.sixteen

@@ -7,10 +7,12 @@ import LTMSupport
 struct TrainingPlan {
   let dataset: Dataset
   let batchSize: Int
+  /// Programs that share each batch, alike but for their rows.
+  let replicas: Int
   let seed: UInt64
   let totalAttempts: Int
   let learningRate: Double
-  /// The sizes of the loss's symbolic dimensions.
+  /// The sizes of the loss's symbolic dimensions, for one replica.
   let sizes: [String: Int]
   let checkpoint: Checkpoint?
   var batches: BatchSequence
@@ -34,10 +36,23 @@ struct TrainingPlan {
       try BatchSequence(rows: rows, batch: batchSize, seed: seed, shuffles: trainer.shuffles)
     }
     self.batches = batches
-    let shapes = dataset.train.tensors.mapValues { [batchSize] + $0.shape.dropFirst() }
+    replicas = trainer.execution.tpuCores
+    let share = try Self.share(of: batchSize, replicas)
+    let shapes = dataset.train.tensors.mapValues { [share] + $0.shape.dropFirst() }
     sizes = try reporting { try graph.bindings(shapes) }
     learningRate = try Self.learningRate(trainer, model)
     totalAttempts = try Self.total(trainer, settings, batches)
+  }
+
+  /// The rows that each replica gets of a batch.
+  static func share(of batch: Int, _ replicas: Int) throws(LTMError) -> Int {
+    guard batch.isMultiple(of: replicas) else {
+      let lower = batch - batch % replicas
+      throw LTMError(
+        "a batch of \(batch) rows cannot be split evenly over \(replicas) cores",
+        notes: ["choose a multiple of \(replicas), as in --batch \(lower > 0 ? lower : replicas)"])
+    }
+    return batch / replicas
   }
 
   private static func learningRate(_ trainer: Trainer, _ model: Model) throws(LTMError) -> Double {

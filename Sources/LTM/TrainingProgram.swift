@@ -13,7 +13,8 @@ struct TrainingProgram {
   let loss: CastResult
 
   init(
-    _ model: Model, _ policy: PrecisionPolicy, sizes: [String: Int], minimize: String? = nil, dump: StageDump? = nil
+    _ model: Model, _ policy: PrecisionPolicy, sizes: [String: Int], minimize: String? = nil, replicas: Int = 1,
+    dump: StageDump? = nil
   ) throws(LTMError) {
     let settings = model.settings
     guard let entry = minimize ?? settings?.minimize?.value else {
@@ -28,7 +29,7 @@ struct TrainingProgram {
       (try model.optimizerTemplate(), try model.settings?.schedule.map { try model.file.schedule($0).graph() })
     }
     step = try reporting {
-      try buildStep(loss: cast, optimizer: optimizer, schedule: schedule, policy: policy)
+      try buildStep(loss: cast, optimizer: optimizer, schedule: schedule, policy: policy, replicas: replicas)
     }
     dump?.add("step.ltir", step.graph.text)
     lowered = try Pipeline.step.run(step.graph, stage: [.bound, .afterCasts], dump: dump)

@@ -22,7 +22,8 @@ struct TrainingRun {
     if let path = trainer.savePath { try reporting { try checkWritable(path) } }
     plan = try TrainingPlan(trainer, model, data)
     let dump = try trainer.dumpPath.map { (path) throws(LTMError) in try StageDump(path) }
-    let program = try TrainingProgram(model, trainer.policy, sizes: plan.sizes, dump: dump)
+    let program = try TrainingProgram(
+      model, trainer.policy, sizes: plan.sizes, replicas: plan.replicas, dump: dump)
     try dump?.finish()
     session = try TrainingSession(
       model, program, trainer.policy, trainer.execution, learningRate: plan.learningRate, totalSteps: plan.totalAttempts

@@ -49,11 +49,13 @@ struct CompileCommand: ParsableCommand {
     }
     let target = try target.parsed()
     guard arch == nil || target == .cuda else { throw LTMError("--arch is for --target cuda") }
+    guard self.target.tpuCores == nil || target == .tpu else { throw LTMError("--tpu-cores is for --target tpu") }
     guard topology == nil || target == .tpu else { throw LTMError("--topology is for --target tpu") }
     let policy = try precision.policy(for: target)
     let loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
     let compilation = Compilation(
-      model: loaded, policy: policy, entry: entry, isTrainingStep: step, dimensions: try parseDimensions(dims))
+      model: loaded, policy: policy, entry: entry, isTrainingStep: step, dimensions: try parseDimensions(dims),
+      tpuCores: self.target.tpuCores ?? 1)
     if let dump { try compilation.dump(to: dump) }
     if let topology { try report(compilation.compile(topology: topology, pjrtPlugin: self.target.pjrtPlugin)) }
     guard let emit else { return }

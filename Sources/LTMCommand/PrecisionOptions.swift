@@ -109,9 +109,15 @@ struct ModelOptions: ParsableArguments {
 struct TargetOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Where to run: cpu; tpu, through a PJRT plugin; cuda, which only compiles; or interpreter, the slow reference.",
+      "Where to run: cpu, the default; tpu, through a PJRT plugin; cuda, which only compiles; or interpreter, the slow reference.",
       valueName: Target.allCases.map(\.rawValue).joined(separator: "|")))
-  var target = "cpu"
+  var target: String?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Train on that many TPU cores, each batch split among them; says --target tpu too.", valueName: "number"))
+  var tpuCores: Int?
 
   @Option(
     help: ArgumentHelp(
@@ -125,9 +131,10 @@ struct TargetOptions: ParsableArguments {
 
   /// The target.
   func parsed() throws -> Target {
-    guard let target = Target(rawValue: target) else {
+    guard let name = target else { return tpuCores == nil ? .cpu : .tpu }
+    guard let target = Target(rawValue: name) else {
       throw LTMError(
-        "unknown target '\(target)'",
+        "unknown target '\(name)'",
         notes: ["the targets are \(Target.allCases.map(\.rawValue).joined(separator: ", "))"])
     }
     return target
@@ -135,6 +142,6 @@ struct TargetOptions: ParsableArguments {
 
   /// The target with its threads or devices.
   func execution() throws -> Execution {
-    try Execution(target: parsed(), threads: threads, pjrtPlugin: pjrtPlugin)
+    try Execution(target: parsed(), threads: threads, pjrtPlugin: pjrtPlugin, tpuCores: tpuCores)
   }
 }

@@ -29,6 +29,9 @@ struct RunCommand: ParsableCommand {
   @OptionGroup(title: "Target") var target: TargetOptions
 
   func run() throws {
+    guard target.tpuCores ?? 1 == 1 else {
+      throw LTMError("an entry runs on one core", notes: ["--tpu-cores is for training, which splits each batch"])
+    }
     let policy = try precision.policy(for: target.parsed())
     var loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
     if let weights { try loaded.load(weightsFrom: weights) }

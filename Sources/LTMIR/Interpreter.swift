@@ -15,42 +15,72 @@ extension Graph {
   package func evaluate(
     _ inputs: [String: Tensor], rounding: ReferenceRounding = .none
   ) throws(DiagnosticSet) -> [String: Reference] {
-    let graph = try bound(bindings(inputs.mapValues(\.shape)))
-    let values = try graph.evaluateNodes(inputs, rounding: rounding, keep: Set(outputs.map(\.value)))
-    return Dictionary(outputs.map { ($0.name, values[$0.value.index]) }, uniquingKeysWith: { first, _ in first })
+    try evaluate(replicas: [inputs], rounding: rounding)[0]
+  }
+
+  /// The outputs of each replica of a data-parallel graph, given the inputs of each.
+  package func evaluate(
+    replicas inputs: [[String: Tensor]], rounding: ReferenceRounding = .none
+  ) throws(DiagnosticSet) -> [[String: Reference]] {
+    let keep = Set(outputs.map(\.value))
+    return try evaluateNodes(inputs, rounding: rounding, keep: keep).map { values in
+      Dictionary(outputs.map { ($0.name, values[$0.value.index]) }, uniquingKeysWith: { first, _ in first })
+    }
   }
 
   /// Every node's value, by index. Symbolic dimensions take the sizes of the inputs.
   package func evaluateAll(
     _ inputs: [String: Tensor], rounding: ReferenceRounding = .none
   ) throws(DiagnosticSet) -> [Reference] {
-    try bound(bindings(inputs.mapValues(\.shape))).evaluateNodes(inputs, rounding: rounding, keep: Set(values))
+    try evaluateNodes([inputs], rounding: rounding, keep: Set(values))[0]
   }
 
   private func evaluateNodes(
-    _ given: [String: Tensor], rounding: ReferenceRounding, keep: Set<ValueID>
-  ) throws(DiagnosticSet) -> [Reference] {
+    _ given: [[String: Tensor]], rounding: ReferenceRounding, keep: Set<ValueID>
+  ) throws(DiagnosticSet) -> [[Reference]] {
+    guard let first = given.first, given.count == replicas else {
+      throw DiagnosticSet([
+        Diagnostic(.error, "`\(name)` runs as \(replicas) replicas, and has inputs for \(given.count)")
+      ])
+    }
+    return try bound(bindings(first.mapValues(\.shape))).evaluateBound(given, rounding: rounding, keep: keep)
+  }
+
+  /// All replicas in step, so that each op that joins them finds the operands of all.
+  private func evaluateBound(
+    _ given: [[String: Tensor]], rounding: ReferenceRounding, keep: Set<ValueID>
+  ) throws(DiagnosticSet) -> [[Reference]] {
     let names = Dictionary(inputs.map { ($0.value, $0.name) }, uniquingKeysWith: { first, _ in first })
     let lastUse = lastUses()
     if let open = nodes.first(where: { $0.type.staticShape == nil }) {
       throw DiagnosticSet([Diagnostic(.error, "the inputs do not tell the size of \(open.type)")])
     }
-    var results: [Reference] = []
-    results.reserveCapacity(nodes.count)
+    var results = [[Reference]](repeating: [], count: given.count)
+    for replica in given.indices { results[replica].reserveCapacity(nodes.count) }
     for (index, node) in nodes.enumerated() {
-      var result: Reference
-      if let name = names[ValueID(index)] {
-        result = try inputValue(name, node, given[name])
-      } else {
-        result = node.op.definition.evaluate(node.operands.map { results[$0.index] }, node.attributes, node.type)
-      }
-      if rounding == .everyOp { result = result.map(node.type.dtype.round) }
-      results.append(result)
-      for operand in node.operands where lastUse[operand.index] == index && !keep.contains(operand) {
-        results[operand.index].data = []
+      let joined = node.op == .allReduce ? allReduced(node, results) : nil
+      for replica in given.indices {
+        var result: Reference
+        if let name = names[ValueID(index)] {
+          result = try inputValue(name, node, given[replica][name])
+        } else if let joined {
+          result = joined
+        } else {
+          let operands = node.operands.map { results[replica][$0.index] }
+          result = node.op.definition.evaluate(operands, node.attributes, node.type)
+        }
+        if rounding == .everyOp { result = result.map(node.type.dtype.round) }
+        results[replica].append(result)
+        for operand in node.operands where lastUse[operand.index] == index && !keep.contains(operand) {
+          results[replica][operand.index].data = []
+        }
       }
     }
     return results
+  }
+
+  private func allReduced(_ node: Node, _ results: [[Reference]]) -> Reference {
+    OpDefinition.allReduce(results.map { $0[node.operands[0].index] }, node.attributes, node.type.dtype)
   }
 
   /// The index of the last node that reads each value.

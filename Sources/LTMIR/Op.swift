@@ -12,6 +12,8 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   case equal, notEqual = "not_equal", less, lessEqual = "less_equal", greater, greaterEqual = "greater_equal"
   case and, or
   case `where`
+  // Replicas of a data-parallel program
+  case allReduce = "all_reduce"
   // Dtype
   case cast
   case stopGradient = "stop_gradient"

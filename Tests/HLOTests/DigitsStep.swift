@@ -18,7 +18,8 @@ struct DigitsStep: Sendable {
   private let arguments: [GraphInput]
   private(set) var state: [String: Tensor] = [:]
 
-  init(_ line: String, hidden: Int, batch: Int, rate: Double = 3e-3) throws {
+  /// `batch` rows on each of `replicas`.
+  init(_ line: String, hidden: Int, batch: Int, rate: Double = 3e-3, replicas: Int = 1) throws {
     let words = line.split(separator: " ").map(String.init)
     let policy = try PrecisionPolicy(try Precision(parsing: words[0]), level: try OptLevel(named: words[1]))
     let file = try load(path: "samples/digits.ltm") { Array(try Data(contentsOf: root.appending(path: $0))) }
@@ -33,7 +34,8 @@ struct DigitsStep: Sendable {
     ) { shape throws(DiagnosticSet) in try optimizer.graph(shape: shape) }
     let schedule = try file.schedule(RuleCall(name: "cosine", arguments: [.init(name: "warmup", value: .int(5))]))
     let step = try buildStep(
-      loss: insertCasts(loss, policy).graph, optimizer: template, schedule: schedule.graph(), policy: policy)
+      loss: insertCasts(loss, policy).graph, optimizer: template, schedule: schedule.graph(), policy: policy,
+      replicas: replicas)
     graph = try PassPipeline.lowering.run(step.graph, stage: [.afterCasts, .bound])
     self.batch = batch
     half = policy.half
@@ -87,9 +89,10 @@ struct DigitsStep: Sendable {
     }
   }
 
-  /// A try in our interpreter.
+  /// A try in our interpreter; the replicas, whose outputs are alike, have batches of their own.
   func interpreted(_ index: Int) throws -> [String: Tensor] {
-    let values = try graph.evaluate(inputs(index), rounding: .everyOp)
+    let given = try (0..<graph.replicas).map { try inputs(index * graph.replicas + $0) }
+    let values = try graph.evaluate(replicas: given, rounding: .everyOp)[0]
     var outputs: [String: Tensor] = [:]
     for output in graph.outputs {
       let value = try #require(values[output.name])

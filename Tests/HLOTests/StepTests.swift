@@ -18,31 +18,40 @@ struct StepTests {
     }
   }
 
-  @Test("in small gives two steps in StableHLO's interpreter as in ours")
-  func twoSteps() throws {
-    var steps = try DigitsStep.policies.map { (line: $0, step: try DigitsStep($0, hidden: 4, batch: 3)) }
+  @Test("in small gives two steps in StableHLO's interpreter as in ours", arguments: [1, 2])
+  func twoSteps(replicas: Int) throws {
+    var steps = try DigitsStep.policies.map {
+      (line: $0, step: try DigitsStep($0, hidden: 4, batch: 3, replicas: replicas))
+    }
     for index in 0..<2 {
-      let outcomes = try Tools.evaluate(
-        steps.map { line, step in
-          let inputs = try step.inputs(index)
-          return Job(
-            name: line, module: try stableHLO(step.graph),
-            inputs: step.graph.inputs.compactMap { inputs[$0.name].map(Job.Array.init) })
-        })
+      let outcomes = try Tools.evaluate(steps.map { line, step in try job(line, step, index) })
       for (position, (line, step)) in steps.enumerated() {
         let outcome = try #require(outcomes[line])
         #expect(outcome.error == nil, "\(line): \(outcome.error ?? "")")
         let expected = try step.interpreted(index)
-        for (output, found) in zip(step.graph.outputs, try #require(outcome.outputs)) {
-          let (a, b) = (try #require(expected[output.name]), try #require(found.tensor))
+        let found = try #require(outcome.outputs)
+        let count = step.graph.outputs.count
+        try #require(found.count == replicas * count)
+        for (position, array) in found.enumerated() {
+          let output = step.graph.outputs[position % count]
+          let (a, b) = (try #require(expected[output.name]), try #require(array.tensor))
           #expect(a.dtype == b.dtype && a.shape == b.shape, "\(line) \(output.name)")
           let tolerance = (step.half ?? a.dtype).tolerance
           for (x, y) in zip(a.doubles, b.doubles) {
-            #expect(agree(x, y, tolerance), "\(line) \(output.name): \(x), \(y)")
+            #expect(agree(x, y, tolerance), "\(line), replica \(position / count), \(output.name): \(x), \(y)")
           }
         }
         steps[position].step.accept(expected)
       }
     }
+  }
+
+  private func job(_ line: String, _ step: DigitsStep, _ index: Int) throws -> Job {
+    let replicas = step.graph.replicas
+    let given = try (0..<replicas).flatMap { replica in
+      let inputs = try step.inputs(index * replicas + replica)
+      return step.graph.inputs.compactMap { inputs[$0.name].map(Job.Array.init) }
+    }
+    return Job(name: line, module: try stableHLO(step.graph), replicas: replicas, inputs: given)
   }
 }

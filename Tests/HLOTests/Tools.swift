@@ -52,6 +52,7 @@ struct Job: Codable, Sendable {
   var name: String
   var module: String
   var run = true
+  var replicas = 1
   var inputs: [Array] = []
 
   /// A tensor on its way.

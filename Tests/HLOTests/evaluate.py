@@ -1,7 +1,8 @@
 """Parses, verifies and, unless told otherwise, evaluates StableHLO modules in the reference interpreter.
 
-Reads {"cases": [{"name", "module", "run", "inputs": [{"dtype", "shape", "data"}]}]} from standard input, data in base64,
-and writes the same with "outputs" or "error". The work is done in child processes, since the interpreter aborts on what it
+Reads {"cases": [{"name", "module", "run", "replicas", "inputs": [{"dtype", "shape", "data"}]}]} from standard input, data in
+base64, and writes the same with "outputs" or "error". A case of several replicas has the inputs of each, one after the
+other, and gives the outputs so; the replicas run together and exchange values. The work is done in child processes, since the interpreter aborts on what it
 lacks: some cases to a child, and one to a child where one of some has died.
 """
 import base64
@@ -37,7 +38,7 @@ def attribute(value):
 
 def widen_results(module):
     """Makes bf16 results f32, which numpy can read; gives the element type that each had."""
-    main = module.body.operations[0]
+    main = next(f for f in module.body.operations if f.attributes["sym_name"].value == "main")
     end = main.regions[0].blocks[0].operations[len(main.regions[0].blocks[0].operations) - 1]
     names = []
     with ir.InsertionPoint(end):
@@ -52,12 +53,35 @@ def widen_results(module):
     return names
 
 
+def joined(text, replicas):
+    """A module whose main runs so many replicas of the one given together."""
+    main = ir.Module.parse(text).body.operations[0]
+    kind = ir.FunctionType(ir.TypeAttr(main.attributes["function_type"]).value)
+    inputs, results = list(kind.inputs) * replicas, list(kind.results) * replicas
+    names = ", ".join(f"%x{i}" for i in range(len(inputs)))
+    parameters = ", ".join(f"%x{i}: {kind}" for i, kind in enumerate(inputs))
+    given, made = ", ".join(map(str, inputs)), ", ".join(map(str, results))
+    grid = ", ".join(["[@replica]"] * replicas)
+    outputs = ", ".join(f"%r#{i}" for i in range(len(results)))
+    main = f"""
+  func.func public @main({parameters}) -> ({made}) {{
+    %r:{len(results)} = "interpreter.run_parallel"({names}) {{programs = [{grid}]}} : ({given}) -> ({made})
+    return {outputs} : {made}
+  }}
+"""
+    end = text.rindex("}")
+    return text[:end].replace("@main(", "@replica(", 1) + main + text[end:]
+
+
 def evaluated(case):
     module = ir.Module.parse(case["module"])
     if not module.operation.verify():
         raise ValueError("the module does not verify")
     if not case["run"]:
         return []
+    if case["replicas"] > 1:
+        stablehlo.register_interpreter_dialect(ir.Context.current)
+        module = ir.Module.parse(joined(case["module"], case["replicas"]))
     names = widen_results(module)
     results = stablehlo.eval_module(module, [attribute(value) for value in case["inputs"]])
     outputs = []

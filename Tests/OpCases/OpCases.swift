@@ -14,6 +14,7 @@ private let unaryCases: [OpCase] =
     .gelu, .geluTanh, .softplus, .isFinite, .stopGradient,
   ].map { OpCase($0, [([2, 3], any)]) }
   + [Op.log, .log1p, .log2, .sqrt, .rsqrt, .reciprocal].map { OpCase($0, [([2, 3], positive)]) } + [
+    OpCase(.allReduce, [([2, 3], any)], ["replicas": .int(1), "first": .bool(false)]),
     OpCase(.not, [([2, 3], .bools)]), OpCase(.cast, [([2, 3], any)], ["dtype": .dtype(.f64)]),
     OpCase(.cast, [([2, 3], any)], ["dtype": .dtype(.i32)]),
     OpCase(.iota, [], ["shape": .dims([2, 3]), "axis": .int(1), "dtype": .dtype(.i32)]),

@@ -93,7 +93,9 @@ func decay() -> Graph {
 
 /// The step of a graph that the front end might have made.
 func step(
-  _ graph: Graph, _ policy: PrecisionPolicy, optimizer: OptimizerTemplate = momentum, schedule: Graph? = nil
+  _ graph: Graph, _ policy: PrecisionPolicy, optimizer: OptimizerTemplate = momentum, schedule: Graph? = nil,
+  replicas: Int = 1
 ) throws -> StepProgram {
-  try buildStep(loss: insertCasts(graph, policy).graph, optimizer: optimizer, schedule: schedule, policy: policy)
+  try buildStep(
+    loss: insertCasts(graph, policy).graph, optimizer: optimizer, schedule: schedule, policy: policy, replicas: replicas)
 }

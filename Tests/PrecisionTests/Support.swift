@@ -79,7 +79,17 @@ struct StepMachine {
 
   /// One try; gives the outputs that update nothing.
   mutating func run(_ arguments: [String: Tensor]) throws -> [String: [Double]] {
-    let outputs = try program.graph.evaluate(state.merging(arguments) { $1 }, rounding: .everyOp)
+    try run(replicas: [arguments])
+  }
+
+  /// One try on the arguments of each replica; all must agree on what comes out.
+  mutating func run(replicas arguments: [[String: Tensor]]) throws -> [String: [Double]] {
+    let inputs = arguments.map { state.merging($0) { $1 } }
+    let all = try program.graph.evaluate(replicas: inputs, rounding: .everyOp)
+    let outputs = all[0]
+    for (index, other) in all.enumerated() {
+      for (name, value) in other { #expect(value.matches(outputs[name]), "replica \(index): \(name)") }
+    }
     var results: [String: [Double]] = [:]
     for output in program.graph.outputs {
       let value = try #require(outputs[output.name])
@@ -100,4 +110,12 @@ struct StepMachine {
 
   func numbers(_ name: String) throws -> [Double] { try #require(state[name]).doubles }
   func number(_ control: StepControl) throws -> Double { try numbers(control.rawValue)[0] }
+}
+
+extension Reference {
+  /// Whether all elements are equal, NaN to NaN.
+  fileprivate func matches(_ other: Reference?) -> Bool {
+    guard let other, shape == other.shape else { return false }
+    return zip(data, other.data).allSatisfy { $0 == $1 || $0.isNaN && $1.isNaN }
+  }
 }

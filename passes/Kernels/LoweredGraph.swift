@@ -81,6 +81,11 @@ struct LoweredGraph {
 
 private func nodeKind(_ node: Node, in graph: Graph) throws(DiagnosticSet) -> NodeKind {
   if node.op == .stopGradient { return .identity }
+  if node.op == .allReduce, let replicas = node.attributes.int("replicas"), replicas > 1 {
+    throw DiagnosticSet([
+      Diagnostic(.error, "kernels run on one device, and '\(graph.name)' is one of \(replicas) replicas")
+    ])
+  }
   switch node.op.definition.lowering {
   case .primitive(let primitive): return .elementwise(primitive)
   case .reduction(let combiner): return .reduce(combiner, axes: node.attributes.ints("axes") ?? [])
@@ -102,7 +107,7 @@ private func structuralKind(_ node: Node, in graph: Graph) -> NodeKind? {
   case .constant: .constant(attributes.float("value") ?? 0)
   case .iota: .iota(axis: axis)
   case .cast: .cast
-  case .stopGradient: .identity
+  case .stopGradient, .allReduce: .identity
   case .broadcast: .broadcast(axes: attributes.ints("axes") ?? [])
   case .reshape: .reshape
   case .transpose: .transpose(attributes.ints("permutation") ?? [])

@@ -2,10 +2,12 @@ import LTMIR
 import LTMSupport
 
 /// The training step of a loss: a bound graph, after `insert-casts`, with one floating scalar as its result.
+///
+/// With several replicas it is the step of each, and the loss is that of its share of the batch.
 package func buildStep(
-  loss: Graph, optimizer: OptimizerTemplate, schedule: Graph? = nil, policy: PrecisionPolicy
+  loss: Graph, optimizer: OptimizerTemplate, schedule: Graph? = nil, policy: PrecisionPolicy, replicas: Int = 1
 ) throws(DiagnosticSet) -> StepProgram {
-  var step = try StepBuilder(loss, policy)
+  var step = try StepBuilder(loss, policy, replicas: replicas)
   try step.differentiate()
   step.checkFiniteness()
   try step.schedule(schedule)
@@ -24,6 +26,7 @@ package func buildGradients(loss: Graph, policy: PrecisionPolicy) throws(Diagnos
 /// Builds a step from front to back; the loss graph's nodes come first, as they are.
 struct StepBuilder {
   let policy: PrecisionPolicy
+  let replicas: Int
   let parameters: [GraphInput]
   let stateUpdates: [GraphOutput]
   let forwardCount: Int
@@ -37,8 +40,9 @@ struct StepBuilder {
   private(set) var foundInf = ValueID(0)
   private(set) var learningRate = ValueID(0)
 
-  init(_ graph: Graph, _ policy: PrecisionPolicy) throws(DiagnosticSet) {
+  init(_ graph: Graph, _ policy: PrecisionPolicy, replicas: Int = 1) throws(DiagnosticSet) {
     self.policy = policy
+    self.replicas = replicas
     let results = graph.outputs.filter { $0.updates == nil }
     guard results.count == 1, let result = results.first, graph[result.value].type.rank == 0,
       graph[result.value].type.dtype.isFloating
@@ -121,7 +125,7 @@ struct StepBuilder {
       let all = axes.isEmpty ? each : builder.make(.all, [each], ["axes": .ints(axes), "keep": .bool(false)])
       finite = builder.make(.and, [finite, all])
     }
-    foundInf = builder.make(.not, [finite])
+    foundInf = onAnyReplica(builder.make(.not, [finite]))
     builder.reason = nil
   }
 
@@ -143,7 +147,7 @@ struct StepBuilder {
     let dtype = builder.type(gradient).dtype.accumulator
     builder.reason = "gradients are unscaled in \(dtype)"
     defer { builder.reason = nil }
-    let wide = builder.cast(gradient, to: dtype)
+    let wide = meanOverReplicas(gradient)
     guard isScaled else { return wide }
     let scale = builder.cast(control(.lossScale), to: dtype)
     return builder.div(wide, builder.broadcast(scale, to: builder.type(wide).shape))
@@ -160,7 +164,7 @@ struct StepBuilder {
   }
 
   mutating func finish() -> StepProgram {
-    builder.output(StepProgram.loss, builder.cast(loss, to: builder.type(loss).dtype.accumulator))
+    builder.output(StepProgram.loss, meanOverReplicas(loss))
     builder.output(StepProgram.foundInf, foundInf)
     builder.output(StepProgram.learningRate, learningRate)
     return StepProgram(
@@ -168,7 +172,7 @@ struct StepBuilder {
   }
 
   mutating func finishGradients() -> Graph {
-    builder.output(StepProgram.loss, builder.cast(loss, to: builder.type(loss).dtype.accumulator))
+    builder.output(StepProgram.loss, meanOverReplicas(loss))
     for (parameter, gradient) in zip(parameters, gradients) {
       builder.output("gradient/\(parameter.name)", unscaled(gradient))
     }

@@ -92,7 +92,7 @@ extension StepBuilder {
     for input in builder.graph.inputs where input.role == .state {
       slots.append(slot(input, .layerState(input.name)))
       guard let update = stateUpdates.first(where: { $0.updates == input.name }) else { continue }
-      _ = write(input.name, old: input.value, new: update.value)
+      _ = write(input.name, old: input.value, new: ofFirstReplica(update.value))
     }
     for input in builder.graph.inputs where input.role == .parameter && !builder.type(input.value).dtype.isFloating {
       slots.append(slot(input, .parameter(input.name)))

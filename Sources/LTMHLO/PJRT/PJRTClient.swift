@@ -9,12 +9,33 @@ package final class PJRTClient: @unchecked Sendable {
   private let client: OpaquePointer
   private let devices: [OpaquePointer?]
 
-  /// Starts the plugin's runtime.
-  package init(_ plugin: PJRTPlugin) throws(PJRTError) {
+  /// Starts the plugin's runtime with that many devices at least. A processor can be as many devices as are asked for.
+  package static func start(_ plugin: PJRTPlugin, devices: Int = 1) throws(PJRTError) -> PJRTClient {
+    let client = try PJRTClient(plugin)
+    if client.platform == "cpu", client.deviceCount < devices {
+      return try PJRTClient(plugin, options: [("cpu_device_count", devices)])
+    }
+    guard client.deviceCount >= devices else {
+      throw PJRTError(
+        "starting \(devices) devices",
+        "'\(plugin.path)' has \(client.deviceCount) device\(client.deviceCount == 1 ? "" : "s") "
+          + "of the platform \(client.platform) for this process")
+    }
+    return client
+  }
+
+  /// Starts the plugin's runtime, with the options of its own that are given.
+  package init(_ plugin: PJRTPlugin, options: [(name: String, value: Int)] = []) throws(PJRTError) {
     let action = "starting the devices of '\(plugin.path)'"
+    let start = try plugin.function(\.PJRT_Client_Create, action)
     var create = PJRT_Client_Create_Args()
     create.struct_size = MemoryLayout.size(ofValue: create)
-    try plugin.check(try plugin.function(\.PJRT_Client_Create, action)(&create), action)
+    let error = withNamedValues(options) { options in
+      create.create_options = options.baseAddress
+      create.num_options = options.count
+      return start(&create)
+    }
+    try plugin.check(error, action)
     guard let client = create.client else { throw PJRTError(action, "the plugin gave no client") }
     var name = PJRT_Client_PlatformName_Args()
     name.struct_size = MemoryLayout.size(ofValue: name)
@@ -90,6 +111,30 @@ package final class PJRTClient: @unchecked Sendable {
     try plugin.wait(arguments.done_with_host_buffer, action)
     guard let buffer = arguments.buffer else { throw PJRTError(action, "the plugin gave no buffer") }
     return PJRTBuffer(self, buffer)
+  }
+}
+
+/// Calls `body` with named integers in the form that the C API takes.
+private func withNamedValues<R>(
+  _ options: [(name: String, value: Int)], _ body: (UnsafeBufferPointer<PJRT_NamedValue>) -> R
+) -> R {
+  let names = options.map { Array($0.name.utf8) }
+  let characters = names.flatMap { $0 }.map { CChar(bitPattern: $0) }
+  return characters.withUnsafeBufferPointer { characters in
+    var start = 0
+    var values: [PJRT_NamedValue] = []
+    for (name, option) in zip(names, options) {
+      var value = PJRT_NamedValue()
+      value.struct_size = MemoryLayout.size(ofValue: value)
+      value.name = characters.baseAddress.map { $0 + start }
+      value.name_size = name.count
+      value.type = PJRT_NamedValue_kInt64
+      value.int64_value = Int64(option.value)
+      value.value_size = 1
+      values.append(value)
+      start += name.count
+    }
+    return values.withUnsafeBufferPointer(body)
   }
 }
 

@@ -25,7 +25,9 @@ package final class PJRTPlugin: @unchecked Sendable {
 
   private init(_ path: String) throws(PJRTError) {
     let action = "opening the PJRT plugin '\(path)'"
-    guard let library = dlopen(path, RTLD_NOW | RTLD_LOCAL) else {
+    // A bare name is looked for among the system's libraries, unless it is a file here.
+    let isHere = !path.isEmpty && !path.contains("/") && access(path, F_OK) == 0
+    guard let library = dlopen(isHere ? "./" + path : path, RTLD_NOW | RTLD_LOCAL) else {
       throw PJRTError(action, dlerror().map { String(cString: $0) } ?? "it is no shared library")
     }
     guard let symbol = dlsym(library, "GetPjrtApi") else {

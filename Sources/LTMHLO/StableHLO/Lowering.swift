@@ -87,6 +87,7 @@ struct Lowering {
     case .any: return reduction(node, x[0], .or)
     case .argmax: return indexOfExtremum(node, x[0], wins: "GT", identity: .maximum)
     case .argmin: return indexOfExtremum(node, x[0], wins: "LT", identity: .minimum)
+    case .allReduce: return allReduce(node, x[0])
     case .contract: return contraction(node, x[0], x[1], type)
     case .input, .dimension, .sign, .log2, .rsqrt, .reciprocal, .square, .relu, .sigmoid, .silu, .gelu, .geluTanh,
       .softplus, .stopGradient, .mean, .variance, .logsumexp, .matmul, .linear, .softmax, .logSoftmax, .layerNorm,

@@ -29,8 +29,10 @@ private func module(_ graph: Graph, _ lowering: Lowering, name: String) -> Strin
   }
   let names = results.map(\.name).joined(separator: ", ")
   let types = results.map(\.type.description).joined(separator: ", ")
+  let replicas = graph.replicas
+  let grid = replicas > 1 ? " attributes {mhlo.num_partitions = 1 : i32, mhlo.num_replicas = \(replicas) : i32}" : ""
   return """
-    module @\(name) {
+    module @\(name)\(grid) {
       func.func public @main(
     \(parameters.map { "    " + $0 }.joined(separator: ",\n"))
       ) -> (

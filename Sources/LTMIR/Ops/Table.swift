@@ -49,6 +49,7 @@ extension Op {
     case .and: .and
     case .or: .or
     case .`where`: .`where`
+    case .allReduce: .allReduce
     case .cast: .cast
     case .stopGradient: .stopGradient
     case .broadcast: .broadcast

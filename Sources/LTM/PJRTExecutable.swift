@@ -1,0 +1,148 @@
+import Foundation
+import LTMHLO
+import LTMIR
+import LTMSupport
+
+/// A program on the devices of a plugin, with the buffers that live there from one run to the next. The arguments of a
+/// program of several replicas are split among them by rows; everything else is on each.
+package final class PJRTExecutable: Executable {
+  private let graph: Graph
+  private let client: PJRTClient
+  private let program: PJRTProgram
+  private let inputs: [String: InputType]
+  private let outputs: [String: TensorType]
+  /// What was written since the last run, by input.
+  private var pending: [String: Tensor] = [:]
+  /// Inputs on the devices, by replica.
+  private var storage: [String: [PJRTBuffer]] = [:]
+  private var results: [String: [PJRTBuffer]] = [:]
+  /// Whether each run ends with a comparison of the replicas' state.
+  private let comparesReplicas = ProcessInfo.processInfo.environment["LTM_CHECK_REPLICAS"] == "1"
+
+  /// What an input holds on the host.
+  private struct InputType {
+    let dtype: DType
+    /// Rows of all replicas.
+    let shape: [Int]
+    /// The shape on one device.
+    let local: [Int]
+    let isSplit: Bool
+  }
+
+  init(_ graph: Graph, _ client: PJRTClient) throws(LTMError) {
+    self.graph = graph
+    self.client = client
+    let replicas = graph.replicas
+    program = try reporting { try client.compile(stableHLO(graph), replicas: replicas) }
+    outputs = Dictionary(graph.outputs.map { ($0.name, graph[$0.value].type) }, uniquingKeysWith: { $1 })
+    var inputs: [String: InputType] = [:]
+    for input in graph.inputs {
+      let type = graph[input.value].type
+      guard let local = type.staticShape else {
+        throw LTMError("'\(input.name)' is \(type), which is not bound to numbers")
+      }
+      let isSplit = replicas > 1 && input.role == .argument && !local.isEmpty
+      let shape = isSplit ? [local[0] * replicas] + local.dropFirst() : local
+      guard let zeros = Tensor(zeros: shape, dtype: type.dtype) else {
+        throw LTMError("'\(input.name)' of \(replicas) replicas is larger than memory could be")
+      }
+      inputs[input.name] = InputType(dtype: type.dtype, shape: shape, local: local, isSplit: isSplit)
+      pending[input.name] = zeros
+    }
+    self.inputs = inputs
+  }
+
+  package func write(_ tensor: Tensor, to input: String) throws(LTMError) {
+    guard let type = inputs[input] else { throw LTMError("there is no input '\(input)'") }
+    guard tensor.dtype == type.dtype, tensor.shape == type.shape else {
+      throw LTMError("'\(input)' is \(type.dtype)\(type.shape), and was given \(tensor.dtype)\(tensor.shape)")
+    }
+    pending[input] = tensor
+  }
+
+  package func dtype(of input: String) -> DType? { inputs[input]?.dtype }
+
+  package func fill(_ input: String, _ body: (UnsafeMutableRawBufferPointer) -> Void) throws(LTMError) {
+    guard let type = inputs[input], let count = elementCount(type.shape) else {
+      throw LTMError("there is no input '\(input)'")
+    }
+    var bytes = [UInt8](repeating: 0, count: count * type.dtype.byteCount)
+    bytes.withUnsafeMutableBytes(body)
+    pending[input] = Tensor(dtype: type.dtype, shape: type.shape, bytes: bytes)
+  }
+
+  package func run() throws(LTMError) {
+    try reporting {
+      for (name, tensor) in pending { storage[name] = try placed(tensor, name) }
+      pending = [:]
+      let arguments = (0..<program.replicas).map { replica in
+        graph.inputs.compactMap { storage[$0.name]?[replica] }
+      }
+      let values = try program.run(arguments)
+      for (index, output) in graph.outputs.enumerated() {
+        let buffers = values.map { $0[index] }
+        // The old buffers are gone: the program has written the new values into them.
+        if let updated = output.updates { storage[updated] = buffers }
+        results[output.name] = buffers
+      }
+    }
+    if comparesReplicas { try compareReplicas() }
+  }
+
+  /// A tensor on the devices: split by rows, or whole on each.
+  private func placed(_ tensor: Tensor, _ name: String) throws -> [PJRTBuffer] {
+    guard let type = inputs[name], type.isSplit else {
+      return try (0..<program.replicas).map { try client.buffer(tensor, device: $0) }
+    }
+    let size = tensor.bytes.count / program.replicas
+    return try (0..<program.replicas).map { replica in
+      let rows = Array(tensor.bytes[replica * size..<(replica + 1) * size])
+      guard let part = Tensor(dtype: type.dtype, shape: type.local, bytes: rows) else {
+        throw LTMError("'\(name)' cannot be split into \(program.replicas)")
+      }
+      return try client.buffer(part, device: replica)
+    }
+  }
+
+  package func read(_ name: String) throws(LTMError) -> Tensor {
+    if let tensor = pending[name] { return tensor }
+    if let type = inputs[name], let buffers = storage[name] {
+      guard type.isSplit else { return try reporting { try buffers[0].tensor(type.dtype, type.local) } }
+      let parts = try buffers.map { (buffer) throws(LTMError) in
+        try reporting { try buffer.tensor(type.dtype, type.local).bytes }
+      }
+      if let whole = Tensor(dtype: type.dtype, shape: type.shape, bytes: parts.flatMap { $0 }) { return whole }
+    }
+    guard let buffer = results[name]?.first, let type = outputs[name], let shape = type.staticShape else {
+      throw LTMError("there is no output '\(name)'")
+    }
+    return try reporting { try buffer.tensor(type.dtype, shape) }
+  }
+
+  /// What the last run gave under that name, by replica.
+  package func replicas(of name: String) throws(LTMError) -> [Tensor] {
+    guard let buffers = results[name], let type = outputs[name], let shape = type.staticShape else {
+      throw LTMError("there is no output '\(name)'")
+    }
+    return try reporting { try buffers.map { try $0.tensor(type.dtype, shape) } }
+  }
+
+  /// Throws where what every replica should have alike differs in a bit.
+  private func compareReplicas() throws(LTMError) {
+    for output in graph.outputs {
+      let tensors = try replicas(of: output.name)
+      if let other = tensors.firstIndex(where: { $0 != tensors[0] }) {
+        throw LTMError(
+          "replica \(other) has another '\(output.name)' than replica 0",
+          notes: ["what leaves a data-parallel step must be the same on all: this is a bug of ltm or of the plugin"])
+      }
+    }
+  }
+
+  package var memory: MemoryUse {
+    var use = MemoryUse()
+    use.addInputs(of: graph)
+    use.arena = program.memory?.temporaries ?? 0
+    return use
+  }
+}

@@ -1,0 +1,32 @@
+import LTMIR
+
+extension Lowering {
+  /// The sum over all replicas, or whether any holds; the first replica's value is a sum where the others give zeros.
+  mutating func allReduce(_ node: Node, _ x: HLOValue) -> HLOValue {
+    let replicas = node.attributes.int("replicas") ?? 1
+    let operand = node.attributes.bool("first") == true ? zeroBehindTheFirst(x) : x
+    let wide = cast(operand, to: operand.dtype == .bool ? .bool : operand.dtype.accumulator)
+    let name = builder.step("all_reduce")
+    let element = wide.type.scalar
+    let region = [
+      "^bb0(%a: \(element), %b: \(element)):",
+      "  %total = stablehlo.\(wide.dtype == .bool ? "or" : "add") %a, %b : \(element)",
+      "  stablehlo.return %total : \(element)",
+    ].map { "\n        \($0)" }.joined()
+    builder.emit(
+      line: "\"stablehlo.all_reduce\"(\(wide.name)) <{replica_groups = dense<[\(list(Array(0..<replicas)))]> : "
+        + "tensor<1x\(replicas)xi64>}> ({\(region)\n    }) : \(signature([wide], wide.type))", as: name)
+    return cast(HLOValue(name: name, type: wide.type), to: x.dtype)
+  }
+
+  private mutating func zeroBehindTheFirst(_ x: HLOValue) -> HLOValue {
+    let number = builder.emit("replica_id", ": tensor<ui32>", HLOType(.i32, []))
+    // The id is unsigned, which no dtype here is.
+    let name = builder.step("convert")
+    builder.emit(line: "stablehlo.convert \(number.name) : (tensor<ui32>) -> tensor<i32>", as: name)
+    let index = HLOValue(name: name, type: HLOType(.i32, []))
+    let isFirst = builder.compare("EQ", index, builder.constant(Int64(0), index.type))
+    let everywhere = builder.broadcast(isFirst, to: x.type.shape, axes: [])
+    return builder.select(everywhere, x, builder.constant(0.0, x.type))
+  }
+}

@@ -1,0 +1,137 @@
+import Foundation
+import LTM
+import LTMIR
+import LTMPrecision
+import LTMSupport
+import Testing
+
+/// Training split over several cores, on XLA's CPU compiler with as many devices.
+@Suite("the target tpu on several cores")
+struct CoreTests {
+  static let missing = TargetTests.missing
+  static let levels: [(Precision, OptLevel)] = [(.thirtyTwo, .O0), (.sixteen, .O1), (.sixteen, .O2), (.sixteen, .O3)]
+
+  private func cores(_ count: Int) throws -> Execution {
+    try Execution(target: .tpu, pjrtPlugin: Tools.cpuPlugin, tpuCores: count)
+  }
+
+  private func digits() throws -> Model { try Model(contentsOf: root.appending(path: "samples/digits.ltm").path) }
+
+  private func train(_ trainer: Trainer, data: TrainingData? = nil) throws -> (model: Model, records: [StepRecord]) {
+    var model = try digits()
+    var records: [StepRecord] = []
+    try trainer.fit(&model, data: data) { if case .step(let record) = $0 { records.append(record) } }
+    return (model, records)
+  }
+
+  @Test(
+    "gives the losses and the weights of one core and of the cpu", .enabled(if: missing == nil, "\(missing ?? "")"),
+    arguments: levels.indices)
+  func agrees(index: Int) throws {
+    let (precision, level) = Self.levels[index]
+    var four = try Trainer(precision: precision, ampLevel: level, execution: cores(4))
+    four.maxSteps = 20
+    let found = try train(four)
+    for execution in [try cores(1), try Execution()] {
+      var one = Trainer(policy: four.policy, execution: execution)
+      one.maxSteps = 20
+      let expected = try train(one)
+      let tolerance = (four.policy.half ?? .f32).tolerance
+      #expect(found.records.count == 20 && expected.records.count == 20)
+      for (a, b) in zip(found.records, expected.records) {
+        #expect(agree(a.loss, b.loss, tolerance), "\(execution.target), try \(a.attempt): \(a.loss), \(b.loss)")
+        #expect(a.step == b.step && a.skipped == b.skipped && a.scale == b.scale)
+      }
+      for (name, tensor) in found.model.weights {
+        let other = try #require(expected.model.weights[name])
+        let distance = relativeDistance(tensor.doubles, other.doubles)
+        #expect(distance <= 4 * tolerance, "\(execution.target), \(name): \(distance)")
+      }
+    }
+  }
+
+  private func relativeDistance(_ a: [Double], _ b: [Double]) -> Double {
+    let error = zip(a, b).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+    return (error / b.reduce(1e-30) { $0 + $1 * $1 }).squareRoot()
+  }
+
+  /// Two batches of eight rows; one value of the second, in the last core's share, is as large as a dtype holds.
+  private func overflowing() throws -> TrainingData {
+    var random = SplitMix(state: 5)
+    var pixels = (0..<16 * 64).map { _ in Double.random(in: 0..<1, using: &random) }
+    for index in 15 * 64..<16 * 64 { pixels[index] = 3e38 }
+    let labels = (0..<16).map { Double($0 % 10) }
+    return TrainingData(train: [
+      "image": try #require(Tensor(pixels, shape: [16, 64], dtype: .f32)),
+      "label": try #require(Tensor(labels, shape: [16], dtype: .i32)),
+    ])
+  }
+
+  @Test("what overflows on one core is skipped on all", .enabled(if: missing == nil, "\(missing ?? "")"))
+  func skips() throws {
+    let policy = try PrecisionPolicy(.bf16, level: .O2, onNonfinite: .skip)
+    var trainer = Trainer(policy: policy, execution: try cores(4))
+    (trainer.batchSize, trainer.shuffles, trainer.maxEpochs) = (8, false, 2)
+    let (model, records) = try train(trainer, data: overflowing())
+    #expect(records.map(\.skipped) == [false, true, false, true])
+    #expect(records.map(\.step) == [1, 1, 2, 2])
+    #expect(model.weights.values.allSatisfy { $0.doubles.allSatisfy(\.isFinite) })
+    trainer = Trainer(policy: try PrecisionPolicy(.bf16, level: .O2, onNonfinite: .stop), execution: trainer.execution)
+    (trainer.batchSize, trainer.shuffles) = (8, false)
+    let error = #expect(throws: LTMError.self) { try train(trainer, data: overflowing()) }
+    #expect(error?.description.contains("linear") == true && error?.description.contains("step 1") == true)
+  }
+
+  @Test("all cores hold the same bits", .enabled(if: missing == nil, "\(missing ?? "")"), arguments: [2, 4])
+  func sameBits(count: Int) throws {
+    let policy = try PrecisionPolicy(.bf16, level: .O2)
+    let compilation = Compilation(model: try digits(), policy: policy, isTrainingStep: true, tpuCores: count)
+    let executable = try #require(try compilation.executable(on: cores(count)) as? PJRTExecutable)
+    let rows = try executable.read("image").shape[0]
+    #expect(rows == 64)
+    for _ in 0..<3 { try executable.run() }
+    for name in ["loss", "fc1.weight", "master/fc1.weight", "optimizer/fc2.weight/m"] {
+      let values = try executable.replicas(of: name)
+      #expect(values.count == count && Set(values).count == 1, "\(name)")
+    }
+  }
+
+  @Test("says what cannot be split", .enabled(if: missing == nil, "\(missing ?? "")"))
+  func uneven() throws {
+    var trainer = Trainer(policy: try PrecisionPolicy(.bf16), execution: try cores(3))
+    trainer.batchSize = 64
+    let error = #expect(throws: LTMError.self) { try train(trainer) }
+    #expect(error?.description.contains("64 rows cannot be split evenly over 3 cores") == true)
+    #expect(error?.description.contains("--batch 63") == true)
+  }
+
+  @Test("says what number of cores cannot be", arguments: [0, -1, 1 << 40])
+  func badCounts(count: Int) throws {
+    let error = #expect(throws: LTMError.self) {
+      try Execution(target: .tpu, pjrtPlugin: Tools.cpuPlugin ?? "/nowhere.so", tpuCores: count)
+    }
+    #expect(error?.description.contains("\(count) TPU cores") == true)
+    let policy = try PrecisionPolicy(.bf16)
+    let compilation = Compilation(model: try digits(), policy: policy, isTrainingStep: true, tpuCores: count)
+    #expect(throws: LTMError.self) { try compilation.emit(.stablehlo) }
+  }
+
+  @Test("are of no other target")
+  func otherTargets() throws {
+    let error = #expect(throws: LTMError.self) { try Execution(target: .cpu, tpuCores: 2) }
+    #expect(error?.description.contains("not of cpu") == true)
+    let entry = Compilation(model: try digits(), policy: try PrecisionPolicy(.bf16), entry: "loss", tpuCores: 2)
+    #expect(throws: LTMError.self) { try entry.emit(.stablehlo) }
+  }
+
+  @Test(
+    "the step of each parses and verifies", .enabled(if: Tools.missing == nil, "\(Tools.missing ?? "")"))
+  func verifies() throws {
+    let policy = try PrecisionPolicy(.sixteen, level: .O2, sixteen: .bf16)
+    let compilation = Compilation(model: try digits(), policy: policy, isTrainingStep: true, tpuCores: 8)
+    let text = try #require(try compilation.emit(.stablehlo).text)
+    #expect(text.contains("mhlo.num_replicas = 8") && text.contains("tensor<8x64xbf16>"))
+    let outcome = try Tools.evaluate([Job(name: "step", module: text, run: false)])["step"]
+    #expect(outcome?.error == nil, "\(outcome?.error ?? "")")
+  }
+}

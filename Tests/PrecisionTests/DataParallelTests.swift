@@ -1,0 +1,108 @@
+import LTMIR
+import LTMPrecision
+import Testing
+
+@Suite("the training step on several replicas")
+struct DataParallelTests {
+  private func arguments(_ policy: PrecisionPolicy, rows: Int, seed: UInt64 = 11) throws -> [String: Tensor] {
+    var random = SplitMix(state: seed)
+    let dtype = policy.level.inputs == .half ? policy.half ?? policy.full : policy.full
+    let labels = (0..<rows).map { Double($0 * 2 % 3) }
+    return [
+      "x": try tensor(random.numbers(rows * 3), [rows, 3], dtype), "label": try tensor(labels, [rows], .i32),
+    ]
+  }
+
+  /// The rows of a batch, dealt out in order.
+  private func shares(_ batch: [String: Tensor], _ replicas: Int) throws -> [[String: Tensor]] {
+    try (0..<replicas).map { replica in
+      try batch.mapValues { whole in
+        let rows = whole.shape[0] / replicas
+        let size = whole.doubles.count / replicas
+        return try tensor(
+          Array(whole.doubles[replica * size..<(replica + 1) * size]), [rows] + whole.shape.dropFirst(), whole.dtype)
+      }
+    }
+  }
+
+  @Test(
+    "makes the steps of one replica on the whole batch", arguments: ["64 O0", "32 O0", "16 O1", "16 O2", "bf16 O2"],
+    [2, 3, 4])
+  func agrees(_ line: String, _ replicas: Int) throws {
+    let policy = try policy(line)
+    var one = try StepMachine(step(smallLoss(batch: 12), policy, optimizer: adam), parameters: smallParameters())
+    var several = try StepMachine(
+      step(smallLoss(batch: 12 / replicas), policy, optimizer: adam, replicas: replicas), parameters: smallParameters())
+    #expect(several.program.graph.verify(stage: [.afterCasts, .bound]) == [])
+    let tolerance = line.hasPrefix("64") ? 1e-12 : line.hasPrefix("32") ? 1e-5 : line.hasPrefix("bf16") ? 3e-2 : 5e-3
+    for index in 0..<3 {
+      let batch = try arguments(policy, rows: 12, seed: UInt64(index))
+      let (a, b) = (try one.run(batch)["loss"], try several.run(replicas: shares(batch, replicas))["loss"])
+      let (x, y) = (try #require(a?.first), try #require(b?.first))
+      #expect(abs(x - y) <= tolerance * x, "try \(index): \(x), \(y)")
+    }
+    #expect(try several.number(.step) == 3)
+  }
+
+  @Test("what is not finite on one replica is skipped by all", arguments: ["32 O0", "16 O2", "bf16 O2"])
+  func skips(_ line: String) throws {
+    let policy = try policy(line, onNonfinite: .skip)
+    var machine = try StepMachine(step(smallLoss(batch: 2), policy, replicas: 3), parameters: smallParameters())
+    let before = machine.state
+    var parts = try shares(arguments(policy, rows: 6), 3)
+    let x = try #require(parts[2]["x"])
+    parts[2]["x"] = try tensor([.infinity] + x.doubles.dropFirst(), x.shape, x.dtype)
+    let outputs = try machine.run(replicas: parts)
+    #expect(outputs["found_inf"] == [1])
+    for slot in machine.program.slots where slot.role != .control {
+      #expect(machine.state[slot.name] == before[slot.name], "\(slot.name)")
+    }
+    #expect(try machine.number(.step) == 0 && machine.number(.attempt) == 1)
+    if case .dynamic(let numbers) = policy.level.lossScale {
+      #expect(try machine.number(.lossScale) == numbers.initial * numbers.backoff)
+    }
+    parts[2]["x"] = x
+    #expect(try machine.run(replicas: parts)["found_inf"] == [0])
+    #expect(try machine.number(.step) == 1)
+  }
+
+  @Test("a gradient's mean does not overflow where no replica's does")
+  func largeGradients() throws {
+    let policy = try policy("32 O0")
+    var machine = try StepMachine(
+      step(productLoss(), policy, replicas: 4), parameters: ["w": [1e-38, 0], "seen": [0, 0]], rate: 1e-38)
+    let batch = ["x": try tensor([3e38, 0], [2], .f32)]
+    #expect(try machine.run(replicas: Array(repeating: batch, count: 4))["found_inf"] == [0])
+    #expect(try machine.numbers("w").allSatisfy(\.isFinite))
+  }
+
+  @Test("layer state is the first replica's")
+  func layerState() throws {
+    let policy = try policy("64 O0")
+    var machine = try StepMachine(
+      step(productLoss(), policy, replicas: 2), parameters: ["w": [1, 2], "seen": [0, 0]])
+    let outputs = try machine.run(
+      replicas: [["x": tensor([1, 5], [2], .f64)], ["x": tensor([3, -7], [2], .f64)]])
+    #expect(try machine.numbers("seen") == [1, 5])
+    // The mean of (1 + 10) / 2 and (3 - 14) / 2.
+    #expect(outputs["loss"] == [0])
+    // The mean gradient is ((1 + 3) / 4, (5 - 7) / 4), the rate 0.1.
+    #expect(try machine.numbers("w") == [1 - 0.1, 2 + 0.1 * 0.5])
+  }
+
+  @Test("one replica alone tells nobody anything", arguments: ["32 O0", "16 O2"])
+  func alone(_ line: String) throws {
+    let program = try step(smallLoss(), policy(line))
+    #expect(program.graph.replicas == 1)
+    #expect(!program.graph.nodes.contains { $0.op == .allReduce })
+  }
+
+  @Test("a program of several replicas cannot be evaluated for fewer")
+  func strict() throws {
+    let policy = try policy("32 O0")
+    var machine = try StepMachine(
+      step(smallLoss(batch: 2), policy, replicas: 2), parameters: smallParameters())
+    let error = #expect(throws: (any Error).self) { _ = try machine.run(arguments(policy, rows: 2)) }
+    #expect("\(try #require(error))".contains("2 replicas"))
+  }
+}
