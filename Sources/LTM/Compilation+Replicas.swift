@@ -25,7 +25,8 @@ extension Compilation {
     try TPUBackend.check(cores: tpuCores)
     guard tpuCores == 1 || isTrainingStep else {
       throw LTMError(
-        "'\(entry)' runs on one core: only a training step is split over several", notes: ["add --step, or leave out --tpu-cores"])
+        "'\(entry)' runs on one core: only a training step is split over several",
+        notes: ["add --step, or leave out --tpu-cores"])
     }
   }
 }

@@ -42,7 +42,8 @@ extension Compilation {
     let text = try stableHLOText()
     let path = TPUBackend.pluginPath(pjrtPlugin)
     return try reporting {
-      TopologyReport(topology, try PJRTPlugin.openForCompiling(path).compile(text, topology: topology, replicas: tpuCores))
+      TopologyReport(
+        topology, try PJRTPlugin.openForCompiling(path).compile(text, topology: topology, replicas: tpuCores))
     }
   }
 }

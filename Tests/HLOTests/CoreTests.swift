@@ -90,7 +90,7 @@ struct CoreTests {
     let rows = try executable.read("image").shape[0]
     #expect(rows == 64)
     for _ in 0..<3 { try executable.run() }
-    for name in ["loss", "fc1.weight", "master/fc1.weight", "optimizer/fc2.weight/m"] {
+    for name in ["loss", "fc1.weight", "master/fc1.weight", "optimizer/fc2.weight/exp_avg"] {
       let values = try executable.replicas(of: name)
       #expect(values.count == count && Set(values).count == 1, "\(name)")
     }

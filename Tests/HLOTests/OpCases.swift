@@ -110,6 +110,7 @@ private let elementwiseRows: [Row] =
   ]
 
 private let shapeRows: [Row] = [
+  (.allReduce, [([2, 3], any)], ["replicas": .int(1), "first": .bool(false)]),
   (.broadcast, [([3], any)], ["shape": .dims([2, 3]), "axes": .ints([1])]),
   (.broadcast, [([2, 1], any)], ["shape": .dims([2, 4, 3]), "axes": .ints([0, 2])]),
   (.broadcast, [([], any)], ["shape": .dims([2, 2]), "axes": .ints([])]),

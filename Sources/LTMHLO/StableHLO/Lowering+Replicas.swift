@@ -13,9 +13,11 @@ extension Lowering {
       "  %total = stablehlo.\(wide.dtype == .bool ? "or" : "add") %a, %b : \(element)",
       "  stablehlo.return %total : \(element)",
     ].map { "\n        \($0)" }.joined()
+    channels += 1
     builder.emit(
-      line: "\"stablehlo.all_reduce\"(\(wide.name)) <{replica_groups = dense<[\(list(Array(0..<replicas)))]> : "
-        + "tensor<1x\(replicas)xi64>}> ({\(region)\n    }) : \(signature([wide], wide.type))", as: name)
+      line: "\"stablehlo.all_reduce\"(\(wide.name)) <{channel_handle = #stablehlo.channel_handle<handle = \(channels), "
+        + "type = 0>, replica_groups = dense<[\(list(Array(0..<replicas)))]> : tensor<1x\(replicas)xi64>}> ({\(region)\n    }) : \(signature([wide], wide.type))",
+      as: name)
     return cast(HLOValue(name: name, type: wide.type), to: x.dtype)
   }
 

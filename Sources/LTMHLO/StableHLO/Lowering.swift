@@ -4,6 +4,8 @@ import LTMIR
 struct Lowering {
   let graph: Graph
   var builder = HLOBuilder()
+  /// How many exchanges between replicas there are so far: each has a channel of its own.
+  var channels = 0
   private var values: [ValueID: HLOValue] = [:]
 
   init(_ graph: Graph) {

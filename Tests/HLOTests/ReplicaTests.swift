@@ -1,0 +1,40 @@
+import LTMHLO
+import LTMIR
+import LTMSupport
+import Testing
+
+/// What replicas tell each other, each dtype for itself, on two devices of XLA's CPU compiler.
+@Suite("exchange between replicas")
+struct ReplicaTests {
+  static let client = Result { () throws -> PJRTClient in
+    try PJRTClient.start(PJRTPlugin.open(try #require(Tools.cpuPlugin)), devices: 2)
+  }
+
+  @Test(
+    "sums, or gives the first replica's value", .enabled(if: PJRTTests.missing == nil, "\(PJRTTests.missing ?? "")"),
+    arguments: DType.allCases.filter { $0 != .float }, [false, true])
+  func exchange(_ dtype: DType, _ first: Bool) throws {
+    var b = GraphBuilder(name: "exchange")
+    let x = b.input("x", TensorType(dtype, [2, 3]), role: .argument)
+    b.output("y", b.make(.allReduce, [x], ["replicas": .int(2), "first": .bool(first)]))
+    let numbers: [[Double]] =
+      dtype == .bool ? [[0, 1, 0, 1, 0, 1], [0, 0, 1, 1, 0, 0]] : [[1, 2, 3, 4, 5, 6], [7, 9, 20, 0, 1, 2]]
+    let inputs = try numbers.map { ["x": try #require(Tensor($0, shape: [2, 3], dtype: dtype))] }
+    let expected = try b.graph.evaluate(replicas: inputs)
+    let client = try Self.client.get()
+    let program = try client.compile(stableHLO(b.graph), replicas: 2)
+    let results = try program.run(
+      inputs.enumerated().map { index, input in [try client.buffer(try #require(input["x"]), device: index)] })
+    for (found, exact) in zip(results, expected) {
+      #expect(try found[0].tensor(dtype, [2, 3]).doubles == exact["y"]?.data)
+    }
+  }
+
+  @Test(
+    "needs a device for each replica", .enabled(if: PJRTTests.missing == nil, "\(PJRTTests.missing ?? "")"))
+  func tooFew() throws {
+    let client = try Self.client.get()
+    let error = #expect(throws: PJRTError.self) { try client.compile("module {}", replicas: client.deviceCount + 1) }
+    #expect(error?.message.contains("there are \(client.deviceCount)") == true)
+  }
+}
