@@ -32,6 +32,8 @@ private final class CPUExecutable: Profilable {
   private let kernels: [CompiledKernel]
   private let pool: ThreadPool
   private let arena: AlignedBuffer
+  /// What the tasks of a launch share.
+  private let workspace: AlignedBuffer
   private let storage: [String: Storage]
   /// Each launch's kernel and argument list, ready to pass on.
   private let launches: [(kernel: Int, arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>)]
@@ -42,12 +44,14 @@ private final class CPUExecutable: Profilable {
     self.kernels = kernels
     self.pool = pool
     arena = try reporting { try AlignedBuffer(byteCount: plan.arenaBytes) }
+    workspace = try reporting { try AlignedBuffer(byteCount: kernels.map(\.workspaceBytes).max() ?? 0) }
     try reporting { try pool.reserveScratch(byteCount: kernels.map(\.scratchBytes).max() ?? 0) }
     let storage = try Self.storage(of: graph, plan)
     self.storage = storage
-    let base = arena.address
+    let (base, shared) = (arena.address, workspace.address)
     launches = plan.launches.map { launch in
-      let arguments = UnsafeMutablePointer<UnsafeMutableRawPointer?>.allocate(capacity: max(1, launch.arguments.count))
+      let arguments = UnsafeMutablePointer<UnsafeMutableRawPointer?>.allocate(capacity: launch.arguments.count + 1)
+      arguments[launch.arguments.count] = shared
       for (index, argument) in launch.arguments.enumerated() {
         switch plan[argument].place {
         case .input(let name), .output(let name): arguments[index] = storage[name]?.buffer.address
@@ -95,10 +99,12 @@ private final class CPUExecutable: Profilable {
   }
 
   func run() {
-    for launch in launches {
-      let kernel = kernels[launch.kernel]
-      pool.run(tasks: kernel.taskCount, kernel: kernel.function, arguments: launch.arguments)
-    }
+    for launch in launches { run(launch.kernel, launch.arguments) }
+  }
+
+  private func run(_ kernel: Int, _ arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>) {
+    let kernel = kernels[kernel]
+    for phase in kernel.schedule.phases { pool.run(tasks: phase, kernel: kernel.function, arguments: arguments) }
   }
 
   func profile(runs: Int) -> [Profile.Timing] {
@@ -107,9 +113,8 @@ private final class CPUExecutable: Profilable {
     }
     for _ in 0..<runs {
       for (index, launch) in launches.enumerated() {
-        let kernel = kernels[launch.kernel]
         let start = ResourceUsage.monotonicSeconds
-        pool.run(tasks: kernel.taskCount, kernel: kernel.function, arguments: launch.arguments)
+        run(launch.kernel, launch.arguments)
         timings[index].seconds = min(timings[index].seconds, ResourceUsage.monotonicSeconds - start)
       }
     }

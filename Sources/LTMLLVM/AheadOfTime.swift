@@ -109,15 +109,17 @@ private struct PlanEmitter {
     }
     let arena = memory("arena", plan.arenaBytes)
     let scratch = memory("scratch", schedules.map(\.scratchBytes).max() ?? 0)
+    let workspace = memory("workspace", schedules.map(\.workspaceBytes).max() ?? 0)
     let parameters = ir.begin(
       function: interface.symbol, result: ir.i32, parameters: interface.arguments.map { _ in ir.pointer })
     returnIfNull(parameters)
     let most = plan.launches.map(\.arguments.count).max() ?? 0
-    let block: LLVMValueRef = LLVMBuildArrayAlloca(ir.ref, ir.pointer, ir.index(max(most, 1)), "arguments")
+    let block: LLVMValueRef = LLVMBuildArrayAlloca(ir.ref, ir.pointer, ir.index(most + 1), "arguments")
     for launch in plan.launches {
       for (place, id) in launch.arguments.enumerated() {
         ir.store(address(id, parameters, arena), ir.address(block, ir.pointer, ir.index(place)), align: 8)
       }
+      ir.store(workspace, ir.address(block, ir.pointer, ir.index(launch.arguments.count)), align: 8)
       let tasks = ir.index(schedules[launch.kernel].taskCount)
       _ = ir.call(functions[launch.kernel], [block, ir.index(0), tasks, scratch])
     }

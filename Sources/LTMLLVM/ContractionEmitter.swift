@@ -2,131 +2,270 @@ internal import CLLVM
 import LTMIR
 import LTMKernels
 
-// A contraction after BLIS: a task is a tile of the result; its operands are packed into panels, widening and transposing on
-// the way; a micro-kernel keeps a register tile; the tile of sums then passes through the epilogue into narrow storage.
+// A contraction after BLIS: operands are packed into panels, widening and transposing on the way; a micro-kernel keeps a
+// register tile of sums; a finished tile passes at once through the epilogue into narrow storage. What several tasks need
+// is packed once, by tasks of its own that come first; the rest each task packs for itself.
 extension KernelEmitter {
   func contraction(_ tiles: Schedule.Tiles, symbol: String) {
-    guard case .contract(let local, let over, let lhs, let rhs)? = kernel.kernel.body.first else {
-      preconditionFailure("emit: \(kernel.kernel.name) has no contraction to tile")
-    }
-    let function = ir.function
-    let resume = ir.currentBlock
-    let kernels = MicroKernel(ir: ir, tiles: tiles).emit(named: symbol + ".tile")
+    let layout = ContractionLayout(kernel, tiles)
+    let (function, resume) = (ir.function, ir.currentBlock)
+    let microKernels = RowKernels(ir: ir, layout: layout, symbol: symbol)
     ir.resume(function, at: resume)
-    let packing = Packing(
-      ir: ir, evaluator: evaluator, tiles: tiles, depthAxis: over.last?.index ?? 0,
-      element: tiles.isDouble ? ir.double : ir.float)
-    let panels = TileMemory(tiles, base: scratch, ir)
-    let (m, n) = (kernel.extent(tiles.rowAxis), kernel.extent(tiles.columnAxis))
-    let (rowTiles, columnTiles) = ((m + tiles.mc - 1) / tiles.mc, (n + tiles.nc - 1) / tiles.nc)
-    let batch = kernel.domain.filter { $0 != tiles.rowAxis && $0 != tiles.columnAxis }
-    ir.loop(from: firstTask, to: endTask) { task, _ in
-      let columnStart = ir.multiply(ir.remainder(task, columnTiles), tiles.nc)
-      let rowStart = ir.multiply(ir.remainder(ir.divide(task, columnTiles), rowTiles), tiles.mc)
-      let rows = Packing.Side(
-        axis: tiles.rowAxis, extent: m, start: rowStart,
-        count: ir.minimum(ir.index(tiles.mc), ir.subtract(ir.index(m), rowStart)), panel: tiles.tile.rows)
-      let columns = Packing.Side(
-        axis: tiles.columnAxis, extent: n, start: columnStart,
-        count: ir.minimum(ir.index(tiles.nc), ir.subtract(ir.index(n), columnStart)), panel: tiles.columns)
-      evaluator.at(decompose(ir.divide(task, rowTiles * columnTiles), batch)) {
-        let (left, right) = tiles.isSwapped ? (rhs, lhs) : (lhs, rhs)
-        eachDepthBlock(over.map(\.index), tiles) { depth, count, isFirst in
-          packing.pack(right, columns, depth: depth, count: count, into: panels.columns)
-          packing.pack(left, rows, depth: depth, count: count, into: panels.rows)
-          multiply(kernels, rows, columns, panels, count, isFirst, tiles)
-        }
-        epilogue(local, rows, columns, panels, tiles)
-      }
-      return []
-    }
-  }
-
-  /// Visits the contracted points in blocks of `kc` along the innermost contracted axis.
-  private func eachDepthBlock(
-    _ over: [Int], _ tiles: Schedule.Tiles,
-    _ body: (_ depth: LLVMValueRef, _ count: LLVMValueRef, _ isFirst: LLVMValueRef) -> Void
-  ) {
-    guard let inner = over.last else { preconditionFailure("emit: contraction over nothing") }
-    let extent = kernel.extent(inner)
-    _ = nest(over.dropLast()[...], hoisting: []) { _ in
-      let isOrigin = over.dropLast().reduce(ir.constant(bits: 1, ir.i1)) { all, axis in
-        ir.select(ir.equal(evaluator.index[axis], ir.index(0)), all, ir.constant(bits: 0, ir.i1))
-      }
-      ir.loop(0..<extent, step: tiles.kc) { depth, _ in
-        let count = ir.minimum(ir.index(tiles.kc), ir.subtract(ir.index(extent), depth))
-        let isFirst = ir.select(ir.equal(depth, ir.index(0)), isOrigin, ir.constant(bits: 0, ir.i1))
-        body(depth, count, isFirst)
-        return []
-      }
-      return []
-    }
-  }
-
-  /// Runs the micro-kernel over the panels of a tile.
-  private func multiply(
-    _ kernel: LLVMValueRef, _ rows: Packing.Side, _ columns: Packing.Side, _ memory: TileMemory, _ depth: LLVMValueRef,
-    _ isFirst: LLVMValueRef, _ tiles: Schedule.Tiles
-  ) {
     let element = tiles.isDouble ? ir.double : ir.float
-    let first: LLVMValueRef = LLVMBuildZExt(ir.ref, isFirst, ir.i64, "")
-    ir.loop(from: ir.index(0), to: columns.count, step: columns.panel) { j, _ in
-      let right = ir.address(memory.columns, element, ir.multiply(j, tiles.kc))
-      ir.loop(from: ir.index(0), to: rows.count, step: rows.panel) { i, _ in
-        let left = ir.address(memory.rows, element, ir.multiply(i, tiles.kc))
-        let result = ir.address(memory.sums, element, ir.add(ir.multiply(i, tiles.rowStride), j))
-        _ = ir.call(kernel, [depth, left, right, result, first])
+    ContractionEmitter(
+      emitter: self, layout: layout, microKernels: microKernels,
+      packing: Packing(
+        ir: ir, evaluator: evaluator, lanes: tiles.lanes, points: tiles.tile.points, element: element),
+      memory: PackedMemory(layout, self), element: element
+    ).emit()
+  }
+}
+
+/// The micro-kernel of whole panels of rows, and that of the last when it is not whole.
+struct RowKernels {
+  let whole: LLVMValueRef?
+  let rest: LLVMValueRef?
+
+  init(ir: IRBuilder, layout: ContractionLayout, symbol: String) {
+    let (width, extent) = (layout.rows.width, layout.rows.extent)
+    let make = { (rows: Int, name: String) in
+      MicroKernel(ir: ir, tiles: layout.tiles, height: rows).emit(named: symbol + name)
+    }
+    whole = extent >= width ? make(width, ".tile") : nil
+    rest = extent % width == 0 ? nil : make(extent % width, ".rest")
+  }
+}
+
+struct ContractionEmitter {
+  let emitter: KernelEmitter
+  let layout: ContractionLayout
+  let microKernels: RowKernels
+  let packing: Packing
+  let memory: PackedMemory
+  let element: LLVMTypeRef
+
+  private var ir: IRBuilder { emitter.ir }
+  private var evaluator: Evaluator { emitter.evaluator }
+  private var kernel: FlatKernel { emitter.kernel }
+  private var tiles: Schedule.Tiles { layout.tiles }
+
+  func emit() {
+    packShared(layout.rows, memory.rows, tasks: 0..<layout.rows.tasks)
+    packShared(layout.columns, memory.columns, tasks: layout.rows.tasks..<layout.preparations)
+    eachTask(layout.preparations..<layout.preparations + layout.tileTasks, tile)
+  }
+
+  /// The tasks of a range that this call has to do, counted from its beginning.
+  private func eachTask(_ range: Range<Int>, _ body: (LLVMValueRef) -> Void) {
+    if range.isEmpty { return }
+    let clip = { (task: LLVMValueRef) in
+      let low = ir.index(range.lowerBound)
+      return ir.subtract(ir.minimum(ir.maximum(task, low), ir.index(range.upperBound)), low)
+    }
+    ir.loop(from: clip(emitter.firstTask), to: clip(emitter.endTask)) { task, _ in
+      evaluator.scope { body(task) }
+      return []
+    }
+  }
+
+  // MARK: Packing
+
+  private func packShared(_ side: PackedSide, _ base: LLVMValueRef, tasks: Range<Int>) {
+    eachTask(tasks) { task in
+      let batch = ir.divide(task, side.tasksPerBatch)
+      let first = ir.multiply(ir.remainder(task, side.tasksPerBatch), side.panelsTogether)
+      let end = ir.minimum(ir.add(first, ir.index(side.panelsTogether)), ir.index(side.panels))
+      evaluator.at(emitter.decompose(batch, side.batch)) {
+        let run = Packing.Run(
+          axes: layout.over[...], start: ir.index(0), count: ir.index(kernel.extent(layout.over[0])))
+        packing.pack(side, from: first, to: end, run, into: panel(side, base, first, nil))
+      }
+    }
+  }
+
+  /// Where a panel begins, at the depth of a block when panels are as deep as the contraction.
+  private func panel(_ side: PackedSide, _ base: LLVMValueRef, _ index: LLVMValueRef, _ block: DepthBlock?)
+    -> LLVMValueRef
+  {
+    guard side.isShared else { return ir.address(base, element, ir.multiply(index, side.stride)) }
+    let batch = side.batch.reduce(ir.index(0)) { linear, axis in
+      ir.add(ir.multiply(linear, kernel.extent(axis)), evaluator.index[axis])
+    }
+    let place = ir.multiply(ir.add(ir.multiply(batch, side.panels), index), side.stride)
+    guard let block else { return ir.address(base, element, place) }
+    return ir.address(base, element, ir.add(place, ir.multiply(block.offset, side.width)))
+  }
+
+  // MARK: Tiles
+
+  /// The panels of one side of a tile.
+  private struct Panels {
+    let side: PackedSide
+    let base: LLVMValueRef
+    let first: LLVMValueRef
+    let end: LLVMValueRef
+  }
+
+  private func panels(_ side: PackedSide, _ base: LLVMValueRef, tile: LLVMValueRef, size: Int) -> Panels {
+    let first = ir.multiply(tile, size / side.width)
+    let end = ir.minimum(ir.add(first, ir.index(size / side.width)), ir.index(side.panels))
+    return Panels(side: side, base: base, first: first, end: end)
+  }
+
+  private func tile(_ task: LLVMValueRef) {
+    let (rowTiles, columnTiles) = (layout.rowTiles, layout.columnTiles)
+    let columns = panels(layout.columns, memory.columns, tile: ir.remainder(task, columnTiles), size: tiles.nc)
+    let rowTile = ir.remainder(ir.divide(task, columnTiles), rowTiles)
+    let rows = panels(layout.rows, memory.rows, tile: rowTile, size: tiles.mc)
+    evaluator.at(emitter.decompose(ir.divide(task, rowTiles * columnTiles), layout.batch)) {
+      eachDepthBlock { block in
+        for part in [columns, rows] where !part.side.isShared {
+          let run = Packing.Run(axes: layout.over[tiles.blockedAxis...], start: block.start, count: block.count)
+          packing.pack(part.side, from: part.first, to: part.end, run, into: part.base)
+        }
+        multiply(rows, columns, block)
+      }
+    }
+  }
+
+  /// Points of the contracted axes that are packed and multiplied together.
+  private struct DepthBlock {
+    /// Along the blocked axis.
+    let start: LLVMValueRef
+    let count: LLVMValueRef
+    /// Steps of the micro-kernel in it, and before it.
+    let depth: LLVMValueRef
+    let offset: LLVMValueRef
+    /// `nil`: always.
+    let isFirst: LLVMValueRef?
+    let isLast: LLVMValueRef?
+  }
+
+  private func steps(_ points: LLVMValueRef) -> LLVMValueRef { ir.divide(points, tiles.tile.points) }
+
+  private func eachDepthBlock(_ body: (DepthBlock) -> Void) {
+    let outer = layout.over[..<tiles.blockedAxis]
+    let axis = layout.over[tiles.blockedAxis]
+    let (extent, inner) = (kernel.extent(axis), kernel.points(layout.over[(tiles.blockedAxis + 1)...]))
+    if tiles.isSinglePass {
+      let all = ir.index(extent)
+      return body(
+        DepthBlock(
+          start: ir.index(0), count: all, depth: steps(ir.multiply(all, inner)), offset: ir.index(0), isFirst: nil,
+          isLast: nil))
+    }
+    _ = emitter.nest(outer, hoisting: []) { _ in
+      ir.loop(0..<extent, step: tiles.block) { start, _ in
+        let count = ir.minimum(ir.index(tiles.block), ir.subtract(ir.index(extent), start))
+        let before = outer.reduce(ir.index(0)) { linear, axis in
+          ir.add(ir.multiply(linear, kernel.extent(axis)), evaluator.index[axis])
+        }
+        let offset = steps(ir.multiply(ir.add(ir.multiply(before, extent), start), inner))
+        let depth = steps(ir.multiply(count, inner))
+        evaluator.scope {
+          body(
+            DepthBlock(
+              start: start, count: count, depth: depth, offset: offset, isFirst: ir.equal(offset, ir.index(0)),
+              isLast: ir.equal(ir.add(offset, depth), steps(ir.index(kernel.points(layout.over))))))
+        }
         return []
       }
       return []
     }
   }
 
-  /// Finishes a tile: each row's sums become the contraction's local, and the stores that follow it run.
-  private func epilogue(
-    _ local: LocalID, _ rows: Packing.Side, _ columns: Packing.Side, _ memory: TileMemory, _ tiles: Schedule.Tiles
-  ) {
+  /// Runs the micro-kernel over the panels of a tile, and the epilogue over what is finished.
+  private func multiply(_ rows: Panels, _ columns: Panels, _ block: DepthBlock) {
+    let first: LLVMValueRef = block.isFirst.map { LLVMBuildZExt(ir.ref, $0, ir.i64, "") } ?? ir.index(1)
+    /// A panel that tasks pack for themselves is counted from the tile's first.
+    func place(_ part: Panels, _ index: LLVMValueRef) -> LLVMValueRef {
+      panel(part.side, part.base, part.side.isShared ? index : ir.subtract(index, part.first), block)
+    }
+    ir.loop(from: columns.first, to: columns.end) { j, _ in
+      let right = place(columns, j)
+      ir.loop(from: rows.first, to: rows.end) { i, _ in
+        var sums = memory.sums
+        if !tiles.isSinglePass {
+          let row = ir.multiply(ir.subtract(i, rows.first), rows.side.width * tiles.rowStride)
+          sums = ir.address(sums, element, ir.add(row, ir.multiply(ir.subtract(j, columns.first), tiles.columns)))
+        }
+        either(i, rows.side, microKernels.whole, microKernels.rest) {
+          _ = ir.call($0, [block.depth, place(rows, i), right, sums, first])
+        }
+        if let isLast = block.isLast {
+          ir.when(isLast) { finish(i, j, sums) }
+        } else {
+          finish(i, j, sums)
+        }
+        return []
+      }
+      return []
+    }
+  }
+
+  /// Runs `body` with what serves a whole panel or the last, shorter one; `nil` where there is none of the kind.
+  private func either<T>(_ panel: LLVMValueRef, _ side: PackedSide, _ whole: T?, _ rest: T?, _ body: (T) -> Void) {
+    guard let whole, let rest else {
+      if let only = whole ?? rest { body(only) }
+      return
+    }
+    let isWhole = ir.less(panel, ir.index(side.extent / side.width))
+    ir.when(isWhole) { body(whole) }
+    ir.when(LLVMBuildNot(ir.ref, isWhole, "")) { body(rest) }
+  }
+
+  // MARK: Epilogue
+
+  /// Finishes a register tile: each row's sums become the contraction's local, and the stores that follow it run.
+  private func finish(_ i: LLVMValueRef, _ j: LLVMValueRef, _ sums: LLVMValueRef) {
+    let (rows, columns) = (layout.rows, layout.columns)
+    let (row, column) = (ir.multiply(i, rows.width), ir.multiply(j, columns.width))
+    let count = ir.minimum(ir.index(rows.width), ir.subtract(ir.index(rows.extent), row))
+    let rest = columns.extent % columns.width
+    either(j, columns, columns.extent >= columns.width ? columns.width : nil, rest == 0 ? nil : rest) { live in
+      ir.loop(from: ir.index(0), to: count) { r, _ in
+        evaluator.at(rows.axis, ir.add(row, r)) {
+          finishRow(ir.address(sums, element, ir.multiply(r, tiles.rowStride)), column, live: live)
+        }
+        return []
+      }
+    }
+  }
+
+  private func finishRow(_ sums: LLVMValueRef, _ column: LLVMValueRef, live: Int) {
+    guard case .contract(let local, _, _, _)? = kernel.kernel.body.first else { return }
     let stores = kernel.kernel.body.flatMap(\.stores)
     let accesses = kernel.stores.flatMap { $0 }
-    let element = tiles.isDouble ? ir.double : ir.float
     let lanes = tiles.lanes
-    let rest = columns.extent % lanes
-    let whole = ir.subtract(columns.count, ir.remainder(columns.count, lanes))
-    func finish(_ i: LLVMValueRef, _ j: LLVMValueRef, live: Int) {
-      let vector = VectorAxis(axis: columns.axis, lanes: lanes, live: live)
-      evaluator.at(columns.axis, ir.add(columns.start, j), vector: vector) {
-        let place = ir.address(memory.sums, element, ir.add(ir.multiply(i, tiles.rowStride), j))
-        let sums = ir.load(ir.vector(element, lanes), place, align: tiles.elementBytes)
-        evaluator.bind(local, Lanes(sums, ir))
+    evaluator.hoist(stores.map(\.value), outOf: [tiles.columnAxis])
+    for start in stride(from: 0, to: live, by: lanes) {
+      let vector = VectorAxis(axis: tiles.columnAxis, lanes: lanes, live: min(lanes, live - start))
+      evaluator.at(tiles.columnAxis, ir.add(column, ir.index(start)), vector: vector) {
+        let place = ir.address(sums, element, ir.index(start))
+        evaluator.bind(local, Lanes(ir.load(ir.vector(element, lanes), place, align: tiles.elementBytes), ir))
         evaluator.store(stores, accesses)
       }
-    }
-    ir.loop(from: ir.index(0), to: rows.count) { i, _ in
-      evaluator.at(rows.axis, ir.add(rows.start, i)) {
-        evaluator.hoist(stores.map(\.value), outOf: [columns.axis])
-        ir.loop(from: ir.index(0), to: whole, step: lanes) { j, _ in
-          finish(i, j, live: lanes)
-          return []
-        }
-        if rest != 0 { ir.when(ir.less(whole, columns.count)) { finish(i, whole, live: rest) } }
-      }
-      return []
     }
   }
 }
 
-/// Where a tile's panels and sums lie in a thread's scratch memory.
-struct TileMemory {
+/// Where the packed operands and the sums of the task at hand lie.
+struct PackedMemory {
   let rows: LLVMValueRef
   let columns: LLVMValueRef
   let sums: LLVMValueRef
 
-  init(_ tiles: Schedule.Tiles, base: LLVMValueRef, _ ir: IRBuilder) {
-    let columnBytes = roundUp(tiles.nc * tiles.kc * tiles.elementBytes, 64)
-    let sumBytes = roundUp(tiles.mc * tiles.rowStride * tiles.elementBytes, 64)
-    columns = base
-    sums = ir.address(base, ir.i8, ir.index(columnBytes))
-    // Last, since packing may write a few elements beyond a panel.
-    rows = ir.address(base, ir.i8, ir.index(columnBytes + sumBytes))
+  init(_ layout: ContractionLayout, _ emitter: KernelEmitter) {
+    let ir = emitter.ir
+    var own = layout.sumBytes
+    var shared = 0
+    func place(_ side: PackedSide) -> LLVMValueRef {
+      let offset = side.isShared ? shared : own
+      if side.isShared { shared += side.bytes } else { own += side.bytes }
+      return ir.address(side.isShared ? emitter.workspace : emitter.scratch, ir.i8, ir.index(offset))
+    }
+    sums = emitter.scratch
+    columns = place(layout.columns)
+    rows = place(layout.rows)
   }
 }

@@ -218,6 +218,17 @@ package final class Evaluator {
     return guarded(ir.widen(Lanes(raw, ir), from: dtype), conditions, access.otherwise, dtype)
   }
 
+  /// Asks for the elements of an expression's plain loads. The place may lie outside of the buffers.
+  func prefetch(_ id: ScalarID) {
+    for case let access? in kernel.closure(of: [id]).map({ kernel.loads[$0] })
+    where access.dynamic.isEmpty && access.guards.isEmpty {
+      let element = ir.stored(kernel.kernel[access.buffer].dtype)
+      let place = ir.address(buffers[access.buffer.index], element, offset(access.form), mayLieOutside: true)
+      _ = ir.call(
+        intrinsic: "llvm.prefetch", [ir.pointer], [place] + [0, 3, 1].map { ir.constant(bits: $0, ir.i32) })
+    }
+  }
+
   /// Lane by lane: elements that are not neighbours.
   private func gather(_ access: FlatAccess, _ dynamic: [(Lanes, Int)], _ conditions: [Lanes]) -> Lanes {
     guard let vector else { preconditionFailure("emit: gather without lanes") }

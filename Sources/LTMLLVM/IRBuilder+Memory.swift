@@ -15,6 +15,7 @@ extension IRBuilder {
   package func less(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildICmp(ref, LLVMIntSLT, a, b, "") }
   package func equal(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildICmp(ref, LLVMIntEQ, a, b, "") }
   package func minimum(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { select(less(a, b), a, b) }
+  package func maximum(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { select(less(a, b), b, a) }
   package func select(_ condition: LLVMValueRef, _ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef {
     LLVMBuildSelect(ref, condition, a, b, "")
   }

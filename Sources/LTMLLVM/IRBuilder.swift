@@ -183,6 +183,7 @@ package final class IRBuilder {
   private static let allowed: Set<String> = [
     "llvm.fma", "llvm.sqrt", "llvm.fabs", "llvm.floor", "llvm.ceil", "llvm.roundeven", "llvm.copysign",
     "llvm.fptosi.sat", "llvm.smax", "llvm.smin", "llvm.prefetch", "llvm.x86.sse.sfence",
+    "llvm.x86.avx512bf16.dpbf16ps.512", "llvm.aarch64.neon.bfdot",
   ]
 
   /// Calls an intrinsic of the allow-list, overloaded on `types`.

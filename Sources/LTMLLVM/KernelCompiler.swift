@@ -5,20 +5,21 @@ import LTMKernels
 import LTMSupport
 import Synchronization
 
-/// What a kernel's machine code is called as: buffers in the kernel's order, tasks `firstTask..<endTask`, and this
-/// thread's scratch memory, aligned to 64 bytes.
+/// What a kernel's machine code is called as: buffers in the kernel's order and, after them, the workspace of a schedule
+/// that has one; tasks `firstTask..<endTask`; and this thread's scratch memory, aligned to 64 bytes.
 package typealias KernelFunction =
   @convention(c) (
     UnsafeMutablePointer<UnsafeMutableRawPointer?>?, _ firstTask: Int, _ endTask: Int,
     _ scratch: UnsafeMutableRawPointer?
   ) -> Void
 
-/// A kernel that can run. Tasks may run in any order, on any threads.
+/// A kernel that can run. The tasks of a phase may run in any order, on any threads.
 package struct CompiledKernel: Sendable {
   package let name: String
   package let schedule: Schedule
   package var taskCount: Int { schedule.taskCount }
   package var scratchBytes: Int { schedule.scratchBytes }
+  package var workspaceBytes: Int { schedule.workspaceBytes }
   package let function: KernelFunction
   /// Keeps the code in memory.
   private let image: CodeImage
@@ -28,12 +29,6 @@ package struct CompiledKernel: Sendable {
     self.schedule = schedule
     self.function = function
     self.image = image
-  }
-
-  /// Runs every task on the calling thread.
-  package func run(_ buffers: [UnsafeMutableRawPointer?], scratch: UnsafeMutableRawPointer?) {
-    var buffers = buffers
-    buffers.withUnsafeMutableBufferPointer { function($0.baseAddress, 0, taskCount, scratch) }
   }
 }
 
@@ -114,7 +109,7 @@ package final class KernelCompiler: Sendable {
       self.kernel = kernel
       schedule = LTMLLVM.schedule(kernel, profile)
       key = ObjectCache.key([
-        kernel.identity, "\(schedule)", profile.triple, profile.cpu, profile.features, Bootstrap.version, "emitters 2",
+        kernel.identity, "\(schedule)", profile.triple, profile.cpu, profile.features, Bootstrap.version, "emitters 3",
       ])
     }
   }

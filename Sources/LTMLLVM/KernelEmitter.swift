@@ -10,6 +10,8 @@ struct KernelEmitter {
   let firstTask: LLVMValueRef
   let endTask: LLVMValueRef
   let scratch: LLVMValueRef
+  /// The memory that the launch's tasks share.
+  let workspace: LLVMValueRef
 
   /// Makes the function. A place for debug info: the kernel's name and `locations` belong to it.
   static func emit(
@@ -19,9 +21,12 @@ struct KernelEmitter {
     ir.accuracy = .init(source)
     let parameters = ir.begin(
       function: symbol, result: ir.void, parameters: [ir.pointer, ir.i64, ir.i64, ir.pointer], isInternal: isInternal)
+    let evaluator = Evaluator(ir, kernel, arguments: parameters[0])
+    let entry = ir.address(parameters[0], ir.pointer, ir.index(source.buffers.count))
+    let workspace = schedule.workspaceBytes == 0 ? parameters[3] : ir.load(ir.pointer, entry, align: 8)
     let emitter = KernelEmitter(
-      ir: ir, evaluator: Evaluator(ir, kernel, arguments: parameters[0]), kernel: kernel, firstTask: parameters[1],
-      endTask: parameters[2], scratch: parameters[3])
+      ir: ir, evaluator: evaluator, kernel: kernel, firstTask: parameters[1], endTask: parameters[2],
+      scratch: parameters[3], workspace: workspace)
     switch schedule.strategy {
     case .pointwise(let numbers): emitter.pointwise(numbers)
     case .columns(let numbers): emitter.columns(numbers)

@@ -6,6 +6,8 @@ import LTMKernels
 struct MicroKernel {
   let ir: IRBuilder
   let tiles: Schedule.Tiles
+  /// How many of the panel's rows there are.
+  let height: Int
 
   private var element: LLVMTypeRef { tiles.isDouble ? ir.double : ir.float }
   private var vector: LLVMTypeRef { ir.vector(element, tiles.lanes) }
@@ -17,7 +19,7 @@ struct MicroKernel {
       isInternal: true)
     guard let function = ir.function else { preconditionFailure("emit: no micro-kernel") }
     let (depth, rows, columns) = (parameters[0], parameters[1], parameters[2])
-    let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: tiles.tile.rows * tiles.tile.vectors)
+    let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: height * tiles.tile.vectors)
     let whole = ir.multiply(ir.divide(depth, Self.unroll), Self.unroll)
     let unrolled = ir.loop(from: ir.index(0), to: whole, step: Self.unroll, carrying: zeros) { k, sums in
       (0..<Self.unroll).reduce(sums) { step(rows, columns, ir.add(k, ir.index($1)), $0) }
@@ -37,7 +39,7 @@ struct MicroKernel {
       let place = ir.add(ir.multiply(k, tiles.columns), ir.index(v * tiles.lanes))
       return Lanes(ir.load(vector, ir.address(columns, element, place), align: ir.profile.vectorBytes), ir)
     }
-    return (0..<tile.rows).flatMap { row -> [LLVMValueRef] in
+    return (0..<height).flatMap { row -> [LLVMValueRef] in
       let place = ir.add(ir.multiply(k, tile.rows), ir.index(row))
       let one = ir.load(element, ir.address(rows, element, place), align: tiles.elementBytes)
       let left = Lanes(ir.splat(one, tiles.lanes), ir)
@@ -46,6 +48,7 @@ struct MicroKernel {
         return switch tile.multiply {
         case .fma: left.times(right, plus: sum).ref
         case .multiplyAdd: (left * right + sum).ref
+        case .dotBF16: ir.dotBF16(left, right, plus: sum).ref
         }
       }
     }
@@ -54,13 +57,14 @@ struct MicroKernel {
   /// Stores the first block's sums, adds the others'.
   private func finish(_ sums: [LLVMValueRef], _ result: LLVMValueRef, isFirst: LLVMValueRef) {
     func places(_ body: (Int, LLVMValueRef) -> Void) {
-      for row in 0..<tiles.tile.rows {
+      for row in 0..<height {
         for v in 0..<tiles.tile.vectors {
           let place = ir.index(row * tiles.rowStride + v * tiles.lanes)
           body(row * tiles.tile.vectors + v, ir.address(result, element, place))
         }
       }
     }
+    if tiles.isSinglePass { return places { ir.store(sums[$0], $1, align: tiles.elementBytes) } }
     ir.when(isFirst) { places { ir.store(sums[$0], $1, align: tiles.elementBytes) } }
     let isLater: LLVMValueRef = LLVMBuildNot(ir.ref, isFirst, "")
     ir.when(isLater) {
@@ -68,6 +72,18 @@ struct MicroKernel {
         let held = Lanes(ir.load(vector, address, align: tiles.elementBytes), ir)
         ir.store((held + Lanes(sums[place], ir)).ref, address, align: tiles.elementBytes)
       }
+    }
+  }
+}
+
+extension IRBuilder {
+  /// `sum` plus, in each lane, the products of both halves, which are bf16.
+  func dotBF16(_ a: Lanes, _ b: Lanes, plus sum: Lanes) -> Lanes {
+    let pairs = vector(bfloat, 2 * a.count)
+    let halves = [a, b].map { LLVMBuildBitCast(ref, $0.ref, pairs, "") as LLVMValueRef }
+    return switch profile.architecture {
+    case .aarch64: Lanes(call(intrinsic: "llvm.aarch64.neon.bfdot", [sum.type, pairs], [sum.ref] + halves), self)
+    case .x86_64, .nvptx64: Lanes(call(intrinsic: "llvm.x86.avx512bf16.dpbf16ps.512", [], [sum.ref] + halves), self)
     }
   }
 }

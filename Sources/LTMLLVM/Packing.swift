@@ -2,101 +2,160 @@ internal import CLLVM
 import LTMIR
 import LTMKernels
 
-/// Copies an operand's block into panels `[panel][depth][width]`, as the micro-kernel reads them. Whatever the operand is
-/// (a half buffer, a transposed view, a body over several loads), the evaluator computes its vectors.
+/// Copies an operand into panels `[panel][depth][width]`, as the micro-kernel reads them. Whatever the operand is (a half
+/// buffer, a transposed view, a body over several loads), the evaluator computes its vectors.
+///
+/// A vector may reach beyond the panel's width: what it writes there, the next point of the depth overwrites.
 struct Packing {
   let ir: IRBuilder
   let evaluator: Evaluator
-  let tiles: Schedule.Tiles
-  let depthAxis: Int
+  let lanes: Int
+  /// Contracted points in an element.
+  let points: Int
   let element: LLVMTypeRef
 
-  /// One side of a tile: rows or columns.
-  struct Side {
-    let axis: Int
-    let extent: Int
+  private var elementBytes: Int { element == ir.double ? 8 : 4 }
+  /// Panels that are filled side by side, so that whole cache lines are read.
+  private static let group = 4
+  /// How many points of the depth before their use elements are asked for.
+  private static let ahead = 16
+
+  /// The contracted points to pack: a part of the first axis, all of the others.
+  struct Run {
+    let axes: ArraySlice<Int>
     let start: LLVMValueRef
     let count: LLVMValueRef
-    /// The width of a panel.
-    let panel: Int
+    /// How many points come before it in the panel, in units of its first axis.
+    var before: LLVMValueRef?
   }
 
-  func pack(_ operand: ScalarID, _ side: Side, depth: LLVMValueRef, count: LLVMValueRef, into panels: LLVMValueRef) {
-    let rest = side.extent % side.panel
-    let whole = ir.subtract(side.count, ir.remainder(side.count, side.panel))
-    let isTransposed = runsAlongDepth(operand, side.axis)
-    func panel(_ i: LLVMValueRef, live: Int) {
-      let target = ir.address(panels, element, ir.multiply(i, tiles.kc))
-      let first = ir.add(side.start, i)
-      if isTransposed {
-        transposed(operand, side, first, live, depth, count, target)
-      } else {
-        straight(operand, side, first, live, depth, count, target)
-      }
+  /// Packs the panels `from..<to`; `base` is the first one's place.
+  func pack(_ side: PackedSide, from: LLVMValueRef, to: LLVMValueRef, _ run: Run, into base: LLVMValueRef) {
+    let place = { (panel: LLVMValueRef) in
+      ir.address(base, element, ir.multiply(ir.subtract(panel, from), side.stride))
     }
-    ir.loop(from: ir.index(0), to: whole, step: side.panel) { i, _ in
-      panel(i, live: side.panel)
-      return []
-    }
-    if rest != 0 { ir.when(ir.less(whole, side.count)) { panel(whole, live: rest) } }
-  }
-
-  /// Whether the operand's neighbours in memory follow each other along the contracted axis.
-  private func runsAlongDepth(_ operand: ScalarID, _ axis: Int) -> Bool {
-    let accesses = evaluator.kernel.closure(of: [operand]).compactMap { evaluator.kernel.loads[$0] }
-    let stray = { (axis: Int) in accesses.filter { !(0...1 ~= $0.form.strides[axis]) }.count }
-    return stray(depthAxis) < stray(axis)
-  }
-
-  /// Lanes along the panel's width.
-  private func straight(
-    _ operand: ScalarID, _ side: Side, _ first: LLVMValueRef, _ live: Int, _ depth: LLVMValueRef, _ count: LLVMValueRef,
-    _ target: LLVMValueRef
-  ) {
-    ir.loop(from: ir.index(0), to: count) { k, _ in
-      evaluator.at(depthAxis, ir.add(depth, k)) {
-        for start in stride(from: 0, to: side.panel, by: tiles.lanes) {
-          let width = min(tiles.lanes, side.panel - start)
-          let place = ir.address(target, element, ir.add(ir.multiply(k, side.panel), ir.index(start)))
-          let value = vector(operand, side.axis, ir.add(first, ir.index(start)), live: min(width, live - start))
-          ir.store(value, place, live: width, align: tiles.elementBytes)
+    let isTransposed = runsAlongDepth(side, run.axes.last ?? 0)
+    let end = ir.minimum(to, ir.index(side.roomyPanels))
+    ir.loop(from: from, to: end, step: isTransposed ? 1 : Self.group) { panel, _ in
+      let last = isTransposed ? panel : ir.minimum(ir.add(panel, ir.index(Self.group)), end)
+      eachRun(run) { run in
+        if isTransposed {
+          transposed(side, panel, run, live: side.width, into: place(panel))
+        } else {
+          straight(side, panel, to: last, run, live: nil, place)
         }
       }
       return []
+    }
+    for index in side.roomyPanels..<side.panels {
+      let panel = ir.index(index)
+      let live = min(side.width, side.extent - index * side.width)
+      ir.when(ir.less(panel, to)) {
+        ir.when(LLVMBuildNot(ir.ref, ir.less(panel, from), "")) {
+          eachRun(run) { run in
+            if isTransposed {
+              transposed(side, panel, run, live: live, into: place(panel))
+            } else {
+              straight(side, panel, to: ir.index(index + 1), run, live: live, place)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// Visits the points of all axes but the last.
+  private func eachRun(_ run: Run, _ body: (Run) -> Void) {
+    guard let axis = run.axes.first else { return }
+    let before = run.before ?? ir.index(0)
+    guard let inner = run.axes.dropFirst().first else {
+      return evaluator.scope { body(Run(axes: run.axes, start: run.start, count: run.count, before: before)) }
+    }
+    let extent = evaluator.kernel.extent(inner)
+    ir.loop(from: ir.index(0), to: run.count) { i, _ in
+      evaluator.at(axis, ir.add(run.start, i)) {
+        let linear = ir.multiply(ir.add(before, i), extent)
+        eachRun(
+          Run(axes: run.axes.dropFirst(), start: ir.index(0), count: ir.index(extent), before: linear), body)
+      }
+      return []
+    }
+  }
+
+  /// Whether the operand's neighbours in memory follow each other along the contracted axis.
+  private func runsAlongDepth(_ side: PackedSide, _ depthAxis: Int) -> Bool {
+    let accesses = evaluator.kernel.closure(of: [side.operand]).compactMap { evaluator.kernel.loads[$0] }
+    let stray = { (axis: Int) in accesses.filter { !(0...1 ~= $0.form.strides[axis]) }.count }
+    return stray(depthAxis) < stray(side.axis)
+  }
+
+  /// Lanes along the panels' width; `live` elements of it, or all and what follows them in memory.
+  private func straight(
+    _ side: PackedSide, _ first: LLVMValueRef, to last: LLVMValueRef, _ run: Run, live: Int?,
+    _ place: (LLVMValueRef) -> LLVMValueRef
+  ) {
+    guard let axis = run.axes.first, let before = run.before else { return }
+    ir.loop(from: ir.index(0), to: run.count, step: points) { k, _ in
+      let row = ir.multiply(ir.divide(ir.add(before, k), points), side.width)
+      let depths = (0..<points).map { ir.add(run.start, ir.add(k, ir.index($0))) }
+      ir.loop(from: first, to: last) { panel, _ in
+        let target = place(panel)
+        for depth in depths { prefetch(side, panel, axis, ir.add(depth, ir.index(Self.ahead))) }
+        for start in stride(from: 0, to: side.width, by: lanes) {
+          let column = ir.add(ir.multiply(panel, side.width), ir.index(start))
+          let values = depths.map { depth in
+            evaluator.at(axis, depth) {
+              vector(side.operand, side.axis, column, live: live.map { min(lanes, $0 - start) } ?? lanes)
+            }
+          }
+          ir.store(joined(values), ir.address(target, element, ir.add(row, ir.index(start))), align: elementBytes)
+        }
+        return []
+      }
+      return []
+    }
+  }
+
+  /// Asks for the panel's elements at a later point of the depth: its neighbours lie too far apart for the processor to guess.
+  private func prefetch(_ side: PackedSide, _ panel: LLVMValueRef, _ axis: Int, _ depth: LLVMValueRef) {
+    evaluator.at(axis, depth) {
+      evaluator.at(side.axis, ir.multiply(panel, side.width)) { evaluator.prefetch(side.operand) }
     }
   }
 
   /// The operand's lanes along an axis; zeros where none is live.
   private func vector(_ operand: ScalarID, _ axis: Int, _ start: LLVMValueRef, live: Int) -> LLVMValueRef {
-    if live <= 0 { return LLVMConstNull(ir.vector(element, tiles.lanes)) }
-    let vector = VectorAxis(axis: axis, lanes: tiles.lanes, live: live)
-    return evaluator.at(axis, start, vector: vector) { evaluator.value(operand, lanes: tiles.lanes).ref }
+    if live <= 0 { return LLVMConstNull(ir.vector(element, lanes)) }
+    let vector = VectorAxis(axis: axis, lanes: lanes, live: live)
+    return evaluator.at(axis, start, vector: vector) { evaluator.value(operand, lanes: lanes).ref }
   }
 
-  /// Lanes along the contracted axis, turned in squares of `lanes` rows.
+  /// Lanes along the contracted axis, turned in squares of `lanes` rows, `live` of which there are.
   private func transposed(
-    _ operand: ScalarID, _ side: Side, _ first: LLVMValueRef, _ live: Int, _ depth: LLVMValueRef, _ count: LLVMValueRef,
-    _ target: LLVMValueRef
+    _ side: PackedSide, _ panel: LLVMValueRef, _ run: Run, live: Int, into target: LLVMValueRef
   ) {
-    let lanes = tiles.lanes
-    let rest = evaluator.kernel.extent(depthAxis) % lanes
-    let whole = ir.subtract(count, ir.remainder(count, lanes))
+    guard let axis = run.axes.first, let before = run.before else { return }
+    let rest = evaluator.kernel.extent(axis) % lanes
+    let whole = ir.subtract(run.count, ir.remainder(run.count, lanes))
     func square(_ k: LLVMValueRef, depthLive: Int) {
-      let starts = Array(stride(from: 0, to: side.panel, by: lanes))
+      let first = ir.multiply(panel, side.width)
+      let depth = ir.add(run.start, k)
+      let row = ir.divide(ir.add(before, k), points)
+      let starts = Array(stride(from: 0, to: side.width, by: lanes))
       let squares = starts.map { start in
         transpose(
-          (0..<lanes).map { row in
-            guard start + row < live else { return LLVMConstNull(ir.vector(element, lanes)) }
-            return evaluator.at(side.axis, ir.add(first, ir.index(start + row))) {
-              vector(operand, depthAxis, ir.add(depth, k), live: depthLive)
+          (0..<lanes).map { line in
+            guard start + line < live else { return LLVMConstNull(ir.vector(element, lanes)) }
+            return evaluator.at(side.axis, ir.add(first, ir.index(start + line))) {
+              vector(side.operand, axis, depth, live: depthLive)
             }
           })
       }
-      for q in 0..<depthLive {
+      for q in 0..<depthLive / points {
         for (start, columns) in zip(starts, squares) {
-          let place = ir.add(ir.multiply(ir.add(k, ir.index(q)), side.panel), ir.index(start))
-          // Lanes beyond the panel's width fall on what the next store writes.
-          ir.store(columns[q], ir.address(target, element, place), align: tiles.elementBytes)
+          let place = ir.add(ir.multiply(ir.add(row, ir.index(q)), side.width), ir.index(start))
+          let value = joined(Array(columns[q * points..<(q + 1) * points]))
+          ir.store(value, ir.address(target, element, place), align: elementBytes)
         }
       }
     }
@@ -104,14 +163,22 @@ struct Packing {
       square(k, depthLive: lanes)
       return []
     }
-    if rest != 0 { ir.when(ir.less(whole, count)) { square(whole, depthLive: rest) } }
+    if rest != 0 { ir.when(ir.less(whole, run.count)) { square(whole, depthLive: rest) } }
   }
 
-  /// Rows become columns, by exchanging blocks of doubling size.
+  /// The values of an element's points: as they are, or the upper halves of two, the later one above.
+  private func joined(_ values: [LLVMValueRef]) -> LLVMValueRef {
+    guard values.count == 2 else { return values[0] }
+    let bits = values.map { Lanes($0, ir).cast(to: ir.i32) }
+    return bits[0].shiftedRight(16).or(bits[1].and(bits[1].bits(-0x10000))).ref
+  }
+
+  /// Rows become columns: first inside blocks of 16 bytes, by the interleavings that processors have, then by exchanging
+  /// blocks of doubling size.
   private func transpose(_ rows: [LLVMValueRef]) -> [LLVMValueRef] {
-    let lanes = rows.count
-    var rows = rows
-    var size = 1
+    let unit = min(16 / elementBytes, rows.count)
+    var rows = stride(from: 0, to: rows.count, by: unit).flatMap { interleave(Array(rows[$0..<$0 + unit])) }
+    var size = unit
     while size < lanes {
       for i in 0..<lanes where i & size == 0 {
         let (a, b) = (rows[i], rows[i | size])
@@ -121,5 +188,27 @@ struct Packing {
       size *= 2
     }
     return rows
+  }
+
+  /// Transposes each block of as many lanes as there are rows: 2 or 4.
+  private func interleave(_ rows: [LLVMValueRef]) -> [LLVMValueRef] {
+    let unit = rows.count
+    guard unit == 4 else { return unit == 2 ? zipped(rows[0], rows[1], unit: 1, of: 2) : rows }
+    let (low, high) = (zipped(rows[0], rows[1], unit: 1, of: 4), zipped(rows[2], rows[3], unit: 1, of: 4))
+    return zipped(low[0], high[0], unit: 2, of: 4) + zipped(low[1], high[1], unit: 2, of: 4)
+  }
+
+  /// In each block of `size` lanes, pieces of `unit` lanes of both in turn: of its lower half, and of its upper.
+  private func zipped(_ a: LLVMValueRef, _ b: LLVMValueRef, unit: Int, of size: Int) -> [LLVMValueRef] {
+    [0, size / 2].map { half in
+      ir.shuffle(
+        a, b,
+        (0..<lanes).map { lane in
+          let (block, place) = (lane / size * size, lane % size)
+          let piece = place / (2 * unit)
+          let source = block + half + piece * unit + place % unit
+          return place / unit % 2 == 0 ? source : lanes + source
+        })
+    }
   }
 }

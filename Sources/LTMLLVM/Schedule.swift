@@ -28,22 +28,35 @@ package struct Schedule: Hashable, Sendable {
     package var pointsPerTask: Int
   }
 
-  /// Tiles of `mc` by `nc`, their operands packed `kc` deep into panels of `tile.rows` and `columns`.
+  /// Tiles of `mc` by `nc`, their operands packed into panels of `tile.rows` and `columns`, in blocks of depth.
   package struct Tiles: Hashable, Sendable {
     package var tile: RegisterTile
     package var lanes: Int
-    package var kc: Int
-    package var mc: Int
-    package var nc: Int
+    package var mc = 0
+    package var nc = 0
+    /// Which of the contracted axes is cut into blocks: those before it are visited one by one, those after it in full.
+    package var blockedAxis = 0
+    /// Points of that axis in a block.
+    package var block = 0
+    /// Contracted points in a block.
+    package var kc = 0
+    /// Steps of the micro-kernel in a block.
+    package var steps: Int { kc / tile.points }
+    /// The whole depth is one block.
+    package var isSinglePass = false
     package var rowAxis: Int
     package var columnAxis: Int
     /// The operands stand as `rhs`, `lhs`.
     package var isSwapped: Bool
     package var isDouble: Bool
+    /// Whether an operand is packed once for all tasks, before the tiles, and not by each task for itself.
+    package var sharesRows = false
+    package var sharesColumns = false
     /// Columns of a register tile.
     package var columns: Int { tile.vectors * lanes }
-    /// The distance between rows of the result's tile: no large power of two, whose rows would share cache sets.
-    package var rowStride: Int { nc % 512 == 0 ? nc + columns : nc }
+    /// The distance between rows of sums: of one register tile, or of the task's tile where sums wait for the next block;
+    /// no large power of two, whose rows would share cache sets.
+    package var rowStride: Int { isSinglePass ? columns : nc % 512 == 0 ? nc + columns : nc }
     package var elementBytes: Int { isDouble ? 8 : 4 }
   }
 
@@ -59,8 +72,14 @@ package struct Schedule: Hashable, Sendable {
   }
   /// Tasks of the launch, 0 for an empty domain.
   package var taskCount: Int
+  /// How many of them, the first, must be done before the others begin.
+  package var preparations = 0
+  /// Bytes of memory that all tasks of a launch share, aligned to 64: the entry after the buffers' in the argument list.
+  package var workspaceBytes = 0
   /// Bytes of scratch memory that each thread needs, aligned to 64.
   package var scratchBytes: Int
+  /// Tasks that may run at the same time, in the order in which these groups must run.
+  package var phases: [Range<Int>] { [0..<preparations, preparations..<taskCount].filter { !$0.isEmpty } }
 }
 
 /// Chooses how a kernel runs on a CPU.
@@ -155,57 +174,6 @@ struct Scheduler {
     let inner = kernel.kernel.body.flatMap { $0.innerAxes.map { kernel.extent($0.index) } }.max() ?? 1
     if strayRows == strayColumns { return kernel.extent(column) > inner && inner < registerLanes }
     return strayColumns < strayRows && kernel.extent(column) > 1
-  }
-
-  // MARK: Contraction
-
-  private func tiles() -> Schedule? {
-    guard case .contract(let local, let over, let lhs, let rhs)? = kernel.kernel.body.first,
-      kernel.kernel.body.dropFirst().allSatisfy({ if case .store = $0 { true } else { false } }),
-      let inner = over.last?.index, kernel.kernel.dtype(lhs) == kernel.kernel[local].dtype,
-      kernel.kernel.dtype(rhs) == kernel.kernel[local].dtype
-    else { return nil }
-    let (left, right) = (kernel.dependencies[lhs.index], kernel.dependencies[rhs.index])
-    let own = { (a: Set<Int>, b: Set<Int>) in kernel.domain.last { a.contains($0) && !b.contains($0) } }
-    guard let a = own(left, right), let b = own(right, left) else { return nil }
-    // The result's columns are the domain's innermost, whichever operand has them.
-    let isSwapped = a > b
-    let (row, column) = isSwapped ? (b, a) : (a, b)
-    let (m, n, k) = (kernel.extent(row), kernel.extent(column), kernel.points(over.map(\.index)))
-    let isDouble = kernel.kernel[local].dtype == .f64
-    let lanes = profile.vectorBytes / (isDouble ? 8 : 4)
-    guard m >= 4, n >= lanes, k >= 4 else { return nil }
-    let depth = isDouble ? 128 : 256
-    var tiles = Schedule.Tiles(
-      tile: profile.tile, lanes: lanes, kc: min(depth, roundUp(kernel.extent(inner), lanes)), mc: 0, nc: 0,
-      rowAxis: row,
-      columnAxis: column, isSwapped: isSwapped, isDouble: isDouble)
-    let batches = kernel.points(kernel.domain) / max(1, m * n)
-    (tiles.mc, tiles.nc) = tileSize(m, n, k, batches: batches, tiles)
-    let count = batches * ((m + tiles.mc - 1) / tiles.mc) * ((n + tiles.nc - 1) / tiles.nc)
-    let elements = (tiles.mc + tiles.nc) * tiles.kc + lanes * 2 + tiles.mc * tiles.rowStride
-    return Schedule(
-      strategy: .contraction(tiles), taskCount: k == 0 ? 0 : count,
-      scratchBytes: roundUp(elements * tiles.elementBytes, 64) + 256)
-  }
-
-  /// Tiles that fit the caches, smaller where there would be too few tasks to share.
-  private func tileSize(_ m: Int, _ n: Int, _ k: Int, batches: Int, _ tiles: Schedule.Tiles) -> (Int, Int) {
-    let (rows, columns) = (tiles.tile.rows, tiles.columns)
-    var mc = min(roundUp(m, rows), roundUp(tiles.isDouble ? 120 : 240, rows))
-    var nc = min(roundUp(n, columns), roundUp(tiles.isDouble ? 256 : 512, columns))
-    func tasks() -> Int { batches * ((m + mc - 1) / mc) * ((n + nc - 1) / nc) }
-    while tasks() < 8, mc * nc * k > 4_000_000, mc > rows || nc > columns {
-      if nc == columns || (mc >= nc && mc > rows) {
-        mc = roundUp(mc / 2, rows)
-      } else {
-        nc = roundUp(nc / 2, columns)
-      }
-    }
-    // Even shares: 520 rows are three tiles of 174, not 240, 240 and 40.
-    mc = roundUp((m + (m + mc - 1) / mc - 1) / ((m + mc - 1) / mc), rows)
-    nc = roundUp((n + (n + nc - 1) / nc - 1) / ((n + nc - 1) / nc), columns)
-    return (mc, nc)
   }
 }
 

@@ -17,9 +17,14 @@ package struct TargetProfile: Hashable, Sendable {
   package var convertsF16: Bool
   /// Narrows f32 vectors to bf16 in one instruction.
   package var convertsBF16: Bool
+  /// Multiplies pairs of bf16 and adds them in f32, in one instruction.
+  package var dotsBF16: Bool
 
   /// Large results are stored past the caches: their buffers start on cache lines, as ours do and a C caller's may not.
   package var streamsStores = false
+
+  /// Bytes of a core's second cache, which panels and tiles are cut for.
+  package var cacheBytes = 512 << 10
 
   /// Lanes of an f32 register.
   package var floatLanes: Int { vectorBytes / 4 }
@@ -46,6 +51,8 @@ package struct TargetProfile: Hashable, Sendable {
       name: "sapphirerapids", triple: "x86_64-unknown-linux-gnu", cpu: "sapphirerapids",
       features: "+avx2,+fma,+f16c,+avx512f,+avx512bf16"),
     TargetProfile(name: "aarch64", triple: "aarch64-unknown-linux-gnu", cpu: "generic", features: "+neon"),
+    TargetProfile(
+      name: "neoverse-v1", triple: "aarch64-unknown-linux-gnu", cpu: "neoverse-v1", features: "+neon,+fullfp16,+bf16"),
   ]
 
   /// The profile of that name, `host` included.
@@ -70,12 +77,14 @@ package struct TargetProfile: Hashable, Sendable {
       hasFMA = has.contains("fma")
       convertsF16 = has.contains("f16c")
       convertsBF16 = has.contains("avx512bf16")
+      dotsBF16 = convertsBF16 && vectorBytes == 64
     case .aarch64:
       vectorBytes = 16
       vectorRegisters = 32
       hasFMA = true
       convertsF16 = true
       convertsBF16 = has.contains("bf16")
+      dotsBF16 = convertsBF16
     case .nvptx64:
       // What one thread accesses at once.
       vectorBytes = 16
@@ -83,17 +92,19 @@ package struct TargetProfile: Hashable, Sendable {
       hasFMA = true
       convertsF16 = true
       convertsBF16 = cpu != "sm_70" && cpu != "sm_75"
+      dotsBF16 = false
     }
     // LLVM prefers 256 bits on most CPUs with AVX-512; the tiles are made for whole registers.
     if vectorBytes == 64 { self.features += ",-prefer-256-bit" }
   }
 
-  /// How a contraction is tiled on this CPU: a row for each family of registers.
-  var tile: RegisterTile {
-    switch (vectorBytes, vectorRegisters) {
-    case (64, _): RegisterTile(rows: 12, vectors: 2, multiply: .fma)
-    case (16, 32): RegisterTile(rows: 8, vectors: 3, multiply: .fma)
-    default: RegisterTile(rows: 6, vectors: 2, multiply: hasFMA ? .fma : .multiplyAdd)
+  /// How a contraction is tiled on this CPU: a row for each family of registers. `isBF16`: both operands hold bf16 values.
+  func tile(isBF16: Bool) -> RegisterTile {
+    let multiply: RegisterTile.Multiply = isBF16 && dotsBF16 ? .dotBF16 : hasFMA ? .fma : .multiplyAdd
+    return switch (vectorBytes, vectorRegisters) {
+    case (64, _): RegisterTile(rows: 12, vectors: 2, multiply: multiply)
+    case (16, 32): RegisterTile(rows: 8, vectors: 3, multiply: multiply)
+    default: RegisterTile(rows: 6, vectors: 2, multiply: multiply)
     }
   }
 }
@@ -101,9 +112,15 @@ package struct TargetProfile: Hashable, Sendable {
 /// The accumulators that a contraction keeps in registers.
 package struct RegisterTile: Hashable, Sendable {
   /// The instruction that multiplies and accumulates.
-  package enum Multiply: String, Hashable, Sendable { case fma, multiplyAdd }
+  package enum Multiply: String, Hashable, Sendable {
+    case fma, multiplyAdd
+    /// Two products of bf16 and a sum of f32 in each lane.
+    case dotBF16
+  }
   package var rows: Int
   /// Columns, in registers.
   package var vectors: Int
   package var multiply: Multiply
+  /// Contracted points in a step: so many lie side by side in an element of a panel.
+  package var points: Int { multiply == .dotBF16 ? 2 : 1 }
 }

@@ -26,7 +26,7 @@ private func plan(_ dtype: DType) -> Plan {
 }
 
 /// Runs a program and returns what it printed.
-private func shell(_ program: String, _ arguments: [String]) throws -> (status: Int32, output: String) {
+func shell(_ program: String, _ arguments: [String]) throws -> (status: Int32, output: String) {
   let process = Process()
   process.executableURL = URL(fileURLWithPath: program)
   process.arguments = arguments

@@ -27,6 +27,34 @@ import Testing
     }
   }
 
+  /// Shapes that the judge is too slow for: rows shared, both operands shared, several blocks of depth, batches.
+  @Test(
+    arguments: [
+      (40, 333, 257, nil), (401, 203, 70, nil), (65, 50, 2111, nil), (512, 64, 1030, nil), (200, 130, 40, 3),
+    ],
+    [DType.f32, .f16, .bf16, .f64])
+  func largeProducts(_ size: (m: Int, n: Int, k: Int, batch: Int?), _ dtype: DType) throws {
+    let (m, n, k) = (size.m, size.n, size.k)
+    for (left, right) in [(false, false), (true, true)] {
+      let kernel = linearKernel(
+        m: m, n: n, k: k, dtype: dtype, transposedLeft: left, transposedRight: right, batch: size.batch)
+      let data = zip(kernel.buffers, contents(kernel)).map { buffer, values in values.map(buffer.dtype.round) }
+      let results = try TaskOrder.allCases.map { try launch(kernel, data, order: $0)[3] }
+      #expect(results[0] == results[1] && results[0] == results[2])
+      var errors = 0.0
+      for (place, got) in results[0].doubles.enumerated() {
+        let (b, i, j) = (place / (m * n), place / n % m, place % n)
+        var sum = data[2][j]
+        for p in 0..<k {
+          let x = data[0][b * m * k + (left ? p * m + i : i * k + p)]
+          sum += x * data[1][b * k * n + (right ? j * k + p : p * n + j)]
+        }
+        errors = max(errors, abs(got - max(sum, 0)) / max(1, abs(sum)))
+      }
+      #expect(errors <= tolerance(dtype), "\(kernel.name) \(size) \(dtype)")
+    }
+  }
+
   @Test(arguments: [(3, 5, 9, 8), (2, 40, 50, 30)], [DType.f32, .f16])
   func batches(_ size: (Int, Int, Int, Int), _ dtype: DType) throws {
     for right in [false, true] {

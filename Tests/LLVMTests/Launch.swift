@@ -29,26 +29,32 @@ func launch(_ compiled: CompiledKernel, _ kernel: Kernel, _ buffers: [[Double]],
   }
   let scratch = UnsafeMutableRawPointer.allocate(byteCount: compiled.scratchBytes + margin, alignment: 64)
   scratch.initializeMemory(as: UInt8.self, repeating: 0xFF, count: compiled.scratchBytes + margin)
+  let workspace = UnsafeMutableRawPointer.allocate(byteCount: compiled.workspaceBytes + margin, alignment: 64)
+  workspace.initializeMemory(as: UInt8.self, repeating: 0xFF, count: compiled.workspaceBytes + margin)
   defer {
     memory.forEach { $0.deallocate() }
     scratch.deallocate()
+    workspace.deallocate()
   }
-  var pointers = memory.map { $0.baseAddress.map { $0 + margin } }
+  var pointers = memory.map { $0.baseAddress.map { $0 + margin } } + [workspace]
   pointers.withUnsafeMutableBufferPointer { pointers in
     guard let base = pointers.baseAddress else { return }
-    switch order {
-    case .together: compiled.function(base, 0, compiled.taskCount, scratch)
-    case .oneByOne: for task in 0..<compiled.taskCount { compiled.function(base, task, task + 1, scratch) }
-    case .backwards:
-      for task in (0..<compiled.taskCount).reversed() { compiled.function(base, task, task + 1, scratch) }
+    for phase in compiled.schedule.phases {
+      switch order {
+      case .together: compiled.function(base, phase.lowerBound, phase.upperBound, scratch)
+      case .oneByOne: for task in phase { compiled.function(base, task, task + 1, scratch) }
+      case .backwards: for task in phase.reversed() { compiled.function(base, task, task + 1, scratch) }
+      }
     }
   }
   for (area, tensor) in zip(memory, tensors) {
     let outside = Array(area[..<margin]) + Array(area[(margin + tensor.bytes.count)...])
     #expect(outside.allSatisfy { $0 == 0xA5 }, "\(kernel.name) wrote outside a buffer")
   }
-  let beyond = UnsafeRawBufferPointer(start: scratch + compiled.scratchBytes, count: margin)
-  #expect(beyond.allSatisfy { $0 == 0xFF }, "\(kernel.name) wrote outside its scratch memory")
+  for (area, size) in [(scratch, compiled.scratchBytes), (workspace, compiled.workspaceBytes)] {
+    let beyond = UnsafeRawBufferPointer(start: area + size, count: margin)
+    #expect(beyond.allSatisfy { $0 == 0xFF }, "\(kernel.name) wrote outside its scratch memory or workspace")
+  }
   return try zip(memory, tensors).map { area, tensor in
     try #require(
       Tensor(dtype: tensor.dtype, shape: tensor.shape, bytes: Array(area[margin..<margin + tensor.bytes.count])))

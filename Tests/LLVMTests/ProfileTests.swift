@@ -26,12 +26,45 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
     #expect(text.contains("fmla"))
   }
 
-  @Test(arguments: ["x86-64-v3", "x86-64-v4", "znver4", "sapphirerapids", "aarch64"])
-  func registerTilesDoNotSpill(_ profile: String) throws {
-    let text = try assembly(linearKernel(m: 64, n: 128, k: 64, dtype: .f16), profile)
+  @Test(
+    arguments: ["x86-64-v3", "x86-64-v4", "znver4", "sapphirerapids", "aarch64", "neoverse-v1"], [DType.f16, .bf16])
+  func registerTilesDoNotSpill(_ profile: String, _ dtype: DType) throws {
+    let text = try assembly(linearKernel(m: 64, n: 128, k: 64, dtype: dtype), profile)
     let tile = try #require(text.components(afterLabel: "linear.tile:"))
     // Saved callee registers of AArch64 apart, a tile keeps its sums in registers.
-    #expect(!tile.contains("Spill") || profile == "aarch64", "\(profile) spills")
+    #expect(!tile.contains("Spill") || profile == "aarch64" || profile == "neoverse-v1", "\(profile) spills")
+  }
+
+  @Test(arguments: [("znver4", "vdpbf16ps", 24), ("sapphirerapids", "vdpbf16ps", 24), ("neoverse-v1", "bfdot", 24)])
+  func bf16IsMultipliedInPairs(_ profile: String, _ instruction: String, _ sums: Int) throws {
+    let text = try assembly(linearKernel(m: 64, n: 128, k: 64, dtype: .bf16), profile)
+    let tile = try #require(text.components(afterLabel: "linear.tile:"))
+    #expect(tile.split(separator: "\n").filter { $0.contains(instruction) }.count >= sums)
+    #expect(!tile.contains("vfmadd") && !tile.contains("fmla"))
+    // Pairs that an odd depth would tear apart, and values that are not bf16, are widened.
+    for kernel in [
+      linearKernel(m: 64, n: 128, k: 63, dtype: .bf16), linearKernel(m: 64, n: 128, k: 64, dtype: .f16),
+    ] {
+      #expect(try !assembly(kernel, profile).contains(instruction))
+    }
+    #expect(try !assembly(linearKernel(m: 64, n: 128, k: 64, dtype: .bf16), "x86-64-v3").contains(instruction))
+  }
+
+  @Test func operandsThatTilesShareArePackedFirst() throws {
+    let large = schedule(linearKernel(m: 600, n: 512, k: 512, dtype: .f32), .host)
+    guard case .contraction(let tiles) = large.strategy else { return #expect(Bool(false), "\(large)") }
+    #expect(tiles.sharesRows && tiles.sharesColumns && tiles.isSinglePass)
+    #expect(large.phases.count == 2 && large.phases[0].lowerBound == 0)
+    #expect(large.phases[0].upperBound == large.phases[1].lowerBound && large.phases[1].upperBound == large.taskCount)
+    #expect(large.workspaceBytes >= (600 * 512 + 512 * 512) * 4)
+    let small = schedule(linearKernel(m: 32, n: 64, k: 64, dtype: .f32), .host)
+    #expect(small.phases == [0..<1] && small.workspaceBytes == 0)
+    // Columns that one tile of rows needs are packed by the tasks.
+    let flat = schedule(linearKernel(m: 64, n: 1024, k: 1024, dtype: .f32), .host)
+    guard case .contraction(let narrow) = flat.strategy else { return #expect(Bool(false), "\(flat)") }
+    #expect(narrow.sharesRows && !narrow.sharesColumns)
+    let empty = schedule(binaryKernel(.add, .f32, 0), .host)
+    #expect(empty.phases.isEmpty)
   }
 
   @Test(arguments: [(1 << 21, false), (1 << 22, true)])

@@ -7,22 +7,23 @@ import Synchronization
 struct PoolJob {
   let kernel: KernelFunction
   let arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
-  let tasks: Int
+  let tasks: Range<Int>
   let chunks: Int
 
   init(
-    kernel: KernelFunction, arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>?, tasks: Int, threads: Int
+    kernel: KernelFunction, arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>?, tasks: Range<Int>,
+    threads: Int
   ) {
     self.kernel = kernel
     self.arguments = arguments
     self.tasks = tasks
-    chunks = min(tasks, threads * 4)
+    chunks = min(tasks.count, threads * 4)
   }
 
   /// The tasks of a chunk: sizes differ by at most one.
   func range(_ chunk: Int) -> Range<Int> {
-    let (size, larger) = tasks.quotientAndRemainder(dividingBy: chunks)
-    let start = chunk * size + min(chunk, larger)
+    let (size, larger) = tasks.count.quotientAndRemainder(dividingBy: chunks)
+    let start = tasks.lowerBound + chunk * size + min(chunk, larger)
     return start..<start + size + (chunk < larger ? 1 : 0)
   }
 }

@@ -63,21 +63,28 @@ package final class ThreadPool: @unchecked Sendable {
     }
   }
 
-  /// Calls `kernel` for ranges that together are `0..<tasks`, on all threads, and returns when all are done.
+  /// Calls `kernel` for ranges that together are `tasks`, on all threads, and returns when all are done.
   ///
   /// Must not be called from inside a task.
-  package func run(tasks: Int, kernel: KernelFunction, arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>?) {
+  package func run(
+    tasks: Range<Int>, kernel: KernelFunction, arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+  ) {
     precondition(ltm_inside_task().pointee == 0, "ThreadPool.run: called from inside a task")
-    if tasks <= 0 { return }
+    if tasks.isEmpty { return }
     launching.withLock {
-      if threads == 1 || tasks == 1 {
+      if threads == 1 || tasks.count == 1 {
         ltm_inside_task().pointee = 1
-        kernel(arguments, 0, tasks, board.scratch[0])
+        kernel(arguments, tasks.lowerBound, tasks.upperBound, board.scratch[0])
         ltm_inside_task().pointee = 0
       } else {
         board.launch(PoolJob(kernel: kernel, arguments: arguments, tasks: tasks, threads: threads))
       }
     }
+  }
+
+  /// Calls `kernel` for the tasks `0..<tasks`.
+  package func run(tasks: Int, kernel: KernelFunction, arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>?) {
+    run(tasks: 0..<max(tasks, 0), kernel: kernel, arguments: arguments)
   }
 
   /// Calls `body` with each of `0..<tasks`, on all threads at once, and returns when all are done. Tasks may run at the

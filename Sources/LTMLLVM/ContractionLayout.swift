@@ -1,0 +1,81 @@
+import LTMIR
+import LTMKernels
+
+/// An operand of a contraction as it is packed: `[batch][panel][depth][width]`, the last panel filled up with zeros. An
+/// element is one contracted point's, or two of bf16.
+struct PackedSide {
+  let operand: ScalarID
+  let axis: Int
+  let extent: Int
+  /// The width of a panel.
+  let width: Int
+  /// Packed once, as a whole, or block by block by each task.
+  let isShared: Bool
+  /// The other axes of the domain that the operand depends on.
+  let batch: [Int]
+  let batches: Int
+  /// Panels in a packing task when shared, in a tile otherwise.
+  let panelsTogether: Int
+  /// Elements from one panel to the next: what the last vector writes beyond it included, and no power of two.
+  let stride: Int
+  /// Panels whose vectors can be read whole.
+  let roomyPanels: Int
+  let elementBytes: Int
+
+  var panels: Int { (extent + width - 1) / width }
+  var tasksPerBatch: Int { (panels + panelsTogether - 1) / panelsTogether }
+  var tasks: Int { isShared ? batches * tasksPerBatch : 0 }
+  var bytes: Int { roundUp((isShared ? batches * panels : panelsTogether) * stride * elementBytes, 64) }
+}
+
+/// Where a contraction's packed operands and sums lie, and how its tasks are numbered: those that pack rows, those that
+/// pack columns, the tiles.
+struct ContractionLayout {
+  let tiles: Schedule.Tiles
+  /// The contracted axes.
+  let over: [Int]
+  /// The domain's axes apart from rows and columns.
+  let batch: [Int]
+  let rows: PackedSide
+  let columns: PackedSide
+  let tileTasks: Int
+
+  init(_ kernel: FlatKernel, _ tiles: Schedule.Tiles) {
+    guard case .contract(_, let over, let lhs, let rhs)? = kernel.kernel.body.first else {
+      preconditionFailure("emit: \(kernel.kernel.name) has no contraction to tile")
+    }
+    self.tiles = tiles
+    self.over = over.map(\.index)
+    let depth = kernel.points(over.map(\.index)) / tiles.tile.points
+    let batch = kernel.domain.filter { $0 != tiles.rowAxis && $0 != tiles.columnAxis }
+    self.batch = batch
+    func side(_ operand: ScalarID, _ axis: Int, width: Int, _ isShared: Bool, tile: Int) -> PackedSide {
+      let extent = kernel.extent(axis)
+      let own = batch.filter(kernel.dependencies[operand.index].contains)
+      let padded = roundUp(width, tiles.lanes)
+      return PackedSide(
+        operand: operand, axis: axis, extent: extent, width: width, isShared: isShared, batch: own,
+        batches: kernel.points(own), panelsTogether: isShared ? max(4, 32_768 / (depth * width)) : tile / width,
+        stride: roundUp((isShared ? depth : tiles.steps) * width + padded - width, 16) + 16,
+        roomyPanels: extent < padded ? 0 : (extent - padded) / width + 1, elementBytes: tiles.elementBytes)
+    }
+    rows = side(
+      tiles.isSwapped ? rhs : lhs, tiles.rowAxis, width: tiles.tile.rows, tiles.sharesRows, tile: tiles.mc)
+    columns = side(
+      tiles.isSwapped ? lhs : rhs, tiles.columnAxis, width: tiles.columns, tiles.sharesColumns, tile: tiles.nc)
+    tileTasks = kernel.points(batch) * Self.count(rows.extent, tiles.mc) * Self.count(columns.extent, tiles.nc)
+  }
+
+  private static func count(_ extent: Int, _ size: Int) -> Int { size == 0 ? 0 : (extent + size - 1) / size }
+  var rowTiles: Int { Self.count(rows.extent, tiles.mc) }
+  var columnTiles: Int { Self.count(columns.extent, tiles.nc) }
+
+  var preparations: Int { rows.tasks + columns.tasks }
+  var workspaceBytes: Int { (rows.isShared ? rows.bytes : 0) + (columns.isShared ? columns.bytes : 0) }
+
+  /// The scratch memory of a thread: sums, then the panels that tasks pack for themselves.
+  var sumBytes: Int {
+    roundUp((tiles.isSinglePass ? tiles.tile.rows : tiles.mc) * tiles.rowStride * tiles.elementBytes, 64)
+  }
+  var scratchBytes: Int { sumBytes + (rows.isShared ? 0 : rows.bytes) + (columns.isShared ? 0 : columns.bytes) }
+}

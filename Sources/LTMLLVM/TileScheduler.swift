@@ -1,0 +1,89 @@
+import LTMIR
+import LTMKernels
+
+// The numbers of a contraction: what a block of each operand may take of the caches decides the depth and the rows of a
+// block; shapes alone decide tasks and whether they share what they pack.
+extension Scheduler {
+  func tiles() -> Schedule? {
+    guard var tiles = tileAxes(), case .contract(_, let over, _, _)? = kernel.kernel.body.first else { return nil }
+    let (m, n) = (kernel.extent(tiles.rowAxis), kernel.extent(tiles.columnAxis))
+    let depth = kernel.points(over.map(\.index))
+    guard m >= 4, n >= tiles.lanes, depth >= 4 else { return nil }
+    cutDepth(over.map(\.index), &tiles)
+    shareOut(m, n, depth, &tiles)
+    let layout = ContractionLayout(kernel, tiles)
+    return Schedule(
+      strategy: .contraction(tiles), taskCount: layout.preparations + layout.tileTasks,
+      preparations: layout.preparations, workspaceBytes: layout.workspaceBytes, scratchBytes: layout.scratchBytes)
+  }
+
+  /// The axes of rows and columns, where the kernel is one contraction and the stores of its result.
+  private func tileAxes() -> Schedule.Tiles? {
+    guard case .contract(let local, let over, let lhs, let rhs)? = kernel.kernel.body.first,
+      kernel.kernel.body.dropFirst().allSatisfy({ if case .store = $0 { true } else { false } }),
+      kernel.kernel.dtype(lhs) == kernel.kernel[local].dtype, kernel.kernel.dtype(rhs) == kernel.kernel[local].dtype
+    else { return nil }
+    let (left, right) = (kernel.dependencies[lhs.index], kernel.dependencies[rhs.index])
+    let own = { (a: Set<Int>, b: Set<Int>) in kernel.domain.last { a.contains($0) && !b.contains($0) } }
+    guard let a = own(left, right), let b = own(right, left) else { return nil }
+    // The result's columns are the domain's innermost, whichever operand has them.
+    let isSwapped = a > b
+    let isDouble = kernel.kernel[local].dtype == .f64
+    let isBF16 = [lhs, rhs].allSatisfy(holdsBF16) && over.last.map { kernel.extent($0.index) % 2 == 0 } ?? false
+    return Schedule.Tiles(
+      tile: profile.tile(isBF16: isBF16), lanes: profile.vectorBytes / (isDouble ? 8 : 4), rowAxis: isSwapped ? b : a,
+      columnAxis: isSwapped ? a : b, isSwapped: isSwapped, isDouble: isDouble)
+  }
+
+  /// Whether every value of an operand is one of bf16.
+  private func holdsBF16(_ id: ScalarID) -> Bool {
+    switch kernel.kernel[id] {
+    case .load(let buffer, _, _, let otherwise): kernel.kernel[buffer].dtype == .bf16 && otherwise == 0
+    case .round(_, let dtype): dtype == .bf16
+    case .constant, .axis, .local, .scratch, .apply, .convert: false
+    }
+  }
+
+  /// Blocks so deep that a panel of columns takes an eighth of the second cache, in even shares.
+  private func cutDepth(_ over: [Int], _ tiles: inout Schedule.Tiles) {
+    let limit = max(64, profile.cacheBytes / 8 / (tiles.columns * tiles.elementBytes) * tiles.tile.points)
+    // The outermost axis whose inner neighbours fit a block as a whole.
+    tiles.blockedAxis = over.indices.first { kernel.points(over[($0 + 1)...]) <= limit } ?? over.count - 1
+    let extent = kernel.extent(over[tiles.blockedAxis])
+    let inner = kernel.points(over[(tiles.blockedAxis + 1)...])
+    let blocks = (extent + limit / inner - 1) / max(1, limit / inner)
+    // Vectors along the innermost axis end where a block does.
+    let unit = tiles.blockedAxis == over.count - 1 ? tiles.lanes : 1
+    tiles.block = min(roundUp((extent + blocks - 1) / max(1, blocks), unit), roundUp(extent, unit))
+    tiles.kc = tiles.block * inner
+    tiles.isSinglePass = tiles.block >= extent && kernel.points(over[..<tiles.blockedAxis]) == 1
+  }
+
+  /// Tiles that fit the second cache, smaller where there would be too few tasks to share, and who packs.
+  private func shareOut(_ m: Int, _ n: Int, _ depth: Int, _ tiles: inout Schedule.Tiles) {
+    let (rows, columns) = (tiles.tile.rows, tiles.columns)
+    let batches = kernel.points(kernel.domain) / max(1, m * n)
+    (tiles.sharesRows, tiles.sharesColumns) = (true, true)
+    let whole = ContractionLayout(kernel, tiles)
+    let (rowsFit, columnsFit) = (whole.rows.bytes <= Self.sharedBytes, whole.columns.bytes <= Self.sharedBytes)
+    // Rows stream from the third cache while a panel of columns stays near: more rows, fewer visits of the columns.
+    var mc = min(m, !rowsFit ? 240 : m <= 384 ? m : 342)
+    var nc = min(n, rowsFit ? 256 : columnsFit ? 1024 : 512)
+    // Columns that only one tile of rows needs are packed just before they are used, and should stay near until then.
+    if rowsFit, m <= mc { nc = min(nc, max(columns, profile.cacheBytes / 2 / (tiles.steps * tiles.elementBytes))) }
+    func count(_ extent: Int, _ size: Int) -> Int { (extent + size - 1) / size }
+    /// Less work than this is not worth a task of its own.
+    let least = rowsFit && columnsFit ? 1_000_000 : 4_000_000
+    while batches * count(m, mc) * count(n, nc) < 16, mc * nc * depth > 2 * least, mc > rows || nc > columns {
+      if nc > columns, nc >= mc || mc <= rows { nc = max(columns, nc / 2) } else { mc = max(rows, mc / 2) }
+    }
+    // Even shares: 520 rows are three tiles of 174, not 240, 240 and 40.
+    tiles.mc = roundUp(count(m, count(m, mc)), rows)
+    tiles.nc = roundUp(count(n, count(n, nc)), columns)
+    tiles.sharesRows = rowsFit && n > tiles.nc
+    tiles.sharesColumns = columnsFit && m > tiles.mc
+  }
+
+  /// What a shared operand may take at most.
+  private static let sharedBytes = 32 << 20
+}
