@@ -9,6 +9,10 @@ public struct Dim: Hashable, Sendable, ExpressibleByIntegerLiteral {
   /// Sorted by names, no zero coefficients.
   private(set) var terms: [Term]
 
+  /// Longer sums and higher powers count as overflow: products of sums grow without bound, and shapes that mean something do
+  /// not come near.
+  private static let (termLimit, degreeLimit) = (256, 32)
+
   /// A number.
   public init(_ value: Int) { terms = value == 0 ? [] : [Term(names: [], coefficient: value)] }
   /// A number.
@@ -31,18 +35,18 @@ public struct Dim: Hashable, Sendable, ExpressibleByIntegerLiteral {
   /// Every name that occurs.
   public var symbols: Set<String> { Set(terms.flatMap(\.names)) }
 
-  /// The sum; `nil` on integer overflow.
+  /// The sum; `nil` on overflow.
   public func adding(_ other: Dim) -> Dim? { Self.normal(terms + other.terms) }
-  /// The difference; `nil` on integer overflow.
+  /// The difference; `nil` on overflow.
   public func subtracting(_ other: Dim) -> Dim? { other.multiplied(by: -1).flatMap(adding) }
 
-  /// The product; `nil` on integer overflow.
+  /// The product; `nil` on overflow.
   public func multiplied(by other: Dim) -> Dim? {
     var products: [Term] = []
     for a in terms {
       for b in other.terms {
         let (value, overflow) = a.coefficient.multipliedReportingOverflow(by: b.coefficient)
-        if overflow { return nil }
+        if overflow || a.names.count + b.names.count > Self.degreeLimit { return nil }
         products.append(Term(names: (a.names + b.names).sorted(), coefficient: value))
       }
     }
@@ -69,7 +73,7 @@ public struct Dim: Hashable, Sendable, ExpressibleByIntegerLiteral {
     return Self.normal(quotient)
   }
 
-  /// The dimension with names replaced by numbers; `nil` on integer overflow.
+  /// The dimension with names replaced by numbers; `nil` on overflow.
   public func bound(_ values: [String: Int]) -> Dim? {
     var sum = Dim(0)
     for term in terms {
@@ -90,6 +94,7 @@ public struct Dim: Hashable, Sendable, ExpressibleByIntegerLiteral {
       let (value, overflow) = sums[term.names, default: 0].addingReportingOverflow(term.coefficient)
       if overflow { return nil }
       sums[term.names] = value
+      if sums.count > termLimit { return nil }
     }
     let kept = sums.filter { $0.value != 0 }.map { Term(names: $0.key, coefficient: $0.value) }
     // The highest power first, as people write polynomials.

@@ -4,7 +4,8 @@ public func suggestion(for name: String, among candidates: some Sequence<String>
   guard name.utf8.count > 1 else { return nil }
   if let same = candidates.filter({ $0 != name && $0.lowercased() == name.lowercased() }).min() { return same }
   let limit = max(1, name.count / 3)
-  let ranked = candidates.map { (editDistance(Array(name.utf8), Array($0.utf8)), $0) }.filter { $0.0 <= limit }
+  let near = candidates.filter { abs($0.utf8.count - name.utf8.count) <= limit }
+  let ranked = near.map { (editDistance(Array(name.utf8), Array($0.utf8)), $0) }.filter { $0.0 <= limit }
   return ranked.min { ($0.0, $0.1) < ($1.0, $1.1) }?.1
 }
 

@@ -5,6 +5,8 @@ import LTMSupport
 package struct Lexer {
   /// Larger files are refused, so that offsets and the work done on hostile input stay small.
   package static let sizeLimit = 4 << 20
+  /// Longer names are refused: every message and every graph repeats them.
+  package static let nameLimit = 255
 
   let file: SourceFile
   /// The tokens found, comments included.
@@ -117,6 +119,7 @@ package struct Lexer {
     if text == "_" {
       append(.symbol(.underscore), from: start)
     } else {
+      if text.utf8.count > Self.nameLimit { report("a name has \(Self.nameLimit) letters at most", from: start) }
       append(Keyword(rawValue: text).map { .keyword($0) } ?? .name, from: start)
     }
   }
