@@ -88,14 +88,18 @@ let package = Package(
         "LTMRuntime",
       ],
       exclude: ["Goldens"]),
-    suite("RuntimeTests", ["LTMRuntime", "LTMIR", "LTMSupport", "SaveHelper"], exclude: ["Fixtures"]),
-    suite("SyntaxTests", ["LTMSupport", "LTMSyntax", "LTMGrammar"]),
+    // Damage to texts and bytes, for the suites that read them.
+    layer("Fuzzing", path: "Tests/Fuzzing"),
+    suite("RuntimeTests", ["Fuzzing", "LTMRuntime", "LTMIR", "LTMSupport", "SaveHelper"], exclude: ["Fixtures"]),
+    suite("SyntaxTests", ["Fuzzing", "LTMSupport", "LTMSyntax", "LTMGrammar"]),
     // Operands for every op, which several suites run over.
     layer("OpCases", ["LTMIR"], path: "Tests/OpCases"),
-    suite("IRTests", ["OpCases", "LTMSupport", "LTMIR", "LTMGraphPasses"], exclude: ["Fixtures", "Goldens"]),
-    suite("FrontEndTests", ["LTMSupport", "LTMSyntax", "LTMIR", "LTMFrontEnd"], exclude: ["Goldens"]),
     suite(
-      "KernelTests", ["LTMSupport", "LTMIR", "LTMKernels", "LTMKernelPasses", "LTMGraphPasses"], exclude: ["Goldens"]),
+      "IRTests", ["Fuzzing", "OpCases", "LTMSupport", "LTMIR", "LTMGraphPasses"], exclude: ["Fixtures", "Goldens"]),
+    suite("FrontEndTests", ["Fuzzing", "LTMSupport", "LTMSyntax", "LTMIR", "LTMFrontEnd"], exclude: ["Goldens"]),
+    suite(
+      "KernelTests", ["Fuzzing", "LTMSupport", "LTMIR", "LTMKernels", "LTMKernelPasses", "LTMGraphPasses"],
+      exclude: ["Goldens"]),
     suite("LLVMTests", ["LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
     suite(
       "HLOTests", ["LTM", "LTMSupport", "LTMIR", "LTMFrontEnd", "LTMGraphPasses", "LTMPrecision", "LTMHLO"],

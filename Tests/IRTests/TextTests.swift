@@ -1,3 +1,4 @@
+import Fuzzing
 import LTMIR
 import LTMSupport
 import OpCases
@@ -104,7 +105,7 @@ struct TextTests {
   func mutations(seed: Int) throws {
     var random = SplitMix(UInt64(seed))
     var graph = seed == 0 ? try oddGraph() : randomGraph(seed: UInt64(seed))
-    for _ in 0..<30 {
+    for _ in 0..<fuzzRounds(30) {
       var bytes = Array(graph.text.utf8)
       for _ in 0..<Int.random(in: 1...3, using: &random) { mutate(&bytes, &random) }
       guard let parsed = try? Graph.parse(String(decoding: bytes, as: UTF8.self)) else { continue }

@@ -1,3 +1,4 @@
+import Fuzzing
 import LTMIR
 import LTMKernelPasses
 import LTMKernels
@@ -35,7 +36,7 @@ import Testing
       return Int(state >> 33) % limit
     }
     var errors = 0
-    for _ in 0..<100 {
+    for _ in 0..<fuzzRounds(100) {
       var mutated = text
       for _ in 0..<3 { mutated[next(mutated.count)] = text[next(text.count)] }
       do {

@@ -1,4 +1,5 @@
 import Foundation
+import Fuzzing
 import LTMIR
 import LTMRuntime
 import Testing
@@ -31,7 +32,7 @@ import Testing
     try withTemporaryFolder { folder in
       let path = folder + "model.safetensors"
       try Checkpoint(tensors: []).save(path: path)
-      var random = SeededGenerator(state: 5)
+      var random = SeededGenerator(seed: 5)
       for round in 1...15 {
         let (process, _) = try start(["loop", path, String(round * 1_000_000)])
         // Once it has saved, it is killed anywhere in one of its next saves.

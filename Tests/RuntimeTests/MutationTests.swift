@@ -1,18 +1,28 @@
+import Fuzzing
 import LTMIR
 import LTMRuntime
 import Testing
 
 /// Damaged files end in a value or in an error that names them, whatever the damage.
 @Suite struct MutationTests {
+  /// What headers are made of.
+  private static let words = [
+    "{", "}", "[", "]", "(", ")", ",", ":", "\"", "null", "true", "-1", "0", "1e400", "9223372036854775807", "{}",
+    "[[]]",
+    "\"F16\"", "\"dtype\"", "\"shape\"", "\"data_offsets\"", "'<f4'", "'descr'", "False", "\n", "\r\n", "\0", "nan",
+  ]
+
   @Test(arguments: ["torch.safetensors", "stored.npz", "packed.npz", "level0.npz", "v1.npy", "v2.npy", "table.csv"])
   func damageIsAnErrorOrAValue(name: String) throws {
     let original = try bytes(of: fixtures + name)
-    var random = SeededGenerator(state: 1)
+    var random = SeededGenerator(seed: 1)
+    var mutator = Mutator(seed: 2, words: Self.words)
     try withTemporaryFolder { folder in
       let path = folder + name
       var failures = 0
-      for round in 0..<400 {
-        try write(damaged(original, round, &random), to: path)
+      for round in 0..<fuzzRounds(400) {
+        let bytes = round % 5 == 4 ? mutator.mutated(original) : damaged(original, round, &random)
+        try write(bytes, to: path)
         do throws(FileError) { try readAll(path) } catch {
           failures += 1
           #expect(error.description.contains(path))

@@ -1,3 +1,4 @@
+import Fuzzing
 import LTMSupport
 import LTMSyntax
 import Testing
@@ -30,7 +31,7 @@ import Testing
   func `mutated files`(fixture: Fixture) throws {
     let original = try fixture.bytes()
     var random = SeededGenerator(seed: UInt64(original.count))
-    for _ in 0..<80 {
+    for _ in 0..<fuzzRounds(80) {
       var bytes = original
       for _ in 0..<Int.random(in: 1...4, using: &random) { mutate(&bytes, &random) }
       survive(bytes)
