@@ -78,6 +78,30 @@ import Testing
     #expect(close(evaluated["result"]?.data, [1, 2, 3, 6].map { $0 / (1 + 1e-5).squareRoot() }))
   }
 
+  /// Each feature over all axes but its own: as if the others were one.
+  @Test(arguments: [("[B, 2, 3]", "0, 2, 1", [2, 2, 3]), ("[B, 2, 3, 1]", "0, 2, 3, 1", [2, 2, 3, 1])])
+  func batchNormTakesAnyRank(type: String, order: String, shape: [Int]) throws {
+    let text = """
+      model M {
+        let norm = BatchNorm(2)
+        func deep(x: \(type)) -> [B * 3, 2] { return norm(x).permute(\(order)).reshape(-1, 2) }
+        func flat(x: \(type)) -> [B * 3, 2] { return norm(x.permute(\(order)).reshape(-1, 2)) }
+      }
+      """
+    let program = try loaded(text).instantiate(model: "M")
+    let inputs = [
+      "x": try tensor([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8], shape), "norm.weight": try tensor([2, 3], [2]),
+      "norm.bias": try tensor([0, 1], [2]), "norm.running_mean": try tensor([1, 2], [2]),
+      "norm.running_var": try tensor([1, 3], [2]),
+    ]
+    for training in [false, true] {
+      let deep = try program.graph(entry: "deep", training: training).evaluate(inputs)
+      let flat = try program.graph(entry: "flat", training: training).evaluate(inputs)
+      #expect(deep.count == (training ? 3 : 1))
+      for (name, value) in flat { #expect(close(deep[name]?.data, value.data), "\(name)") }
+    }
+  }
+
   private func close(_ a: [Double]?, _ b: [Double]) -> Bool {
     guard let a, a.count == b.count else { return false }
     return zip(a, b).allSatisfy { abs($0 - $1) < 1e-12 }
