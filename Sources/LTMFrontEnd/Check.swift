@@ -4,12 +4,13 @@ import LTMSyntax
 
 extension LoadedFile {
   /// Everything that `ltm check` reports: every entry of every model, in training and in evaluation, the optimizers and
-  /// schedules of the file, and its `train` blocks. Names were resolved when the file was loaded.
+  /// schedules of the file, its `train` blocks, and what no model uses. Names were resolved when the file was loaded.
   package func check() -> DiagnosticSet {
     let checker = Checker(file: self, diagnostics: DiagnosticSet(warnings))
-    for name in models { checker.checkModel(name) }
+    for name in models where !checker.progress.isExhausted { checker.checkModel(name) }
     for rule in main.rules.values.sorted(by: { $0.span.start < $1.span.start }) { checker.checkRule(rule) }
     for block in trainBlocks { checker.check(block) }
+    checker.checkRest()
     return checker.diagnostics
   }
 }
@@ -17,6 +18,7 @@ extension LoadedFile {
 private final class Checker {
   let file: LoadedFile
   var diagnostics: DiagnosticSet
+  let progress = CheckProgress()
   private var programs: [String: Program] = [:]
 
   init(file: LoadedFile, diagnostics: DiagnosticSet) {
@@ -43,21 +45,41 @@ private final class Checker {
     guard case .type(let type)? = file.declaration(name, in: file.mainIndex)?.declaration,
       type.parameters.allSatisfy({ $0.defaultValue != nil || arguments[$0.name.text] != nil })
     else { return }
-    let made = collect { () throws(DiagnosticSet) in try file.instantiate(model: name, arguments: arguments) }
+    let made = collect { () throws(DiagnosticSet) in
+      try file.instantiate(model: name, arguments: arguments, progress: progress)
+    }
     guard let made else { return }
     programs[name] = made
-    for entry in made.entries {
+    for entry in made.entries where !progress.isExhausted {
       for training in [false, true] {
-        _ = collect { () throws(DiagnosticSet) in try made.graph(entry: entry.name, training: training) }
+        _ = collect { () throws(DiagnosticSet) in
+          try made.graph(entry: entry.name, training: training, progress: progress)
+        }
       }
     }
   }
 
+  /// What nothing above has run, checked by itself; nothing is said twice about one place.
+  func checkRest() {
+    let hasErrors = diagnostics.hasErrors
+    for diagnostic in file.checkUnreached(progress) {
+      let isNew = !diagnostics.all.contains { $0.span == diagnostic.span }
+      // Errors may have kept code from being run with its arguments, which would have settled the warnings.
+      if isNew, diagnostic.severity == .error || !hasErrors { diagnostics.add(diagnostic) }
+    }
+  }
+
+  /// A rule is tried with its defaults, and with common values for what has none.
   func checkRule(_ rule: TypeDeclaration) {
     var call = RuleCall(name: rule.name.text)
     for parameter in rule.parameters where parameter.defaultValue == nil {
-      guard parameter.name.text == "lr" else { return }
-      call.set("lr", .float(0.001))
+      guard case .named(let type)? = parameter.type else { return }
+      switch type.text {
+      case "Int": call.set(parameter.name.text, .int(10))
+      case "Float": call.set(parameter.name.text, .float(0.001))
+      case "Bool": call.set(parameter.name.text, .bool(true))
+      default: return
+      }
     }
     make(call, rule.kind)
   }

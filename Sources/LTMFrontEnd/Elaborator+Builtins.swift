@@ -36,6 +36,10 @@ extension Elaborator {
       return call(op, arguments, span)
     }
     guard let given = bind(arguments, to: builtin, span) else { return Value(.poison, span) }
+    return needing(given.map(\.value)) { call(builtin, given: given, span) }
+  }
+
+  private func call(_ builtin: Builtin, given: [Given], _ span: Span) -> Value {
     if builtin.isInitializer { return initializer(builtin, given, span) }
     switch builtin {
     case .div, .mod: return division(builtin, given, span)
@@ -203,7 +207,7 @@ extension Elaborator {
 
   private func flatten(_ x: Operand, from axis: Int, _ span: Span) -> Value {
     let shape = builder.type(x.id).shape
-    guard let tail = product(Array(shape[axis...])) else { return overflow(span) }
+    guard let tail = product(Array(shape[axis...])) else { return overflow(span, shape[axis]) }
     return reshape(x, to: shape[..<axis] + [tail], span)
   }
 
@@ -284,6 +288,9 @@ extension Elaborator {
       return fail("'full' takes a shape, a list of Ints, and a value, in a function", at: span)
     }
     guard builder.type(operand.id).rank == 0 else { return fail("the value of 'full' is a scalar", at: given[1].span) }
+    guard shape.count <= Self.rankLimit else {
+      return fail("a tensor has \(Self.rankLimit) dimensions at most, and this has \(shape.count)", at: given[0].span)
+    }
     return Value(.tensor(builder.broadcast(operand.id, to: shape)), span)
   }
 }

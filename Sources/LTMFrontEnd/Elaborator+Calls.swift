@@ -74,6 +74,7 @@ extension Elaborator {
     }
     var value = first.value
     for item in items {
+      if item.isPoison { return Value(.poison, span) }
       guard item.isCallable else {
         return fail("the list holds \(describe(item)), which cannot be called", at: calleeSpan)
       }
@@ -87,6 +88,7 @@ extension Elaborator {
 
   private func call(_ function: FunctionValue, _ arguments: [Given], _ span: Span) -> Value {
     let declaration = function.declaration
+    progress?.reached.insert(declaration.name.span)
     guard inGraph else {
       return fail(
         "'\(declaration.name.text)' is a function on tensors; a member's value is computed without them", at: span)
@@ -157,7 +159,8 @@ extension Elaborator {
       }
       bound[index] = argument
     }
-    return reportMissing(bound, parameters, callee, span) && isRight ? bound : nil
+    // Where a name was wrong, what it was meant for is missing of course.
+    return isRight && reportMissing(bound, parameters, callee, span) ? bound : nil
   }
 
   private func reportMissing(_ bound: [Given?], _ parameters: [Parameter], _ callee: String, _ span: Span) -> Bool {

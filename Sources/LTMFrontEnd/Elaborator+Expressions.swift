@@ -17,7 +17,7 @@ extension Elaborator {
     case .string: return fail("a string can only name a file, after 'import' or 'data'", at: span)
     case .name(let name): return lookup(name, at: span) ?? unknown(name, at: span)
     case .list(let items): return list(items, span)
-    case .tuple(let items): return Value(.tuple(items.map(evaluate)), span)
+    case .tuple(let items): return list(items.map(evaluate), Value.Kind.tuple, span)
     case .comprehension(let body, let variable, let range): return comprehension(body, variable, range, span)
     case .call(let callee, let arguments): return call(callee, arguments, span)
     case .member(let base, let name): return member(of: evaluate(base), name, base.span, span)
@@ -27,7 +27,10 @@ extension Elaborator {
     case .range(let low, let high): return range(evaluate(low), evaluate(high), span)
     case .pipe(let value, let target): return pipe(evaluate(value), value.span, target)
     case .conditional(let condition, let then, let otherwise):
-      guard let holds = self.condition(condition) else { return Value(.poison, span) }
+      guard let holds = self.condition(condition) else {
+        if isGeneric { for branch in [then, otherwise] { speculate { _ = evaluate(branch) } } }
+        return Value(.poison, span)
+      }
       return evaluate(holds ? then : otherwise)
     case .pinned(let dtype, let body): return pinned(dtype, body)
     case .invalid: return Value(.poison, span)
@@ -36,11 +39,14 @@ extension Elaborator {
 
   private func list(_ items: [Expr], _ span: Span) -> Value {
     if items.isEmpty { return fail("a list cannot be empty", at: span) }
-    return Value(.list(items.map(evaluate)), span)
+    return list(items.map(evaluate), Value.Kind.list, span)
   }
 
   private func comprehension(_ body: Expr, _ variable: Identifier, _ range: Expr, _ span: Span) -> Value {
-    guard let items = elements(of: evaluate(range), at: range.span) else { return Value(.poison, span) }
+    guard let items = elements(of: evaluate(range), at: range.span) else {
+      if isGeneric { perhaps(variable, [.return(body, body.span)]) }
+      return Value(.poison, span)
+    }
     if items.isEmpty { return fail("a list cannot be empty, and this range is", at: range.span) }
     var values: [Value] = []
     for item in items {
@@ -50,7 +56,7 @@ extension Elaborator {
           frame.bind(variable.text, item); return evaluate(body)
         })
     }
-    return Value(.list(values), span)
+    return list(values, Value.Kind.list, span)
   }
 
   /// Runs `body` with a block of its own for local names.
@@ -83,7 +89,7 @@ extension Elaborator {
   }
 
   private func range(_ low: Value, _ high: Value, _ span: Span) -> Value {
-    if low.isPoison || high.isPoison { return Value(.poison, span) }
+    if low.isPoison || high.isPoison || isUnknown(low) || isUnknown(high) { return Value(.poison, span) }
     guard let start = low.constantInteger, let end = high.constantInteger else {
       return fail(
         "the ends of a range are Ints known at compile time, and these are \(describe(low)) and \(describe(high))",

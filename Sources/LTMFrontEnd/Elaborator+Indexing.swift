@@ -21,6 +21,7 @@ extension Elaborator {
     case .index(let expr):
       let value = evaluate(expr)
       if value.isPoison { return value }
+      if isUnknown(value) { return Value(.poison, span) }
       guard let index = value.constantInteger, index >= -items.count, index < items.count else {
         return fail("\(describe(value)) is no index of a list of \(items.count)", at: expr.span)
       }
@@ -29,7 +30,10 @@ extension Elaborator {
       guard let (start, limit) = bounds(low, high, of: count, place), let from = start.constant,
         let to = limit.constant,
         from < to
-      else { return fail("this slice of a list of \(items.count) is empty or not known", at: place) }
+      else {
+        if isGeneric { return Value(.poison, span) }
+        return fail("this slice of a list of \(items.count) is empty or not known", at: place)
+      }
       return Value(.list(Array(items[from..<to])), span)
     }
   }

@@ -33,6 +33,7 @@ extension Elaborator {
     guard let bound = bind(arguments, to: declaration.parameters, of: declaration.name.text, at: span) else {
       return nil
     }
+    progress?.reached.insert(declaration.name.span)
     constructing.append(type)
     defer { constructing.removeLast() }
     world.instances.append(Instance(type: type))
@@ -51,6 +52,10 @@ extension Elaborator {
     var isRight = true
     for (parameter, given) in zip(declaration.parameters, bound) {
       let given = given ?? parameter.defaultValue.map { Given(value: evaluate($0), span: $0.span) }
+      if let given, given.value.isPoison {
+        world[id].define(parameter.name.text, given.value)
+        continue
+      }
       guard let given, let value = compileTime(given.value, parameter, given.span, allowsSymbols: false) else {
         isRight = false
         continue
@@ -79,7 +84,7 @@ extension Elaborator {
         member.name.text, fail("'\(member.name.text)' needs a type, such as [features]", at: member.span))
       return
     }
-    guard let shape = shape(dims), let sizes = numbers(shape, span) else {
+    guard let shape = shape(dims), let sizes = sizes(shape, span) else {
       world[id].define(member.name.text, poison)
       return
     }
@@ -87,19 +92,22 @@ extension Elaborator {
     if !type.isFloating, !isState {
       fail("a parameter is trained, so it is a float, not \(type)", at: span, notes: ["a 'state' can hold integers"])
     }
-    guard let initializer = initializer(member.initializer, shape: sizes) else {
+    let start = initializer(member.initializer, shape: sizes)
+    // What an initial value is matters to nobody who only checks.
+    guard let initializer = isGeneric ? start ?? .constant(0) : start else {
       world[id].define(member.name.text, poison)
       return
     }
     let storage = Storage(
-      name: member.name.text, owner: id, isState: isState, shape: sizes, dtype: type, initializer: initializer,
+      name: member.name.text, owner: id, isState: isState, shape: shape, dtype: type, initializer: initializer,
       span: member.name.span)
     world.storages.append(storage)
     world[id].define(member.name.text, Value(.storage(StorageID(index: world.storages.count - 1)), member.name.span))
   }
 
-  private func numbers(_ shape: [Dim], _ span: Span) -> [Int]? {
-    let sizes = shape.compactMap(\.constant)
+  /// The sizes of a parameter or a state, where 1 stands for one that has no value yet; `nil` after an error.
+  private func sizes(_ shape: [Dim], _ span: Span) -> [Int]? {
+    let sizes = shape.compactMap { isUnknown($0) ? 1 : $0.constant }
     guard sizes.count == shape.count, let count = elementCount(sizes), count <= 1 << 40 else {
       fail("the shape \(Self.text(shape)) is too large or not known", at: span)
       return nil

@@ -9,7 +9,7 @@ extension Elaborator {
     switch (op, value.kind) {
     case (_, .poison): return value
     case (.negate, .integer(let dim)):
-      guard let result = dim.multiplied(by: -1) else { return overflow(span) }
+      guard let result = dim.multiplied(by: -1) else { return overflow(span, dim) }
       return Value(.integer(result), span)
     case (.negate, .float(let number)): return Value(.float(-number), span)
     case (.not, .boolean(let bool)): return Value(.boolean(!bool), span)
@@ -27,14 +27,12 @@ extension Elaborator {
     }
     let b = evaluate(right)
     if a.isPoison || b.isPoison { return Value(.poison, span) }
-    if a.isTensor || b.isTensor {
-      guard let operands = operands([(a, left.span), (b, right.span)]), let spread = broadcast(operands, at: span)
-      else {
-        return Value(.poison, span)
-      }
-      return apply(op.op, spread, [:], at: span)
+    guard a.isTensor || b.isTensor else { return needing([a, b]) { scalar(op, a, b, span) } }
+    guard let operands = operands([(a, left.span), (b, right.span)]), let spread = broadcast(operands, at: span)
+    else {
+      return Value(.poison, span)
     }
-    return scalar(op, a, b, span)
+    return apply(op.op, spread, [:], at: span)
   }
 
   private func scalar(_ op: BinaryOperator, _ a: Value, _ b: Value, _ span: Span) -> Value {
@@ -85,9 +83,9 @@ extension Elaborator {
 
   private func integers(_ op: BinaryOperator, _ x: Dim, _ y: Dim, _ span: Span) -> Value {
     switch op {
-    case .add: checked(x.adding(y), span)
-    case .subtract: checked(x.subtracting(y), span)
-    case .multiply: checked(x.multiplied(by: y), span)
+    case .add: x.adding(y).map { Value(.integer($0), span) } ?? overflow(span, x, y)
+    case .subtract: x.subtracting(y).map { Value(.integer($0), span) } ?? overflow(span, x, y)
+    case .multiply: x.multiplied(by: y).map { Value(.integer($0), span) } ?? overflow(span, x, y)
     case .divide: quotient(x, y, span)
     case .power: power(x, y, span)
     case .equal, .notEqual, .less, .lessEqual, .greater, .greaterEqual: comparison(op, x, y, span)
@@ -95,9 +93,12 @@ extension Elaborator {
     }
   }
 
-  private func checked(_ dim: Dim?, _ span: Span) -> Value { dim.map { Value(.integer($0), span) } ?? overflow(span) }
-
-  func overflow(_ span: Span) -> Value { fail("this Int overflows 64 bits", at: span) }
+  func overflow(_ span: Span, _ dims: Dim...) -> Value {
+    let isNumber = dims.allSatisfy { $0.constant != nil }
+    return fail(
+      isNumber ? "this Int overflows 64 bits" : "this dimension is too large: it overflows, or has too many terms",
+      at: span)
+  }
 
   private func quotient(_ x: Dim, _ y: Dim, _ span: Span) -> Value {
     if y.constant == 0 { return fail("division by zero", at: span) }
@@ -116,7 +117,7 @@ extension Elaborator {
     if x == -1 { return Value(.integer(exponent % 2 == 0 ? 1 : -1), span) }
     // 2 ** 63 overflows already, and so does everything larger.
     for _ in 0..<min(exponent, 64) {
-      guard let next = result.multiplied(by: x) else { return overflow(span) }
+      guard let next = result.multiplied(by: x) else { return overflow(span, x) }
       result = next
     }
     return exponent > 64 ? fail("the exponent \(exponent) is too large", at: span) : Value(.integer(result), span)
@@ -124,7 +125,7 @@ extension Elaborator {
 
   /// Decided where the difference is a number, whatever the symbols are.
   private func comparison(_ op: BinaryOperator, _ x: Dim, _ y: Dim, _ span: Span) -> Value {
-    guard let difference = x.subtracting(y) else { return overflow(span) }
+    guard let difference = x.subtracting(y) else { return overflow(span, x, y) }
     guard let sign = difference.constant else {
       return fail(
         "whether \(x) \(op.rawValue) \(y) is known only when the dimensions are", at: span,

@@ -6,6 +6,10 @@ extension Elaborator {
   /// A call of an op, read by the signature in its row.
   func call(_ op: Op, _ arguments: [Given], _ span: Span) -> Value {
     guard let bound = bind(arguments, of: op, at: span) else { return Value(.poison, span) }
+    return needing(arguments.map(\.value)) { call(op, bound, span) }
+  }
+
+  private func call(_ op: Op, _ bound: [[Given]], _ span: Span) -> Value {
     var call = OpCall(op: op, span: span)
     for (parameter, given) in zip(op.definition.signature, bound) where parameter.kind.isTensor {
       call.tensors += given.flatMap { argument in argument.value.items.map { (value: $0, span: argument.span) } }

@@ -46,8 +46,9 @@ extension Elaborator {
   /// The value as one of that type; `nil` where it is none.
   private func compileTime(_ value: Value, _ type: Identifier, allowsSymbols: Bool) -> Value? {
     switch (type.text, value.kind) {
-    case ("Int", .integer(let dim)): return allowsSymbols || dim.constant != nil ? value : nil
+    case ("Int", .integer(let dim)): return allowsSymbols || dim.constant != nil || isUnknown(dim) ? value : nil
     case ("Float", .float), ("Bool", .boolean), ("DType", .dtype): return value
+    case ("Float", .integer(let dim)) where isUnknown(dim): return Value(.poison, value.origin)
     case ("Float", .integer(let dim)): return dim.constant.map { Value(.float(Double($0)), value.origin) }
     case ("Layer", _): return value.isCallable ? value : nil
     case (_, .instance(let id)): return world[id].type.declaration.name.text == type.text ? value : nil
@@ -92,7 +93,9 @@ extension Elaborator {
       case .ellipsis:
         let middle = Array(shape[range])
         if let old = frame.ellipsis, old != middle {
-          return mismatch(operand, parameter, "'...' is \(Self.text(middle)) here and \(Self.text(old)) before")
+          return mismatch(
+            operand, parameter, "'...' is \(Self.text(middle)) here and \(Self.text(old)) before",
+            about: disagreeing(middle, old))
         }
         frame.ellipsis = middle
       case .expression(let expr):
@@ -121,7 +124,8 @@ extension Elaborator {
       let actual = shape[range.lowerBound]
       if wanted == actual { continue }
       let place = range.lowerBound == shape.count - 1 ? "the last dimension" : "dimension \(range.lowerBound)"
-      _ = mismatch(operand, parameter, "\(place) is \(actual), not \(wanted)\(explained(expr, wanted))")
+      _ = mismatch(
+        operand, parameter, "\(place) is \(actual), not \(wanted)\(explained(expr, wanted))", about: [actual, wanted])
       return nil
     }
     return matchDType(operand, dtype, "the parameter '\(parameter.name.text)'", parameter.span)
@@ -149,11 +153,13 @@ extension Elaborator {
     return converted(operand.id, to: wanted, because: "declared \(wanted)")
   }
 
-  private func mismatch(_ operand: Operand, _ parameter: Parameter, _ reason: String) -> Bool {
+  private func mismatch(
+    _ operand: Operand, _ parameter: Parameter, _ reason: String, about dims: [Dim] = []
+  ) -> Bool {
     let type = parameter.type.map(\.span.text) ?? ""
     fail(
       "'\(frame.name)' takes \(type) for '\(parameter.name.text)', and this is \(typeText(operand.id)): \(reason)",
-      at: operand.span, labels: [.init(parameter.span, "declared here\(boundNames(parameter))")])
+      at: operand.span, labels: [.init(parameter.span, "declared here\(boundNames(parameter))")], about: dims)
     return false
   }
 
@@ -242,7 +248,12 @@ extension Elaborator {
     }
     return fail(
       "'\(frame.name)' returns \(Self.text(wanted)), and this is \(typeText(id)): \(reason)", at: value.origin,
-      labels: [.init(type.span, "declared here")])
+      labels: [.init(type.span, "declared here")], about: disagreeing(actual, wanted))
+  }
+
+  /// The dimensions that keep two shapes of one rank from being equal.
+  func disagreeing(_ a: [Dim], _ b: [Dim]) -> [Dim] {
+    a.count == b.count ? zip(a, b).filter { $0 != $1 }.flatMap { [$0, $1] } : []
   }
 
   /// The shape that a declared type means; `nil` after an error.
@@ -256,12 +267,23 @@ extension Elaborator {
         shape.append(value)
       }
     }
+    if let last = dims.last, shape.count > Self.rankLimit {
+      fail("a tensor has \(Self.rankLimit) dimensions at most, and this has \(shape.count)", at: last.span)
+      return nil
+    }
     return shape
   }
 }
 
 extension DimExpr {
   var isEllipsis: Bool { if case .ellipsis = self { true } else { false } }
+
+  var span: Span {
+    switch self {
+    case .ellipsis(let span): span
+    case .expression(let expr): expr.span
+    }
+  }
 }
 
 extension [DimExpr] {

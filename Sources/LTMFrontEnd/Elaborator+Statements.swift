@@ -7,7 +7,7 @@ extension Elaborator {
   func run(_ statements: [Statement]) -> Value? {
     for statement in statements {
       if isExhausted { return Value(.poison, statement.span) }
-      if let result = run(statement) { return result }
+      if let result = deeper(statement.span, { run(statement) }) { return result }
     }
     return nil
   }
@@ -26,7 +26,9 @@ extension Elaborator {
       return nil
     case .loop(let variable, in: let range, let body, let span): return loop(variable, range, body, span)
     case .conditional(let condition, let then, let otherwise, _):
-      guard let holds = self.condition(condition) else { return Value(.poison, condition.span) }
+      guard let holds = self.condition(condition) else {
+        return isGeneric ? either(then, otherwise) : Value(.poison, condition.span)
+      }
       return inBlock { run(holds ? then : otherwise) }
     case .return(let expr, _): return returned(evaluate(expr), expr)
     }
@@ -41,7 +43,10 @@ extension Elaborator {
   }
 
   private func loop(_ variable: Identifier, _ range: Expr, _ body: [Statement], _ span: Span) -> Value? {
-    guard let items = elements(of: evaluate(range), at: range.span) else { return nil }
+    guard let items = elements(of: evaluate(range), at: range.span) else {
+      if isGeneric { perhaps(variable, body) }
+      return nil
+    }
     for item in items {
       guard step(span) else { return Value(.poison, span) }
       let result = inBlock { () -> Value? in
@@ -98,7 +103,8 @@ extension Elaborator {
     guard actual.shape == type.shape, actual.dtype.isFloating == type.dtype.isFloating else {
       fail(
         "'\(name.text)' holds \(Self.text(type)), and this is \(Self.text(actual))", at: span,
-        labels: declared == name.span ? [] : [.init(declared, "declared here")])
+        labels: declared == name.span ? [] : [.init(declared, "declared here")],
+        about: disagreeing(type.shape, actual.shape))
       return nil
     }
     guard type.dtype != .float, actual.dtype != type.dtype else { return id }

@@ -24,20 +24,40 @@ extension Elaborator {
     builder.scope = scope
     let ids = op == .cast ? operands.map(\.id) : operands.map { pinnedOperand($0.id) }
     do {
-      return Value(.tensor(try builder.apply(op, ids, attributes)), span)
+      let id = try builder.apply(op, ids, attributes)
+      let rank = builder.type(id).rank
+      guard rank <= Self.rankLimit else {
+        return exhaust("a tensor has \(Self.rankLimit) dimensions at most, and this has \(rank)", at: span)
+      }
+      return Value(.tensor(id), span)
     } catch {
-      return report(error, operands, at: span)
+      return report(error, op, operands, attributes, at: span)
     }
   }
 
-  private func report(_ error: OpError, _ operands: [Operand], at span: Span) -> Value {
+  private func report(
+    _ error: OpError, _ op: Op, _ operands: [Operand], _ attributes: Attributes, at span: Span
+  ) -> Value {
     var labels: [Diagnostic.Label] = []
     for concerned in error.operands where operands.indices.contains(concerned.index) {
       let operand = operands[concerned.index]
       let label = Diagnostic.Label(operand.span, "this is \(typeText(operand.id))")
       if !labels.contains(label) { labels.append(label) }
     }
-    return fail(error.message, at: span, labels: labels, notes: error.note.map { [$0] } ?? [])
+    return fail(
+      error.message, at: span, labels: labels, notes: error.note.map { [$0] } ?? [],
+      about: concerned(error, op, operands, attributes))
+  }
+
+  /// The dimensions that an error is about; none where ranks or dtypes would be wrong whatever the sizes are.
+  private func concerned(_ error: OpError, _ op: Op, _ operands: [Operand], _ attributes: Attributes) -> [Dim] {
+    guard isGeneric else { return [] }
+    let types = operands.map { builder.type($0.id) }
+    let ones = types.map { TensorType($0.dtype, $0.shape.map { _ in 1 }) }
+    guard (try? op.definition.infer(ones, attributes.withUnitDims)) != nil else { return [] }
+    let places = error.operands.filter { types.indices.contains($0.index) }
+    let dims = places.compactMap { place in place.dim.map { types[place.index].shape[$0] } }
+    return dims.count == places.count && !dims.isEmpty ? dims : places.flatMap { types[$0.index].shape }
   }
 
   /// A weak value as a scalar of a dtype; `nil` after an error.
@@ -156,7 +176,7 @@ extension Elaborator {
       "shapes \(Self.text(a)) and \(Self.text(b)) do not agree: \(place) is \(left) and \(right)", at: span,
       labels: operands[...index].filter { builder.type($0.id).rank > 0 }.map {
         .init($0.span, "this is \(typeText($0.id))")
-      })
+      }, about: [left, right])
   }
 }
 
@@ -166,5 +186,14 @@ extension Op {
     let row = definition
     guard case .primitive = row.lowering else { return false }
     return row.signature.count >= 2 && row.signature.allSatisfy { $0.kind == .tensor }
+  }
+}
+
+extension Attributes {
+  /// Every size of a shape replaced by 1.
+  fileprivate var withUnitDims: Attributes {
+    var result = self
+    for (name, value) in entries { if case .dims(let dims) = value { result[name] = .dims(dims.map { _ in 1 }) } }
+    return result
   }
 }

@@ -9,12 +9,14 @@ import LTMSyntax
 final class Elaborator {
   /// Nodes of one graph; loops unroll, so a file of a few lines can ask for any number.
   static let nodeLimit = 100_000
-  /// Nested expressions and calls together; bounds the stack that the elaborator itself needs.
-  static let depthLimit = 700
+  /// Nested expressions, blocks and calls together, and calls alone; both bound the stack that the elaborator needs.
+  static let (depthLimit, callLimit) = (700, 100)
   /// Rounds of loops and comprehensions.
   static let stepLimit = 100_000
   /// Expressions evaluated and calls made; functions that call others twice can ask for any number.
   static let workLimit = 2_000_000
+  /// Dimensions of one tensor.
+  static let rankLimit = 32
 
   let file: LoadedFile
   var world: World
@@ -39,30 +41,36 @@ final class Elaborator {
   var activeConstants: [String] = []
   /// Layers may be made: only the members of a type are being computed.
   var constructing: [TypeValue] = []
+  /// Set while code is checked whose arguments are not known.
+  var generic: Generic?
+  /// What ran, where a whole file is checked.
+  let progress: CheckProgress?
   /// The shape that an initializer is for.
   var initializedShape: [Int]?
   private var depth = 0
   private var steps = 0
-  private var work = 0
-  private var reported: Set<Diagnostic> = []
+  private(set) var work = 0
+  var reported: Set<Diagnostic> = []
   private var exhausted = false
 
-  init(_ file: LoadedFile, world: World = World()) {
+  init(_ file: LoadedFile, world: World = World(), progress: CheckProgress? = nil) {
     self.file = file
+    self.progress = progress
     self.world = world
   }
 
   // MARK: Reporting
 
-  /// Reports a mistake; what it leaves is poison.
+  /// Reports a mistake; what it leaves is poison. `dims` are those that disagree.
   @discardableResult
   func fail(
     _ message: String, at span: Span, labels: [Diagnostic.Label] = [], notes: [String] = [],
-    fixIt: Diagnostic.FixIt? = nil
+    fixIt: Diagnostic.FixIt? = nil, about dims: [Dim] = []
   ) -> Value {
     let plain = Diagnostic(message, at: span, labels: labels, notes: notes, fixIt: fixIt)
-    guard !exhausted, reported.insert(plain).inserted else { return Value(.poison, span) }
-    var diagnostic = plain
+    guard !exhausted, reported.insert(plain).inserted, var diagnostic = softened(plain, about: dims) else {
+      return Value(.poison, span)
+    }
     diagnostic.notes += callNotes(for: span)
     diagnostics.add(diagnostic)
     return Value(.poison, span)
@@ -90,18 +98,43 @@ final class Elaborator {
   // MARK: Limits
 
   /// Runs `body` one level deeper.
-  func nested(_ span: Span, _ body: () -> Value) -> Value {
-    if exhausted { return Value(.poison, span) }
-    guard depth < Self.depthLimit else {
-      return exhaust("calls and expressions nest too deeply here (more than \(Self.depthLimit) levels)", at: span)
+  func nested(_ span: Span, _ body: () -> Value) -> Value { deeper(span, body) ?? Value(.poison, span) }
+
+  /// Runs `body` one level deeper; `nil` where a limit is reached.
+  func deeper<T>(_ span: Span, _ body: () -> T?) -> T? {
+    if exhausted { return nil }
+    guard depth < Self.depthLimit, frames.count < Self.callLimit else {
+      _ = exhaust(
+        "calls and expressions nest too deeply here (more than \(Self.callLimit) calls, or \(Self.depthLimit) levels)",
+        at: span)
+      return nil
     }
     work += 1
     if work > Self.workLimit {
-      return exhaust("this takes more than \(Self.workLimit) evaluations at compile time", at: span)
+      _ = exhaust("this takes more than \(Self.workLimit) evaluations at compile time", at: span)
+      return nil
+    }
+    progress?.work += 1
+    if progress?.isExhausted ?? false {
+      _ = exhaust(
+        "the file takes more than \(CheckProgress.workLimit) evaluations at compile time to check", at: span,
+        notes: ["the rest of it is not checked"])
+      return nil
     }
     depth += 1
     defer { depth -= 1 }
     return body()
+  }
+
+  /// A list of values. What it holds counts as work: a list of two lists that are one doubles in size, not in memory.
+  func list(_ items: [Value], _ kind: ([Value]) -> Value.Kind, _ span: Span) -> Value {
+    var open = items.filter(\.isSequence)
+    while let item = open.popLast() {
+      work += item.items.count
+      if work > Self.workLimit { return exhaust("this list holds too much", at: span) }
+      open += item.items.filter(\.isSequence)
+    }
+    return Value(kind(items), span)
   }
 
   /// Counts one round of a loop; false when there have been too many.

@@ -208,6 +208,16 @@ private struct Loader {
 }
 
 extension Declaration {
+  /// The place that tells it from every other: of its name, or of a whole binding, which may have several.
+  var id: Span? {
+    switch self {
+    case .import, .train: nil
+    case .constant(let binding): binding.span
+    case .function(let function): function.name.span
+    case .type(let type): type.name.span
+    }
+  }
+
   /// The place where a name is declared.
   func nameSpan(_ name: String) -> Span? {
     switch self {

@@ -15,6 +15,12 @@ struct Resolver {
     self.diagnostics = diagnostics
   }
 
+  /// What names what, and the declaration whose code is being resolved.
+  private var graph = NameGraph()
+  private var user: Span?
+  /// The functions of the type whose code is being resolved.
+  private var siblings: [String: Span] = [:]
+
   /// What a local name is, as far as statements care.
   enum LocalName { case constant, variable, state, dimension, function }
 
@@ -23,16 +29,40 @@ struct Resolver {
       module = index
       for declaration in file.modules[index].module.declarations { resolve(declaration) }
     }
+    for cycle in graph.cycles() { diagnostics.add(cycle) }
   }
 
   private mutating func resolve(_ declaration: Declaration) {
     switch declaration {
     case .import: return
-    case .constant(let binding): resolve(binding.value)
+    case .constant(let binding):
+      naming(binding.span, binding.names.map(\.text).joined(separator: ", "), .constant) { $0.resolve(binding.value) }
     case .function(let function): resolve(function, in: nil)
-    case .type(let type): resolve(type)
+    case .type(let type): naming(type.name.span, type.name.text, .type) { $0.resolve(type) }
     case .train(let block): resolve(block)
     }
+  }
+
+  /// Resolves code whose names are uses by one declaration.
+  private mutating func naming(
+    _ id: Span, _ title: String, _ kind: NameGraph.Kind, _ body: (inout Resolver) -> Void
+  ) {
+    let outer = user
+    graph.add(id, title, kind)
+    user = id
+    body(&self)
+    user = outer
+  }
+
+  /// Notes that the code being resolved names a declaration.
+  private mutating func noteUse(_ name: String, _ span: Span) {
+    guard let user else { return }
+    if let kind = local(name) {
+      if kind == .function, let target = siblings[name] { graph.add(from: user, to: target, at: span) }
+      return
+    }
+    guard let found = file.declaration(name, in: module)?.declaration, let target = found.id else { return }
+    graph.add(from: user, to: target, at: span)
   }
 
   private mutating func resolve(_ block: TrainDeclaration) {
@@ -51,14 +81,18 @@ struct Resolver {
 
   private mutating func resolve(_ type: TypeDeclaration) {
     scopes = [[:]]
-    defer { scopes = [] }
+    siblings = [:]
+    defer { (scopes, siblings) = ([], [:]) }
     for parameter in type.parameters {
       if let value = parameter.defaultValue { resolve(value) }
       if let declared = parameter.type { resolve(declared, declares: false) }
       define(parameter.name, .constant, what: "parameter")
     }
     // Functions see every member; a member sees those before it.
-    for case .function(let function) in type.members { define(function.name, .function, what: "member") }
+    for case .function(let function) in type.members {
+      define(function.name, .function, what: "member")
+      siblings[function.name.text] = function.name.span
+    }
     for member in type.members { resolve(member, of: type) }
     for case .function(let function) in type.members { resolve(function, in: type) }
   }
@@ -87,6 +121,11 @@ struct Resolver {
   }
 
   private mutating func resolve(_ function: FunctionDeclaration, in type: TypeDeclaration?) {
+    let title = (type.map { "\($0.name.text)." } ?? "") + function.name.text
+    naming(function.name.span, title, .function) { $0.resolveCode(of: function, in: type) }
+  }
+
+  private mutating func resolveCode(of function: FunctionDeclaration, in type: TypeDeclaration?) {
     var given: [String: LocalName] = [Names.training: .constant]
     if type?.kind == .optimizer { given.merge(["lr": .constant, "step": .constant]) { old, _ in old } }
     scopes.append(given)
@@ -124,7 +163,7 @@ struct Resolver {
 
   /// Reports a name that means nothing.
   mutating func requireKnown(_ name: String, _ span: Span, notes: [String] = []) {
-    if isKnown(name) { return }
+    if isKnown(name) { return noteUse(name, span) }
     var visible = scopes.flatMap(\.keys) + file.visibleNames(in: module)
     let near = nearest(name, among: visible)
     visible += Names.all

@@ -60,7 +60,7 @@ struct Value: Sendable {
   /// Whether it can be called, and so stand in a list that is called.
   var isCallable: Bool {
     switch kind {
-    case .function, .op, .builtin, .instance: true
+    case .function, .op, .builtin, .instance, .poison: true
     case .list(let items): items.allSatisfy(\.isCallable)
     default: false
     }
@@ -106,14 +106,15 @@ struct Storage: Sendable {
   var name: String
   var owner: InstanceID
   var isState: Bool
-  var shape: [Int]
+  /// Numbers, where its layer's arguments are known.
+  var shape: [Dim]
   var dtype: DType
   var initializer: Initializer
   var span: Span
   /// The checkpoint's key, once the model is complete.
   var path: String?
 
-  var type: TensorType { TensorType(dtype, shape.map { Dim($0) }) }
+  var type: TensorType { TensorType(dtype, shape) }
 }
 
 /// Everything that constructing a model made.

@@ -1,0 +1,159 @@
+import LTMIR
+import LTMSupport
+import LTMSyntax
+
+/// Code that no model uses is checked as it stands: an `Int` that has no value yet is a symbol, everything else that is
+/// not known is poison. What such an `Int` decides is no mistake; what it may decide is a warning.
+struct Generic {
+  /// The Ints without a value.
+  var unknowns: Set<String> = []
+  /// Inside a branch or a loop that may not run.
+  var speculation = 0
+  /// What `...` was taken to be, for messages.
+  var ellipsis: [Dim]?
+}
+
+extension Elaborator {
+  var isGeneric: Bool { generic != nil }
+
+  func isUnknown(_ dim: Dim) -> Bool {
+    guard let generic, !generic.unknowns.isEmpty else { return false }
+    return !dim.symbols.isDisjoint(with: generic.unknowns)
+  }
+
+  /// Whether an `Int` without a value is in it.
+  func isUnknown(_ value: Value) -> Bool {
+    guard isGeneric else { return false }
+    return switch value.kind {
+    case .integer(let dim): isUnknown(dim)
+    case .list(let items), .tuple(let items): items.contains { $0.isPoison || isUnknown($0) }
+    default: false
+    }
+  }
+
+  /// Runs what needs the numbers themselves: where one has no value yet, a failure says nothing.
+  func needing(_ values: [Value], _ body: () -> Value) -> Value {
+    guard values.contains(where: isUnknown) else { return body() }
+    let kept = (diagnostics, reported)
+    let value = body()
+    if value.isPoison, !isExhausted { (diagnostics, reported) = kept }
+    return value
+  }
+
+  /// The message as generic code gives it: sizes that Ints without a value decide may yet agree. `nil` where the code may
+  /// be one that never runs with such Ints.
+  func softened(_ diagnostic: Diagnostic, about dims: [Dim]) -> Diagnostic? {
+    guard let generic else { return diagnostic }
+    var result = diagnostic
+    let unknowns = Set(dims.flatMap(\.symbols)).intersection(generic.unknowns).sorted()
+    if !unknowns.isEmpty {
+      if generic.speculation > 0 { return nil }
+      result.severity = .warning
+      let names = unknowns.map { "'\($0)'" }.joined(separator: " and ")
+      result.notes.append("this is right only where \(names) \(unknowns.count == 1 ? "makes" : "make") them agree")
+    }
+    if let ellipsis = generic.ellipsis, let first = ellipsis.first?.symbol, diagnostic.message.contains(first) {
+      result.notes.append("checked with '...' as \(Self.text(ellipsis))")
+    }
+    return result
+  }
+
+  // MARK: Branches
+
+  /// Both sides of an `if` whose condition is not known; what they assign is not known either.
+  func either(_ then: [Statement], _ otherwise: [Statement]) -> Value? {
+    let results = [then, otherwise].map { body in speculate { inBlock { run(body) } } }
+    forget(then + otherwise)
+    guard let span = results[0]?.origin, results[1] != nil else { return nil }
+    return Value(.poison, span)
+  }
+
+  /// One round of a loop whose range is not known.
+  func perhaps(_ variable: Identifier, _ body: [Statement]) {
+    speculate {
+      inBlock {
+        frame.bind(variable.text, Value(.poison, variable.span))
+        _ = run(body)
+      }
+    }
+    forget(body)
+  }
+
+  /// Runs code that may not run: what it changes is taken back.
+  @discardableResult
+  func speculate<T>(_ body: () -> T) -> T {
+    let saved = (frame.blocks, current)
+    generic?.speculation += 1
+    defer {
+      generic?.speculation -= 1
+      (frame.blocks, current) = saved
+    }
+    return body()
+  }
+
+  private func forget(_ statements: [Statement]) {
+    for statement in statements {
+      switch statement {
+      case .assign(let name, _, let span): _ = frame.assign(name.text, Value(.poison, span))
+      case .loop(_, in: _, let body, _): forget(body)
+      case .conditional(_, let then, let otherwise, _): forget(then + otherwise)
+      case .binding, .write, .return: continue
+      }
+    }
+  }
+
+  // MARK: Functions
+
+  /// Elaborates a function on arguments that stand for any.
+  func elaborateGenerically(_ function: FunctionValue, storages: [StorageID]) {
+    begin(function.declaration.name.text)
+    defineStorages(storages)
+    let declaration = function.declaration
+    let frame = Frame(
+      name: title(function), module: function.module, owner: function.owner, function: declaration.span)
+    within(frame) {
+      self.frame.ellipsis = generic?.ellipsis
+      for parameter in declaration.parameters { defineSymbols(parameter) }
+      // The types of tensors may name the others.
+      let (tensors, others) = declaration.parameters.partitioned { $0.type?.isTensor ?? false }
+      for parameter in others + tensors { self.frame.bind(parameter.name.text, anyValue(of: parameter)) }
+      let value = run(declaration.body) ?? missingReturn(declaration)
+      _ = checkResult(value, declaration, at: declaration.name.span)
+    }
+  }
+
+  /// What stands for any argument of a parameter: its default where it has one.
+  func anyValue(of parameter: Parameter) -> Value {
+    let poison = Value(.poison, parameter.span)
+    if let value = parameter.defaultValue {
+      return compileTime(evaluate(value), parameter, value.span, allowsSymbols: true) ?? poison
+    }
+    switch parameter.type {
+    case .tensor?:
+      guard let type = tensorType(parameter.type) else { return poison }
+      builder.location = Location(parameter.span)
+      return Value(.tensor(builder.input(parameter.name.text, type, role: .argument)), parameter.span)
+    case .named(let name)?:
+      switch name.text {
+      case "Int":
+        generic?.unknowns.insert(parameter.name.text)
+        return Value(.integer(Dim(symbol: parameter.name.text)), parameter.span)
+      case "Float": return Value(.float(0.5), parameter.span)
+      case "Bool": return Value(.boolean(training), parameter.span)
+      default: return poison
+      }
+    case nil: return poison
+    }
+  }
+}
+
+extension TypeExpr {
+  fileprivate var isTensor: Bool { if case .tensor = self { true } else { false } }
+}
+
+extension Array {
+  /// Those for which `condition` holds, and the others.
+  fileprivate func partitioned(_ condition: (Element) -> Bool) -> ([Element], [Element]) {
+    (filter(condition), filter { !condition($0) })
+  }
+}
