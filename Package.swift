@@ -104,15 +104,21 @@ let package = Package(
     suite(
       "HLOTests", ["LTM", "LTMSupport", "LTMIR", "LTMFrontEnd", "LTMGraphPasses", "LTMPrecision", "LTMHLO"],
       exclude: ["Goldens", "FakePlugin", "evaluate.py"]),
+    // A GPU's threads on a CPU, for what the tests run of device code.
+    .target(name: "CWarp", path: "Tests/CWarp"),
+    layer(
+      "DeviceEmulator",
+      ["CWarp", "CLLVM", "LTM", "LTMSupport", "LTMIR", "LTMKernels", "LTMKernelPasses", "LTMLLVM", "LTMPTX"],
+      path: "Tests/DeviceEmulator"),
     suite(
       "ConformanceTests",
       [
-        "OpCases", "LTM", "LTMSupport", "LTMIR", "LTMGraphPasses", "LTMKernels", "LTMKernelPasses", "LTMLLVM",
-        "LTMRuntime",
+        "DeviceEmulator", "OpCases", "LTM", "LTMSupport", "LTMIR", "LTMGraphPasses", "LTMKernels", "LTMKernelPasses",
+        "LTMLLVM", "LTMPTX", "LTMRuntime",
       ]),
     suite(
-      "PTXTests", ["LTM", "LTMIR", "LTMKernels", "LTMPTX", "LTMSupport", "LTMCommand"],
-      exclude: ["Goldens", "Emulator"]),
+      "PTXTests", ["LTM", "LTMIR", "LTMKernels", "LTMLLVM", "LTMPTX", "LTMSupport", "LTMCommand", "DeviceEmulator"],
+      exclude: ["Goldens"]),
     suite("EndToEndTests", ["LTM", "LTMSupport", "LTMCommand"]),
   ],
   swiftLanguageModes: [.v6]

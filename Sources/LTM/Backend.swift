@@ -56,6 +56,8 @@ public struct MemoryUse: Sendable, Hashable {
   /// The planned arena: activations, gradients and temporaries, with reuse.
   public var arena = 0
 
+  package init() {}
+
   /// Weights and activations: what 16 bits halve.
   public var weightsAndActivations: Int { weights + activations }
 

@@ -35,6 +35,9 @@ extension Compilation {
         ])
     }
     let launches = launchPlan(try plan(), architecture)
+    if let problem = launches.problem {
+      throw LTMError(problem, notes: ["smaller dimensions, of the batch for instance, need fewer blocks"])
+    }
     func module(_ form: DeviceForm) throws(LTMError) -> String {
       try reporting { try emitDevice(launches.plan.kernels, as: form, architecture) }
     }

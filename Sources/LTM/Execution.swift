@@ -17,6 +17,11 @@ public struct Execution: Sendable {
     if let execution { self = execution } else { try self.init() }
   }
 
+  /// A target that something else stands for.
+  package init(target: Target, backend: any Backend) {
+    (self.target, self.backend, threads) = (target, backend, 1)
+  }
+
   /// Starts a target.
   ///
   /// - Parameters:

@@ -176,6 +176,15 @@ package final class Evaluator {
     return sum
   }
 
+  /// The address of a load's element at the current place, where no index of it is data.
+  package func address(_ access: FlatAccess, mayLieOutside: Bool) -> LLVMValueRef {
+    let element = ir.stored(kernel.kernel[access.buffer].dtype)
+    return ir.address(base(access), element, offset(access.form), mayLieOutside: mayLieOutside)
+  }
+
+  /// The address of the buffer of an access.
+  package func base(_ access: FlatAccess) -> LLVMValueRef { buffers[access.buffer.index] }
+
   private func laneStride(_ form: LinearForm) -> Int { vector.map { form.strides[$0.axis] } ?? 0 }
 
   private func row(_ local: LocalID) -> Lanes {

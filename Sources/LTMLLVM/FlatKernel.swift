@@ -180,6 +180,20 @@ package struct FlatKernel {
     return needed.sorted()
   }
 
+  /// How many loads of the statements over inner axes step over elements where neighbours are those of the inner axes
+  /// (rows), and where they are those of the domain's innermost axis (columns).
+  package var strayLoads: (rows: Int, columns: Int) {
+    var (rows, columns) = (0, 0)
+    for statement in kernel.body {
+      guard let inner = statement.innerAxes.last?.index else { continue }
+      for access in closure(of: statement.roots).compactMap({ loads[$0] }) {
+        if !(0...1 ~= access.form.strides[inner]) { rows += 1 }
+        if let column = domain.last, !(0...1 ~= access.form.strides[column]) { columns += 1 }
+      }
+    }
+    return (rows, columns)
+  }
+
   private func operands(_ index: Int) -> [Int] {
     switch kernel.expressions[index] {
     case .constant, .axis, .local, .scratch: []

@@ -163,14 +163,7 @@ struct Scheduler {
   /// Whether lanes along the domain's innermost axis read neighbours more often than lanes along the inner axes.
   private var prefersColumns: Bool {
     guard let column = kernel.domain.last else { return false }
-    var (strayRows, strayColumns) = (0, 0)
-    for statement in kernel.kernel.body {
-      guard let inner = statement.innerAxes.last?.index else { continue }
-      for access in kernel.closure(of: statement.roots).compactMap({ kernel.loads[$0] }) {
-        if !(0...1 ~= access.form.strides[inner]) { strayRows += 1 }
-        if !(0...1 ~= access.form.strides[column]) { strayColumns += 1 }
-      }
-    }
+    let (strayRows, strayColumns) = kernel.strayLoads
     let inner = kernel.kernel.body.flatMap { $0.innerAxes.map { kernel.extent($0.index) } }.max() ?? 1
     if strayRows == strayColumns { return kernel.extent(column) > inner && inner < registerLanes }
     return strayColumns < strayRows && kernel.extent(column) > 1

@@ -3,9 +3,9 @@ import LTMIR
 import LTMKernels
 import LTMLLVM
 
-/// A contraction in tiles: a block copies a stretch of both operands into shared memory (whatever they are: halves,
-/// transposed views, bodies over several loads; the evaluator computes their vectors) while it multiplies the one before;
-/// warps keep sums in registers; each warp then passes its sums through shared memory to the stores that follow.
+/// A contraction in tiles: a block keeps a few stretches of both operands in shared memory (whatever they are: halves,
+/// transposed views, bodies over several loads), the next ones on their way while it multiplies one; warps keep sums in
+/// registers; each warp then passes its sums through shared memory to the stores that follow.
 struct ContractionTile {
   let ir: IRBuilder
   let evaluator: Evaluator
@@ -14,7 +14,7 @@ struct ContractionTile {
   let tiles: DeviceTiles
   let local: LocalID
   let depthAxes: [Int]
-  let sides: (rows: TileOperand, columns: TileOperand)
+  let sides: [TileOperand]
 
   init(_ emitter: DeviceEmitter, _ tiles: DeviceTiles) {
     guard case .contract(let local, let over, let lhs, let rhs)? = emitter.kernel.kernel.body.first else {
@@ -22,88 +22,130 @@ struct ContractionTile {
     }
     (ir, evaluator, kernel) = (emitter.ir, emitter.evaluator, emitter.kernel)
     (self.emitter, self.tiles, self.local) = (emitter, tiles, local)
-    depthAxes = over.map(\.index)
-    let (left, right) = tiles.isSwapped ? (rhs, lhs) : (lhs, rhs)
-    sides = (
-      TileOperand(left, axes: tiles.rowAxes, size: tiles.rows, depthAxes: depthAxes, tiles, emitter),
-      TileOperand(right, axes: tiles.columnAxes, size: tiles.columns, depthAxes: depthAxes, tiles, emitter)
-    )
+    let depthAxes = over.map(\.index)
+    self.depthAxes = depthAxes
+    let operands = tiles.isSwapped ? [rhs, lhs] : [lhs, rhs]
+    sides = zip(zip(operands, [tiles.rowAxes, tiles.columnAxes]), tiles.sides).map { operand, side in
+      TileOperand(
+        ir: emitter.ir, emitter: emitter, operand: operand.0, axes: operand.1, depthAxes: depthAxes, side: side,
+        threads: tiles.threads)
+    }
   }
 
   private var element: DType { kernel.kernel[local].dtype }
 
   func emit() {
     let thread = ir.threadNumber
-    let place = WarpPlace(ir: ir, tiles: tiles, thread: thread)
-    let memory = ir.shared(emitter.symbol + ".tile", bytes: sharedBytes)
-    let columnMemory = ir.address(memory, ir.i8, ir.index(sides.rows.bytes))
+    let memory = ir.dynamicMemory
     let (m, n) = (kernel.points(tiles.rowAxes), kernel.points(tiles.columnAxes))
     let (rowTiles, columnTiles) = ((m + tiles.rows - 1) / tiles.rows, (n + tiles.columns - 1) / tiles.columns)
     let block = ir.blockNumber
     let columnStart = ir.multiply(ir.remainder(block, columnTiles), tiles.columns)
     let rowStart = ir.multiply(ir.remainder(ir.divide(block, columnTiles), rowTiles), tiles.rows)
     evaluator.at(emitter.decompose(ir.divide(block, rowTiles * columnTiles), tiles.batchAxes)) {
-      let warp = WarpTile(
-        ir: ir, tiles: tiles, place: place, rows: (memory, sides.rows.layout, sides.rows.pitch),
-        columns: (columnMemory, sides.columns.layout, sides.columns.pitch))
-      let sums = accumulate(warp, thread, rowStart, columnStart, memory, columnMemory)
+      let warp = WarpTile(ir: ir, tiles: tiles, place: WarpPlace(ir: ir, tiles: tiles, thread: thread))
+      let sums = accumulate(warp, thread, [rowStart, columnStart], memory)
+      ir.barrier()
       epilogue(warp, sums, rowStart, columnStart, n, m, memory)
     }
   }
 
-  private var sharedBytes: Int { max(sides.rows.bytes + sides.columns.bytes, slabBytes * tiles.threads / 32) }
-  /// Distance between a slab's rows, in elements.
-  private var slabPitch: Int { DeviceTiles.slabColumns + 4 }
-  private var slabBytes: Int { DeviceTiles.slabRows * slabPitch * element.byteCount }
+  // MARK: The pipeline
+
+  /// Stretches on their way while one is multiplied. Where products are asynchronous, those of the stretch before may
+  /// still be read.
+  private var ahead: Int { tiles.multiply.isAsynchronous ? tiles.stages - 2 : tiles.stages - 1 }
 
   /// The sums of this warp's tile over the whole depth.
   private func accumulate(
-    _ warp: WarpTile, _ thread: LLVMValueRef, _ rowStart: LLVMValueRef, _ columnStart: LLVMValueRef,
-    _ rowMemory: LLVMValueRef, _ columnMemory: LLVMValueRef
+    _ warp: WarpTile, _ thread: LLVMValueRef, _ starts: [LLVMValueRef], _ memory: LLVMValueRef
   ) -> [LLVMValueRef] {
-    let depth = kernel.points(depthAxes)
-    func fetch(_ start: LLVMValueRef) -> [LLVMValueRef] {
-      sides.rows.fetch(thread, rowStart, depth: start) + sides.columns.fetch(thread, columnStart, depth: start)
+    let count = (kernel.points(depthAxes) + tiles.depth - 1) / tiles.depth
+    for stretch in 0..<ahead {
+      if stretch < count {
+        let (stage, start) = (self.stage(ir.index(stretch), memory), ir.index(stretch * tiles.depth))
+        copy(thread, starts, start, into: stage)
+        put(fetch(thread, starts, start), thread, into: stage)
+      }
+      if tiles.copies { ir.commitCopies() }
     }
-    let zeros = warp.zeros
-    let rowCount = sides.rows.fetchCount
-    let result = ir.loop(
-      from: ir.index(0), to: ir.index(depth), step: tiles.depth, carrying: zeros + fetch(ir.index(0))
-    ) { start, carried in
-      let (sums, fetched) = (Array(carried.prefix(zeros.count)), Array(carried.dropFirst(zeros.count)))
-      sides.rows.put(Array(fetched.prefix(rowCount)), thread, into: rowMemory)
-      sides.columns.put(Array(fetched.dropFirst(rowCount)), thread, into: columnMemory)
+    let result = ir.loop(0..<count, carrying: [ir.index(0)] + warp.zeros) { number, carried in
+      if tiles.copies { ir.waitForCopies(left: ahead - 1) }
+      if tiles.multiply.isAsynchronous { ir.fenceAsynchronousReads() }
       ir.barrier()
-      // The next stretch is on its way while this one is multiplied.
-      let next = fetch(ir.add(start, ir.index(tiles.depth)))
-      let more = warp.multiply(sums)
-      ir.barrier()
-      return more + next
+      let next = ir.add(number, ir.index(ahead))
+      let (isWanted, start) = (ir.less(next, ir.index(count)), ir.multiply(next, tiles.depth))
+      let target = stage(wrapped(ir.add(carried[0], ir.index(ahead))), memory)
+      if tiles.copies {
+        ir.when(isWanted) { copy(thread, starts, start, into: target) }
+        ir.commitCopies()
+      }
+      // What goes through registers is on its way while this stretch is multiplied.
+      let fetched = fetch(thread, starts, start, where: isWanted)
+      let sums = warp.multiply(Array(carried.dropFirst()), in: stage(carried[0], memory))
+      put(fetched, thread, into: target)
+      return [wrapped(ir.add(carried[0], ir.index(1)))] + sums
     }
-    return Array(result.prefix(zeros.count))
+    if tiles.multiply.isAsynchronous { ir.waitForProducts(left: 0) }
+    return Array(result.dropFirst())
   }
 
-  /// Finishes a warp's tile in slabs of 16 rows: its sums become the contraction's local, vector by vector along the
-  /// columns, and the stores that follow it run.
+  private func wrapped(_ stage: LLVMValueRef) -> LLVMValueRef {
+    let count = ir.index(tiles.stages)
+    return ir.select(ir.less(stage, count), stage, ir.subtract(stage, count))
+  }
+
+  private func stage(_ number: LLVMValueRef, _ memory: LLVMValueRef) -> LLVMValueRef {
+    ir.address(memory, ir.i8, ir.multiply(number, tiles.stageBytes))
+  }
+
+  private func columnMemory(_ stage: LLVMValueRef) -> LLVMValueRef {
+    ir.address(stage, ir.i8, ir.index(tiles.sides[0].bytes))
+  }
+
+  private func copy(
+    _ thread: LLVMValueRef, _ starts: [LLVMValueRef], _ depth: LLVMValueRef, into stage: LLVMValueRef
+  ) {
+    for (side, (start, memory)) in zip(sides, zip(starts, [stage, columnMemory(stage)])) {
+      side.copy(thread, start, depth: depth, into: memory)
+    }
+  }
+
+  private func fetch(
+    _ thread: LLVMValueRef, _ starts: [LLVMValueRef], _ depth: LLVMValueRef, where isWanted: LLVMValueRef? = nil
+  ) -> [[LLVMValueRef]] {
+    zip(sides, starts).map { side, start in side.fetch(thread, start, depth: depth, where: isWanted) }
+  }
+
+  private func put(_ fetched: [[LLVMValueRef]], _ thread: LLVMValueRef, into stage: LLVMValueRef) {
+    for (side, (vectors, memory)) in zip(sides, zip(fetched, [stage, columnMemory(stage)])) {
+      side.put(vectors, thread, into: memory)
+    }
+  }
+
+  // MARK: The epilogue
+
+  /// Finishes a warp's tile in slabs of 16 rows by 32 columns: its sums become the contraction's local, vector by vector
+  /// along the columns, and the stores that follow it run.
   private func epilogue(
     _ warp: WarpTile, _ sums: [LLVMValueRef], _ rowStart: LLVMValueRef, _ columnStart: LLVMValueRef, _ n: Int, _ m: Int,
     _ memory: LLVMValueRef
   ) {
-    let slab = ir.address(memory, ir.i8, ir.multiply(warp.place.warp, slabBytes))
+    let slab = ir.address(memory, ir.i8, ir.multiply(warp.place.warp, tiles.slabBytes))
     let firstRow = ir.add(rowStart, ir.multiply(warp.place.row, tiles.rowsPerWarp))
-    let firstColumn = ir.add(columnStart, ir.multiply(warp.place.column, DeviceTiles.slabColumns))
+    let firstColumn = ir.add(columnStart, ir.multiply(warp.place.column, tiles.columnsPerWarp))
     let lanes = epilogueLanes
     let perRow = DeviceTiles.slabColumns / lanes
-    for number in 0..<tiles.rowsPerWarp / DeviceTiles.slabRows {
-      warp.spill(sums, slab: number, into: slab, pitch: slabPitch)
+    for (number, place) in warp.slabs.enumerated() {
+      warp.spill(sums, slab: number, into: slab)
       ir.warpBarrier()
       ir.loop(from: warp.place.lane, to: ir.index(DeviceTiles.slabRows * perRow), step: 32) { unit, _ in
         let (row, column) = (ir.divide(unit, perRow), ir.multiply(ir.remainder(unit, perRow), lanes))
-        let source = ir.address(slab, ir.scalar(element), ir.add(ir.multiply(row, slabPitch), column))
+        let offset = ir.add(ir.multiply(row, DeviceTiles.slabPitch), column)
+        let source = ir.address(slab, ir.scalar(element), offset)
         let value = ir.load(ir.vector(ir.scalar(element), lanes), source, align: min(16, lanes * element.byteCount))
-        let (i, j) = (
-          ir.add(ir.add(firstRow, ir.index(number * DeviceTiles.slabRows)), row), ir.add(firstColumn, column)
-        )
+        let i = ir.add(ir.add(firstRow, ir.index(place.row)), row)
+        let j = ir.add(ir.add(firstColumn, ir.index(place.column)), column)
         ir.when(ir.both(ir.less(i, ir.index(m)), ir.less(j, ir.index(n)))) { finish(i, j, value, lanes) }
         return []
       }

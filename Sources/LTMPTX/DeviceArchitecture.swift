@@ -47,9 +47,21 @@ package enum DeviceArchitecture: String, Hashable, Sendable, CaseIterable {
   func tensorCore(_ dtype: DType) -> Multiply? {
     switch (self, dtype) {
     case (.sm70, .f16): .mma884
-    case (.sm80, .f16), (.sm90, .f16), (.sm90a, .f16): .mma16816(.f16)
-    case (.sm80, .bf16), (.sm90, .bf16), (.sm90a, .bf16): .mma16816(.bf16)
+    case (.sm80, .f16), (.sm90, .f16): .mma16816(.f16)
+    case (.sm80, .bf16), (.sm90, .bf16): .mma16816(.bf16)
+    case (.sm90a, .f16): .wgmma(.f16)
+    case (.sm90a, .bf16): .wgmma(.bf16)
     case (.sm70, _), (.sm80, _), (.sm90, _), (.sm90a, _): nil
+    }
+  }
+}
+
+extension DeviceArchitecture {
+  /// Copies from global to shared memory past the registers.
+  var hasAsyncCopies: Bool {
+    switch self {
+    case .sm70: false
+    case .sm80, .sm90, .sm90a: true
     }
   }
 }
@@ -62,11 +74,13 @@ enum Multiply: Hashable, Sendable {
   case mma884
   /// `mma.sync.m16n8k16` with `ldmatrix`: f16 or bf16.
   case mma16816(DType)
+  /// `wgmma.mma_async`: four warps, both operands read from shared memory; f16 or bf16.
+  case wgmma(DType)
 
   /// What shared memory holds.
   var element: DType {
     switch self {
-    case .scalar(let dtype), .mma16816(let dtype): dtype
+    case .scalar(let dtype), .mma16816(let dtype), .wgmma(let dtype): dtype
     case .mma884: .f16
     }
   }
@@ -77,6 +91,15 @@ enum Multiply: Hashable, Sendable {
     case .scalar(let dtype): "fma.\(dtype)"
     case .mma884: "mma.m8n8k4.f16"
     case .mma16816(let dtype): "mma.m16n8k16.\(dtype)"
+    case .wgmma(let dtype): "wgmma.m64k16.\(dtype)"
+    }
+  }
+
+  /// Whether products are made while the warp goes on.
+  var isAsynchronous: Bool {
+    switch self {
+    case .wgmma: true
+    case .scalar, .mma884, .mma16816: false
     }
   }
 }

@@ -31,6 +31,11 @@ extension IRBuilder {
     "llvm.nvvm.bar.warp.sync", "llvm.nvvm.shfl.sync.bfly.i32", "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16",
     "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.trans.b16", "llvm.nvvm.mma.m16n8k16.row.col.f32.f32",
     "llvm.nvvm.mma.m16n8k16.row.col.bf16", "llvm.nvvm.mma.m8n8k4.row.col.f32.f32",
+    // From sm_80 on.
+    "llvm.nvvm.cp.async.cg.shared.global.16.s", "llvm.nvvm.cp.async.commit.group", "llvm.nvvm.cp.async.wait.group",
+    // Of sm_90a.
+    "llvm.nvvm.fence.proxy.async.shared_cta", "llvm.nvvm.wgmma.fence.sync.aligned",
+    "llvm.nvvm.wgmma.commit_group.sync.aligned", "llvm.nvvm.wgmma.wait_group.sync.aligned",
   ]
 
   func call(device name: String, overloads: [LLVMTypeRef] = [], _ arguments: [LLVMValueRef]) -> LLVMValueRef {
@@ -80,6 +85,17 @@ extension IRBuilder {
     global(name, bytes: bytes, space: 3) { LLVMGetUndef($0) }
   }
 
+  /// Memory that a block's threads share, as much as the launch gives.
+  var dynamicMemory: LLVMValueRef {
+    if let known = LLVMGetNamedGlobal(module, "ltm_dynamic") { return known }
+    guard let memory = LLVMAddGlobalInAddressSpace(module, LLVMArrayType2(i8, 0), "ltm_dynamic", 3) else {
+      preconditionFailure("emit: no dynamic memory")
+    }
+    LLVMSetLinkage(memory, LLVMExternalLinkage)
+    LLVMSetAlignment(memory, 1024)
+    return memory
+  }
+
   /// Zeros in global memory, which may be read in place of elements out of range.
   var spareMemory: LLVMValueRef {
     LLVMGetNamedGlobal(module, "ltm_spare") ?? global("ltm_spare", bytes: 64, space: 1) { LLVMConstNull($0) }
@@ -122,4 +138,6 @@ extension IRBuilder {
   }
 
   func bits(_ value: LLVMValueRef, as type: LLVMTypeRef) -> LLVMValueRef { LLVMBuildBitCast(ref, value, type, "") }
+
+  func exclusiveOr(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildXor(ref, a, b, "") }
 }

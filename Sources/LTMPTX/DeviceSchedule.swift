@@ -43,45 +43,6 @@ package struct DeviceSchedule: Hashable, Sendable {
   }
 }
 
-/// A block's tile of a contraction: `rows` by `columns`, `depth` at a time, shared by warps in a rectangle.
-struct DeviceTiles: Hashable, Sendable {
-  var multiply: Multiply
-  var rows: Int
-  var columns: Int
-  var depth: Int
-  var warpRows: Int
-  var warpColumns: Int
-  var rowAxes: [Int] = []
-  var columnAxes: [Int] = []
-  var batchAxes: [Int] = []
-  /// The operands stand as `rhs`, `lhs`.
-  var isSwapped = false
-
-  var threads: Int { warpRows * warpColumns * 32 }
-  /// Rows of the tile that a warp makes: a multiple of 16. Its columns are always ``slabColumns``.
-  var rowsPerWarp: Int { rows / warpRows }
-  var summary: String {
-    "contraction \(multiply.name) tile=\(rows)x\(columns)x\(depth) warps=\(warpRows)x\(warpColumns)"
-  }
-
-  static let slabRows = 16
-  static let slabColumns = 32
-
-  /// The tiles to choose from, the largest first, each with the fewest tiles of work that make it worth while.
-  static func table(_ multiply: Multiply) -> [(tiles: DeviceTiles, worth: Int)] {
-    func tiles(_ rows: Int, _ columns: Int, _ depth: Int, _ warpRows: Int) -> DeviceTiles {
-      DeviceTiles(
-        multiply: multiply, rows: rows, columns: columns, depth: depth, warpRows: warpRows,
-        warpColumns: columns / slabColumns)
-    }
-    return switch multiply {
-    case .mma16816: [(tiles(128, 128, 32, 4), 64), (tiles(64, 64, 32, 4), 0)]
-    case .mma884: [(tiles(128, 64, 32, 8), 64), (tiles(64, 64, 32, 4), 0)]
-    case .scalar: [(tiles(64, 64, 16, 4), 0)]
-    }
-  }
-}
-
 /// Chooses how a kernel runs on a GPU.
 package func deviceSchedule(_ kernel: Kernel, _ architecture: DeviceArchitecture) -> DeviceSchedule {
   DeviceScheduler(kernel: FlatKernel(kernel), architecture: architecture).schedule()
@@ -141,16 +102,8 @@ struct DeviceScheduler {
 
   /// Whether neighbouring points read neighbouring elements more often than neighbours of the inner axes do.
   private var prefersColumns: Bool {
-    guard let column = kernel.domain.last else { return false }
-    var (strayRows, strayColumns) = (0, 0)
-    for statement in kernel.kernel.body {
-      guard let inner = statement.innerAxes.last?.index else { continue }
-      for access in kernel.closure(of: statement.roots).compactMap({ kernel.loads[$0] }) {
-        if !(0...1 ~= access.form.strides[inner]) { strayRows += 1 }
-        if !(0...1 ~= access.form.strides[column]) { strayColumns += 1 }
-      }
-    }
-    return strayColumns < strayRows
+    let stray = kernel.strayLoads
+    return !kernel.domain.isEmpty && stray.columns < stray.rows
   }
 
   // MARK: Contraction
@@ -167,15 +120,36 @@ struct DeviceScheduler {
     // The columns are the result's innermost, whichever operand has them.
     let isSwapped = lastLeft > lastRight
     let (rowAxes, columnAxes) = isSwapped ? (rhsAxes, lhsAxes) : (lhsAxes, rhsAxes)
-    let (m, n, k) = (kernel.points(rowAxes), kernel.points(columnAxes), kernel.points(over.map(\.index)))
+    let depthAxes = over.map(\.index)
+    let (m, n, k) = (kernel.points(rowAxes), kernel.points(columnAxes), kernel.points(depthAxes))
     guard m >= 4, n >= 4, k >= 4 else { return nil }
+    let operands = isSwapped ? [rhs, lhs] : [lhs, rhs]
+    let table = DeviceTiles.table(multiply(lhs, rhs, kernel.kernel[local].dtype)).map { entry in
+      (tiles: settled(entry.tiles, operands, rowAxes, columnAxes, depthAxes), worth: entry.worth)
+    }
     let batches = kernel.points(kernel.domain) / (m * n)
     func count(_ tiles: DeviceTiles) -> Int { batches * blocks(m, tiles.rows) * blocks(n, tiles.columns) }
-    let table = DeviceTiles.table(multiply(lhs, rhs, kernel.kernel[local].dtype))
-    guard var tiles = table.first(where: { count($0.tiles) >= $0.worth })?.tiles else { return nil }
-    (tiles.rowAxes, tiles.columnAxes, tiles.isSwapped) = (rowAxes, columnAxes, isSwapped)
+    guard
+      var tiles = table.first(where: { count($0.tiles) >= $0.worth && $0.tiles.carriedWords <= 64 || $0.worth == 0 })?
+        .tiles
+    else { return nil }
+    tiles.isSwapped = isSwapped
     tiles.batchAxes = kernel.domain.filter { !rowAxes.contains($0) && !columnAxes.contains($0) }
-    return DeviceSchedule(strategy: .contraction(tiles), grid: count(tiles), block: tiles.threads)
+    return DeviceSchedule(
+      strategy: .contraction(tiles), grid: count(tiles), block: tiles.threads, sharedBytes: tiles.sharedBytes)
+  }
+
+  /// Tiles with their axes and the ways of their operands.
+  private func settled(
+    _ tiles: DeviceTiles, _ operands: [ScalarID], _ rowAxes: [Int], _ columnAxes: [Int], _ depthAxes: [Int]
+  ) -> DeviceTiles {
+    var tiles = tiles
+    (tiles.rowAxes, tiles.columnAxes) = (rowAxes, columnAxes)
+    tiles.sides = zip(operands, [(rowAxes, tiles.rows), (columnAxes, tiles.columns)]).map { operand, side in
+      tiles.side(
+        operand, axes: side.0, size: side.1, depthAxes: depthAxes, kernel, copies: architecture.hasAsyncCopies)
+    }
+    return tiles
   }
 
   /// Tensor cores where both operands are exactly of one half dtype that the architecture multiplies.

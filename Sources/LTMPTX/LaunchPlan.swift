@@ -22,6 +22,7 @@ package struct LaunchPlan: Hashable, Sendable {
 
 /// The launches of a plan on an architecture.
 package func launchPlan(_ plan: Plan, _ architecture: DeviceArchitecture) -> LaunchPlan {
+  let plan = splitKernels(plan, architecture)
   let entries = zip(plan.kernels, deviceSymbols(plan.kernels)).map { kernel, symbol in
     LaunchPlan.Entry(
       symbol: symbol, schedule: deviceSchedule(kernel, architecture),
@@ -47,8 +48,17 @@ extension LaunchPlan: CustomStringConvertible {
     return ([head] + buffers + kernels + launches + ["}", ""]).joined(separator: "\n")
   }
 
-  /// The launches with their kernels.
-  package var launched: [(launch: Launch, entry: Entry)] { plan.launches.map { ($0, entries[$0.kernel]) } }
+  /// The launches with their kernels, without those that have nothing to do: a grid cannot be empty.
+  package var launched: [(launch: Launch, entry: Entry)] {
+    plan.launches.map { ($0, entries[$0.kernel]) }.filter { $0.entry.schedule.grid > 0 }
+  }
+
+  /// What no GPU could launch; `nil` where all is well.
+  package var problem: String? {
+    entries.first { $0.schedule.grid > Int(Int32.max) }.map { entry in
+      "kernel \(entry.symbol) needs \(entry.schedule.grid) blocks, and a GPU launches at most \(Int32.max)"
+    }
+  }
 
   private func place(_ buffer: PlanBuffer) -> String {
     switch buffer.place {

@@ -4,37 +4,46 @@ import LTMLLVM
 
 /// A warp's part of a block's tile: it multiplies what lies in shared memory, into sums in registers.
 struct WarpTile {
-  typealias Operand = (memory: LLVMValueRef, layout: TileLayout, pitch: Int)
+  /// An operand's stretch in shared memory.
+  typealias Operand = (memory: LLVMValueRef, side: TileSide)
   let ir: IRBuilder
   let tiles: DeviceTiles
   let place: WarpPlace
-  let rows: Operand
-  let columns: Operand
 
   var lane: LLVMValueRef { place.lane }
-  private var slabs: Int { tiles.rowsPerWarp / DeviceTiles.slabRows }
 
-  /// A thread's sums before the first product: those of a slab of 16 rows stand together.
-  var zeros: [LLVMValueRef] {
-    switch tiles.multiply {
-    case .scalar(let dtype):
-      [LLVMValueRef](repeating: LLVMConstNull(ir.vector(ir.scalar(dtype), 4)), count: slabs * 4)
-    case .mma884, .mma16816: [LLVMValueRef](repeating: ir.constant(0, ir.float), count: slabs * 16)
+  /// The slabs of 16 rows by 32 columns that the warp makes, a row of them after the other.
+  var slabs: [(row: Int, column: Int)] {
+    stride(from: 0, to: tiles.rowsPerWarp, by: DeviceTiles.slabRows).flatMap { row in
+      stride(from: 0, to: tiles.columnsPerWarp, by: DeviceTiles.slabColumns).map { (row, $0) }
     }
   }
 
-  /// Adds the products of a stretch.
-  func multiply(_ sums: [LLVMValueRef]) -> [LLVMValueRef] {
+  /// A thread's sums before the first product: those of a slab stand together.
+  var zeros: [LLVMValueRef] {
     switch tiles.multiply {
-    case .scalar: scalars(sums)
-    case .mma884: quads(sums)
-    case .mma16816(let dtype): matrices(sums, dtype)
+    case .scalar(let dtype):
+      [LLVMValueRef](repeating: LLVMConstNull(ir.vector(ir.scalar(dtype), 4)), count: slabs.count * 4)
+    case .mma884, .mma16816, .wgmma: [LLVMValueRef](repeating: ir.constant(0, ir.float), count: slabs.count * 16)
+    }
+  }
+
+  /// Adds the products of a stretch: the rows' operand, then the columns'.
+  func multiply(_ sums: [LLVMValueRef], in stage: LLVMValueRef) -> [LLVMValueRef] {
+    let (first, second) = (tiles.sides[0], tiles.sides[1])
+    let (rows, columns) = ((stage, first), (ir.address(stage, ir.i8, ir.index(first.bytes)), second))
+    return switch tiles.multiply {
+    case .scalar: scalars(sums, rows, columns)
+    case .mma884: quads(sums, rows, columns)
+    case .mma16816(let dtype): matrices(sums, dtype, rows, columns)
+    case .wgmma(let dtype): group(sums, dtype, rows, columns)
     }
   }
 
   /// Writes the sums of one slab, row by row.
-  func spill(_ sums: [LLVMValueRef], slab number: Int, into slab: LLVMValueRef, pitch: Int) {
-    let count = sums.count / slabs
+  func spill(_ sums: [LLVMValueRef], slab number: Int, into slab: LLVMValueRef) {
+    let pitch = DeviceTiles.slabPitch
+    let count = sums.count / slabs.count
     let own = Array(sums[number * count..<(number + 1) * count])
     switch tiles.multiply {
     case .scalar(let dtype):
@@ -54,7 +63,7 @@ struct WarpTile {
           write(value, slab, row, column, pitch, ir.float, align: 8)
         }
       }
-    case .mma16816:
+    case .mma16816, .wgmma:
       for (tile, half) in (0..<4).flatMap({ tile in [(tile, 0), (tile, 1)] }) {
         let value = join(own[tile * 4 + half * 2], own[tile * 4 + half * 2 + 1])
         let row = ir.add(ir.divide(lane, 4), ir.index(half * 8))
@@ -77,17 +86,16 @@ struct WarpTile {
 
   /// The first row or column of this warp in the block's tile.
   private var rowStart: LLVMValueRef { ir.multiply(place.row, tiles.rowsPerWarp) }
-  private var columnStart: LLVMValueRef { ir.multiply(place.column, DeviceTiles.slabColumns) }
+  private var columnStart: LLVMValueRef { ir.multiply(place.column, tiles.columnsPerWarp) }
 
   private func at(_ operand: Operand, _ element: LLVMTypeRef, row: LLVMValueRef, depth: LLVMValueRef) -> LLVMValueRef {
-    let (line, along) = operand.layout == .rowMajor ? (row, depth) : (depth, row)
-    return ir.address(operand.memory, element, ir.add(ir.multiply(line, operand.pitch), along))
+    ir.address(operand.memory, element, operand.side.offset(row: row, depth: depth, ir))
   }
 
   // MARK: Ordinary registers
 
   /// A thread at (lane / 8, lane % 8) of 4 by 8 makes squares of 4 by 4.
-  private func scalars(_ sums: [LLVMValueRef]) -> [LLVMValueRef] {
+  private func scalars(_ sums: [LLVMValueRef], _ rows: Operand, _ columns: Operand) -> [LLVMValueRef] {
     let element = ir.scalar(tiles.multiply.element)
     let align = min(16, 4 * tiles.multiply.element.byteCount)
     var sums = sums
@@ -96,7 +104,7 @@ struct WarpTile {
     for depth in 0..<tiles.depth {
       let k = ir.index(depth)
       let right = Lanes(ir.load(ir.vector(element, 4), at(columns, element, row: column, depth: k), align: align), ir)
-      for slab in 0..<slabs {
+      for slab in slabs.indices {
         let place = at(rows, element, row: ir.add(row, ir.index(slab * DeviceTiles.slabRows)), depth: k)
         let left = ir.load(ir.vector(element, 4), place, align: align)
         for i in 0..<4 {
@@ -114,7 +122,7 @@ struct WarpTile {
   private var quadColumn: LLVMValueRef { ir.multiply(ir.remainder(ir.divide(lane, 8), 2), 8) }
   private var upperHalf: LLVMValueRef { ir.multiply(ir.divide(lane, 16), 4) }
 
-  private func quads(_ sums: [LLVMValueRef]) -> [LLVMValueRef] {
+  private func quads(_ sums: [LLVMValueRef], _ rows: Operand, _ columns: Operand) -> [LLVMValueRef] {
     var sums = sums
     let within = ir.add(upperHalf, ir.remainder(lane, 4))
     let row = ir.add(rowStart, ir.add(quadRow, within))
@@ -126,7 +134,7 @@ struct WarpTile {
     }
     for depth in stride(from: 0, to: tiles.depth, by: 4) {
       let right = (0..<2).map { four(columns, column, $0 * 16, depth) }
-      for slab in 0..<slabs {
+      for slab in slabs.indices {
         let left = four(rows, row, slab * DeviceTiles.slabRows, depth)
         for square in 0..<2 {
           let first = slab * 16 + square * 8
@@ -141,7 +149,9 @@ struct WarpTile {
 
   // MARK: Ampere's tensor cores
 
-  private func matrices(_ sums: [LLVMValueRef], _ dtype: DType) -> [LLVMValueRef] {
+  private func matrices(_ sums: [LLVMValueRef], _ dtype: DType, _ rows: Operand, _ columns: Operand)
+    -> [LLVMValueRef]
+  {
     var sums = sums
     let name = dtype == .f16 ? "llvm.nvvm.mma.m16n8k16.row.col.f32.f32" : "llvm.nvvm.mma.m16n8k16.row.col.bf16"
     for depth in stride(from: 0, to: tiles.depth, by: 16) {
@@ -150,7 +160,7 @@ struct WarpTile {
         let words = fragments(columns, columnStart, pair * 16, depth, dtype, depthFirst: true)
         return [Array(words[0...1]), Array(words[2...3])]
       }
-      for slab in 0..<slabs {
+      for slab in slabs.indices {
         let left = fragments(rows, rowStart, slab * DeviceTiles.slabRows, depth, dtype, depthFirst: false)
         for tile in 0..<4 {
           let first = slab * 16 + tile * 4
@@ -170,7 +180,7 @@ struct WarpTile {
     let (rowBlock, depthBlock) = depthFirst ? (high, low) : (low, high)
     // Each thread gives the address of one line of one matrix: lines run along the depth or, transposed, along the rows.
     let line = ir.remainder(lane, 8)
-    let isTransposed = operand.layout == .depthMajor
+    let isTransposed = !operand.side.layout.runsAlongDepth
     let row = ir.add(ir.add(start, ir.index(offset)), ir.multiply(rowBlock, 8))
     let k = ir.add(ir.index(depth), ir.multiply(depthBlock, 8))
     let address = at(
@@ -181,5 +191,37 @@ struct WarpTile {
       let word = ir.member(words, number)
       return dtype == .f16 ? ir.bits(word, as: ir.vector(ir.half, 2)) : word
     }
+  }
+
+  // MARK: Hopper's tensor cores: four warps multiply what descriptors of shared memory name
+
+  private func group(_ sums: [LLVMValueRef], _ dtype: DType, _ rows: Operand, _ columns: Operand) -> [LLVMValueRef] {
+    let left = descriptor(rows, ir.multiply(ir.divide(place.warp, 4), 64))
+    let right = descriptor(columns, ir.index(0))
+    ir.beginProducts()
+    var sums = sums
+    for depth in stride(from: 0, to: tiles.depth, by: 16) {
+      sums = ir.multiplyGroup(
+        sums, dtype, step(left, rows.side, depth), step(right, columns.side, depth),
+        transposed: [rows, columns].map { !$0.side.layout.runsAlongDepth })
+    }
+    ir.commitProducts()
+    ir.waitForProducts(left: 1)
+    return sums
+  }
+
+  /// A matrix descriptor of lines of 128 bytes, swizzled: the address, the distance between blocks of 64 rows where lines
+  /// run along the rows, that between groups of 8 lines; all in units of 16 bytes.
+  private func descriptor(_ operand: Operand, _ row: LLVMValueRef) -> LLVMValueRef {
+    let (side, line) = (operand.side, 128)
+    let blockBytes = side.layout.runsAlongDepth ? 16 : side.depth * line
+    let offset = ir.multiply(row, side.layout.runsAlongDepth ? line : side.depth * line / 64)
+    let fixed = (blockBytes / 16) << 16 | (8 * line / 16) << 32 | 1 << 62
+    return ir.descriptor(ir.address(operand.memory, ir.i8, offset), fixed)
+  }
+
+  /// The descriptor of the 16 depths that start at one.
+  private func step(_ descriptor: LLVMValueRef, _ side: TileSide, _ depth: Int) -> LLVMValueRef {
+    ir.add(descriptor, ir.index(side.layout.runsAlongDepth ? depth * 2 / 16 : depth * 128 / 16))
   }
 }

@@ -1,7 +1,9 @@
+import DeviceEmulator
 import LTM
 import LTMGraphPasses
 import LTMIR
 import LTMLLVM
+import LTMPTX
 import LTMRuntime
 import LTMSupport
 
@@ -13,12 +15,15 @@ enum Subject: String, CaseIterable {
   case cpuUnfused
   /// The interpreter, each op rounded.
   case interpreter
+  /// Device kernels, in an emulator of warps.
+  case sm80
 
   func backend() throws -> any Backend {
     switch self {
     case .cpu: CPUBackend(pool: try Shared.pool.get(), compiler: try Shared.compiler.get())
     case .cpuUnfused: CPUBackend(pool: try Shared.pool.get(), compiler: try Shared.compiler.get(), fuses: false)
     case .interpreter: try Execution(target: .interpreter).backend
+    case .sm80: EmulatedBackend(.sm80)
     }
   }
 }

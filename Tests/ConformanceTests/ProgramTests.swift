@@ -1,6 +1,8 @@
+import DeviceEmulator
 import Foundation
 import LTM
 import LTMIR
+import LTMPTX
 import LTMSupport
 import OpCases
 import Testing
@@ -18,11 +20,34 @@ import Testing
 
   @Test func thereAreSamples() { #expect(!Self.samples.isEmpty) }
 
+  /// What trains: this processor, and emulated GPUs.
+  enum Machine: String, CaseIterable {
+    case cpu, sm70, sm80, sm90a
+
+    func execution() throws -> Execution {
+      switch self {
+      case .cpu: try Execution(target: .cpu, threads: 2)
+      case .sm70: Execution(target: .cuda, backend: EmulatedBackend(.sm70))
+      case .sm80: Execution(target: .cuda, backend: EmulatedBackend(.sm80, order: .backward))
+      case .sm90a: Execution(target: .cuda, backend: EmulatedBackend(.sm90a))
+      }
+    }
+  }
+
   @Test(arguments: samples, recipes)
   func agrees(_ sample: String, _ recipe: (Precision, OptLevel)) throws {
-    let exact = try losses(sample, .sixtyFour, .O0, .interpreter)
-    let judged = try losses(sample, recipe.0, recipe.1, .interpreter)
-    let found = try losses(sample, recipe.0, recipe.1, .cpu)
+    let interpreter = try Execution(target: .interpreter)
+    let exact = try losses(sample, .sixtyFour, .O0, interpreter)
+    let judged = try losses(sample, recipe.0, recipe.1, interpreter)
+    for machine in Machine.allCases where machine == .cpu || machine == .sm80 || recipe.1 == .O2 {
+      let found = try losses(sample, recipe.0, recipe.1, machine.execution())
+      try expectAgreement(sample, recipe, found, judged, exact)
+    }
+  }
+
+  private func expectAgreement(
+    _ sample: String, _ recipe: (Precision, OptLevel), _ found: [Double], _ judged: [Double], _ exact: [Double]
+  ) throws {
     try #require(exact.count == 3 && judged.count == 3 && found.count == 3)
     let bound = try pinsF32(sample) ? max(1e-6, Self.bound(recipe.0)) : Self.bound(recipe.0)
     for (step, loss) in found.enumerated() {
@@ -50,13 +75,13 @@ import Testing
   }
 
   private func losses(
-    _ sample: String, _ precision: Precision, _ level: OptLevel, _ target: Target
+    _ sample: String, _ precision: Precision, _ level: OptLevel, _ execution: Execution
   ) throws -> [Double] {
     let path = Self.root.path + "/samples/" + sample
     // A narrow one where the model has such an argument: the interpreter is slow.
     var model =
       try (try? Model(contentsOf: path, arguments: ["hidden": 24], seed: 1)) ?? Model(contentsOf: path, seed: 1)
-    var trainer = try Trainer(precision: precision, ampLevel: level, execution: Execution(target: target, threads: 2))
+    var trainer = try Trainer(precision: precision, ampLevel: level, execution: execution)
     trainer.batchSize = Self.rows
     trainer.maxSteps = 3
     trainer.shuffles = false

@@ -1,3 +1,4 @@
+import Foundation
 import LTM
 import LTMSupport
 import Testing
@@ -21,13 +22,28 @@ struct CommandTests {
     let json = try JSON(parsing: text)
     #expect(json["arch"]?.stringValue == "sm_90")
     #expect(json["launches"]?.elements?.count == 2)
-    #expect(json["launches"]?[0]?["block"]?[0]?.intValue == 256)
+    #expect(json["launches"]?[0]?["block"]?[0]?.intValue == 128)
   }
 
   @Test("names the architectures that there are")
   func unknownArchitecture() throws {
     let error = #expect(throws: LTMError.self) { try digits().emit(DeviceStage.ptx, architecture: "sm_12") }
     #expect(error?.description.contains("sm_70") == true)
+  }
+
+  @Test(
+    "takes the names of GPUs that run an older one's code", arguments: [("sm_75", 70), ("sm_89", 80), ("sm_120", 90)])
+  func compatible(name: String, code: Int) throws {
+    let text = try #require(try digits().emit(DeviceStage.ptx, architecture: name).text)
+    #expect(text.contains(".target sm_\(code)\n"))
+  }
+
+  @Test("assembles an older one's code", .enabled(if: Tools.noAssembler == nil, "\(Tools.noAssembler ?? "")"))
+  func newerCubin() throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "ltm-\(UUID().uuidString).cubin")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try digits().emit(DeviceStage.cubin, architecture: "sm_120").write(to: folder.path)
+    #expect(try Data(contentsOf: folder).prefix(4) == Data([0x7F, 0x45, 0x4C, 0x46]))
   }
 
   @Test("says that it does not run")

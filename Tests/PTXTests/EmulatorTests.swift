@@ -1,74 +1,147 @@
+import DeviceEmulator
 import Foundation
+import LTM
+import LTMIR
+import LTMKernels
+import LTMLLVM
+import LTMPTX
 import Testing
 
-/// Device kernels in an emulator of warps against the CPU's kernels: whole entries and training steps, launch by launch.
+/// Device kernels in an emulator of warps against the CPU's kernels: whole entries and training steps.
 @Suite("emulated")
 struct EmulatorTests {
-  private static let python = root.appending(path: ".build/tools/bin/python").path
-  private static let llc = "/usr/lib/llvm-22/bin/llc"
+  /// What is compiled of a sample, and for what.
+  struct Case: CustomTestStringConvertible, Sendable {
+    var sample: String
+    var architecture: DeviceArchitecture
+    var precision = Precision.thirtyTwo
+    var level = OptLevel.O0
+    var entry: String?
+    var arguments: [String: ModelArgument] = [:]
+    var dimensions: [String: Int] = [:]
+    /// Relative to the largest number of a buffer.
+    var tolerance: Double
 
-  /// The compiler of C that comes with Swift, or the system's.
-  private static let clang = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
-    .map { "\($0)/clang" }.first(where: FileManager.default.isExecutableFile)
+    var testDescription: String { "\(sample) \(architecture.rawValue) \(precision) \(level.name) \(entry ?? "step")" }
 
-  /// The command, built beside the tests.
-  private static let command: String? = {
-    let beside = CommandLine.arguments.filter { $0.contains(".build") }.map {
-      URL(filePath: $0).deletingLastPathComponent().appending(path: "ltm").path
-    }
-    return (beside + ["release", "debug"].map { root.appending(path: ".build/\($0)/ltm").path })
-      .first(where: FileManager.default.isExecutableFile)
-  }()
-
-  static let missing: String? = {
-    let files = [(python, "scripts/tools.sh installs numpy"), (llc, "llvm-22 has llc"), (command ?? "ltm", "")]
-    for (file, note) in files where !FileManager.default.isExecutableFile(atPath: file) {
-      return "\(file) is missing; \(note)"
-    }
-    return clang == nil ? "there is no clang in $PATH" : nil
-  }()
-
-  struct Difference: Codable {
-    var name: String
-    var difference: Double
-    var magnitude: Double
-  }
-
-  private func emulate(_ sample: String, _ architecture: String, _ flags: String) throws -> [Difference] {
-    let process = Process()
-    process.executableURL = URL(filePath: Self.python)
-    process.arguments =
-      [
-        root.appending(path: "Tests/PTXTests/Emulator/emulate.py").path, try #require(Self.command), Self.llc,
-        try #require(Self.clang), root.appending(path: "samples/\(sample).ltm").path, architecture,
-      ] + flags.split(separator: " ").map(String.init)
-    let output = Pipe()
-    process.standardOutput = output
-    try process.run()
-    let answer = try output.fileHandleForReading.readToEnd() ?? Data()
-    process.waitUntilExit()
-    #expect(process.terminationStatus == 0)
-    return try JSONDecoder().decode([Difference].self, from: answer)
-  }
-
-  @Test(
-    "give the CPU's results", .enabled(if: missing == nil, "\(missing ?? "")"),
-    arguments: [
-      ("digits", "sm_80", "--step --precision 16 --amp-level O2", 1e-3),
-      ("digits", "sm_70", "--step --precision 16 --amp-level O2 --dim B=33", 1e-3),
-      ("norm", "sm_70", "--step --precision 16 --amp-level O1", 1e-3),
-      ("norm", "sm_80", "--step --precision 16 --amp-level O3", 1e-3),
-      ("norm", "sm_80", "--step --precision bf16 --amp-level O2", 1e-2),
-      ("norm", "sm_70", "--step --precision bf16 --amp-level O2", 1e-2),
-      ("norm", "sm_90", "--step", 2e-6), ("norm", "sm_80", "--step --precision 64", 1e-14),
-      ("mlp", "sm_80", "--step --precision 16 --amp-level O2 --dim B=32 --set hidden=70 --set inputs=37", 1e-3),
-      ("mlp", "sm_80", "--entry forward --precision 16 --amp-level O2 --dim B=1024 --set inputs=64", 2e-3),
-    ])
-  func emulated(sample: String, architecture: String, flags: String, tolerance: Double) throws {
-    let written = try emulate(sample, architecture, flags)
-    #expect(!written.isEmpty)
-    for buffer in written {
-      #expect(buffer.difference <= tolerance * max(buffer.magnitude, 1e-3), "\(buffer)")
+    func plan() throws -> Plan {
+      let model = try Model(contentsOf: root.appending(path: "samples/\(sample).ltm").path, arguments: arguments)
+      return try Compilation(
+        model: model, policy: PrecisionPolicy(precision, level: level), entry: entry, isTrainingStep: entry == nil,
+        dimensions: dimensions
+      ).plan()
     }
   }
+
+  static let cases = [
+    Case(sample: "digits", architecture: .sm80, precision: .sixteen, level: .O2, tolerance: 1e-3),
+    Case(
+      sample: "digits", architecture: .sm70, precision: .sixteen, level: .O2, dimensions: ["B": 33], tolerance: 1e-3),
+    Case(sample: "norm", architecture: .sm70, precision: .sixteen, level: .O1, tolerance: 1e-3),
+    Case(sample: "norm", architecture: .sm80, precision: .sixteen, level: .O3, tolerance: 1e-3),
+    Case(sample: "norm", architecture: .sm80, precision: .bf16, level: .O2, tolerance: 1e-2),
+    Case(sample: "norm", architecture: .sm70, precision: .bf16, level: .O2, tolerance: 1e-2),
+    Case(sample: "norm", architecture: .sm90, tolerance: 2e-6),
+    Case(sample: "norm", architecture: .sm80, precision: .sixtyFour, tolerance: 1e-14),
+    Case(
+      sample: "mlp", architecture: .sm80, precision: .sixteen, level: .O2, arguments: ["hidden": 70, "inputs": 37],
+      dimensions: ["B": 32], tolerance: 1e-3),
+    Case(
+      sample: "mlp", architecture: .sm80, precision: .sixteen, level: .O2, entry: "forward", arguments: ["inputs": 64],
+      dimensions: ["B": 1024], tolerance: 2e-3),
+  ]
+
+  @Test("give the CPU's results", arguments: cases) func emulated(_ item: Case) throws {
+    let plan = try item.plan()
+    let launches = launchPlan(plan, item.architecture)
+    let module = try EmulatedModule(launches.plan.kernels, item.architecture)
+    let (judge, found) = (PlanMemory(plan), PlanMemory(launches.plan))
+    fill(judge)
+    let before = contents(judge)
+    for (name, bytes) in before { found.bytes(named: name)?.copyBytes(from: bytes) }
+    try runOnCPU(judge)
+    for (launch, entry) in launches.launched {
+      try module.launch(
+        entry.symbol, grid: entry.schedule.grid, block: entry.schedule.block, sharedBytes: entry.schedule.sharedBytes,
+        found.addresses(launch))
+      #expect(found.marginsAreWhole, "\(entry.symbol) wrote outside of its buffers")
+    }
+    let (exact, emulated) = (contents(judge), contents(found))
+    #expect(exact != before, "nothing was written")
+    for buffer in plan.buffers {
+      guard let name = owned(buffer), let wanted = exact[name], let bytes = emulated[name] else { continue }
+      expectClose(numbers(bytes, buffer.dtype), numbers(wanted, buffer.dtype), name, item.tolerance)
+    }
+  }
+
+  private func expectClose(_ found: [Double], _ wanted: [Double], _ name: String, _ tolerance: Double) {
+    let magnitude = wanted.filter(\.isFinite).map(abs).max() ?? 0
+    let difference = zip(found, wanted).map { $0 == $1 || $0.isNaN && $1.isNaN ? 0 : abs($0 - $1) }
+    let worst = difference.contains { $0.isNaN } ? .infinity : difference.max() ?? 0
+    #expect(worst <= tolerance * max(magnitude, 1e-3), "\(name) differs by \(worst) of \(magnitude)")
+  }
+
+  private func owned(_ buffer: PlanBuffer) -> String? {
+    switch buffer.place {
+    case .input(let name), .output(let name): name
+    case .arena: nil
+    }
+  }
+
+  private func contents(_ memory: PlanMemory) -> [String: [UInt8]] {
+    var contents: [String: [UInt8]] = [:]
+    for (number, buffer) in memory.plan.buffers.enumerated() {
+      if let name = owned(buffer) { contents[name] = Array(memory.bytes(PlanBufferID(number))) }
+    }
+    return contents
+  }
+
+  private func numbers(_ bytes: [UInt8], _ dtype: DType) -> [Double] {
+    Tensor(dtype: dtype, shape: [bytes.count / dtype.byteCount], bytes: bytes)?.doubles ?? []
+  }
+
+  private func runOnCPU(_ memory: PlanMemory) throws {
+    let kernels = try KernelCompiler(cache: nil).compile(memory.plan.kernels)
+    let bytes = kernels.map(\.scratchBytes).max() ?? 0
+    let scratch = UnsafeMutableRawPointer.allocate(byteCount: max(bytes, 64), alignment: 64)
+    defer { scratch.deallocate() }
+    for launch in memory.plan.launches {
+      kernels[launch.kernel].run(memory.addresses(launch), scratch: scratch)
+    }
+  }
+
+  /// Numbers like those of a training step that is under way.
+  private func fill(_ memory: PlanMemory) {
+    var random = SeededGenerator(1)
+    for (number, buffer) in memory.plan.buffers.enumerated() {
+      guard case .input(let name) = buffer.place, let count = elementCount(buffer.shape) else { continue }
+      let values = (0..<count).map { _ in value(name, buffer.dtype, &random) }
+      guard let tensor = Tensor(values, shape: buffer.shape, dtype: buffer.dtype) else { continue }
+      memory.bytes(PlanBufferID(number)).copyBytes(from: tensor.bytes)
+    }
+  }
+
+  private func value(_ name: String, _ dtype: DType, _ random: inout SeededGenerator) -> Double {
+    let fixed = ["control/loss_scale": 1024, "control/lr": 1e-3, "control/total_steps": 100]
+    if let value = fixed[name] { return value }
+    if !dtype.isFloating { return Double(Int.random(in: 0..<3, using: &random)) }
+    // The first moment then shows the gradient.
+    if name.hasSuffix("exp_avg") { return 0 }
+    let value = Double.random(in: -0.5...0.5, using: &random)
+    return name.hasSuffix("exp_avg_sq") ? abs(value) * 0.01 : value
+  }
+}
+
+/// The same numbers each time.
+struct SeededGenerator: RandomNumberGenerator {
+  private var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var mixed = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+    return mixed ^ (mixed >> 31)
+  }
+
+  init(_ seed: UInt64) { state = seed }
 }

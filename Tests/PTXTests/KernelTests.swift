@@ -34,12 +34,12 @@ struct KernelTests {
       y[n] = %sum
     }
     """
-  static func linear(_ dtype: String, transposed: Bool = false) -> String {
-    let x = transposed ? "x: \(dtype)[256, 128] read" : "x: \(dtype)[128, 256] read"
+  static func linear(_ dtype: String, transposed: Bool = false, depth: Int = 256) -> String {
+    let x = "x: \(dtype)[\(transposed ? "\(depth), 128" : "128, \(depth)")] read"
     return """
-      kernel @linear(%0 \(x), %1 w: \(dtype)[64, 256] read, %2 b: \(dtype)[64] read, %3 y: \(dtype)[128, 64] write) {
+      kernel @linear(%0 \(x), %1 w: \(dtype)[64, \(depth)] read, %2 b: \(dtype)[64] read, %3 y: \(dtype)[128, 64] write) {
         domain m: 128, n: 64
-        axis k: 256
+        axis k: \(depth)
         %acc: f32 = contract k { x[\(transposed ? "k, m" : "m, k")], w[n, k] }
         y[m, n] = maximum(add(%acc, b[n]), 0)
       }
@@ -55,7 +55,8 @@ struct KernelTests {
     """
 
   static let goldens: [(name: String, text: String, architecture: DeviceArchitecture)] = [
-    ("gelu.sm_80.ptx", gelu, .sm80), ("softmax.sm_80.ptx", softmax, .sm80), ("columns.sm_80.ptx", columns, .sm80),
+    ("linear.sm_90a.ptx", linear("f16"), .sm90a), ("gelu.sm_80.ptx", gelu, .sm80),
+    ("softmax.sm_80.ptx", softmax, .sm80), ("columns.sm_80.ptx", columns, .sm80),
     ("linear.sm_80.ptx", linear("f16"), .sm80), ("linear.sm_70.ptx", linear("f16"), .sm70),
   ]
 
@@ -72,7 +73,8 @@ struct KernelTests {
     arguments: [
       ("f16", DeviceArchitecture.sm70, "mma.m8n8k4.f16"), ("f16", .sm80, "mma.m16n8k16.f16"),
       ("f16", .sm90, "mma.m16n8k16.f16"), ("bf16", .sm70, "fma.f32"), ("bf16", .sm80, "mma.m16n8k16.bf16"),
-      ("bf16", .sm90, "mma.m16n8k16.bf16"), ("f32", .sm80, "fma.f32"),
+      ("bf16", .sm90, "mma.m16n8k16.bf16"), ("f32", .sm80, "fma.f32"), ("f16", .sm90a, "wgmma.m64k16.f16"),
+      ("bf16", .sm90a, "wgmma.m64k16.bf16"),
     ])
   func instruction(dtype: String, architecture: DeviceArchitecture, instruction: String) throws {
     let kernel = try kernels(Self.linear(dtype))
@@ -80,6 +82,7 @@ struct KernelTests {
     let ptx = try emitDevice(kernel, as: .ptx, architecture)
     #expect(ptx.contains("mma.sync.") == instruction.hasPrefix("mma"))
     #expect(ptx.contains("ldmatrix.") == instruction.contains("m16n8k16"))
+    #expect(ptx.contains("wgmma.mma_async") == instruction.hasPrefix("wgmma"))
     #expect(ptx.contains("ld.global.nc.v4.b32"), "16 bytes at once")
   }
 
@@ -94,6 +97,37 @@ struct KernelTests {
     #expect(text.contains(dtype == "f16" ? "HMMA.16816.F32 " : "HMMA.16816.F32.BF16 "))
     #expect(text.contains("LDSM.16.MT88.4") && text.contains("LDSM.16.M88.4"), "matrices, transposed and not")
     #expect(text.contains("LDG.E.128"))
+  }
+
+  @Test(
+    "have copies and products in their main loop",
+    .enabled(if: Tools.noDisassembler == nil, "\(Tools.noDisassembler ?? "")"),
+    arguments: [DeviceArchitecture.sm80, .sm90, .sm90a], ["f16", "bf16"])
+  func mainLoop(architecture: DeviceArchitecture, dtype: String) throws {
+    let ptx = try emitDevice(kernels(Self.linear(dtype, depth: 8192)), as: .ptx, architecture)
+    let assembled = try #require(Tools.assembler).assemble(ptx, architecture: architecture.rawValue)
+    #expect(!assembled.report.contains("serialized"), "products wait for each other: \(assembled.report)")
+    let loops = Tools.loops(try #require(try Tools.disassemble(assembled.code)["linear"]))
+    let suffix = dtype == "bf16" ? ".BF16" : " "
+    let product = architecture == .sm90a ? "HGMMA.64x64x16.F32\(suffix)" : "HMMA.16816.F32\(suffix)"
+    let main = try #require(loops.first { $0.contains(product) }, "\(product) is in no loop")
+    #expect(main.contains("LDGSTS.E.BYPASS.128") && main.contains("LDGDEPBAR"), "copies")
+    #expect(main.contains("LDSM") == (architecture != .sm90a))
+    #expect(!main.contains("LDG.") && !main.contains("STS") && !main.contains("LDL") && !main.contains("STL"))
+  }
+
+  @Test("reach beyond two thousand million elements")
+  func largeIndices() throws {
+    let text = """
+      kernel @large(%0 x: f16[60000, 60000] read, %1 y: f16[60000, 60000] write) {
+        domain m: 60000, n: 60000
+        y[m, n] = neg(x[m, n])
+      }
+      """
+    let kernel = try kernels(text)
+    let schedule = deviceSchedule(kernel[0], .sm80)
+    #expect(schedule.grid * schedule.block * 8 >= 60000 * 60000 && schedule.grid <= Int(Int32.max))
+    #expect(try emitDevice(kernel, as: .ptx, .sm80).contains(/mad\.wide|mul\.wide|mad\.lo\.s64/), "64-bit indices")
   }
 
   @Test("sum rows by shuffles and columns through shared memory, never by fused arithmetic")
@@ -122,7 +156,7 @@ struct KernelTests {
       }
     }
     let ptx = try emitDevice(kernels((texts + [Self.argmax]).joined(separator: "\n")), as: .ptx, architecture)
-    #expect(!ptx.contains(".extern"))
+    #expect(!ptx.contains(".extern .func"))
     let report = try #require(Tools.assembler).assemble(ptx, architecture: architecture.rawValue).report
     #expect(Assembled.parse(report).count == texts.count + 1)
   }

@@ -45,6 +45,14 @@ enum Tools {
     }
     return kernels
   }
+
+  /// The text of each loop of a kernel: from a label to a branch back to it.
+  static func loops(_ text: String) -> [String] {
+    text.matches(of: /BRA[^;`]*`\((\.L_x_\d+)\)/).compactMap { branch in
+      guard let label = text.range(of: "\(branch.1):"), label.upperBound < branch.range.lowerBound else { return nil }
+      return String(text[label.upperBound..<branch.range.lowerBound])
+    }
+  }
 }
 
 /// How `text` differs from the golden file; `LTM_BLESS=1` records it.
