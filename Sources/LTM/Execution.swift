@@ -10,16 +10,11 @@ public struct Execution: Sendable {
   public let threads: Int
   /// The number of TPU cores that share each batch of training; 1 on other targets.
   public let tpuCores: Int
-  package let backend: any Backend
+  package private(set) var backend: any Backend
 
   /// The one given, or one with the defaults.
   init(reusing execution: Execution?) throws(LTMError) {
     if let execution { self = execution } else { try self.init() }
-  }
-
-  /// A target that something else stands for.
-  package init(target: Target, backend: any Backend) {
-    (self.target, self.backend, threads) = (target, backend, 1)
   }
 
   /// Starts a target.
@@ -54,5 +49,12 @@ public struct Execution: Sendable {
       backend = try TPUBackend(plugin: pjrtPlugin, cores: self.tpuCores)
       self.threads = 1
     }
+  }
+
+  /// The same, but for what runs the kernels.
+  package func running(on backend: any Backend) -> Execution {
+    var execution = self
+    execution.backend = backend
+    return execution
   }
 }

@@ -68,6 +68,11 @@ extension IRBuilder {
     guard let value = LLVMBuildCall2(ref, signature, code, &operands, UInt32(operands.count), "") else {
       preconditionFailure("emit: no \(text)")
     }
+    // All threads of the warps come to it together: no pass may move it behind a branch.
+    let kind = LLVMGetEnumAttributeKindForName("convergent", 10)
+    LLVMAddCallSiteAttribute(
+      value, LLVMAttributeIndex(bitPattern: Int32(LLVMAttributeFunctionIndex)),
+      LLVMCreateEnumAttribute(context, kind, 0))
     return value
   }
 }

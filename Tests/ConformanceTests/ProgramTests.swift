@@ -25,11 +25,12 @@ import Testing
     case cpu, sm70, sm80, sm90a
 
     func execution() throws -> Execution {
-      switch self {
-      case .cpu: try Execution(target: .cpu, threads: 2)
-      case .sm70: Execution(target: .cuda, backend: EmulatedBackend(.sm70))
-      case .sm80: Execution(target: .cuda, backend: EmulatedBackend(.sm80, order: .backward))
-      case .sm90a: Execution(target: .cuda, backend: EmulatedBackend(.sm90a))
+      let processor = try Execution(target: .cpu, threads: 2)
+      return switch self {
+      case .cpu: processor
+      case .sm70: processor.running(on: EmulatedBackend(.sm70))
+      case .sm80: processor.running(on: EmulatedBackend(.sm80, order: .backward))
+      case .sm90a: processor.running(on: EmulatedBackend(.sm90a))
       }
     }
   }
