@@ -102,11 +102,17 @@ struct EmulatorTests {
 
   private func runOnCPU(_ memory: PlanMemory) throws {
     let kernels = try KernelCompiler(cache: nil).compile(memory.plan.kernels)
-    let bytes = kernels.map(\.scratchBytes).max() ?? 0
-    let scratch = UnsafeMutableRawPointer.allocate(byteCount: max(bytes, 64), alignment: 64)
-    defer { scratch.deallocate() }
+    let rooms = [kernels.map(\.scratchBytes), kernels.map(\.workspaceBytes)].map { sizes in
+      UnsafeMutableRawPointer.allocate(byteCount: max(sizes.max() ?? 0, 64), alignment: 64)
+    }
+    defer { rooms.forEach { $0.deallocate() } }
     for launch in memory.plan.launches {
-      kernels[launch.kernel].run(memory.addresses(launch), scratch: scratch)
+      var arguments: [UnsafeMutableRawPointer?] = memory.addresses(launch) + [rooms[1]]
+      arguments.withUnsafeMutableBufferPointer { arguments in
+        for phase in kernels[launch.kernel].schedule.phases {
+          kernels[launch.kernel].function(arguments.baseAddress, phase.lowerBound, phase.upperBound, rooms[0])
+        }
+      }
     }
   }
 
