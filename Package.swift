@@ -4,6 +4,12 @@ import PackageDescription
 
 let settings: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 
+/// LLVM: its shared library, or the static ones that scripts/gpu-archive.sh names, with what those need.
+let llvm =
+  Context.environment["LTM_STATIC_LLVM"].map { names in
+    names.split(whereSeparator: \.isWhitespace).map(String.init) + [":libz.a", ":libzstd.a", ":libstdc++.a"]
+  } ?? ["LLVM-22"]
+
 /// A library target under `Sources/` (or `path`) with the settings that every one of ours shares.
 func layer(
   _ name: String, _ dependencies: [Target.Dependency] = [], path: String? = nil, resources: [Resource] = [],
@@ -29,10 +35,11 @@ let package = Package(
   ],
   targets: [
     // C: LLVM's headers (symbolic links into llvm-22-dev) and the few instructions that Swift lacks.
-    .target(name: "CLLVM", linkerSettings: [.linkedLibrary("LLVM-22")]),
+    .target(name: "CLLVM", linkerSettings: llvm.map { .linkedLibrary($0) }),
     .target(name: "CRuntime"),
     .target(name: "CCeilings"),
     .target(name: "CPJRT", exclude: ["LICENSE", "include/README.md"]),
+    .target(name: "CCUDA"),
 
     // Text: files, spans, diagnostics; then the language's syntax.
     layer("LTMSupport"),
@@ -57,13 +64,14 @@ let package = Package(
     layer("LTMPTX", ["CLLVM", "LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
     layer("LTMRuntime", ["CRuntime", "LTMSupport", "LTMIR"]),
     layer("LTMHLO", ["CPJRT", "LTMSupport", "LTMIR"]),
+    layer("LTMCUDA", ["CCUDA", "LTMSupport", "LTMIR", "LTMKernels", "LTMPTX"]),
 
     // The public face, and the command that is a thin shell around it.
     layer(
       "LTM",
       [
         "LTMSupport", "LTMSyntax", "LTMGrammar", "LTMIR", "LTMFrontEnd", "LTMKernels", "LTMGraphPasses", "LTMPrecision",
-        "LTMKernelPasses", "LTMLLVM", "LTMPTX", "LTMRuntime", "LTMHLO", "CCeilings",
+        "LTMKernelPasses", "LTMLLVM", "LTMPTX", "LTMCUDA", "LTMRuntime", "LTMHLO", "CCeilings",
       ]),
     .executableTarget(
       name: "LTMCommand",
@@ -119,6 +127,7 @@ let package = Package(
     suite(
       "PTXTests", ["LTM", "LTMIR", "LTMKernels", "LTMLLVM", "LTMPTX", "LTMSupport", "LTMCommand", "DeviceEmulator"],
       exclude: ["Goldens"]),
+    suite("CUDATests", ["LTM", "LTMSupport", "LTMCommand"], exclude: ["Driver"]),
     suite("EndToEndTests", ["LTM", "LTMSupport", "LTMCommand"]),
   ],
   swiftLanguageModes: [.v6]

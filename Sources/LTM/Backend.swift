@@ -9,7 +9,7 @@ public enum Target: String, Sendable, CaseIterable {
   case interpreter
   /// A TPU, or any other device of a PJRT plugin.
   case tpu
-  /// An NVIDIA GPU. Its kernels compile; nothing here runs them yet.
+  /// An NVIDIA GPU, through its driver, which is opened at run time.
   case cuda
 
   /// What precision 16 means there.
@@ -36,6 +36,15 @@ package protocol Executable: AnyObject {
   /// Bytes by use, as allocated.
   var memory: MemoryUse { get }
 }
+
+/// An executable whose runs the host need not wait for: what is written for the next run waits its turn on the device.
+package protocol QueuedExecutable: Executable {
+  /// Starts a run; the result waits for it and gives the values named, in order: those `before` as the run found them.
+  func start(before: [String], after: [String]) throws(LTMError) -> PendingValues
+}
+
+/// Values that a device has yet to compute; to be asked once.
+package typealias PendingValues = () throws(LTMError) -> [Tensor]
 
 /// Turns a graph whose dtypes and dimensions are settled into something that runs. A new target is one new conformance
 /// and one line in ``Target``'s `backend`.

@@ -11,6 +11,8 @@ public struct Execution: Sendable {
   /// The number of TPU cores that share each batch of training; 1 on other targets.
   public let tpuCores: Int
   package private(set) var backend: any Backend
+  /// The GPU in a few words; `nil` on other targets.
+  public let device: String?
 
   /// The one given, or one with the defaults.
   init(reusing execution: Execution?) throws(LTMError) {
@@ -24,9 +26,13 @@ public struct Execution: Sendable {
   ///   - pjrtPlugin: the path of the library that runs the target `tpu`; `TPU_LIBRARY_PATH`, else the system's
   ///     `libtpu.so`, when left out.
   ///   - tpuCores: over how many cores of the target `tpu` each batch of training is split.
+  ///   - gpus: how many GPUs the target `cuda` uses: 1.
   public init(
-    target: Target = .cpu, threads: Int? = nil, pjrtPlugin: String? = nil, tpuCores: Int? = nil
+    target: Target = .cpu, threads: Int? = nil, pjrtPlugin: String? = nil, tpuCores: Int? = nil, gpus: Int? = nil
   ) throws(LTMError) {
+    guard gpus == nil || target == .cuda else {
+      throw LTMError("GPUs are of the target cuda, not of \(target.rawValue)")
+    }
     self.target = target
     guard tpuCores == nil || target == .tpu else {
       throw LTMError("TPU cores are of the target tpu, not of \(target.rawValue)")
@@ -38,16 +44,20 @@ public struct Execution: Sendable {
       let pool = try reporting { try ThreadPool(threads: count) }
       backend = CPUBackend(pool: pool, compiler: try reporting { try KernelCompiler() })
       self.threads = pool.threads
+      device = nil
     case .interpreter:
       backend = InterpreterBackend()
       self.threads = 1
+      device = nil
     case .cuda:
-      throw LTMError(
-        "the target cuda compiles, and does not run yet",
-        notes: ["'ltm compile --target cuda --emit ptx|cubin|launch' writes the kernels and their launches"])
+      let cuda = try CUDABackend(gpus: gpus ?? 1)
+      backend = cuda
+      device = cuda.deviceText
+      self.threads = 1
     case .tpu:
       backend = try TPUBackend(plugin: pjrtPlugin, cores: self.tpuCores)
       self.threads = 1
+      device = nil
     }
   }
 

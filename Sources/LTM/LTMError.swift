@@ -1,3 +1,4 @@
+import LTMCUDA
 import LTMRuntime
 import LTMSupport
 
@@ -37,6 +38,8 @@ func reporting<R>(_ body: () throws -> R) throws(LTMError) -> R {
   } catch let error as Diagnostic {
     throw LTMError(error)
   } catch let error as FileError {
+    throw LTMError(error.diagnostic)
+  } catch let error as CUDAError {
     throw LTMError(error.diagnostic)
   } catch {
     throw LTMError("\(error)")

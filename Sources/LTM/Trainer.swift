@@ -39,17 +39,20 @@ public struct Trainer: Sendable {
   public var stopRequested: @Sendable () -> Bool = { false }
 
   /// Decides how 16 bits are used. `configureAmp` overrides properties of the level, each on its own: what
-  /// `configure_apex` was for. `tpuCores` trains on that many cores of the target `tpu`, each batch split among them;
-  /// an `execution` says it more fully.
+  /// `configure_apex` was for. `gpus: 1` trains on a GPU; `tpuCores` on that many cores of the target `tpu`, each batch
+  /// split among them; an `execution` says it more fully.
   public init(
     precision: Precision = .thirtyTwo, ampLevel: OptLevel? = nil, configureAmp: [OptLevelSetting] = [],
-    onNonfinite: NonfinitePolicy? = nil, tpuCores: Int? = nil, execution: Execution? = nil
+    onNonfinite: NonfinitePolicy? = nil, gpus: Int? = nil, tpuCores: Int? = nil, execution: Execution? = nil
   ) throws(LTMError) {
-    guard tpuCores == nil || execution == nil else {
-      throw LTMError("tpuCores and execution are both given", notes: ["say Execution(target: .tpu, tpuCores: ...)"])
+    guard [gpus != nil, tpuCores != nil, execution != nil].count(where: { $0 }) <= 1 else {
+      throw LTMError(
+        "only one of gpus, tpuCores and execution can be given",
+        notes: ["an execution says it all: Execution(target: .cuda, gpus: 1), Execution(target: .tpu, tpuCores: 8)"])
     }
+    let target: Target = gpus != nil ? .cuda : tpuCores != nil ? .tpu : .cpu
     let execution =
-      if let tpuCores { try Execution(target: .tpu, tpuCores: tpuCores) } else { try Execution(reusing: execution) }
+      if let execution { execution } else { try Execution(target: target, tpuCores: tpuCores, gpus: gpus) }
     let policy = try reporting {
       try PrecisionPolicy(
         precision, level: ampLevel, overrides: configureAmp, onNonfinite: onNonfinite, sixteen: execution.target.sixteen
@@ -72,7 +75,13 @@ public struct Trainer: Sendable {
   ) throws(LTMError) -> TrainingResult {
     var run = try TrainingRun(self, model, data)
     let result = Result { () throws(LTMError) in try run.train(observer) }
-    try run.session.store(in: &model)
+    do {
+      try run.session.store(in: &model)
+    } catch {
+      // A device that failed gives nothing back: why it failed is the better message.
+      _ = try result.get()
+      throw error
+    }
     return try result.get()
   }
 }

@@ -13,7 +13,11 @@ struct TrainingRun {
   private let report: CompiledEntry?
   private var compileSeconds = 0.0
   private var skipped = 0
-  private var last: StepRecord?
+  private var last: TryOutcome?
+  /// Tries that the device is still at, in order.
+  private var underWay: [PendingTry] = []
+  /// The losses of this pass over the data.
+  private var sum = LossSum()
 
   init(_ trainer: Trainer, _ model: Model, _ data: TrainingData?) throws(LTMError) {
     let begin = ResourceUsage.monotonicSeconds
@@ -49,15 +53,14 @@ struct TrainingRun {
     try notify(observer, .started(overview(attempt)))
     let begin = ResourceUsage.monotonicSeconds
     var wasStopped = false
-    var sum = LossSum()
     while attempt < plan.totalAttempts, !wasStopped {
-      let record = try step(attempt)
-      sum.add(record)
-      try notify(observer, .step(record))
-      if try session.mustStop(record) { try stop(at: record) }
+      try settle(leaving: session.lookahead(after: last), observer)
+      try start(attempt)
       attempt += 1
+      try settle(leaving: session.lookahead(after: last), observer)
       wasStopped = trainer.stopRequested()
       if attempt % plan.batches.batchesPerEpoch == 0 || attempt == plan.totalAttempts || wasStopped {
+        try settle(leaving: 0, observer)
         try save()
         try notify(
           observer,
@@ -66,24 +69,33 @@ struct TrainingRun {
         sum = LossSum()
       }
     }
-    if let last, !wasStopped, attempt - first == skipped { try stop(at: last) }
+    if let last, !wasStopped, attempt - first == skipped { try stop(at: last.record) }
     let seconds = ResourceUsage.monotonicSeconds - begin
     return TrainingResult(
-      steps: Int(try session.control(.step) ?? 0), skipped: skipped, loss: last?.loss ?? .nan,
+      steps: Int(try session.control(.step) ?? 0), skipped: skipped, loss: last?.record.loss ?? .nan,
       reportName: report?.name, report: try evaluate(), memory: session.executable.memory, seconds: seconds,
       wasStopped: wasStopped)
   }
 
-  private mutating func step(_ attempt: Int) throws(LTMError) -> StepRecord {
+  private mutating func start(_ attempt: Int) throws(LTMError) {
     let rows = plan.batches.rows(of: attempt)
     // What only the report reads is no input of the step.
     for parameter in dataset.train.tensors.keys where session.executable.dtype(of: parameter) != nil {
       try session.executable.fill(parameter) { dataset.train.gather(parameter, rows: rows, into: $0) }
     }
-    let record = try session.run()
-    skipped += record.skipped ? 1 : 0
-    last = record
-    return record
+    underWay.append(try session.start())
+  }
+
+  /// Waits for tries, the oldest first, until so many are left.
+  private mutating func settle(leaving count: Int, _ observer: (TrainingEvent) throws -> Void) throws(LTMError) {
+    while underWay.count > count {
+      let outcome = try underWay.removeFirst()()
+      skipped += outcome.record.skipped ? 1 : 0
+      last = outcome
+      sum.add(outcome.record)
+      try notify(observer, .step(outcome.record))
+      if session.mustStop(outcome) { try stop(at: outcome.record) }
+    }
   }
 
   /// Compiles the report for the sizes of its batches, which no epoch's time should hold.

@@ -9,6 +9,8 @@ final class TrainingSession {
   let executable: any Executable
   private let policy: PrecisionPolicy
   private let slots: [StateSlot]
+  /// When the last try was done.
+  private var lastEnd = 0.0
 
   init(
     _ model: Model, _ program: TrainingProgram, _ policy: PrecisionPolicy, _ execution: Execution, learningRate: Double,
@@ -65,23 +67,45 @@ final class TrainingSession {
     return try scalar(control.rawValue)
   }
 
-  /// One try on the arguments that lie in the executable.
-  func run() throws(LTMError) -> StepRecord {
+  /// Starts a try on the arguments that lie in the executable. The result waits for it; it is to be asked once, and in
+  /// order. A device that queues its work may be at several tries.
+  func start() throws(LTMError) -> PendingTry {
+    let controls: [StepControl] = [.lossScale, .attempt]
+    let before = controls.map(\.rawValue).filter { name in slots.contains { $0.name == name } }
+    let kept = [StepControl.step, .skips].map(\.rawValue).filter { name in slots.contains { $0.name == name } }
+    let after = [StepProgram.foundInf, StepProgram.loss] + kept
     let begin = ResourceUsage.monotonicSeconds
-    let scale = try control(.lossScale) ?? 1
-    let attempt = try control(.attempt) ?? 0
-    try executable.run()
-    let skipped = try scalar(StepProgram.foundInf) != 0
-    return StepRecord(
-      attempt: Int(attempt), step: Int(try control(.step) ?? 0), loss: try scalar(StepProgram.loss), scale: scale,
-      skipped: skipped, seconds: ResourceUsage.monotonicSeconds - begin)
+    let values: PendingValues
+    if let queued = executable as? any QueuedExecutable {
+      values = try queued.start(before: before, after: after)
+    } else {
+      let first = try before.map { (name) throws(LTMError) in try executable.read(name) }
+      try executable.run()
+      let all = first + (try after.map { (name) throws(LTMError) in try executable.read(name) })
+      values = { all }
+    }
+    return { [self] () throws(LTMError) in
+      let numbers = try values().map { $0.doubles.first ?? .nan }
+      let named = Dictionary(zip(before + after, numbers), uniquingKeysWith: { first, _ in first })
+      let end = ResourceUsage.monotonicSeconds
+      defer { lastEnd = end }
+      return TryOutcome(named, seconds: end - max(begin, lastEnd))
+    }
   }
 
   /// Whether a try that was not finite ends the run.
-  func mustStop(_ record: StepRecord) throws(LTMError) -> Bool {
-    let skips = try control(.skips) ?? 0
-    return record.skipped && (policy.onNonfinite == .stop || Int(skips) >= LossScale.skipLimit)
+  func mustStop(_ outcome: TryOutcome) -> Bool {
+    outcome.record.skipped && (policy.onNonfinite == .stop || outcome.skips >= LossScale.skipLimit)
   }
+
+  /// How many tries may be under way when the next one starts, after a try with that outcome: none where one of them could
+  /// end the run, which must then be as it was before.
+  func lookahead(after last: TryOutcome?) -> Int {
+    guard executable is any QueuedExecutable, policy.onNonfinite != .stop, let last else { return 0 }
+    return last.skips + Self.mostUnderWay < LossScale.skipLimit ? Self.mostUnderWay : 0
+  }
+
+  private static let mostUnderWay = 2
 
   // MARK: checkpoints
 
@@ -132,5 +156,24 @@ final class TrainingSession {
       trained[key] = try executable.read(slot.name)
     }
     try model.set(trained)
+  }
+}
+
+/// A try that a device may still be at.
+typealias PendingTry = () throws(LTMError) -> TryOutcome
+
+/// What became of a try.
+struct TryOutcome {
+  let record: StepRecord
+  /// Skips in a row with the loss scale at its floor.
+  let skips: Int
+
+  /// From what the step wrote, by name.
+  init(_ values: [String: Double], seconds: Double) {
+    func count(_ control: StepControl) -> Int { Int(exactly: values[control.rawValue] ?? 0) ?? 0 }
+    skips = count(.skips)
+    record = StepRecord(
+      attempt: count(.attempt), step: count(.step), loss: values[StepProgram.loss] ?? .nan,
+      scale: values[StepControl.lossScale.rawValue] ?? 1, skipped: values[StepProgram.foundInf] != 0, seconds: seconds)
   }
 }

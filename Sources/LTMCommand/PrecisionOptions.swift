@@ -109,9 +109,14 @@ struct ModelOptions: ParsableArguments {
 struct TargetOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Where to run: cpu, the default; tpu, through a PJRT plugin; cuda, which only compiles; or interpreter, the slow reference.",
+      "Where to run: cpu, the default; cuda, an NVIDIA GPU; tpu, through a PJRT plugin; or interpreter, the slow reference.",
       valueName: Target.allCases.map(\.rawValue).joined(separator: "|")))
   var target: String?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("GPUs to use: 1. Says --target cuda too. CUDA_VISIBLE_DEVICES chooses.", valueName: "number"))
+  var gpus: Int?
 
   @Option(
     parsing: .unconditional,
@@ -131,17 +136,25 @@ struct TargetOptions: ParsableArguments {
 
   /// The target.
   func parsed() throws -> Target {
-    guard let name = target else { return tpuCores == nil ? .cpu : .tpu }
-    guard let target = Target(rawValue: name) else {
-      throw LTMError(
-        "unknown target '\(name)'",
-        notes: ["the targets are \(Target.allCases.map(\.rawValue).joined(separator: ", "))"])
+    let target = try parseTarget(target ?? (gpus != nil ? Target.cuda : tpuCores != nil ? .tpu : .cpu).rawValue)
+    guard gpus == nil || target == .cuda else {
+      throw LTMError("--gpus is for --target cuda", notes: ["without --target it says --target cuda itself"])
     }
     return target
   }
 
   /// The target with its threads or devices.
   func execution() throws -> Execution {
-    try Execution(target: parsed(), threads: threads, pjrtPlugin: pjrtPlugin, tpuCores: tpuCores)
+    try Execution(target: parsed(), threads: threads, pjrtPlugin: pjrtPlugin, tpuCores: tpuCores, gpus: gpus)
   }
+}
+
+/// Reads a target's name.
+func parseTarget(_ name: String) throws -> Target {
+  guard let target = Target(rawValue: name) else {
+    throw LTMError(
+      "unknown target '\(name)'",
+      notes: ["the targets are \(Target.allCases.map(\.rawValue).joined(separator: ", "))"])
+  }
+  return target
 }

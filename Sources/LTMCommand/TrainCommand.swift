@@ -42,7 +42,10 @@ struct TrainCommand: ParsableCommand {
     let trainer = try trainer(policy)
     let view = TrainingView(
       isQuiet: quiet || json, reportName: loaded.reportName, log: try log.map { try StepLog(path: $0) })
-    if !quiet && !json { printNote(policy.description) }
+    if !quiet && !json {
+      printNote(policy.description)
+      trainer.execution.device.map { printNote($0) }
+    }
     let result = try trainer.fit(&loaded) { try view.show($0) }
     try view.finish(result, isJSON: json, saved: save)
     if result.wasStopped { throw ExitCode(130) }

@@ -46,9 +46,4 @@ struct CommandTests {
     #expect(try Data(contentsOf: folder).prefix(4) == Data([0x7F, 0x45, 0x4C, 0x46]))
   }
 
-  @Test("says that it does not run")
-  func running() throws {
-    let error = #expect(throws: LTMError.self) { try Execution(target: .cuda) }
-    #expect(error?.description.contains("compile --target cuda") == true)
-  }
 }

@@ -1,0 +1,128 @@
+import LTMCUDA
+import LTMIR
+import LTMKernelPasses
+import LTMKernels
+import LTMPTX
+import LTMSupport
+
+/// Runs graphs as kernels on an NVIDIA GPU, through its driver.
+struct CUDABackend: Backend {
+  private let context: CUDAContext
+
+  /// The GPU, the driver and the code made for it.
+  var deviceText: String {
+    let device = context.device
+    return "\(device.name), compute capability \(device.capabilityText), code for \(context.architecture.rawValue), "
+      + "CUDA \(versionText(context.driver.version))"
+  }
+
+  /// Opens the driver and takes the first GPU that there is code for.
+  init(gpus: Int) throws(LTMError) {
+    guard gpus == 1 else {
+      throw LTMError(
+        gpus < 1 ? "\(gpus) GPUs: 1 is needed" : "\(gpus) GPUs: training on several at once is not there yet",
+        notes: ["CUDA_VISIBLE_DEVICES chooses which GPU is the one"])
+    }
+    do throws(CUDAError) {
+      context = try CUDAContext(CUDADriver.open())
+    } catch {
+      var error = error
+      error.notes.append("'ltm compile --target cuda' works without a driver and without a GPU")
+      throw LTMError(error.diagnostic)
+    }
+  }
+
+  func compile(_ graph: Graph) throws(LTMError) -> any Executable {
+    let launches = launchPlan(try reporting { try buildPlan(graph) }, context.architecture)
+    let ptx = try reporting { try emitDevice(launches.plan.kernels, as: .ptx, launches.architecture) }
+    return try CUDAExecutable(graph, launches, ptx, context)
+  }
+}
+
+/// A plan on a GPU; what it reads and writes stays there from one run to the next.
+final class CUDAExecutable: QueuedExecutable {
+  private let program: CUDAProgram
+  let launches: LaunchPlan
+  let memory: MemoryUse
+
+  init(_ graph: Graph, _ launchPlan: LaunchPlan, _ ptx: String, _ context: CUDAContext) throws(LTMError) {
+    var inputs: [(name: String, dtype: DType, shape: [Int])] = []
+    for input in graph.inputs {
+      let type = graph[input.value].type
+      guard let shape = type.staticShape else {
+        throw LTMError("'\(input.name)' is \(type), which is not bound to numbers")
+      }
+      inputs.append((input.name, type.dtype, shape))
+    }
+    let known = inputs
+    program = try reporting { try CUDAProgram(context, launchPlan, ptx: ptx, inputs: known) }
+    launches = launchPlan
+    var use = MemoryUse()
+    use.addInputs(of: graph)
+    use.activations = launchPlan.plan.activationBytes
+    use.arena = launchPlan.plan.arenaBytes
+    memory = use
+  }
+
+  private func value(_ name: String, _ kind: String) throws(LTMError) -> CUDAProgram.Value {
+    guard let value = program[name] else { throw LTMError("there is no \(kind) '\(name)'") }
+    return value
+  }
+
+  func dtype(of input: String) -> DType? { program[input]?.dtype }
+
+  func write(_ tensor: Tensor, to input: String) throws(LTMError) {
+    let value = try value(input, "input")
+    guard tensor.dtype == value.dtype, tensor.shape == value.shape else {
+      throw LTMError("'\(input)' is \(value.dtype)\(value.shape), and was given \(tensor.dtype)\(tensor.shape)")
+    }
+    try reporting { try tensor.withUnsafeBytes { try program.write($0, to: value) } }
+  }
+
+  func fill(_ input: String, _ body: (UnsafeMutableRawBufferPointer) -> Void) throws(LTMError) {
+    let value = try value(input, "input")
+    try reporting { try program.fill(input, value, body) }
+  }
+
+  func run() throws(LTMError) { try reporting { try program.run() } }
+
+  func read(_ name: String) throws(LTMError) -> Tensor {
+    let value = try value(name, "output")
+    return try tensor(value, try reporting { try program.read(value) }, name)
+  }
+
+  func start(before: [String], after: [String]) throws(LTMError) -> PendingValues {
+    var values: [CUDAProgram.Value] = []
+    for name in before + after { values.append(try value(name, "output")) }
+    let all = values
+    let readings = try reporting {
+      let first = try program.readLater(Array(all.prefix(before.count)))
+      try program.run()
+      return [first, try program.readLater(Array(all.dropFirst(before.count)))]
+    }
+    return { [self] () throws(LTMError) in
+      let bytes = try reporting { try readings.flatMap { try $0.bytes() } }
+      var tensors: [Tensor] = []
+      for (place, name) in (before + after).enumerated() {
+        tensors.append(try tensor(all[place], bytes[place], name))
+      }
+      return tensors
+    }
+  }
+
+  /// The least seconds of each launch over some runs, and of a whole run, on the GPU's own clock.
+  func times(runs: Int) throws(LTMError) -> (launches: [Double], whole: Double) {
+    try reporting {
+      var whole = Double.infinity
+      for _ in 0..<runs { whole = min(whole, try program.seconds()) }
+      return (try program.times(runs: runs), whole)
+    }
+  }
+
+  private func tensor(_ value: CUDAProgram.Value, _ bytes: [UInt8], _ name: String) throws(LTMError) -> Tensor {
+    guard let tensor = Tensor(dtype: value.dtype, shape: value.shape, bytes: bytes) else {
+      throw LTMError("'\(name)' with the shape \(value.shape) cannot be read")
+    }
+    return tensor
+  }
+}
