@@ -26,20 +26,9 @@ extension Compilation {
 
   /// Writes a stage for a GPU; `architecture` is one of ``architectures``.
   public func emit(_ stage: DeviceStage, architecture name: String = "sm_80") throws(LTMError) -> Artifact {
-    guard let architecture = DeviceArchitecture(gpu: name) else {
-      throw LTMError(
-        "there is no code for '\(name)'",
-        notes: [
-          "the architectures are \(Self.architectures.joined(separator: ", "))",
-          "GPUs older than sm_70 have no tensor cores; newer ones run the PTX of sm_90",
-        ])
-    }
-    let launches = launchPlan(try plan(), architecture)
-    if let problem = launches.problem {
-      throw LTMError(problem, notes: ["smaller dimensions, of the batch for instance, need fewer blocks"])
-    }
+    let launches = try launches(for: name)
     func module(_ form: DeviceForm) throws(LTMError) -> String {
-      try reporting { try emitDevice(launches.plan.kernels, as: form, architecture) }
+      try reporting { try emitDevice(launches.plan.kernels, as: form, launches.architecture) }
     }
     switch stage {
     case .llvm: return Artifact(text: try module(.llvmIR))
@@ -48,5 +37,25 @@ extension Compilation {
     case .launch: return Artifact(text: launches.description)
     case .launchJSON: return Artifact(text: launches.json.text(indent: 2))
     }
+  }
+  /// The launches on a GPU, by its architecture's name.
+  func launches(for name: String) throws(LTMError) -> LaunchPlan {
+    guard let architecture = DeviceArchitecture(gpu: name) else {
+      throw LTMError(
+        "there is no code for '\(name)'",
+        notes: [
+          "the architectures are \(Self.architectures.joined(separator: ", "))",
+          "GPUs older than sm_70 have no tensor cores; newer ones run the PTX of sm_90",
+        ])
+    }
+    return try launchPlan(try plan(), architecture).checked()
+  }
+}
+
+extension LaunchPlan {
+  /// Itself, where a GPU can launch all of it.
+  func checked() throws(LTMError) -> LaunchPlan {
+    guard let problem else { return self }
+    throw LTMError(problem, notes: ["smaller dimensions, of the batch for instance, need fewer blocks"])
   }
 }

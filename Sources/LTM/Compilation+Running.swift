@@ -11,7 +11,7 @@ extension Compilation {
   ///   - execution: where to run: on the CPU.
   public func profile(runs: Int = 30, execution: Execution) throws(LTMError) -> Profile {
     guard let executable = try executable(on: execution) as? any Profilable else {
-      throw LTMError("only the target cpu has kernels to profile")
+      throw LTMError("only the targets cpu and cuda have kernels to profile")
     }
     guard runs > 0 else { throw LTMError("\(runs) runs: at least 1 is needed") }
     // The first run meets cold caches and untouched pages.

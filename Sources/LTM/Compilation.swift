@@ -78,7 +78,7 @@ public struct Compilation: Sendable {
   let policy: PrecisionPolicy
   let entry: String
   let isTrainingStep: Bool
-  private let dimensions: [String: Int]
+  let dimensions: [String: Int]
   let tpuCores: Int
 
   /// - Parameters:
@@ -137,7 +137,7 @@ public struct Compilation: Sendable {
   /// The same as JSON.
   public func explanationJSON() throws(LTMError) -> String { try report().json.text(indent: 2) }
 
-  private func report() throws(LTMError) -> ExplainReport {
+  func report() throws(LTMError) -> ExplainReport {
     let sizes = try sizes(training: true)
     if entry == model.settings?.minimize?.value {
       let program = try TrainingProgram(model, policy, sizes: sizes)

@@ -19,6 +19,7 @@ struct LTMCommand: ParsableCommand {
     version: LTMVersion.current,
     subcommands: [
       TrainCommand.self, RunCommand.self, CompileCommand.self, ExplainCommand.self, ProfileCommand.self,
+      DevicesCommand.self,
       CheckCommand.self,
       FormatCommand.self,
       OpsCommand.self, GrammarCommand.self, PreludeCommand.self,

@@ -12,7 +12,8 @@ struct ProfileCommand: ParsableCommand {
 
       Arguments are made up for their shapes. Each kernel's time is the least of all runs; its bytes count each operand
       once, and 'roofline' is its least possible time by memory or arithmetic, both measured here and now, over the time
-      it took. More than 100% means that the operands came from the caches.
+      it took. More than 100% means that the operands came from the caches. On the target cuda times are the GPU's own,
+      and there is no roofline.
       """)
 
   @Argument(help: ArgumentHelp("The .ltm file.", valueName: "file")) var file: String
@@ -29,11 +30,16 @@ struct ProfileCommand: ParsableCommand {
   @OptionGroup(title: "Target") var target: TargetOptions
 
   func run() throws {
-    let policy = try precision.policy()
+    let policy = try precision.policy(for: target.parsed())
     let loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
     let compilation = Compilation(
       model: loaded, policy: policy, entry: entry, isTrainingStep: step, dimensions: try parseDimensions(dims))
-    let profile = try compilation.profile(runs: runs, execution: try target.execution())
+    let execution = try target.execution()
+    if execution.target == .cuda {
+      let profile = try compilation.deviceProfile(runs: runs, execution: execution)
+      return try printLine(json ? profile.json : profile.text)
+    }
+    let profile = try compilation.profile(runs: runs, execution: execution)
     try printLine(json ? profile.json : profile.text)
   }
 }
