@@ -1,0 +1,283 @@
+// A GPU's block on one CPU thread, for the C that ptx2c.py makes of a module. Each device thread is a coroutine that runs until a
+// barrier, a shuffle or a matrix instruction needs the others. What instructions compute follows the PTX manual.
+#define _GNU_SOURCE
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+enum { LANES = 32, STACK = 128 * 1024, MOST_THREADS = 1024, MOST_COPIES = 256 };
+enum { ILLEGAL_ADDRESS = 700, MISALIGNED_ADDRESS = 716, LAUNCH_FAILED = 719, INVALID_VALUE = 1 };
+
+typedef struct {
+  const char *name;
+  void (*run)(void **parameters);
+  int threads, parameters, sharedBytes, meets;
+} EmulatedKernel;
+
+typedef struct {
+  uint64_t start, end;
+} Range;
+
+// An asynchronous copy into shared memory, which lands when its group is waited for and not before.
+typedef struct {
+  uint64_t to, from;
+  int bytes, given, group;
+} Copy;
+
+typedef struct {
+  ucontext_t context;
+  int isDone, group, copyCount;
+  Copy copies[MOST_COPIES];
+} Thread;
+
+// What the lanes of a warp gave to the instruction that they meet at. Two sets: a lane may be one instruction ahead.
+typedef struct {
+  int arrived, generation;
+  uint32_t words[2][LANES][8];
+  uint64_t addresses[2][LANES];
+} Warp;
+
+static Thread threads[MOST_THREADS];
+static Warp warps[MOST_THREADS / LANES];
+static ucontext_t scheduler;
+static char *stacks;
+static int current, threadCount, blockNumber, blockCount, barrierArrived, barrierGeneration, fault;
+static void (*kernel)(void **);
+static void **arguments;
+static const Range *ranges;
+static int rangeCount;
+static _Alignas(1024) char dynamicShared[256 * 1024];
+
+static void pause_thread(void) { swapcontext(&threads[current].context, &scheduler); }
+
+static void run_thread(void) {
+  kernel(arguments);
+  threads[current].isDone = 1;
+  pause_thread();
+}
+
+// Ends the launch with an error, as a GPU does.
+static void stop(int error) {
+  if (fault == 0) fault = error;
+  threads[current].isDone = 1;
+  for (;;) pause_thread();
+}
+
+// MARK: Memory
+
+static inline void *aligned(uint64_t address, int bytes) {
+  if (address % bytes != 0) stop(MISALIGNED_ADDRESS);
+  return (void *)address;
+}
+
+static inline void *global(uint64_t address, int bytes, int alignment) {
+  static int last;
+  if (last < rangeCount && address >= ranges[last].start && address + bytes <= ranges[last].end)
+    return aligned(address, alignment);
+  for (last = 0; last < rangeCount; last++) {
+    if (address >= ranges[last].start && address + bytes <= ranges[last].end) return aligned(address, alignment);
+  }
+  stop(ILLEGAL_ADDRESS);
+  return NULL;
+}
+
+static inline uint8_t load8(const void *p) { return *(const uint8_t *)p; }
+static inline uint16_t load16(const void *p) { uint16_t v; memcpy(&v, p, 2); return v; }
+static inline uint32_t load32(const void *p) { uint32_t v; memcpy(&v, p, 4); return v; }
+static inline uint64_t load64(const void *p) { uint64_t v; memcpy(&v, p, 8); return v; }
+static inline void store8(void *p, uint64_t v) { *(uint8_t *)p = (uint8_t)v; }
+static inline void store16(void *p, uint64_t v) { uint16_t w = (uint16_t)v; memcpy(p, &w, 2); }
+static inline void store32(void *p, uint64_t v) { uint32_t w = (uint32_t)v; memcpy(p, &w, 4); }
+static inline void store64(void *p, uint64_t v) { memcpy(p, &v, 8); }
+
+static inline void copy_async(uint64_t to, uint64_t from, int bytes, int given) {
+  Thread *thread = &threads[current];
+  if (thread->copyCount == MOST_COPIES) stop(LAUNCH_FAILED);
+  aligned(to, bytes);
+  if (given > 0) global(from, given, bytes);
+  thread->copies[thread->copyCount++] = (Copy){to, from, bytes, given, thread->group};
+}
+
+static inline void commit_group(void) { threads[current].group++; }
+
+// Lets all groups but the newest land; a negative number means also those that are not committed.
+static inline void wait_group(int newest) {
+  Thread *thread = &threads[current];
+  int kept = 0;
+  for (int i = 0; i < thread->copyCount; i++) {
+    Copy *copy = &thread->copies[i];
+    if (newest >= 0 && copy->group >= thread->group - newest) {
+      thread->copies[kept++] = *copy;
+      continue;
+    }
+    memset((void *)copy->to, 0, copy->bytes);
+    memcpy((void *)copy->to, (const void *)copy->from, copy->given);
+  }
+  thread->copyCount = kept;
+}
+
+// MARK: Numbers
+
+static inline float f32(uint64_t bits) { uint32_t w = (uint32_t)bits; float v; memcpy(&v, &w, 4); return v; }
+static inline double f64(uint64_t bits) { double v; memcpy(&v, &bits, 8); return v; }
+static inline float f16(uint64_t bits) {
+  uint16_t w = (uint16_t)bits;
+  _Float16 v;
+  memcpy(&v, &w, 2);
+  return (float)v;
+}
+static inline float bf16(uint64_t bits) { return f32((uint64_t)(uint16_t)bits << 16); }
+// Arithmetic gives the GPU's one NaN.
+static inline uint32_t from_f32(float v) {
+  uint32_t w;
+  memcpy(&w, &v, 4);
+  return v != v ? 0x7FFFFFFF : w;
+}
+static inline uint64_t from_f64(double v) { uint64_t w; memcpy(&w, &v, 8); return w; }
+static inline uint16_t from_f16(double v) {
+  _Float16 h = (_Float16)v;
+  uint16_t w;
+  memcpy(&w, &h, 2);
+  return v != v ? 0x7FFF : w;
+}
+static inline uint16_t from_bf16(float v) {
+  uint32_t w;
+  memcpy(&w, &v, 4);
+  return v != v ? 0x7FFF : (uint16_t)((w + 0x7FFF + (w >> 16 & 1)) >> 16);
+}
+static inline uint32_t permute(uint32_t a, uint32_t b, uint32_t selector) {
+  uint64_t bytes = (uint64_t)b << 32 | a;
+  uint32_t result = 0;
+  for (int i = 0; i < 4; i++) {
+    uint32_t pick = selector >> (4 * i) & 15, byte = (uint32_t)(bytes >> (8 * (pick & 7))) & 0xFF;
+    if (pick & 8) byte = byte & 0x80 ? 0xFF : 0;
+    result |= byte << (8 * i);
+  }
+  return result;
+}
+
+// MARK: Threads together
+
+static void barrier(void) {
+  int generation = barrierGeneration;
+  if (++barrierArrived == threadCount) {
+    barrierArrived = 0;
+    barrierGeneration++;
+    return;
+  }
+  while (barrierGeneration == generation) pause_thread();
+}
+
+// Waits for the warp; returns which of the two sets holds what its lanes gave.
+static int meet(const uint32_t *words, int count, uint64_t address) {
+  Warp *warp = &warps[current / LANES];
+  int generation = warp->generation, set = generation & 1;
+  if (count > 0) memcpy(warp->words[set][current % LANES], words, count * 4);
+  warp->addresses[set][current % LANES] = address;
+  if (++warp->arrived == LANES) {
+    warp->arrived = 0;
+    warp->generation++;
+  } else {
+    while (warp->generation == generation) pause_thread();
+  }
+  return set;
+}
+
+static uint32_t shuffle(uint32_t value, int mask) {
+  int set = meet(&value, 1, 0);
+  return warps[current / LANES].words[set][(current % LANES) ^ mask][0];
+}
+
+// Lane 8i+j gives the address of line j of matrix i.
+static void load_matrices(uint64_t address, uint32_t *result, int count, int isTransposed) {
+  int set = meet(NULL, 0, address), lane = current % LANES;
+  for (int matrix = 0; matrix < count; matrix++) {
+    uint32_t word = 0;
+    for (int i = 0; i < 2; i++) {
+      int line = lane / 4, place = lane % 4 * 2 + i;
+      uint64_t row = warps[current / LANES].addresses[set][matrix * 8 + (isTransposed ? place : line)];
+      word |= (uint32_t)load16((char *)aligned(row, 16) + 2 * (isTransposed ? line : place)) << (16 * i);
+    }
+    result[matrix] = word;
+  }
+}
+
+static float element(int set, int lane, int word, int place, int isBF16) {
+  uint32_t half = warps[current / LANES].words[set][lane][word + place / 2] >> (place % 2 * 16);
+  return isBF16 ? bf16(half) : f16(half);
+}
+
+// mma.m16n8k16.row.col: words 0-3 are of A, 4 and 5 of B.
+static void multiply16816(const uint32_t *operands, const float *sums, float *results, int isBF16) {
+  int set = meet(operands, 6, 0), lane = current % LANES;
+  for (int i = 0; i < 4; i++) {
+    int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+    float sum = sums[i];
+    for (int k = 0; k < 16; k++) {
+      float a = element(set, row % 8 * 4 + k % 8 / 2, row / 8 + k / 8 * 2, k % 2, isBF16);
+      float b = element(set, column * 4 + k % 8 / 2, 4 + k / 8, k % 2, isBF16);
+      sum += a * b;
+    }
+    results[i] = sum;
+  }
+}
+
+// mma.m8n8k4.row.col: lanes 4q to 4q+3 and 4q+16 to 4q+19 make square q. Words 0 and 1 are of A, 2 and 3 of B.
+static void multiply884(const uint32_t *operands, const float *sums, float *results) {
+  int set = meet(operands, 4, 0), lane = current % LANES, quad = lane / 4 % 4 * 4;
+  for (int i = 0; i < 8; i++) {
+    int row = (lane & 1) + (i & 2) + (lane < 16 ? 0 : 4), column = (i & 4) + (lane & 2) + (i & 1);
+    float sum = sums[i];
+    for (int k = 0; k < 4; k++) {
+      float a = element(set, quad + row % 4 + row / 4 * 16, 0, k, 0);
+      float b = element(set, quad + column % 4 + column / 4 * 16, 2, k, 0);
+      sum += a * b;
+    }
+    results[i] = sum;
+  }
+}
+
+// MARK: Launches
+
+static void run_block(char *shared, int sharedBytes, int dynamicBytes) {
+  barrierArrived = barrierGeneration = 0;
+  memset(warps, 0, sizeof warps);
+  // Nothing may be read before it is written: it would be NaN.
+  if (shared != NULL) memset(shared, 0xFF, sharedBytes);
+  memset(dynamicShared, 0xFF, dynamicBytes);
+  for (int i = 0; i < threadCount; i++) {
+    getcontext(&threads[i].context);
+    threads[i].isDone = threads[i].group = threads[i].copyCount = 0;
+    threads[i].context.uc_stack.ss_sp = stacks + (size_t)STACK * i;
+    threads[i].context.uc_stack.ss_size = STACK;
+    threads[i].context.uc_link = &scheduler;
+    makecontext(&threads[i].context, run_thread, 0);
+  }
+  int left = threadCount;
+  for (long round = 0; left > 0 && fault == 0; round++) {
+    // So many rounds mean that threads wait for each other for ever.
+    if (round > 5000000) fault = LAUNCH_FAILED;
+    for (int i = 0; i < threadCount && fault == 0; i++) {
+      if (threads[i].isDone) continue;
+      current = i;
+      swapcontext(&scheduler, &threads[i].context);
+      left -= threads[i].isDone;
+    }
+  }
+}
+
+static int run_kernel(
+    const EmulatedKernel *what, char *shared, int grid, int block, int dynamicBytes, void **parameters,
+    const Range *memory, int memoryCount) {
+  if (block != what->threads || dynamicBytes > (int)sizeof dynamicShared) return INVALID_VALUE;
+  (kernel = what->run), (arguments = parameters), (ranges = memory), (rangeCount = memoryCount);
+  (threadCount = block), (blockCount = grid), (fault = 0);
+  if (stacks == NULL) stacks = malloc((size_t)STACK * MOST_THREADS);
+  for (blockNumber = 0; blockNumber < grid && fault == 0; blockNumber++) {
+    run_block(shared, what->sharedBytes, dynamicBytes);
+  }
+  return fault;
+}
