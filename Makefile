@@ -4,7 +4,7 @@ CONFIGURATION ?= release
 LTM = .build/$(CONFIGURATION)/ltm
 SOURCES = Package.swift Sources Tests passes grammar bench
 
-.PHONY: help setup build run test bless format lint reference bench embed clean
+.PHONY: help setup build run test bless format lint reference bench embed gpu-archive clean
 
 help: ## lists the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ reference: build ## compares 20 steps with PyTorch's curves (PYTHON names one wi
 bench: setup ## measures ours and the peers in PEERS side by side: bench/README.md
 	$(SWIFT) build -c release --product ltm-bench
 	bench/run.sh
+
+gpu-archive: ## makes .build/ltm-gpu-check.tar.xz, which checks the target cuda on a machine with a GPU
+	@scripts/gpu-archive.sh
 
 clean: ## removes what was built
 	rm -rf .build
