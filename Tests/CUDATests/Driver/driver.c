@@ -21,7 +21,7 @@
 typedef struct {
   const char *name;
   void *run;
-  int threads, parameters, sharedBytes, meets;
+  int threads, parameters, sharedBytes;
 } EmulatedKernel;
 
 typedef struct {

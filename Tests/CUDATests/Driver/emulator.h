@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 
 enum { LANES = 32, STACK = 128 * 1024, MOST_THREADS = 1024, MOST_COPIES = 256 };
@@ -14,7 +15,7 @@ enum { ILLEGAL_ADDRESS = 700, MISALIGNED_ADDRESS = 716, LAUNCH_FAILED = 719, INV
 typedef struct {
   const char *name;
   void (*run)(void **parameters);
-  int threads, parameters, sharedBytes, meets;
+  int threads, parameters, sharedBytes;
 } EmulatedKernel;
 
 typedef struct {
@@ -49,7 +50,9 @@ static void (*kernel)(void **);
 static void **arguments;
 static const Range *ranges;
 static int rangeCount;
-static _Alignas(1024) char dynamicShared[256 * 1024];
+static char *dynamicShared;
+
+enum { DYNAMIC_BYTES = 256 * 1024 };
 
 static void pause_thread(void) { swapcontext(&threads[current].context, &scheduler); }
 
@@ -242,11 +245,17 @@ static void multiply884(const uint32_t *operands, const float *sums, float *resu
 
 // MARK: Launches
 
+// Shared memory has addresses of 32 bits: code may keep them in registers of that size.
+static char *low_memory(size_t bytes) {
+  void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+  return memory == MAP_FAILED ? NULL : memory;
+}
+
 static void run_block(char *shared, int sharedBytes, int dynamicBytes) {
   barrierArrived = barrierGeneration = 0;
   memset(warps, 0, sizeof warps);
   // Nothing may be read before it is written: it would be NaN.
-  if (shared != NULL) memset(shared, 0xFF, sharedBytes);
+  memset(shared, 0xFF, sharedBytes);
   memset(dynamicShared, 0xFF, dynamicBytes);
   for (int i = 0; i < threadCount; i++) {
     getcontext(&threads[i].context);
@@ -270,14 +279,17 @@ static void run_block(char *shared, int sharedBytes, int dynamicBytes) {
 }
 
 static int run_kernel(
-    const EmulatedKernel *what, char *shared, int grid, int block, int dynamicBytes, void **parameters,
+    const EmulatedKernel *what, char **shared, int grid, int block, int dynamicBytes, void **parameters,
     const Range *memory, int memoryCount) {
-  if (block != what->threads || dynamicBytes > (int)sizeof dynamicShared) return INVALID_VALUE;
+  if (block != what->threads || dynamicBytes > DYNAMIC_BYTES) return INVALID_VALUE;
+  if (*shared == NULL) *shared = low_memory(what->sharedBytes + 16);
+  if (dynamicShared == NULL) dynamicShared = low_memory(DYNAMIC_BYTES);
+  if (*shared == NULL || dynamicShared == NULL) return LAUNCH_FAILED;
   (kernel = what->run), (arguments = parameters), (ranges = memory), (rangeCount = memoryCount);
   (threadCount = block), (blockCount = grid), (fault = 0);
   if (stacks == NULL) stacks = malloc((size_t)STACK * MOST_THREADS);
   for (blockNumber = 0; blockNumber < grid && fault == 0; blockNumber++) {
-    run_block(shared, what->sharedBytes, dynamicBytes);
+    run_block(*shared, what->sharedBytes, dynamicBytes);
   }
   return fault;
 }

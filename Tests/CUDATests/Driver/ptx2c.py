@@ -13,7 +13,6 @@ SPECIAL = {"%tid.x": "current", "%ctaid.x": "blockNumber", "%ntid.x": "threadCou
            "%laneid": "(current % 32)"}  # fmt: skip
 FLOATS = {"f16": "from_f16", "bf16": "from_bf16", "f32": "from_f32", "f64": "from_f64"}
 COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "lo": "<", "ls": "<=", "hi": ">", "hs": ">="}
-MEETING = ("bar", "barrier", "shfl", "mma", "ldmatrix")
 
 
 class Unknown(Exception):
@@ -328,20 +327,19 @@ def main():
             offset = -(-offset // alignment) * alignment
             names.append((name, offset))
             offset += size
-        print(f"static _Alignas(1024) char {entry}_shared[{max(offset, 1)}];")
+        print(f"static char *{entry}_shared;")
         for name, place in names:
             print(f"#define {name} ({entry}_shared + {place})")
         print(f"static void {entry}(void **parameters) {{\n  " + "\n  ".join(lines) + "\n}")
         threads = re.search(r"\.reqntid (\d+)", directives)
-        meets = any(re.search(rf"(^|\s){word}\.", code) for word in MEETING)
-        kernels.append((entry, int(threads.group(1)) if threads else 0, parameters.count(".param"), offset, int(meets)))
+        kernels.append((entry, int(threads.group(1)) if threads else 0, parameters.count(".param"), offset))
     if not kernels:
         sys.exit("ptx2c: no .entry")
     print("const EmulatedKernel emulated_kernels[] = {")
-    for entry, threads, parameters, size, meets in kernels:
-        print(f'  {{"{entry}", {entry}, {threads}, {parameters}, {size}, {meets}}},')
+    for entry, threads, parameters, size in kernels:
+        print(f'  {{"{entry}", {entry}, {threads}, {parameters}, {size}}},')
     print("  {0}\n};")
-    print("static char *const shared_memory[] = {" + ", ".join(f"{k[0]}_shared" for k in kernels) + "};")
+    print("static char **const shared_memory[] = {" + ", ".join(f"&{k[0]}_shared" for k in kernels) + "};")
     print(
         "int emulated_launch(int number, int grid, int block, int bytes, void **parameters, const Range *memory, int count) {\n"
         "  return run_kernel(&emulated_kernels[number], shared_memory[number], grid, block, bytes, parameters, memory, count);\n}"
