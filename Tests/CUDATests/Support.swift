@@ -83,6 +83,8 @@ struct Outcome {
     (process.standardOutput, process.standardError) = (handles[0], handles[1])
     process.standardInput = FileHandle.nullDevice
     try process.run()
+    // Nothing here takes a minute; what hangs must not hang the suite.
+    DispatchQueue.global().asyncAfter(deadline: .now() + 300) { if process.isRunning { process.terminate() } }
     process.waitUntilExit()
     status = process.terminationStatus
     output = try String(contentsOf: files[0], encoding: .utf8)

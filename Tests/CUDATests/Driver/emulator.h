@@ -243,6 +243,29 @@ static void multiply884(const uint32_t *operands, const float *sums, float *resu
   }
 }
 
+// A half of an operand that a descriptor names: lines of 128 bytes, whose pieces of 16 bytes are swizzled.
+static float described(uint64_t descriptor, int line, int depth, int isTransposed, int isBF16) {
+  uint64_t start = (descriptor & 0x3FFF) << 4, leading = (descriptor >> 16 & 0x3FFF) << 4;
+  uint64_t stride = (descriptor >> 32 & 0x3FFF) << 4;
+  uint64_t place = isTransposed ? start + line % 64 * 2 + line / 64 * leading + depth % 8 * 128 + depth / 8 * stride
+                                : start + line % 8 * 128 + line / 8 * stride + depth * 2;
+  place ^= place >> 3 & 0x70;
+  if (descriptor >> 62 != 1 || place + 2 > DYNAMIC_BYTES) stop(ILLEGAL_ADDRESS);
+  uint16_t half = load16(dynamicShared + place);
+  return isBF16 ? bf16(half) : f16(half);
+}
+
+// wgmma.mma_async: four warps multiply 64 rows, 16 deep; each thread has `count` of the sums. Made at once: what it reads must
+// stay until it is waited for.
+static void multiply_group(uint64_t left, uint64_t right, float *sums, int count, int isBF16, int turnLeft, int turnRight) {
+  int lane = current % LANES, warp = current / LANES % 4;
+  for (int i = 0; i < count; i++) {
+    int row = warp * 16 + lane / 4 + i % 4 / 2 * 8, column = i / 4 * 8 + lane % 4 * 2 + i % 2;
+    for (int k = 0; k < 16; k++)
+      sums[i] += described(left, row, k, turnLeft, isBF16) * described(right, column, k, turnRight, isBF16);
+  }
+}
+
 // MARK: Launches
 
 // Shared memory has addresses of 32 bits: code may keep them in registers of that size.
@@ -283,7 +306,11 @@ static int run_kernel(
     const Range *memory, int memoryCount) {
   if (block != what->threads || dynamicBytes > DYNAMIC_BYTES) return INVALID_VALUE;
   if (*shared == NULL) *shared = low_memory(what->sharedBytes + 16);
-  if (dynamicShared == NULL) dynamicShared = low_memory(DYNAMIC_BYTES);
+  if (dynamicShared == NULL) {
+    // Descriptors hold the lower 18 bits of an address.
+    char *memory = low_memory(2 * DYNAMIC_BYTES);
+    if (memory != NULL) dynamicShared = memory + (DYNAMIC_BYTES - (uint64_t)memory % DYNAMIC_BYTES) % DYNAMIC_BYTES;
+  }
   if (*shared == NULL || dynamicShared == NULL) return LAUNCH_FAILED;
   (kernel = what->run), (arguments = parameters), (ranges = memory), (rangeCount = memoryCount);
   (threadCount = block), (blockCount = grid), (fault = 0);

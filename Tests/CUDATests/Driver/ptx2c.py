@@ -259,10 +259,23 @@ def asynchronous(name, parts, ops, entry):
     return f"copy_async({address(ops[0])}, {address(ops[1])}, {operand(ops[2])}, {given});"
 
 
+def group(name, parts, ops, entry):
+    if parts[1] in ("fence", "commit_group", "wait_group"):
+        return ";"
+    if parts[1] != "mma_async" or not parts[4].startswith("m64") or parts[-1] not in ("f16", "bf16") or ops[3:6] != ["1"] * 3:
+        raise Unknown(parts[1])
+    sums = vector(ops[0])
+    lines = ["float s[] = {" + ", ".join(f"f32({operand(s)})" for s in sums) + "};"]
+    flags = f"{len(sums)}, {int(parts[-1] == 'bf16')}, {operand(ops[6])}, {operand(ops[7])}"
+    lines.append(f"multiply_group({operand(ops[1])}, {operand(ops[2])}, s, {flags});")
+    lines += [put(s, "f32", f"s[{i}]") for i, s in enumerate(sums)]
+    return "{ " + " ".join(lines) + " }"
+
+
 ARITHMETIC = "add sub mul mad div rem and or xor not neg abs min max fma sqrt rcp shl shr copysign".split()
 RULES = {
     "mov": move, "ld": memory, "st": memory, "cvt": convert, "setp": compare, "selp": select, "bfe": extract, "mma": matrices,
-    "ldmatrix": matrices, "shfl": together, "bar": together, "barrier": together,
+    "wgmma": group, "fence": lambda *_: ";", "ldmatrix": matrices, "shfl": together, "bar": together, "barrier": together,
     "ret": lambda *_: "return;",
     "cvta": lambda name, parts, ops, entry: put(ops[0], "b64", operand(ops[1])),
     "prmt": lambda name, parts, ops, entry: put(ops[0], "b32", f"permute({operand(ops[1])}, {operand(ops[2])}, {operand(ops[3])})"),
