@@ -46,6 +46,8 @@ def typed(text, kind):
         return f"{kind}({value})"
     if kind == "pred":
         return value
+    if width(kind) not in (8, 16, 32, 64):
+        raise Unknown(kind)
     sign = "" if kind.startswith("s") else "u"
     return f"({sign}int{width(kind)}_t)({value})"
 
@@ -135,15 +137,22 @@ def compare(name, parts, ops, entry):
     how, kind = parts[1], parts[-1]
     if len(parts) != 3:
         raise Unknown("a comparison with more")
-    a, b = typed(ops[1], kind), typed(ops[2], kind)
+    if kind.endswith("x2"):
+        kind = kind[:-2]
+        halves = [[f"{kind}({operand(o)} >> {shift})" for o in ops[1:]] for shift in (0, 16)]
+        return " ".join(comparison(p, how, kind, *h) for p, h in zip(ops[0].split("|"), halves))
+    return comparison(ops[0], how, kind, typed(ops[1], kind), typed(ops[2], kind))
+
+
+def comparison(target, how, kind, a, b):
     if kind not in FLOATS:
-        return put(ops[0], "pred", f"{a} {COMPARISONS[how]} {b}")
+        return put(target, "pred", f"{a} {COMPARISONS[how]} {b}")
     unordered = f"({a} != {a} || {b} != {b})"
     if how in ("nan", "num"):
-        return put(ops[0], "pred", ("" if how == "nan" else "!") + unordered)
+        return put(target, "pred", ("" if how == "nan" else "!") + unordered)
     if how.endswith("u") and how[:-1] in COMPARISONS:
-        return put(ops[0], "pred", f"{unordered} || {a} {COMPARISONS[how[:-1]]} {b}")
-    return put(ops[0], "pred", f"!{unordered} && {a} {COMPARISONS[how]} {b}")
+        return put(target, "pred", f"{unordered} || {a} {COMPARISONS[how[:-1]]} {b}")
+    return put(target, "pred", f"!{unordered} && {a} {COMPARISONS[how]} {b}")
 
 
 def arithmetic(name, parts, ops, entry):
