@@ -40,14 +40,22 @@ struct ContractionTile {
     let (m, n) = (kernel.points(tiles.rowAxes), kernel.points(tiles.columnAxes))
     let (rowTiles, columnTiles) = ((m + tiles.rows - 1) / tiles.rows, (n + tiles.columns - 1) / tiles.columns)
     let block = ir.blockNumber
-    let columnStart = ir.multiply(ir.remainder(block, columnTiles), tiles.columns)
-    let rowStart = ir.multiply(ir.remainder(ir.divide(block, columnTiles), rowTiles), tiles.rows)
+    let (rowTile, columnTile) = place(ir.remainder(block, rowTiles * columnTiles), rowTiles, columnTiles)
+    let (rowStart, columnStart) = (ir.multiply(rowTile, tiles.rows), ir.multiply(columnTile, tiles.columns))
     evaluator.at(emitter.decompose(ir.divide(block, rowTiles * columnTiles), tiles.batchAxes)) {
       let warp = WarpTile(ir: ir, tiles: tiles, place: WarpPlace(ir: ir, tiles: tiles, thread: thread))
       let sums = accumulate(warp, thread, [rowStart, columnStart], memory)
       ir.barrier()
       epilogue(warp, sums, rowStart, columnStart, n, m, memory)
     }
+  }
+
+  /// The tile that a block makes: blocks that run at the same time share a few rows and columns of tiles, which then stay
+  /// in the cache of all.
+  private func place(_ block: LLVMValueRef, _ rowTiles: Int, _ columnTiles: Int) -> (LLVMValueRef, LLVMValueRef) {
+    let group = [8, 4, 2].first { rowTiles % $0 == 0 } ?? 1
+    let (number, within) = (ir.divide(block, group * columnTiles), ir.remainder(block, group * columnTiles))
+    return (ir.add(ir.multiply(number, group), ir.remainder(within, group)), ir.divide(within, group))
   }
 
   // MARK: The pipeline
