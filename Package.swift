@@ -110,7 +110,7 @@ let package = Package(
       exclude: ["Goldens"]),
     suite("LLVMTests", ["LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
     suite(
-      "HLOTests", ["LTM", "LTMSupport", "LTMIR", "LTMFrontEnd", "LTMGraphPasses", "LTMPrecision", "LTMHLO"],
+      "HLOTests", ["OpCases", "LTM", "LTMSupport", "LTMIR", "LTMFrontEnd", "LTMGraphPasses", "LTMPrecision", "LTMHLO"],
       exclude: ["Goldens", "FakePlugin", "evaluate.py"]),
     // A GPU's threads on a CPU, for what the tests run of device code.
     .target(name: "CWarp", path: "Tests/CWarp"),

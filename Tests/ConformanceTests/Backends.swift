@@ -6,6 +6,8 @@ import LTMLLVM
 import LTMPTX
 import LTMRuntime
 import LTMSupport
+import OpCases
+import Testing
 
 /// What is held against the interpreter in f64. A new backend is one case and one line.
 enum Subject: String, CaseIterable {
@@ -17,6 +19,20 @@ enum Subject: String, CaseIterable {
   case interpreter
   /// Device kernels, in an emulator of warps.
   case sm80
+  /// XLA's compiler for processors, given StableHLO through PJRT: what stands for a TPU.
+  case xla
+
+  /// Those that are here.
+  static let present = allCases.filter { $0.missing == nil }
+
+  /// Why it cannot be judged; `nil` where it can.
+  var missing: String? {
+    switch self {
+    case .cpu, .cpuUnfused, .interpreter, .sm80: nil
+    case .xla:
+      InstalledTools.cpuPlugin == nil ? "no PJRT plugin in .build/tools; scripts/tools.sh installs it" : nil
+    }
+  }
 
   func backend() throws -> any Backend {
     switch self {
@@ -24,6 +40,7 @@ enum Subject: String, CaseIterable {
     case .cpuUnfused: CPUBackend(pool: try Shared.pool.get(), compiler: try Shared.compiler.get(), fuses: false)
     case .interpreter: try Execution(target: .interpreter).backend
     case .sm80: EmulatedBackend(.sm80)
+    case .xla: try Shared.xla.get()
     }
   }
 }
@@ -32,6 +49,7 @@ enum Subject: String, CaseIterable {
 private enum Shared {
   static let compiler = Result { try KernelCompiler(cache: nil) }
   static let pool = Result { try ThreadPool(threads: 2) }
+  static let xla = Result { try Execution(target: .tpu, pjrtPlugin: InstalledTools.cpuPlugin).backend }
 }
 
 /// The fused kernels on a pool of its own.
@@ -52,4 +70,12 @@ func run(_ graph: Graph, on backend: any Backend, _ inputs: [String: Tensor]) th
   var results: [String: Tensor] = [:]
   for output in graph.outputs { results[output.name] = try executable.read(output.updates ?? output.name) }
   return results
+}
+
+/// What is not judged here is reported as skipped, with the reason.
+@Suite struct SubjectTests {
+  @Test(.enabled(if: Subject.xla.missing == nil, "\(Subject.xla.missing ?? "")")) func xlaIsJudged() throws {
+    #expect(Subject.present == Subject.allCases)
+    _ = try Subject.xla.backend()
+  }
 }

@@ -11,7 +11,7 @@ import Testing
     #expect(op.isTypedAtCreation || conformanceCases.contains { $0.op == op })
   }
 
-  @Test(arguments: Subject.allCases, conformanceCases) func agrees(_ subject: Subject, _ opCase: OpCase) throws {
+  @Test(arguments: Subject.present, conformanceCases) func agrees(_ subject: Subject, _ opCase: OpCase) throws {
     var tried = 0
     for dtype in Self.dtypes(opCase) {
       guard let graph = try? OpGraph(opCase, dtype) else { continue }

@@ -3,6 +3,7 @@ import LTM
 import LTMIR
 import LTMPrecision
 import LTMSupport
+import OpCases
 import Testing
 
 /// Training split over several cores, on XLA's CPU compiler with as many devices.
@@ -57,7 +58,7 @@ struct CoreTests {
 
   /// Two batches of eight rows; one value of the second, in the last core's share, is as large as a dtype holds.
   private func overflowing() throws -> TrainingData {
-    var random = SplitMix(state: 5)
+    var random = SplitMix(5)
     var pixels = (0..<16 * 64).map { _ in Double.random(in: 0..<1, using: &random) }
     for index in 15 * 64..<16 * 64 { pixels[index] = 3e38 }
     let labels = (0..<16).map { Double($0 % 10) }
@@ -96,13 +97,46 @@ struct CoreTests {
     }
   }
 
+  @Test("warns of a loss that adds up rows", .enabled(if: missing == nil, "\(missing ?? "")"))
+  func rowSums() throws {
+    let source = """
+      model M {
+        let fc = Linear(3, 1)
+        func loss(x: [B, 3], y: [B]) -> [] {
+          let e = reshape(fc(x), [B]) - y
+          return %
+        }
+      }
+      train M {
+        minimize loss
+        optimizer SGD(lr: 0.1)
+        batch 4
+      }
+      """
+    let data = TrainingData(train: [
+      "x": try #require(Tensor([Double](repeating: 1, count: 24), shape: [8, 3], dtype: .f32)),
+      "y": try #require(Tensor([Double](repeating: 1, count: 8), shape: [8], dtype: .f32)),
+    ])
+    for (loss, warns) in [("sum(e * e)", true), ("mean(e * e)", false)] {
+      let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID().uuidString).ltm")
+      defer { try? FileManager.default.removeItem(at: file) }
+      try source.replacing("%", with: loss).write(to: file, atomically: true, encoding: .utf8)
+      var model = try Model(contentsOf: file.path)
+      var warnings: [String] = []
+      try Trainer(policy: PrecisionPolicy(.thirtyTwo), execution: cores(2)).fit(&model, data: data) {
+        if case .started(let overview) = $0 { warnings = overview.warnings.map { $0.rendered() } }
+      }
+      #expect(warnings.contains { $0.contains("1/2 of itself on 2 cores") } == warns, "\(loss): \(warnings)")
+    }
+  }
+
   @Test("says what cannot be split", .enabled(if: missing == nil, "\(missing ?? "")"))
   func uneven() throws {
     var trainer = Trainer(policy: try PrecisionPolicy(.bf16), execution: try cores(3))
     trainer.batchSize = 64
     let error = #expect(throws: LTMError.self) { try train(trainer) }
     #expect(error?.description.contains("64 rows cannot be split evenly over 3 cores") == true)
-    #expect(error?.description.contains("--batch 63") == true)
+    #expect(error?.description.contains("63 say") == true)
   }
 
   @Test("says what number of cores cannot be", arguments: [0, -1, 1 << 40])

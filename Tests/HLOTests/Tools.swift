@@ -1,31 +1,22 @@
 import Foundation
 import LTMIR
 import LTMSupport
+import OpCases
 
 /// The root of the package.
-let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+let root = InstalledTools.root
 
-/// What `scripts/tools.sh` installs: StableHLO's own parser and interpreter, and plugins.
+/// StableHLO's own parser and interpreter, and plugins.
 enum Tools {
-  private static let folder = root.appending(path: ".build/tools")
-  private static let python = folder.appending(path: "bin/python")
+  private static let python = InstalledTools.folder.appending(path: "bin/python")
 
   /// Why the reference interpreter cannot be asked; `nil` where it can.
   static let missing: String? =
     FileManager.default.isExecutableFile(atPath: python.path)
     ? nil : "no StableHLO interpreter in .build/tools; scripts/tools.sh installs it"
 
-  /// XLA's CPU compiler as a PJRT plugin.
-  static let cpuPlugin: String? = find("xla_plugins/xla_cpu_pjrt/xla_cpu_pjrt.so")
-  /// The TPU's compiler.
-  static let tpuPlugin: String? = find("libtpu/libtpu.so")
-
-  private static func find(_ path: String) -> String? {
-    let libraries = folder.appending(path: "lib")
-    let versions = (try? FileManager.default.contentsOfDirectory(atPath: libraries.path)) ?? []
-    return versions.map { libraries.appending(path: "\($0)/site-packages/\(path)").path }
-      .first { FileManager.default.fileExists(atPath: $0) }
-  }
+  static let cpuPlugin = InstalledTools.cpuPlugin
+  static let tpuPlugin = InstalledTools.tpuPlugin
 
   /// Parses and verifies modules and, where asked to, evaluates them, each in a process of its own.
   static func evaluate(_ jobs: [Job]) throws -> [String: Outcome] {
