@@ -72,21 +72,27 @@ package final class PJRTExecutable: Executable {
   }
 
   package func run() throws(LTMError) {
+    try reporting { try dispatch().wait() }
+    if comparesReplicas { try compareReplicas() }
+  }
+
+  /// Starts a run on what was written; its results are in their places, though the devices may still be at them.
+  private func dispatch() throws(LTMError) -> PJRTRun {
     try reporting {
       for (name, tensor) in pending { storage[name] = try placed(tensor, name) }
       pending = [:]
       let arguments = (0..<program.replicas).map { replica in
         graph.inputs.compactMap { storage[$0.name]?[replica] }
       }
-      let values = try program.run(arguments)
+      let run = try program.start(arguments)
       for (index, output) in graph.outputs.enumerated() {
-        let buffers = values.map { $0[index] }
+        let buffers = run.results.map { $0[index] }
         // The old buffers are gone: the program has written the new values into them.
         if let updated = output.updates { storage[updated] = buffers }
         results[output.name] = buffers
       }
+      return run
     }
-    if comparesReplicas { try compareReplicas() }
   }
 
   /// A tensor on the devices: split by rows, or whole on each.

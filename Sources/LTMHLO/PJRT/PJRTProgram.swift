@@ -41,6 +41,13 @@ package final class PJRTProgram: @unchecked Sendable {
   ///
   /// An argument whose buffer a result takes over (`tf.aliasing_output`) must not be used again.
   package func run(_ arguments: [[PJRTBuffer]]) throws(PJRTError) -> [[PJRTBuffer]] {
+    let run = try start(arguments)
+    try run.wait()
+    return run.results
+  }
+
+  /// Starts every replica on its arguments; the results may be passed on before they are there.
+  package func start(_ arguments: [[PJRTBuffer]]) throws(PJRTError) -> PJRTRun {
     let action = "running on \(client.platform)"
     let count = arguments.first?.count ?? 0
     guard arguments.count == replicas, arguments.allSatisfy({ $0.count == count }) else {
@@ -59,12 +66,13 @@ package final class PJRTProgram: @unchecked Sendable {
     }
     let buffers = results.map { $0.map { PJRTBuffer(client, $0) } }
     try client.plugin.check(error, action)
-    for event in events { try client.plugin.wait(event, action) }
-    return try (0..<replicas).map { (index) throws(PJRTError) in
+    let run = PJRTRun(client.plugin, action, events)
+    run.results = try (0..<replicas).map { (index) throws(PJRTError) in
       let own = buffers[index * resultCount..<(index + 1) * resultCount].compactMap(\.self)
       guard own.count == resultCount else { throw PJRTError(action, "a result is missing") }
       return own
     }
+    return run
   }
 
   private typealias Execute = (UnsafeMutablePointer<PJRT_LoadedExecutable_Execute_Args>?) -> OpaquePointer?
@@ -93,5 +101,31 @@ package final class PJRTProgram: @unchecked Sendable {
         }
       }
     }
+  }
+}
+
+/// A run that the devices may still be at.
+package final class PJRTRun {
+  /// By replica.
+  package fileprivate(set) var results: [[PJRTBuffer]] = []
+  private let plugin: PJRTPlugin
+  private let action: String
+  private var events: [OpaquePointer?]
+
+  fileprivate init(_ plugin: PJRTPlugin, _ action: String, _ events: [OpaquePointer?]) {
+    (self.plugin, self.action, self.events) = (plugin, action, events)
+  }
+
+  deinit { try? wait() }
+
+  /// Waits until every replica is done.
+  package func wait() throws(PJRTError) {
+    let events = events
+    self.events = []
+    var failure: PJRTError?
+    for event in events {
+      do throws(PJRTError) { try plugin.wait(event, action) } catch { failure = failure ?? error }
+    }
+    if let failure { throw failure }
   }
 }
