@@ -46,8 +46,8 @@ package protocol QueuedExecutable: Executable {
 /// Values that a device has yet to compute; to be asked once.
 package typealias PendingValues = () throws(LTMError) -> [Tensor]
 
-/// Turns a graph whose dtypes and dimensions are settled into something that runs. A new target is one new conformance
-/// and one line in ``Target``'s `backend`.
+/// Turns a graph whose dtypes and dimensions are settled into something that runs. A new target is one new conformance and
+/// one case of ``Target``.
 package protocol Backend: Sendable {
   func compile(_ graph: Graph) throws(LTMError) -> any Executable
 }
@@ -60,7 +60,7 @@ public struct MemoryUse: Sendable, Hashable {
   public var masters = 0
   /// The optimizer's state.
   public var optimizerState = 0
-  /// Values of the forward pass kept for the backward pass.
+  /// Values of the forward pass kept for the backward pass; 0 on the target `tpu`, whose compiler tells only the arena.
   public var activations = 0
   /// The planned arena: activations, gradients and temporaries, with reuse.
   public var arena = 0
