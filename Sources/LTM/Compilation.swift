@@ -119,15 +119,20 @@ public struct Compilation: Sendable {
     return try reporting { try stableHLO(graph) }
   }
 
-  /// Writes every stage into a folder, numbered.
-  public func dump(to folder: String) throws(LTMError) {
+  /// Writes every stage into a folder, numbered; the last ones are the target's.
+  public func dump(to folder: String, for target: Target = .cpu) throws(LTMError) {
     let dump = try StageDump(folder)
     dump.add("source.ltm", try Source(contentsOf: model.path).text)
     dump.add("ast.txt", try Source(contentsOf: model.path).syntaxTree())
-    let plan = try plan(lowered(dump))
-    dump.add("kernels.txt", plan.description)
-    dump.add("kernels.ll", try kernels(plan, as: .llvmIR))
-    dump.add("kernels.s", try kernels(plan, as: .assembly))
+    let graph = try lowered(dump)
+    switch target {
+    case .tpu: dump.add("stablehlo.mlir", try reporting { try stableHLO(graph) })
+    case .cpu, .interpreter, .cuda:
+      let plan = try plan(graph)
+      dump.add("kernels.txt", plan.description)
+      dump.add("kernels.ll", try kernels(plan, as: .llvmIR))
+      dump.add("kernels.s", try kernels(plan, as: .assembly))
+    }
     try dump.finish()
   }
 

@@ -50,7 +50,7 @@ struct TrainingPlan {
       let lower = batch - batch % replicas
       throw LTMError(
         "a batch of \(batch) rows cannot be split evenly over \(replicas) cores",
-        notes: ["choose a multiple of \(replicas), as in --batch \(lower > 0 ? lower : replicas)"])
+        notes: ["choose a multiple of \(replicas), \(lower > 0 ? lower : replicas) say"])
     }
     return batch / replicas
   }

@@ -11,6 +11,7 @@ struct TrainingProgram {
   let lowered: Graph
   /// The loss after casts, which `explain` reads.
   let loss: CastResult
+  private let rowSums: Diagnostic?
 
   init(
     _ model: Model, _ policy: PrecisionPolicy, sizes: [String: Int], minimize: String? = nil, replicas: Int = 1,
@@ -23,6 +24,7 @@ struct TrainingProgram {
     }
     let graph = try reporting { try model.program.graph(entry: entry, training: true) }
     dump?.add("graph.ltir", graph.text)
+    rowSums = graph.warningOfRowSums(cores: replicas)
     let cast = try Pipeline.loss(sizes, policy).run(graph, dump: dump)
     loss = try reporting { try insertCasts(graph.bound(sizes), policy) }
     let (optimizer, schedule) = try reporting {
@@ -36,7 +38,7 @@ struct TrainingProgram {
   }
 
   /// What the user should know before training.
-  var warnings: [Diagnostic] { loss.warnings + step.warnings }
+  var warnings: [Diagnostic] { loss.warnings + step.warnings + [rowSums].compactMap(\.self) }
 }
 
 extension Model {

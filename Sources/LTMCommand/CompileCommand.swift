@@ -56,7 +56,7 @@ struct CompileCommand: ParsableCommand {
     let compilation = Compilation(
       model: loaded, policy: policy, entry: entry, isTrainingStep: step, dimensions: try parseDimensions(dims),
       tpuCores: self.target.tpuCores ?? 1)
-    if let dump { try compilation.dump(to: dump) }
+    if let dump { try compilation.dump(to: dump, for: target) }
     if let topology { try report(compilation.compile(topology: topology, pjrtPlugin: self.target.pjrtPlugin)) }
     guard let emit else { return }
     try write(try artifact(compilation, emit, target))

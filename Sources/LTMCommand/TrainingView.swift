@@ -36,9 +36,14 @@ final class TrainingView {
     guard !isQuiet else { return }
     progress = Progress(total: overview.totalSteps, unit: "steps")
     let memory = overview.memory
+    // Where the target's own compiler plans memory, it tells of activations with all else that is temporary.
+    let values =
+      memory.activations == 0 && memory.arena > 0
+      ? "activations, gradients and temporaries \(byteCount(memory.arena))"
+      : "activations \(byteCount(memory.activations))"
     printNote(
-      "compiled in \(format(overview.compileSeconds, 2)) s; weights \(byteCount(memory.weights)), activations "
-        + "\(byteCount(memory.activations)), masters \(byteCount(memory.masters)), optimizer \(byteCount(memory.optimizerState))"
+      "compiled in \(format(overview.compileSeconds, 2)) s; weights \(byteCount(memory.weights)), \(values), "
+        + "masters \(byteCount(memory.masters)), optimizer \(byteCount(memory.optimizerState))"
     )
   }
 
