@@ -22,6 +22,9 @@ enum Subject: String, CaseIterable {
   /// XLA's compiler for processors, given StableHLO through PJRT: what stands for a TPU.
   case xla
 
+  /// Those whose code generator is ours.
+  static let ours: [Subject] = [.cpu, .cpuUnfused, .interpreter, .sm80]
+
   /// Those that are here.
   static let present = allCases.filter { $0.missing == nil }
 

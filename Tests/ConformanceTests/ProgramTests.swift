@@ -20,9 +20,11 @@ import Testing
 
   @Test func thereAreSamples() { #expect(!Self.samples.isEmpty) }
 
-  /// What trains: this processor, and emulated GPUs.
+  /// What trains: this processor, emulated GPUs, and XLA in place of a TPU.
   enum Machine: String, CaseIterable {
-    case cpu, sm70, sm80, sm90a
+    case cpu, sm70, sm80, sm90a, xla
+
+    var isPresent: Bool { self != .xla || Subject.xla.missing == nil }
 
     func execution() throws -> Execution {
       let processor = try Execution(target: .cpu, threads: 2)
@@ -31,6 +33,7 @@ import Testing
       case .sm70: processor.running(on: EmulatedBackend(.sm70))
       case .sm80: processor.running(on: EmulatedBackend(.sm80, order: .backward))
       case .sm90a: processor.running(on: EmulatedBackend(.sm90a))
+      case .xla: processor.running(on: try Subject.xla.backend())
       }
     }
   }
@@ -40,7 +43,8 @@ import Testing
     let interpreter = try Execution(target: .interpreter)
     let exact = try losses(sample, .sixtyFour, .O0, interpreter)
     let judged = try losses(sample, recipe.0, recipe.1, interpreter)
-    for machine in Machine.allCases where machine == .cpu || machine == .sm80 || recipe.1 == .O2 {
+    let always: Set<Machine> = [.cpu, .sm80, .xla]
+    for machine in Machine.allCases where machine.isPresent && (always.contains(machine) || recipe.1 == .O2) {
       let found = try losses(sample, recipe.0, recipe.1, machine.execution())
       try expectAgreement(sample, recipe, found, judged, exact)
     }

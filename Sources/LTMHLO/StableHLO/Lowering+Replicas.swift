@@ -4,6 +4,7 @@ extension Lowering {
   /// The sum over all replicas, or whether any holds; the first replica's value is a sum where the others give zeros.
   mutating func allReduce(_ node: Node, _ x: HLOValue) -> HLOValue {
     let replicas = node.attributes.int("replicas") ?? 1
+    guard replicas > 1 else { return x }
     let operand = node.attributes.bool("first") == true ? zeroBehindTheFirst(x) : x
     let wide = cast(operand, to: operand.dtype == .bool ? .bool : operand.dtype.accumulator)
     let name = builder.step("all_reduce")

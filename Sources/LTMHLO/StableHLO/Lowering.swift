@@ -42,9 +42,9 @@ struct Lowering {
     case .neg: return arithmetic("negate", x)
     case .abs: return type.dtype == .u8 ? x[0] : builder.same("abs", x[0])
     case .exp: return builder.same("exponential", x[0])
-    case .expm1: return builder.same("exponential_minus_one", x[0])
+    case .expm1: return inSingle("exponential_minus_one", x[0])
     case .log: return builder.same("log", x[0])
-    case .log1p: return builder.same("log_plus_one", x[0])
+    case .log1p: return inSingle("log_plus_one", x[0])
     case .sqrt: return builder.same("sqrt", x[0])
     case .sin: return builder.same("sine", x[0])
     case .cos: return builder.same("cosine", x[0])
@@ -99,6 +99,11 @@ struct Lowering {
   }
 
   func axis(_ node: Node) -> Int { node.attributes.int("axis") ?? 0 }
+
+  /// Halves go through f32: XLA's own formula in f16 rounds on the way.
+  private mutating func inSingle(_ op: String, _ x: HLOValue) -> HLOValue {
+    cast(builder.same(op, cast(x, to: x.dtype.accumulator)), to: x.dtype)
+  }
 
   /// Arithmetic of bytes goes through i32 and saturates, as everywhere in ltm.
   private mutating func arithmetic(_ op: String, _ x: [HLOValue]) -> HLOValue {
