@@ -1,4 +1,5 @@
 import LTMCUDA
+import LTMGraphPasses
 import LTMRuntime
 import LTMSupport
 
@@ -13,6 +14,9 @@ public struct LTMError: Error, Sendable, CustomStringConvertible {
   public init(_ diagnostic: Diagnostic) { diagnostics = [diagnostic] }
   /// One message with no place in a file.
   public init(_ message: String, notes: [String] = []) { diagnostics = [Diagnostic(.error, message, notes: notes)] }
+
+  /// Whether ltm itself is at fault, not what it was given.
+  public var isInternal: Bool { diagnostics.contains { $0.severity == .internalError } }
 
   /// The messages as a terminal shows them, without colour.
   public var description: String { diagnostics.map { $0.rendered() }.joined(separator: "\n") }
@@ -40,6 +44,8 @@ func reporting<R>(_ body: () throws -> R) throws(LTMError) -> R {
   } catch let error as FileError {
     throw LTMError(error.diagnostic)
   } catch let error as CUDAError {
+    throw LTMError(error.diagnostic)
+  } catch let error as PassFailure {
     throw LTMError(error.diagnostic)
   } catch {
     throw LTMError("\(error)")

@@ -26,6 +26,8 @@ public typealias Op = LTMIR.Op
 public typealias PrecisionClass = LTMIR.PrecisionClass
 /// See `LTMIR.DType`.
 public typealias DType = LTMIR.DType
+/// The exit status of a mistake in ltm itself.
+public let internalErrorStatus = LTMSupport.internalErrorStatus
 /// See `LTMSupport.Diagnostic`: one message with its place and remedy.
 public typealias Diagnostic = LTMSupport.Diagnostic
 

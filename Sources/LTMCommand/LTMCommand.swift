@@ -34,7 +34,7 @@ struct LTMCommand: ParsableCommand {
       try command.run()
     } catch let error as LTMError {
       printNote(error.description)
-      exit(withError: ExitCode(1))
+      exit(withError: ExitCode(error.isInternal ? internalErrorStatus : 1))
     } catch {
       exit(withError: error)
     }

@@ -51,7 +51,7 @@ extension Elaborator {
     case .stack: return stack(given, span)
     case .full: return full(given, span)
     case .zeros, .ones, .constant, .uniform, .normal, .zerosLike, .kaimingUniform, .xavierUniform:
-      preconditionFailure("compiler bug: '\(builtin.rawValue)' is an initializer")
+      internalFailure("elaboration", "'\(builtin.rawValue)' is an initializer")
     }
   }
 

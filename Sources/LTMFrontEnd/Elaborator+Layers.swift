@@ -152,7 +152,7 @@ extension Elaborator {
     case .xavierUniform: return fans(shape, span) { fanIn, fanOut in (6 / (fanIn + fanOut)).squareRoot() }
     case .div, .mod, .int, .count, .range, .min, .max, .permute, .transpose, .flatten, .squeeze, .unsqueeze, .split,
       .unstack, .stack, .full:
-      preconditionFailure("compiler bug: '\(builtin.rawValue)' is no initializer")
+      internalFailure("elaboration", "'\(builtin.rawValue)' is no initializer")
     }
   }
 

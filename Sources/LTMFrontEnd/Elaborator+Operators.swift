@@ -139,7 +139,7 @@ extension Elaborator {
     case .greater: return Value(.boolean(sign > 0), span)
     case .greaterEqual: return Value(.boolean(sign >= 0), span)
     case .add, .subtract, .multiply, .divide, .power, .and, .or:
-      preconditionFailure("compiler bug: '\(op.rawValue)' is no comparison")
+      internalFailure("elaboration", "'\(op.rawValue)' is no comparison")
     }
   }
 }

@@ -144,7 +144,7 @@ extension LoadedFile {
     let root = elaborator.make(TypeValue(declaration: type, module: found.module), given, span)
     let entries = root.map { elaborator.entries(of: $0) } ?? []
     try elaborator.diagnostics.throwIfErrors()
-    guard let root else { preconditionFailure("compiler bug: no model and no message") }
+    guard let root else { internalFailure("elaboration", "no model and no message") }
     return Program(file: self, world: elaborator.world, root: root, entries: entries)
   }
 }

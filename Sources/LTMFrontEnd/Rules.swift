@@ -156,7 +156,7 @@ extension Elaborator {
     }
     let owner = make(TypeValue(declaration: found.declaration.withoutStates, module: found.module), given, span)
     try diagnostics.throwIfErrors()
-    guard let owner else { preconditionFailure("compiler bug: no rule and no message") }
+    guard let owner else { internalFailure("elaboration", "no rule and no message") }
     return (type, owner)
   }
 

@@ -23,7 +23,7 @@ extension GraphBuilder {
       adopt(graph[value])
       let gradient = fanIn(contributions, of: type(value))
       if wanted.contains(value) { found[value] = gradient }
-      propagate(gradient, through: value, active, into: &parts)
+      try propagate(gradient, through: value, active, into: &parts)
     }
     return values.map { value in found[value] ?? constant(0, type(value)) }
   }
@@ -66,17 +66,18 @@ extension GraphBuilder {
 
   private mutating func propagate(
     _ gradient: ValueID, through value: ValueID, _ active: [Bool], into parts: inout [ValueID: [ValueID]]
-  ) {
+  ) throws(OpError) {
     let node = graph[value]
     guard case .rule(let rule) = node.op.definition.gradient,
       node.operands.contains(where: { active[$0.index] })
     else { return }
     let gradients = rule(&self, node, value, gradient)
-    precondition(gradients.count == node.operands.count, "compiler bug: gradient of \(node.op.name) has a wrong count")
     for (operand, part) in zip(node.operands, gradients) where active[operand.index] {
       guard let part else { continue }
-      precondition(
-        type(part) == type(operand), "compiler bug: gradient of \(node.op.name) is \(type(part)), not \(type(operand))")
+      guard type(part) == type(operand) else {
+        throw OpError(
+          "internal error: the gradient rule of \(node.op.name) gives \(type(part)), not \(type(operand))")
+      }
       parts[operand, default: []].append(part)
     }
   }

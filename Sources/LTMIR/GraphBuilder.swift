@@ -40,12 +40,14 @@ public struct GraphBuilder: Sendable {
       Node(op, operands, attributes, type: type, location: location, scope: scope, reason: reason))
   }
 
-  /// Applies an op to operands that a rule or a pass has chosen: a mistake is a compiler bug, and named as one.
+  /// Applies an op to operands that a rule or a pass has chosen. Where they do not fit, which is a mistake in ltm, the
+  /// node is made all the same: the verifier, which follows each pass, names it (`graph_c6`).
   public mutating func make(_ op: Op, _ operands: [ValueID], _ attributes: Attributes = [:]) -> ValueID {
     do {
       return try apply(op, operands, attributes)
     } catch {
-      preconditionFailure("compiler bug: \(op.name) applied to \(operands.map { self.type($0) }): \(error.message)")
+      let type = operands.first.map { self.type($0) } ?? TensorType(.f32, [])
+      return append(Node(op, operands, attributes, type: type, location: location, scope: scope, reason: error.message))
     }
   }
 

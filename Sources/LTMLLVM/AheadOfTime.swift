@@ -1,6 +1,7 @@
 internal import CLLVM
 import LTMIR
 import LTMKernels
+import LTMSupport
 
 /// A plan as an object file and the C header that declares its one function.
 package struct AheadOfTimeCode: Sendable {
@@ -103,7 +104,7 @@ private struct PlanEmitter {
       let name = "\(interface.symbol).\(index).\(cIdentifier(pair.0.name))"
       KernelEmitter.emit(pair.0, pair.1, named: name, isInternal: true, into: ir)
       guard let function = LLVMGetNamedFunction(ir.module, name) else {
-        preconditionFailure("emit: \(name) is missing")
+        internalFailure("emission", "\(name) is missing")
       }
       return function
     }
@@ -130,7 +131,7 @@ private struct PlanEmitter {
   private func memory(_ name: String, _ bytes: Int) -> LLVMValueRef {
     let type: LLVMTypeRef = LLVMArrayType2(ir.i8, UInt64(max(bytes, 1)))
     guard let global = LLVMAddGlobal(ir.module, type, "\(interface.symbol).\(name)") else {
-      preconditionFailure("emit: no static memory")
+      internalFailure("emission", "no static memory")
     }
     LLVMSetInitializer(global, LLVMConstNull(type))
     LLVMSetLinkage(global, LLVMInternalLinkage)
@@ -155,7 +156,7 @@ private struct PlanEmitter {
     case .arena(let offset): return ir.address(arena, ir.i8, ir.index(offset))
     case .input, .output:
       guard let place = interface.arguments.firstIndex(where: { $0.id == id }) else {
-        preconditionFailure("emit: a launch of \(plan.name) uses an unknown buffer")
+        internalFailure("emission", "a launch of \(plan.name) uses an unknown buffer")
       }
       return parameters[place]
     }

@@ -1,6 +1,7 @@
 internal import CLLVM
 import LTMIR
 import LTMKernels
+import LTMSupport
 
 // Reductions over axes that are not contiguous: one lane for each point of the domain's innermost axis.
 extension KernelEmitter {
@@ -60,7 +61,7 @@ extension KernelEmitter {
 
   /// Writes an element of a row scratch.
   func storeRow(_ local: LocalID, _ value: Lanes, at index: LLVMValueRef) {
-    guard let (base, stride) = evaluator.rows[local] else { preconditionFailure("emit: no room for a scratch") }
+    guard let (base, stride) = evaluator.rows[local] else { internalFailure("emission", "no room for a scratch") }
     let dtype = kernel.kernel[local].dtype
     let place = ir.address(base, ir.stored(dtype), ir.multiply(index, stride))
     ir.store(ir.narrow(value, to: dtype).ref, place, align: dtype.byteCount)

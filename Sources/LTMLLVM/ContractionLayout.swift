@@ -1,5 +1,6 @@
 import LTMIR
 import LTMKernels
+import LTMSupport
 
 /// An operand of a contraction as it is packed: `[batch][panel][depth][width]`, the last panel filled up with zeros. An
 /// element is one contracted point's, or two of bf16.
@@ -42,7 +43,7 @@ struct ContractionLayout {
 
   init(_ kernel: FlatKernel, _ tiles: Schedule.Tiles) {
     guard case .contract(_, let over, let lhs, let rhs)? = kernel.kernel.body.first else {
-      preconditionFailure("emit: \(kernel.kernel.name) has no contraction to tile")
+      internalFailure("emission", "\(kernel.kernel.name) has no contraction to tile")
     }
     self.tiles = tiles
     self.over = over.map(\.index)

@@ -1,6 +1,7 @@
 package import CLLVM
 import LTMIR
 import LTMKernels
+import LTMSupport
 
 /// A scalar expression's value at the current place: one lane where it does not vary along the vector axis.
 package struct Value {
@@ -46,7 +47,7 @@ package final class Evaluator {
       ir.load(ir.pointer, ir.address(arguments, ir.pointer, ir.index(place)), align: 8)
     }
     guard let spare = LLVMBuildAlloca(ir.ref, ir.vector(ir.i64, 128), "spare") else {
-      preconditionFailure("emit: no spare memory")
+      internalFailure("emission", "no spare memory")
     }
     ir.store(LLVMConstNull(ir.vector(ir.i64, 128)), spare, align: 64)
     self.init(ir, kernel, buffers: buffers, spare: spare, isDevice: false)
@@ -134,10 +135,10 @@ package final class Evaluator {
     case .constant(let value, let dtype): return constant(value, dtype)
     case .axis(let axis): return position(axis.index)
     case .load:
-      guard let access = kernel.loads[id] else { preconditionFailure("emit: load without access") }
+      guard let access = kernel.loads[id] else { internalFailure("emission", "load without access") }
       return load(access)
     case .local(let local):
-      guard let value = locals[local] else { preconditionFailure("emit: local used before its statement") }
+      guard let value = locals[local] else { internalFailure("emission", "local used before its statement") }
       return value.lanes
     case .scratch(let local): return row(local)
     case .apply(let primitive, let operands, _):
@@ -190,7 +191,7 @@ package final class Evaluator {
   private func row(_ local: LocalID) -> Lanes {
     if isDevice, let row = kernel.row(local) { return known(row.value.index).lanes }
     guard let (base, stride) = rows[local], let axis = kernel.scratchAxis(local) else {
-      preconditionFailure("emit: scratch used before its statement")
+      internalFailure("emission", "scratch used before its statement")
     }
     let dtype = kernel.kernel[local].dtype
     let place = ir.address(base, ir.stored(dtype), ir.multiply(index[axis], stride))
@@ -240,7 +241,7 @@ package final class Evaluator {
 
   /// Lane by lane: elements that are not neighbours.
   private func gather(_ access: FlatAccess, _ dynamic: [(Lanes, Int)], _ conditions: [Lanes]) -> Lanes {
-    guard let vector else { preconditionFailure("emit: gather without lanes") }
+    guard let vector else { internalFailure("emission", "gather without lanes") }
     let dtype = kernel.kernel[access.buffer].dtype
     let element = ir.stored(dtype)
     let first = offset(access.form)

@@ -1,3 +1,5 @@
+import LTMSupport
+
 package import CLLVM
 
 // Memory, lanes and integers: what addresses and loops are made of.
@@ -32,7 +34,7 @@ extension IRBuilder {
   }
 
   package func load(_ type: LLVMTypeRef, _ address: LLVMValueRef, align: Int) -> LLVMValueRef {
-    guard let value = LLVMBuildLoad2(ref, type, address, "") else { preconditionFailure("emit: load") }
+    guard let value = LLVMBuildLoad2(ref, type, address, "") else { internalFailure("emission", "load") }
     LLVMSetAlignment(value, UInt32(align))
     return value
   }
@@ -43,7 +45,7 @@ extension IRBuilder {
 
   /// Stores past the caches; `align` is that of the whole vector.
   func stream(_ value: LLVMValueRef, _ address: LLVMValueRef, align: Int) {
-    guard let store = LLVMBuildStore(ref, value, address) else { preconditionFailure("emit: store") }
+    guard let store = LLVMBuildStore(ref, value, address) else { internalFailure("emission", "store") }
     LLVMSetAlignment(store, UInt32(align))
     var one: LLVMValueRef? = constant(bits: 1, i32)
     LLVMSetMetadata(store, LLVMGetMDKindIDInContext(context, "nontemporal", 11), LLVMMDNodeInContext(context, &one, 1))

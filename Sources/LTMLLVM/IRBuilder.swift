@@ -1,6 +1,7 @@
 package import CLLVM
 import LTMIR
 import LTMKernels
+import LTMSupport
 
 /// Appends instructions to a function. Holds references that a ``Workspace`` owns.
 package final class IRBuilder {
@@ -128,7 +129,7 @@ package final class IRBuilder {
     var types: [LLVMTypeRef?] = parameters
     let signature = LLVMFunctionType(result, &types, UInt32(types.count), 0)
     guard let function = LLVMAddFunction(module, name, signature) else {
-      preconditionFailure("emit: LLVM made no function \(name)")
+      internalFailure("emission", "LLVM made no function \(name)")
     }
     self.function = function
     if isInternal {
@@ -173,7 +174,7 @@ package final class IRBuilder {
     var types: [LLVMTypeRef?] = arguments.map { LLVMTypeOf($0) }
     let signature = LLVMFunctionType(types[0], &types, UInt32(types.count), 0)
     guard let function = LLVMAddFunction(module, name, signature) else {
-      preconditionFailure("emit: LLVM made no function \(name)")
+      internalFailure("emission", "LLVM made no function \(name)")
     }
     addAttribute(function, "nounwind")
     return call(function, arguments)
@@ -188,11 +189,11 @@ package final class IRBuilder {
 
   /// Calls an intrinsic of the allow-list, overloaded on `types`.
   package func call(intrinsic name: String, _ types: [LLVMTypeRef], _ arguments: [LLVMValueRef]) -> LLVMValueRef {
-    precondition(Self.allowed.contains(name), "emit: \(name) is not on the allow-list")
+    internalCheck(Self.allowed.contains(name), "emission", "\(name) is not on the allow-list")
     let id = LLVMLookupIntrinsicID(name, name.utf8.count)
     var overloads: [LLVMTypeRef?] = types
     guard let function = LLVMGetIntrinsicDeclaration(module, id, &overloads, overloads.count) else {
-      preconditionFailure("emit: LLVM does not know \(name)")
+      internalFailure("emission", "LLVM does not know \(name)")
     }
     return call(function, arguments)
   }

@@ -1,5 +1,6 @@
 internal import CLLVM
 import LTMKernels
+import LTMSupport
 
 /// The innermost loops of a contraction: a tile of accumulators in registers, one column panel vector and one broadcast
 /// row element at a time. `void tile(int64_t depth, rows *, columns *, sums *, int64_t isFirst)`.
@@ -17,7 +18,7 @@ struct MicroKernel {
     let parameters = ir.begin(
       function: name, result: ir.void, parameters: [ir.i64, ir.pointer, ir.pointer, ir.pointer, ir.i64],
       isInternal: true)
-    guard let function = ir.function else { preconditionFailure("emit: no micro-kernel") }
+    guard let function = ir.function else { internalFailure("emission", "no micro-kernel") }
     let (depth, rows, columns) = (parameters[0], parameters[1], parameters[2])
     let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: height * tiles.tile.vectors)
     let whole = ir.multiply(ir.divide(depth, Self.unroll), Self.unroll)

@@ -1,6 +1,7 @@
 internal import CLLVM
 import LTMIR
 import LTMLLVM
+import LTMSupport
 
 // What goes on while a thread does something else: copies into shared memory, products of four warps.
 extension IRBuilder {
@@ -66,7 +67,7 @@ extension IRBuilder {
       signature, text, text.utf8.count, constraints, constraints.utf8.count, 1, 0, LLVMInlineAsmDialectATT, 0)
     var operands: [LLVMValueRef?] = arguments
     guard let value = LLVMBuildCall2(ref, signature, code, &operands, UInt32(operands.count), "") else {
-      preconditionFailure("emit: no \(text)")
+      internalFailure("emission", "no \(text)")
     }
     // All threads of the warps come to it together: no pass may move it behind a branch.
     let kind = LLVMGetEnumAttributeKindForName("convergent", 10)

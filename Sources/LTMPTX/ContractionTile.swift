@@ -2,6 +2,7 @@ internal import CLLVM
 import LTMIR
 import LTMKernels
 import LTMLLVM
+import LTMSupport
 
 /// A contraction in tiles: a block keeps a few stretches of both operands in shared memory (whatever they are: halves,
 /// transposed views, bodies over several loads), the next ones on their way while it multiplies one; warps keep sums in
@@ -18,7 +19,7 @@ struct ContractionTile {
 
   init(_ emitter: DeviceEmitter, _ tiles: DeviceTiles) {
     guard case .contract(let local, let over, let lhs, let rhs)? = emitter.kernel.kernel.body.first else {
-      preconditionFailure("emit: \(emitter.kernel.kernel.name) has no contraction to tile")
+      internalFailure("emission", "\(emitter.kernel.kernel.name) has no contraction to tile")
     }
     (ir, evaluator, kernel) = (emitter.ir, emitter.evaluator, emitter.kernel)
     (self.emitter, self.tiles, self.local) = (emitter, tiles, local)

@@ -2,6 +2,7 @@ internal import CLLVM
 import LTMIR
 import LTMKernels
 import LTMLLVM
+import LTMSupport
 
 // Several threads share a point: each takes every n-th vector of the inner axes, in order; then partial results are
 // combined in a fixed order, through shuffles within a warp and through shared memory between warps.
@@ -159,7 +160,7 @@ struct Team {
     _ values: [Lanes], at place: LLVMValueRef, from first: LLVMValueRef, step: Int, count: Int,
     _ merge: ([Lanes], [Lanes]) -> [Lanes]
   ) -> [Lanes] {
-    guard let memory else { preconditionFailure("emit: a team without memory") }
+    guard let memory else { internalFailure("emission", "a team without memory") }
     let stored = values.map { ir.element(of: $0.type) == ir.i1 ? $0.extended(to: ir.i8) : $0 }
     func address(_ place: LLVMValueRef, _ number: Int) -> LLVMValueRef {
       ir.address(memory, ir.i8, ir.add(ir.multiply(place, 16), ir.index(number * 8)))

@@ -1,6 +1,7 @@
 internal import CLLVM
 import LTMIR
 import LTMLLVM
+import LTMSupport
 
 // What only a GPU has: thread numbers, barriers, shuffles, shared memory, matrices in registers.
 extension IRBuilder {
@@ -8,7 +9,7 @@ extension IRBuilder {
   func begin(kernel name: String, parameters: [Bool], threads: Int) -> [LLVMValueRef] {
     let types = parameters.map { _ -> LLVMTypeRef in LLVMPointerTypeInContext(context, 1) }
     let values = begin(function: name, result: void, parameters: types)
-    guard let function else { preconditionFailure("emit: no function \(name)") }
+    guard let function else { internalFailure("emission", "no function \(name)") }
     LLVMSetFunctionCallConv(function, UInt32(LLVMPTXKernelCallConv.rawValue))
     addAttribute(function, "nvvm.reqntid", "\(threads)")
     // Without it ptxas spills a few registers to fit more blocks than need to be there.
@@ -39,11 +40,11 @@ extension IRBuilder {
   ]
 
   func call(device name: String, overloads: [LLVMTypeRef] = [], _ arguments: [LLVMValueRef]) -> LLVMValueRef {
-    precondition(Self.allowed.contains(name), "emit: \(name) is not on the allow-list")
+    internalCheck(Self.allowed.contains(name), "emission", "\(name) is not on the allow-list")
     let id = LLVMLookupIntrinsicID(name, name.utf8.count)
     var types: [LLVMTypeRef?] = overloads
     guard let function = LLVMGetIntrinsicDeclaration(module, id, &types, types.count) else {
-      preconditionFailure("emit: LLVM does not know \(name)")
+      internalFailure("emission", "LLVM does not know \(name)")
     }
     return call(function, arguments)
   }
@@ -89,7 +90,7 @@ extension IRBuilder {
   var dynamicMemory: LLVMValueRef {
     if let known = LLVMGetNamedGlobal(module, "ltm_dynamic") { return known }
     guard let memory = LLVMAddGlobalInAddressSpace(module, LLVMArrayType2(i8, 0), "ltm_dynamic", 3) else {
-      preconditionFailure("emit: no dynamic memory")
+      internalFailure("emission", "no dynamic memory")
     }
     LLVMSetLinkage(memory, LLVMExternalLinkage)
     LLVMSetAlignment(memory, 1024)
@@ -106,7 +107,7 @@ extension IRBuilder {
   {
     let type: LLVMTypeRef = LLVMArrayType2(i8, UInt64(bytes))
     guard let global = LLVMAddGlobalInAddressSpace(module, type, name, space) else {
-      preconditionFailure("emit: no memory \(name)")
+      internalFailure("emission", "no memory \(name)")
     }
     LLVMSetInitializer(global, initial(type))
     LLVMSetLinkage(global, LLVMInternalLinkage)

@@ -1,6 +1,7 @@
 internal import CLLVM
 import LTMIR
 import LTMLLVM
+import LTMSupport
 
 /// Formulas for what a CPU takes from the C library: sin, cos and pow, and every transcendental function of f64. They
 /// compute in f64, within a few ulp of it, so an f32 result is rounded once.
@@ -23,7 +24,7 @@ struct DeviceMath {
       case "sin": wave(x, quarter: 0)
       case "cos": wave(x, quarter: 1)
       case "pow": pow(x, y ?? x)
-      default: preconditionFailure("emit: no device formula for \(name)")
+      default: internalFailure("emission", "no device formula for \(name)")
       }
     return isSingle ? result.narrowed(to: ir.float) : result
   }

@@ -1,7 +1,11 @@
 /// One message for the user: what is wrong, where, and what would mend it.
 public struct Diagnostic: Error, Hashable, Sendable {
   /// How serious a message is.
-  public enum Severity: String, Sendable { case error, warning }
+  public enum Severity: String, Sendable {
+    case error, warning
+    /// A mistake in ltm itself.
+    case internalError = "internal error"
+  }
 
   /// A second place that belongs to the message, with a few words of its own.
   public struct Label: Hashable, Sendable {
@@ -63,6 +67,13 @@ public struct Diagnostic: Error, Hashable, Sendable {
   ) {
     self.init(.error, message, at: span, labels: labels, notes: notes, fixIt: fixIt)
   }
+
+  /// A mistake in ltm itself: the part where it showed, and what was met there.
+  public static func internalError(in part: String, _ detail: String) -> Diagnostic {
+    Diagnostic(
+      .internalError, "\(part): \(detail)",
+      notes: ["this is a mistake in ltm, not in your file: please report it, with the file and the command line"])
+  }
 }
 
 /// The messages of a phase, thrown at its end.
@@ -82,14 +93,14 @@ public struct DiagnosticSet: Error, Sendable {
   public mutating func add(_ diagnostic: Diagnostic) {
     guard all.count < Self.limit else {
       omitted += 1
-      omittedError = omittedError || diagnostic.severity == .error
+      omittedError = omittedError || diagnostic.severity != .warning
       return
     }
     if !all.contains(diagnostic) { all.append(diagnostic) }
   }
 
   /// Whether any message is an error.
-  public var hasErrors: Bool { omittedError || all.contains { $0.severity == .error } }
+  public var hasErrors: Bool { omittedError || all.contains { $0.severity != .warning } }
   /// The warnings alone.
   public var warnings: [Diagnostic] { all.filter { $0.severity == .warning } }
 

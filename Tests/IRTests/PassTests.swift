@@ -106,7 +106,8 @@ struct PassTests {
         guard let failure = error as? PassFailure else { return false }
         return failure.pass == "bad" && failure.violations.contains { $0.rule == "graph_c1" }
           && (try? Graph.parse(failure.reproducer)) == (try? GraphPass.deadCode.run(graph))
-          && failure.description.contains("pass `bad`")
+          && failure.description.contains("pass `bad`") && failure.diagnostic.severity == .internalError
+          && failure.diagnostic.message.contains("graph_c1")
       })
   }
 }

@@ -117,4 +117,20 @@ struct VerifierTests {
     #expect(rules(b.graph) == [])
     #expect(rules(b.graph, stage: .decomposed) == ["graph_c10"])
   }
+
+  @Test func whatARuleMakesOfOperandsThatDoNotFitIsNamed() {
+    var b = GraphBuilder(name: "bad")
+    let x = b.input("x", TensorType(.f32, [2]), role: .argument)
+    let y = b.input("y", TensorType(.f32, [3]), role: .argument)
+    b.output("sum", b.make(.mul, [b.make(.add, [x, y]), x]))
+    #expect(b.graph.verify().map(\.rule) == ["graph_c6"])
+  }
+
+  @Test func anInternalFailureIsAMessageAndAStatus() async {
+    let result = await #expect(processExitsWith: .exitCode(internalErrorStatus), observing: [\.standardErrorContent]) {
+      internalFailure("emission", "no value")
+    }
+    let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+    #expect(text.contains("ltm: internal error: emission: no value") && text.contains("please report it"))
+  }
 }

@@ -62,9 +62,17 @@ package struct PassFailure: Error, CustomStringConvertible {
   /// The graph before the pass, in its text form.
   package let reproducer: String
 
+  /// The message for the user.
+  package var diagnostic: Diagnostic {
+    var diagnostic = Diagnostic.internalError(
+      in: "pass `\(pass)`", violations.first.map { "\($0)" } ?? "it broke the graph")
+    diagnostic.notes.append("--dump FOLDER writes every stage, so that the graphs before and after it can be compared")
+    return diagnostic
+  }
+
   /// The culprit, the rules, and how to see it again.
   package var description: String {
     let rules = violations.prefix(5).map { "  \($0)" }.joined(separator: "\n")
-    return "compiler bug: pass `\(pass)` broke the graph\n\(rules)\nit was given:\n\(reproducer)"
+    return "internal error: pass `\(pass)` broke the graph\n\(rules)\nit was given:\n\(reproducer)"
   }
 }

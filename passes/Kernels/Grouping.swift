@@ -1,5 +1,6 @@
 import LTMIR
 import LTMKernels
+import LTMSupport
 
 // Groups compute nodes into kernels. Every merge is tried by emitting the kernel: what cannot be emitted is not merged.
 // First, a contraction takes what follows it element for element. Then, a node whose readers share one group joins it: its
@@ -13,9 +14,9 @@ struct Grouping {
   /// How many rounds of merging look for more.
   private static let rounds = 3
 
-  init(_ lowered: LoweredGraph, fuse: Bool = true) {
+  init(_ lowered: LoweredGraph, fuse: Bool = true) throws(DiagnosticSet) {
     fusion = FusionGraph(lowered)
-    makeEmittable()
+    try makeEmittable()
     for node in lowered.nodes.indices where fusion.isCompute[node] {
       groupOf[node] = groups.count
       groups.append([node])
@@ -33,7 +34,7 @@ struct Grouping {
   }
 
   /// Gives memory to whatever a node alone cannot expand.
-  private mutating func makeEmittable() {
+  private mutating func makeEmittable() throws(DiagnosticSet) {
     var pending = fusion.lowered.nodes.indices.filter { fusion.isCompute[$0] }
     while let node = pending.popLast() {
       do throws(EmissionFailure) {
@@ -45,8 +46,10 @@ struct Grouping {
           fusion.materialise(operand)
           pending += [node, operand]
         case .needsBuffer, .notFusible:
-          preconditionFailure(
-            "kernel emission: node \(node), \(fusion.lowered.nodes[node].op.name), is no kernel by itself")
+          let op = fusion.lowered.nodes[node].op
+          throw DiagnosticSet([
+            .internalError(in: "kernel emission", "node \(node), \(op.name), is no kernel by itself")
+          ])
         }
       }
     }

@@ -1,5 +1,6 @@
 import LTMIR
 import LTMKernels
+import LTMSupport
 
 /// The order of the groups: after what they read, and, where one writes over an input, after all that read the old value.
 struct LaunchOrder {
@@ -54,7 +55,7 @@ struct LaunchOrder {
   }
 
   /// Every group after those before it; of the ready ones, that whose last node comes first in the graph.
-  func sorted() -> [Int] {
+  func sorted() throws(DiagnosticSet) -> [Int] {
     var waiting = before.map(\.count)
     var after = [[Int]](repeating: [], count: before.count)
     for (group, earlier) in before.enumerated() { for other in earlier { after[other].append(group) } }
@@ -68,8 +69,9 @@ struct LaunchOrder {
         if waiting[next] == 0 { ready.append(next) }
       }
     }
-    precondition(
-      order.count == grouping.groups.count { !$0.isEmpty }, "launch order: the groups depend on each other in a circle")
+    guard order.count == grouping.groups.count(where: { !$0.isEmpty }) else {
+      throw DiagnosticSet([.internalError(in: "launch order", "the groups depend on each other in a circle")])
+    }
     return order
   }
 

@@ -93,9 +93,8 @@ private func nodeKind(_ node: Node, in graph: Graph) throws(DiagnosticSet) -> No
   case .structural: if let kind = structuralKind(node, in: graph) { return kind }
   }
   throw DiagnosticSet([
-    Diagnostic(
-      .error,
-      "compiler bug: \(node.op.name) reached the kernel builder, which `decompose` and `bind` should have replaced")
+    .internalError(
+      in: "kernels", "\(node.op.name) reached the kernel builder, which `decompose` and `bind` should have replaced")
   ])
 }
 

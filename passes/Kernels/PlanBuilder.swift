@@ -10,8 +10,8 @@ package func buildPlan(_ graph: Graph) throws(DiagnosticSet) -> Plan {
 /// The same with one kernel for each value: what fusion is compared with.
 package func buildPlan(_ graph: Graph, fuse: Bool) throws(DiagnosticSet) -> Plan {
   let lowered = try LoweredGraph(splitReductions(shareRectified(graph)))
-  var builder = PlanBuilder(Grouping(lowered, fuse: fuse))
-  return builder.build()
+  var builder = PlanBuilder(try Grouping(lowered, fuse: fuse))
+  return try builder.build()
 }
 
 private struct PlanBuilder {
@@ -31,11 +31,11 @@ private struct PlanBuilder {
     plan = Plan(name: grouping.fusion.lowered.graph.name)
   }
 
-  mutating func build() -> Plan {
+  mutating func build() throws(DiagnosticSet) -> Plan {
     addInputs()
     let inPlace = order.placeUpdates()
     for node in lowered.nodes.indices where fusion.isCompute[node] { addHome(node, inPlace: inPlace) }
-    for group in order.sorted() { launch(grouping.groups[group], inPlace: inPlace) }
+    for group in try order.sorted() { try launch(grouping.groups[group], inPlace: inPlace) }
     for (number, output) in lowered.graph.outputs.enumerated() where output.updates != nil {
       copyUpdate(number, inPlace: inPlace)
     }
@@ -75,17 +75,22 @@ private struct PlanBuilder {
 
   // MARK: Launches
 
-  private mutating func launch(_ members: [Int], inPlace: [Int: Int]) {
+  private mutating func launch(_ members: [Int], inPlace: [Int: Int]) throws(DiagnosticSet) {
     guard let emitted = try? order.emit(members, inPlace: inPlace) else {
-      preconditionFailure("kernel emission: a group that was emitted before is refused now")
+      throw DiagnosticSet([
+        .internalError(in: "kernel emission", "a group that was emitted before is refused now: \(kernelName(members))")
+      ])
     }
-    let arguments = emitted.arguments.map { argument in
+    var arguments: [PlanBufferID] = []
+    for argument in emitted.arguments {
       let node =
         switch argument {
         case .read(let node), .write(let node): node
         }
-      guard let home = homes[node] else { preconditionFailure("plan: value \(node) is read and nowhere stored") }
-      return home
+      guard let home = homes[node] else {
+        throw DiagnosticSet([.internalError(in: "plan", "value \(node) is read and nowhere stored")])
+      }
+      arguments.append(home)
     }
     let results = members.filter { homes[$0] != nil }.map { ValueID($0) }
     add(emitted.kernel, name: kernelName(members), arguments, results)

@@ -95,7 +95,7 @@ struct StepBuilder {
 
   func control(_ control: StepControl) -> ValueID {
     guard let value = controls[control] else {
-      preconditionFailure("compiler bug: build-step reads \(control.rawValue), which the policy has not")
+      internalFailure("graph", "build-step reads \(control.rawValue), which the policy has not")
     }
     return value
   }

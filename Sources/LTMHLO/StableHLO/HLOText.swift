@@ -1,4 +1,5 @@
 import LTMIR
+import LTMSupport
 
 // The small parts of the text: types, literals, names, places.
 
@@ -14,7 +15,7 @@ struct HLOType: Hashable, CustomStringConvertible {
 
   /// The type of a value of a bound graph.
   init(_ type: TensorType) {
-    guard let shape = type.staticShape else { preconditionFailure("compiler bug: stablehlo: \(type) is not bound") }
+    guard let shape = type.staticShape else { internalFailure("stablehlo", "\(type) is not bound") }
     self.init(type.dtype, shape)
   }
 
@@ -37,7 +38,7 @@ extension DType {
   /// The element type's name in MLIR.
   var hloName: String {
     switch self {
-    case .float: preconditionFailure("compiler bug: stablehlo: an undecided float is left")
+    case .float: internalFailure("stablehlo", "an undecided float is left")
     case .f16, .bf16, .f32, .f64, .i32, .i64: rawValue
     case .u8: "ui8"
     case .bool: "i1"

@@ -1,4 +1,5 @@
 import LTMIR
+import LTMSupport
 
 extension Lowering {
   mutating func slice(_ node: Node, _ x: HLOValue, _ type: HLOType) -> HLOValue {
@@ -24,7 +25,7 @@ extension Lowering {
   /// Half operands give an f32 result, which is narrowed: a half result would accumulate in half.
   mutating func contraction(_ node: Node, _ lhs: HLOValue, _ rhs: HLOValue, _ type: HLOType) -> HLOValue {
     guard let axes = try? ContractionAxes(node.attributes, ranks: (lhs.type.shape.count, rhs.type.shape.count)) else {
-      preconditionFailure("compiler bug: stablehlo: contract with axes that do not pair")
+      internalFailure("stablehlo", "contract with axes that do not pair")
     }
     let wide = lhs.dtype.accumulator
     let integers = lhs.dtype == .u8

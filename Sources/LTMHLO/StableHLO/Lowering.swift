@@ -1,4 +1,5 @@
 import LTMIR
+import LTMSupport
 
 /// Turns nodes into lines, one node at a time.
 struct Lowering {
@@ -18,7 +19,7 @@ struct Lowering {
   /// What a value of the graph became.
   subscript(value: ValueID) -> HLOValue {
     guard let found = values[value] else {
-      preconditionFailure("compiler bug: stablehlo: \(value) is used before it is made")
+      internalFailure("stablehlo", "\(value) is used before it is made")
     }
     return found
   }
@@ -28,9 +29,9 @@ struct Lowering {
     let node = graph[value]
     builder.begin("v\(value.index)", place: place(of: node))
     let result = lowered(node, node.operands.map { self[$0] })
-    precondition(
-      result.type == HLOType(node.type),
-      "compiler bug: stablehlo: \(node.op.name) became \(result.type), not \(node.type)")
+    internalCheck(
+      result.type == HLOType(node.type), "stablehlo",
+      "\(node.op.name) became \(result.type), not \(node.type)")
     values[value] = builder.finish(result)
   }
 
@@ -94,7 +95,7 @@ struct Lowering {
     case .input, .dimension, .sign, .log2, .rsqrt, .reciprocal, .square, .relu, .sigmoid, .silu, .gelu, .geluTanh,
       .softplus, .stopGradient, .mean, .variance, .logsumexp, .matmul, .linear, .softmax, .logSoftmax, .layerNorm,
       .rmsNorm, .batchNorm, .crossEntropy, .mseLoss, .l1Loss, .bceWithLogits, .binaryCrossEntropy, .huberLoss:
-      preconditionFailure("compiler bug: stablehlo: \(node.op.name) is left")
+      internalFailure("stablehlo", "\(node.op.name) is left")
     }
   }
 

@@ -1,3 +1,5 @@
+import LTMSupport
+
 // The builder's short forms, in which gradients and lowerings are written.
 
 extension GraphBuilder {
@@ -44,7 +46,7 @@ extension GraphBuilder {
   /// The number of elements of `dims`, a scalar.
   mutating func count(_ dims: [Dim], _ dtype: DType) -> ValueID {
     guard let count = try? elementCount(dims) else {
-      preconditionFailure("compiler bug: the size of \(dims) overflows")
+      internalFailure("graph", "the size of \(dims) overflows")
     }
     return dimension(count, dtype)
   }

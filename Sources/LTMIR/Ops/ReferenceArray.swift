@@ -1,3 +1,5 @@
+import LTMSupport
+
 // Row-major arrays of doubles for the reference: slow where that is obvious, except for contractions.
 
 extension Reference {
@@ -97,7 +99,7 @@ func forEachOffset(_ shape: [Int], _ strides: [Int], from offset: Int, _ body: (
 extension TensorType {
   /// The shape as numbers; evaluation happens on bound graphs only.
   var boundShape: [Int] {
-    guard let shape = staticShape else { preconditionFailure("compiler bug: \(self) evaluated before it was bound") }
+    guard let shape = staticShape else { internalFailure("graph", "\(self) evaluated before it was bound") }
     return shape
   }
 }

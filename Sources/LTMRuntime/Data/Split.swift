@@ -1,4 +1,5 @@
 import LTMIR
+import LTMSupport
 
 extension Dataset.Split {
   /// Converts and checks the tensors of `fields`.
@@ -29,12 +30,12 @@ extension Dataset.Split {
   package func gather(_ parameter: String, rows: ArraySlice<Int32>, into target: UnsafeMutableRawBufferPointer) {
     guard let tensor = tensors[parameter], let base = target.baseAddress else { return }
     let size = tensor.bytes.count / count
-    precondition(
-      target.count == rows.count * size, "Split.gather: \(target.count) bytes for \(rows.count) rows of \(size)")
+    internalCheck(
+      target.count == rows.count * size, "batches", "\(target.count) bytes for \(rows.count) rows of \(size)")
     tensor.withUnsafeBytes { bytes in
       guard let source = bytes.baseAddress else { return }
       for (index, row) in rows.enumerated() {
-        precondition(row >= 0 && row < count, "Split.gather: row \(row) of \(count)")
+        internalCheck(row >= 0 && row < count, "batches", "row \(row) of \(count)")
         (base + index * size).copyMemory(from: source + Int(row) * size, byteCount: size)
       }
     }

@@ -69,7 +69,7 @@ package final class ThreadPool: @unchecked Sendable {
   package func run(
     tasks: Range<Int>, kernel: KernelFunction, arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
   ) {
-    precondition(ltm_inside_task().pointee == 0, "ThreadPool.run: called from inside a task")
+    internalCheck(ltm_inside_task().pointee == 0, "thread pool", "run is called from inside a task")
     if tasks.isEmpty { return }
     launching.withLock {
       if threads == 1 || tasks.count == 1 {
