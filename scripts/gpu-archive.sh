@@ -21,7 +21,7 @@ export LTM_STATIC_LLVM
 mkdir -p "$scratch/lib"
 ln -sf "$(clang -print-file-name=libstdc++.a)" "$scratch/lib/libstdc++.a"
 swift build -c release --product ltm --static-swift-stdlib --scratch-path "$scratch" \
-  -Xlinker "-L$PWD/$scratch/lib" -Xlinker "-L$llvm/lib" -Xswiftc -use-ld=lld -Xswiftc -Xclang-linker -Xswiftc -static-libgcc
+  -Xlinker "-L$llvm/lib" -Xswiftc -use-ld=lld -Xswiftc -Xclang-linker -Xswiftc "-L$PWD/$scratch/lib" -Xswiftc -Xclang-linker -Xswiftc -static-libgcc
 
 folder=.build/gpu-check/ltm-gpu-check
 rm -rf "$folder"
