@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes .build/tools, a Python environment with what judges the TPU target: StableHLO's parser and reference interpreter
 # (jaxlib) and XLA's CPU compiler as a PJRT plugin; and the CUDA target: NVIDIA's assembler and disassembler, which need
-# no GPU. Quiet when it is there. Without Python 3.11 or newer, or without PyPI, the tests that need it say that they are
-# skipped.
+# no GPU. Installs what builds and runs AArch64 programs (a cross compiler, qemu-user). Quiet when it is there. Without
+# Python 3.11 or newer, PyPI or apt-get, the tests that need them say that they are skipped.
 # LTM_LIBTPU=1 adds libtpu, the TPU's own compiler, which is large.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -11,6 +11,17 @@ wanted=(jax==0.10.2 jaxlib==0.10.2 numpy xla-cpu-pjrt==0.0.1
   'nvidia-cuda-nvcc-cu12==12.9.*' 'nvidia-cuda-nvdisasm==13.5.37')
 [ "${LTM_LIBTPU:-0}" = 1 ] && wanted+=(libtpu==0.0.52)
 stamp=$tools/${#wanted[@]}.installed
+
+# What builds AArch64 programs and runs them on another machine.
+if ! command -v qemu-aarch64 > /dev/null || ! command -v aarch64-linux-gnu-gcc > /dev/null; then
+  as_root=""
+  [ "$(id -u)" = 0 ] || as_root="sudo -n"
+  packages="qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+  echo "tools: installing $packages"
+  { $as_root apt-get update -qq \
+    && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages; } \
+    > /dev/null 2>&1 || echo "tools: the installation failed; the tests on AArch64 will be skipped" >&2
+fi
 
 [ -e "$stamp" ] && exit 0
 if ! python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then

@@ -56,7 +56,7 @@ package struct Schedule: Hashable, Sendable {
     package var columns: Int { tile.vectors * lanes }
     /// The distance between rows of sums: of one register tile, or of the task's tile where sums wait for the next block;
     /// no large power of two, whose rows would share cache sets.
-    package var rowStride: Int { isSinglePass ? columns : nc % 512 == 0 ? nc + columns : nc }
+    package var rowStride: Int { isSinglePass ? columns : nc % 128 == 0 ? nc + columns : nc }
     package var elementBytes: Int { isDouble ? 8 : 4 }
   }
 

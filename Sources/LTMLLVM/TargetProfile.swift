@@ -1,4 +1,5 @@
 internal import CLLVM
+internal import Glibc
 
 /// A processor as the emitters see it: what LLVM is told, and the facts that schedules depend on.
 package struct TargetProfile: Hashable, Sendable {
@@ -24,7 +25,7 @@ package struct TargetProfile: Hashable, Sendable {
   package var streamsStores = false
 
   /// Bytes of a core's second cache, which panels and tiles are cut for.
-  package var cacheBytes = 512 << 10
+  package var cacheBytes: Int
 
   /// Lanes of an f32 register.
   package var floatLanes: Int { vectorBytes / 4 }
@@ -33,9 +34,13 @@ package struct TargetProfile: Hashable, Sendable {
   package static let host: TargetProfile = {
     Bootstrap.done
     let triple = takeMessage(LLVMGetDefaultTargetTriple())
-    return TargetProfile(
+    var profile = TargetProfile(
       name: "host", triple: triple, cpu: takeMessage(LLVMGetHostCPUName()),
       features: takeMessage(LLVMGetHostCPUFeatures()))
+    // Some virtual machines do not say.
+    let size = sysconf(Int32(_SC_LEVEL2_CACHE_SIZE))
+    if 256 << 10...4 << 20 ~= size { profile.cacheBytes = size }
+    return profile
   }()
 
   /// Machines to compile for without having them.
@@ -94,6 +99,7 @@ package struct TargetProfile: Hashable, Sendable {
       convertsBF16 = cpu != "sm_70" && cpu != "sm_75"
       dotsBF16 = false
     }
+    cacheBytes = vectorBytes == 64 ? 1 << 20 : 512 << 10
     // LLVM prefers 256 bits on most CPUs with AVX-512; the tiles are made for whole registers.
     if vectorBytes == 64 { self.features += ",-prefer-256-bit" }
   }

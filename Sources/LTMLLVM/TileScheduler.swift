@@ -69,11 +69,15 @@ extension Scheduler {
     // Rows stream from the third cache while a panel of columns stays near: more rows, fewer visits of the columns.
     var mc = min(m, !rowsFit ? 240 : m <= 384 ? m : 342)
     var nc = min(n, rowsFit ? 256 : columnsFit ? 1024 : 512)
-    // Columns that only one tile of rows needs are packed just before they are used, and should stay near until then.
-    if rowsFit, m <= mc { nc = min(nc, max(columns, profile.cacheBytes / 2 / (tiles.steps * tiles.elementBytes))) }
     func count(_ extent: Int, _ size: Int) -> Int { (extent + size - 1) / size }
     /// Less work than this is not worth a task of its own.
     let least = rowsFit && columnsFit ? 1_000_000 : 4_000_000
+    // Columns that only one tile of rows needs are packed just before they are used, and should stay near until then;
+    // halves of such a tile would both pack them.
+    if rowsFit, m <= mc {
+      let near = profile.cacheBytes / 2 / (tiles.steps * tiles.elementBytes)
+      nc = min(nc, max(columns, least / (mc * depth), min(near, roundUp(count(n, 16), columns))))
+    }
     while batches * count(m, mc) * count(n, nc) < 16, mc * nc * depth > 2 * least, mc > rows || nc > columns {
       if nc > columns, nc >= mc || mc <= rows { nc = max(columns, nc / 2) } else { mc = max(rows, mc / 2) }
     }

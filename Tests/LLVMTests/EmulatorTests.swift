@@ -66,7 +66,9 @@ struct EmulatorTests {
     let paths = ["main", "main.c", "one.o"].map { file($0).path }
     let built = try shell(aarch64Tools[0], ["-static", "-o"] + paths + ["-lm"])
     try #require(built.status == 0, "\(built.output)")
-    let ran = try shell(aarch64Tools[1], ["-cpu", "max", paths[0], file("in").path, file("out").path])
+    let ran = try shell(
+      "/usr/bin/env",
+      ["timeout", "300", aarch64Tools[1], "-cpu", "max", paths[0], file("in").path, file("out").path])
     try #require(ran.status == 0, "\(ran.output)")
     let bytes = Array(try Data(contentsOf: file("out")))
     let expected = Judge.run(kernel, values)
