@@ -1,5 +1,5 @@
 internal import CLLVM
-internal import Glibc
+import Glibc
 
 /// A processor as the emitters see it: what LLVM is told, and the facts that schedules depend on.
 package struct TargetProfile: Hashable, Sendable {
