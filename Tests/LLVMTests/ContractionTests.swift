@@ -85,6 +85,17 @@ import Testing
     try expectJudged(maker.kernel, contents(maker.kernel), tolerance: 1e-4)
   }
 
+  /// Two contracted axes that do not merge and are too deep for one block: the outer one visited, or cut.
+  @Test(arguments: [(3, 1500), (1500, 3)], [DType.f32, .bf16])
+  func axesInBlocks(_ depth: (Int, Int), _ dtype: DType) throws {
+    var maker = KernelMaker("blocks", domain: [9, 20], inner: [depth.0, depth.1])
+    let x = maker.buffer(dtype, [9, depth.0, depth.1])
+    let w = maker.buffer(dtype, [depth.1, depth.0, 20])
+    let y = maker.buffer(.f32, [9, 20], .write)
+    maker.store(y, [0, 1], maker.contract(over: [2, 3], maker.load(x, [0, 2, 3]), maker.load(w, [3, 2, 1])))
+    try expectJudged(maker.kernel, contents(maker.kernel), tolerance: 1e-3)
+  }
+
   /// A convolution: the operand's map has two axes to a dimension, and padding.
   @Test func paddedOperand() throws {
     var maker = KernelMaker("convolution", domain: [8, 30], inner: [4, 3])
