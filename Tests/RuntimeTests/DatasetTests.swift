@@ -179,7 +179,8 @@ private let fields = [
 @Suite struct BatchTests {
   @Test func anOrderIsAPermutationOfItsOwn() {
     let first = order(seed: 1, epoch: 0, count: 1000)
-    #expect(first.sorted() == (0..<1000).map { Int32($0) })
+    let all: [Int32] = Array(0..<1000)
+    #expect(first.sorted() == all)
     #expect(first == order(seed: 1, epoch: 0, count: 1000))
     #expect(first != order(seed: 1, epoch: 1, count: 1000))
     #expect(first != order(seed: 2, epoch: 0, count: 1000))
@@ -221,7 +222,8 @@ private let fields = [
       #expect(split.batch([4, 0])["x"] == Tensor([12, 13, 14, 0, 1, 2] as [Float], shape: [2, 3]))
       let pieces = split.evaluationBatches(2)
       #expect(pieces.map(\.count) == [2, 2, 1])
-      #expect(pieces.flatMap { split.batch($0)["x"]?.doubles ?? [] } == x.doubles)
+      let rows: [Double] = pieces.flatMap { split.batch($0)["x"]?.doubles ?? [] }
+      #expect(rows == x.doubles)
       var target = [Float](repeating: 0, count: 3)
       target.withUnsafeMutableBytes { split.gather("x", rows: [2], into: $0) }
       #expect(target == [6, 7, 8])
