@@ -101,16 +101,16 @@ extension Elaborator {
   }
 
   /// The truth of an `if`, which is known at compile time; `nil` after an error.
-  func condition(_ expr: Expr) -> Bool? {
+  func condition(_ expr: Expr, of word: String = "if") -> Bool? {
     let value = evaluate(expr)
     switch value.kind {
     case .boolean(let holds): return holds
     case .poison: return nil
     case .tensor:
       fail(
-        "'if' needs a Bool known at compile time, and this is \(describe(value))", at: expr.span,
-        notes: ["where(condition, a, b) chooses by element"])
-    default: fail("'if' needs a Bool, and this is \(describe(value))", at: expr.span)
+        "'\(word)' needs a Bool known at compile time, and this is \(describe(value))", at: expr.span,
+        notes: word == "if" ? ["where(condition, a, b) chooses by element"] : [])
+    default: fail("'\(word)' needs a Bool, and this is \(describe(value))", at: expr.span)
     }
     return nil
   }

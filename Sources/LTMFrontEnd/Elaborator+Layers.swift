@@ -73,6 +73,7 @@ extension Elaborator {
       }
     case .param(let storage): define(storage, isState: false, of: id)
     case .state(let storage): define(storage, isState: true, of: id)
+    case .require(let requirement): check(requirement)
     case .function: return
     }
   }

@@ -30,6 +30,9 @@ extension Elaborator {
         return isGeneric ? either(then, otherwise) : Value(.poison, condition.span)
       }
       return inBlock { run(holds ? then : otherwise) }
+    case .require(let requirement):
+      check(requirement)
+      return nil
     case .return(let expr, _): return returned(evaluate(expr), expr)
     }
   }

@@ -64,14 +64,10 @@ package struct Program: Sendable {
   /// The graph of an entry. Inputs are the entry's arguments, then the parameters and states that it uses; outputs are
   /// `result` (or `result.0`, ...), then each state that it writes.
   package func graph(entry name: String, training: Bool) throws(DiagnosticSet) -> Graph {
-    try graph(entry: name, training: training, progress: nil)
-  }
-
-  func graph(entry name: String, training: Bool, progress: CheckProgress?) throws(DiagnosticSet) -> Graph {
     guard let info = entry(name), let function = function(name) else {
       throw DiagnosticSet([unknownEntry(name)])
     }
-    let elaborator = Elaborator(file, world: world, progress: progress)
+    let elaborator = Elaborator(file, world: world)
     elaborator.training = training
     let graph = elaborator.graph(of: function, info, storages: storages)
     try elaborator.diagnostics.throwIfErrors()
@@ -100,9 +96,7 @@ package struct Program: Sendable {
 
 extension Storage {
   var spec: ParameterSpec {
-    ParameterSpec(
-      name: path ?? name, shape: shape.compactMap(\.constant), dtype: dtype, initializer: initializer,
-      location: Location(span))
+    ParameterSpec(name: path ?? name, shape: shape, dtype: dtype, initializer: initializer, location: Location(span))
   }
 }
 
@@ -124,19 +118,13 @@ extension LoadedFile {
   package func instantiate(
     model name: String, arguments: [String: CompileTimeValue] = [:]
   ) throws(DiagnosticSet) -> Program {
-    try instantiate(model: name, arguments: arguments, progress: nil)
-  }
-
-  func instantiate(
-    model name: String, arguments: [String: CompileTimeValue], progress: CheckProgress?
-  ) throws(DiagnosticSet) -> Program {
     guard let found = declaration(name, in: mainIndex), case .type(let type) = found.declaration, type.kind == .model
     else {
       let nearest = suggestion(for: name, among: models).map { "did you mean '\($0)'?" }
       let has = models.isEmpty ? "the file declares no model" : "the file declares \(models.joined(separator: ", "))"
       throw DiagnosticSet([Diagnostic("there is no model '\(name)'", notes: [nearest, has].compactMap { $0 })])
     }
-    let elaborator = Elaborator(self, progress: progress)
+    let elaborator = Elaborator(self)
     let span = type.name.span
     let given = arguments.sorted { $0.key < $1.key }.map {
       Given(name: Identifier($0.key, span), value: Value($0.value.kind, span), span: span)
@@ -144,7 +132,9 @@ extension LoadedFile {
     let root = elaborator.make(TypeValue(declaration: type, module: found.module), given, span)
     let entries = root.map { elaborator.entries(of: $0) } ?? []
     try elaborator.diagnostics.throwIfErrors()
-    guard let root else { internalFailure("elaboration", "no model and no message") }
+    guard let root else {
+      throw DiagnosticSet([.internalError(in: "elaboration", "no model '\(name)' and no message")])
+    }
     return Program(file: self, world: elaborator.world, root: root, entries: entries)
   }
 }
@@ -183,14 +173,14 @@ extension Elaborator {
   }
 
   /// The symbols of an entry's signature stand for themselves.
-  func defineSymbols(_ parameter: Parameter) {
+  private func defineSymbols(_ parameter: Parameter) {
     guard case .tensor(_, let dims, _)? = parameter.type else { return }
     for case .expression(let expr) in dims {
       if let name = symbol(expr) { frame.dims[name] = Dim(symbol: name) }
     }
   }
 
-  func tensorType(_ type: TypeExpr?) -> TensorType? {
+  private func tensorType(_ type: TypeExpr?) -> TensorType? {
     guard case .tensor(let dtype, let dims, _)? = type, let shape = shape(dims) else { return nil }
     return TensorType(dtype.flatMap { DType(rawValue: $0.text) } ?? .float, shape)
   }
@@ -198,7 +188,6 @@ extension Elaborator {
   /// Elaborates an entry.
   func graph(of function: FunctionValue, _ info: EntryInfo, storages: [StorageID]) -> Graph {
     begin(info.name)
-    progress?.reached.insert(function.declaration.name.span)
     let declaration = function.declaration
     var given: [Given] = []
     for (argument, parameter) in zip(info.parameters, declaration.parameters) {
@@ -206,7 +195,12 @@ extension Elaborator {
       let id = builder.input(argument.name, argument.type, role: .argument)
       given.append(Given(value: Value(.tensor(id), parameter.span), span: parameter.span))
     }
-    defineStorages(storages)
+    for id in storages {
+      let storage = world[id]
+      builder.location = Location(storage.span)
+      current[id] = builder.input(
+        storage.path ?? storage.name, storage.type, role: storage.isState ? .state : .parameter)
+    }
     let frame = Frame(
       name: title(function), module: function.module, owner: function.owner, function: declaration.span)
     let result = within(frame) { () -> Value in
@@ -221,16 +215,6 @@ extension Elaborator {
       if let value = current[id] { builder.output(name, value, updates: name) }
     }
     return builder.graph.withoutUnusedInputs
-  }
-
-  /// Makes every parameter and state an input.
-  func defineStorages(_ storages: [StorageID]) {
-    for id in storages {
-      let storage = world[id]
-      builder.location = Location(storage.span)
-      current[id] = builder.input(
-        storage.path ?? storage.name, storage.type, role: storage.isState ? .state : .parameter)
-    }
   }
 
   /// Starts a graph.

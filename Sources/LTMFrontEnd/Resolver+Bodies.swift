@@ -37,6 +37,7 @@ extension Resolver {
       resolve(condition)
       inScope { $0.resolve(then) }
       inScope { $0.resolve(otherwise) }
+    case .require(let requirement): resolve(requirement.condition)
     case .return(let value, _): resolve(value)
     }
   }
@@ -85,7 +86,7 @@ extension Resolver {
     case .return: true
     case .conditional(_, let then, let otherwise, _):
       then.contains(where: alwaysReturns) && otherwise.contains(where: alwaysReturns)
-    case .binding, .assign, .write, .loop: false
+    case .binding, .assign, .write, .loop, .require: false
     }
   }
 

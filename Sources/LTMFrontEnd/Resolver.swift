@@ -108,6 +108,7 @@ struct Resolver {
     case .state(let storage):
       resolve(storage, of: type)
       define(storage.name, .state, what: "member")
+    case .require(let requirement): resolve(requirement.condition)
     case .function: return
     }
   }

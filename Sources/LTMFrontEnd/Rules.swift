@@ -10,6 +10,8 @@ package struct RuleCall: Sendable {
   package var span: Span?
   /// In the order written.
   package var arguments: [Argument]
+  /// An optimizer's `lr` from outside, in place of the one written.
+  package var learningRate: Double?
 
   /// An argument of a rule.
   package struct Argument: Sendable {
@@ -36,6 +38,18 @@ package struct RuleCall: Sendable {
     self.name = name
     self.span = span
     self.arguments = arguments
+  }
+
+  /// The arguments with the learning rate from outside, where there is one, by position or by name.
+  func settled(for parameters: [Parameter]) -> [Argument] {
+    guard let learningRate, let index = parameters.firstIndex(where: { $0.name.text == "lr" }) else { return arguments }
+    var settled = arguments.filter { $0.name != "lr" }
+    if index < settled.count, settled[index].name == nil {
+      settled[index] = Argument(name: nil, value: .float(learningRate))
+    } else {
+      settled.append(Argument(name: "lr", value: .float(learningRate)))
+    }
+    return settled
   }
 
   /// Gives an argument by name, in place of the one that was there.
@@ -148,7 +162,7 @@ extension Elaborator {
     }
     let type = TypeValue(declaration: found.declaration, module: found.module)
     let span = call.span ?? found.declaration.name.span
-    let given = call.arguments.map { argument in
+    let given = call.settled(for: found.declaration.parameters).map { argument in
       let place = argument.span ?? span
       return Given(
         name: argument.name.map { Identifier($0, argument.nameSpan ?? place) },
@@ -156,7 +170,9 @@ extension Elaborator {
     }
     let owner = make(TypeValue(declaration: found.declaration.withoutStates, module: found.module), given, span)
     try diagnostics.throwIfErrors()
-    guard let owner else { internalFailure("elaboration", "no rule and no message") }
+    guard let owner else {
+      throw DiagnosticSet([.internalError(in: "elaboration", "no \(kind.rawValue) '\(call.name)' and no message")])
+    }
     return (type, owner)
   }
 

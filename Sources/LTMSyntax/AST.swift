@@ -68,12 +68,14 @@ public enum Member: Sendable {
   case param(StorageMember)
   /// `state running_mean: [features] = zeros()`; the type may be left out in an optimizer
   case state(StorageMember)
+  case require(Requirement)
   case function(FunctionDeclaration)
 
   package var span: Span {
     switch self {
     case .binding(let binding): binding.span
     case .param(let member), .state(let member): member.span
+    case .require(let requirement): requirement.span
     case .function(let function): function.span
     }
   }
@@ -84,6 +86,12 @@ public struct StorageMember: Sendable {
   package var name: Identifier
   package var type: TypeExpr?
   package var initializer: Expr
+  package var span: Span
+}
+
+/// `require eps >= 0`: what must hold of compile-time values; who passes others is told so.
+public struct Requirement: Sendable {
+  package var condition: Expr
   package var span: Span
 }
 
@@ -141,12 +149,14 @@ public indirect enum Statement: Sendable {
   case loop(Identifier, in: Expr, body: [Statement], Span)
   /// `if` as a statement: the condition is a compile-time value
   case conditional(Expr, then: [Statement], otherwise: [Statement], Span)
+  case require(Requirement)
   /// `return e`, `return (a, b)`
   case `return`(Expr, Span)
 
   package var span: Span {
     switch self {
     case .binding(let binding): binding.span
+    case .require(let requirement): requirement.span
     case .assign(_, _, let span), .write(_, _, let span), .loop(_, in: _, body: _, let span),
       .conditional(_, then: _, otherwise: _, let span), .return(_, let span):
       span

@@ -77,9 +77,14 @@ extension Member {
     case .binding(let binding): binding.dumped
     case .param(let member): member.dumped("param")
     case .state(let member): member.dumped("state")
+    case .require(let requirement): requirement.dumped
     case .function(let function): function.dumped
     }
   }
+}
+
+extension Requirement {
+  fileprivate var dumped: SExpression { SExpression("require", [condition.dumped]) }
 }
 
 extension StorageMember {
@@ -132,6 +137,7 @@ extension Statement {
       SExpression(
         "if",
         [condition.dumped, SExpression("then", then.map(\.dumped)), SExpression("else", otherwise.map(\.dumped))])
+    case .require(let requirement): requirement.dumped
     case .return(let value, _): SExpression("return", [value.dumped])
     }
   }

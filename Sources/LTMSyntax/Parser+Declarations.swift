@@ -56,7 +56,7 @@ extension Parser {
   private static let foreign: [String: Keyword] = [
     "def": .func, "fn": .func, "fun": .func, "function": .func, "class": .layer, "struct": .layer, "module": .layer,
     "const": .let, "val": .let, "mut": .var, "use": .import, "include": .import, "from": .import,
-    "parameter": .param, "buffer": .state, "foreach": .for, "give": .return,
+    "parameter": .param, "buffer": .state, "foreach": .for, "give": .return, "assert": .require,
   ]
 
   static func keyword(meantBy text: String, among words: [Keyword]) -> Keyword? {

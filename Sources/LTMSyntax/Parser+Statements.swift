@@ -1,15 +1,16 @@
 import LTMSupport
 
 extension Parser {
-  /// `statement = let | var | assignment | write | loop | choice | return`
+  /// `statement = let | var | assignment | write | loop | choice | require | return`
   mutating func parseStatement() throws(Unwind) -> Statement {
     if atName, next == .symbol(.assign) { return try parseAssignment() }
     if atName, next == .symbol(.write) { return try parseWrite() }
-    switch try leadingKeyword(inStatement: [.let, .var, .for, .if, .return]) {
+    switch try leadingKeyword(inStatement: [.let, .var, .for, .if, .require, .return]) {
     case .let: return .binding(try parseLet())
     case .var: return .binding(try parseVar())
     case .for: return try parseLoop()
     case .if: return try parseChoice()
+    case .require: return .require(try parseRequire())
     case .return: return try parseReturn()
     case _: throw expected("a statement")
     }
@@ -124,6 +125,13 @@ extension Parser {
       throw fail("'=' binds a value; values are compared with '=='", fixIt: .init(span(of: token), "=="))
     }
     return condition
+  }
+
+  /// `require = "require" expression`
+  mutating func parseRequire() throws(Unwind) -> Requirement {
+    let start = advance().start
+    let condition = try condition().expr
+    return Requirement(condition: condition, span: span(from: start))
   }
 
   /// `return = "return" expression`

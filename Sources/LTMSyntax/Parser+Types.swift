@@ -43,27 +43,29 @@ extension Parser {
     try block(.members) { parser throws(Unwind) in try parser.parseRuleMember() }
   }
 
-  /// `layer-member = let | param | state | function`
+  /// `layer-member = let | param | state | require | function`
   private mutating func parseLayerMember() throws(Unwind) -> Member {
     if at(.var) { throw fail("a member is bound with 'let'", fixIt: .init(span(of: token), "let")) }
-    switch try leadingKeyword(of: [.let, .param, .state, .func], "a member") {
+    switch try leadingKeyword(of: [.let, .param, .state, .require, .func], "a member") {
     case .let: return .binding(try parseLet())
     case .param: return .param(try parseParam())
     case .state: return .state(try parseState())
+    case .require: return .require(try parseRequire())
     case .func: return .function(try parseFunction())
     case _: throw expected("a member")
     }
   }
 
-  /// `rule-member = let | rule-state | rule`
+  /// `rule-member = let | rule-state | require | rule`
   private mutating func parseRuleMember() throws(Unwind) -> Member {
     if at(.var) { throw fail("a member is bound with 'let'", fixIt: .init(span(of: token), "let")) }
     if at(.param), Self.isName(next) {
       throw fail("only a layer or a model has a 'param'", notes: ["an optimizer keeps what it needs in 'state'"])
     }
-    switch try leadingKeyword(of: [.let, .state, .func], "a member") {
+    switch try leadingKeyword(of: [.let, .state, .require, .func], "a member") {
     case .let: return .binding(try parseLet())
     case .state: return .state(try parseRuleState())
+    case .require: return .require(try parseRequire())
     case .func: return .function(try parseRule())
     case _: throw expected("a member")
     }
