@@ -60,7 +60,10 @@ public struct MemoryUse: Sendable, Hashable {
   public var masters = 0
   /// The optimizer's state.
   public var optimizerState = 0
-  /// Values of the forward pass kept for the backward pass; 0 on the target `tpu`, whose compiler tells only the arena.
+  /// Running statistics and other state of layers.
+  public var layerState = 0
+  /// Values of the forward pass kept for the backward pass, casts of weights among them; 0 on the target `tpu`, whose
+  /// compiler tells only the arena.
   public var activations = 0
   /// The planned arena: activations, gradients and temporaries, with reuse.
   public var arena = 0
@@ -79,7 +82,8 @@ public struct MemoryUse: Sendable, Hashable {
       case .parameter: weights += bytes
       case .master: masters += bytes
       case .optimizerState: optimizerState += bytes
-      case .argument, .state, .control: break
+      case .state: layerState += bytes
+      case .argument, .control: break
       }
     }
   }

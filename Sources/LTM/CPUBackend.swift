@@ -60,11 +60,7 @@ private final class CPUExecutable: Profilable {
       }
       return (launch.kernel, arguments)
     }
-    var use = MemoryUse()
-    use.addInputs(of: graph)
-    use.activations = plan.activationBytes
-    use.arena = plan.arenaBytes
-    memory = use
+    memory = MemoryUse(graph, plan)
   }
 
   deinit {

@@ -146,12 +146,16 @@ public struct Compilation: Sendable {
     let sizes = try sizes(training: true)
     if entry == model.settings?.minimize?.value {
       let program = try TrainingProgram(model, policy, sizes: sizes)
-      return ExplainReport(program.loss, policy: policy, step: program.step)
+      return ExplainReport(program.loss, policy: policy, bytes: try bytes(program.lowered))
     }
     let cast = try reporting {
       try insertCasts(model.program.graph(entry: entry, training: false).bound(sizes), policy)
     }
-    return ExplainReport(cast, policy: policy)
+    return ExplainReport(cast, policy: policy, bytes: try bytes(lowered()))
+  }
+
+  private func bytes(_ graph: Graph) throws(LTMError) -> [(name: String, value: Int)] {
+    MemoryUse(graph, try plan(graph)).totals
   }
 
   /// The sizes of the entry's symbolic dimensions; each that is neither given nor the batch is an error.

@@ -27,7 +27,7 @@ extension MemoryUse {
   package var json: JSON {
     .object([
       .init("weights", .int(weights)), .init("activations", .int(activations)), .init("masters", .int(masters)),
-      .init("optimizer", .int(optimizerState)), .init("arena", .int(arena)),
+      .init("optimizer", .int(optimizerState)), .init("layer_state", .int(layerState)), .init("arena", .int(arena)),
     ])
   }
 }

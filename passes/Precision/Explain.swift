@@ -26,13 +26,14 @@ package struct ExplainReport: Sendable {
   package let policy: PrecisionPolicy
   /// Ops and casts.
   package let lines: [Line]
-  /// Bytes, where dimensions are bound: of the training step where one is given, of the entry alone otherwise.
-  package let footprint: Footprint
+  /// Bytes by use, as a backend allocates them, with the names that a user reads.
+  package let bytes: [(name: String, value: Int)]
 
-  /// Explains an entry after casts; `step` is its training step, for the totals.
-  package init(_ cast: CastResult, policy: PrecisionPolicy, step: StepProgram? = nil) {
+  /// Explains an entry after casts.
+  package init(_ cast: CastResult, policy: PrecisionPolicy, bytes: [(name: String, value: Int)] = []) {
     entry = cast.graph.name
     self.policy = policy
+    self.bytes = bytes
     let names = Dictionary(
       cast.graph.inputs.map { ($0.value, "\($0.role) \($0.name)") }, uniquingKeysWith: { first, _ in first })
     lines = cast.graph.nodes.enumerated().map { index, node in
@@ -42,7 +43,6 @@ package struct ExplainReport: Sendable {
         location: node.location, scope: node.scope, what: names[ValueID(index)] ?? node.op.name, type: node.type,
         rule: node.reason ?? written ?? Self.rule(cast.rules[index], node), castFrom: from)
     }
-    footprint = step.map { Footprint($0.graph, forwardCount: $0.forwardCount) } ?? Footprint(cast.graph)
   }
 
   /// Where there was nothing to decide, that is the rule.
@@ -54,14 +54,7 @@ package struct ExplainReport: Sendable {
   package var castCount: Int { lines.count { $0.castFrom != nil } }
 
   /// The totals with their names, in the order they are shown.
-  package var totals: [(name: String, value: Int)] {
-    [
-      ("casts", castCount), ("weight_bytes", footprint.weights), ("weight_cast_bytes", footprint.weightCasts),
-      ("activation_bytes", footprint.activations), ("peak_bytes", footprint.peak),
-      ("master_bytes", footprint.masters), ("optimizer_bytes", footprint.optimizerState),
-      ("layer_state_bytes", footprint.layerState),
-    ]
-  }
+  package var totals: [(name: String, value: Int)] { [("casts", castCount)] + bytes }
 }
 
 extension ExplainReport {
