@@ -1,5 +1,6 @@
 import LTMIR
 import LTMPrecision
+import LTMRuntime
 import LTMSupport
 
 extension TrainingSession {
@@ -7,11 +8,45 @@ extension TrainingSession {
   /// one, its line and the step.
   func blameLastTry(_ record: StepRecord, _ execution: Execution) throws(LTMError) -> Diagnostic {
     let graph = program.step.graph
+    let nonfinite = try replay(record, execution) { $1 }
+    let scale = program.step.slots.contains { $0.name == StepControl.lossScale.rawValue } ? record.scale : nil
+    let found = blame(graph, step: record.step, lossScale: scale) { nonfinite.contains($0) }
+    return found
+      ?? Diagnostic(
+        .error, "step \(record.step): the loss or a gradient is not finite, and no single op could be named",
+        notes: ["the replay, which keeps every value, was finite: a value overflows only inside a fused kernel"])
+  }
+}
+
+extension TrainingSession {
+  /// Names the op of the last update that made a slot non-finite. That step can only be made again from weights that are
+  /// finite: the first ones stand in for those that are lost.
+  func blameUpdate(
+    of slot: StateSlot, _ record: StepRecord, _ model: Model, _ execution: Execution
+  ) throws(LTMError) -> Diagnostic {
+    let step = record.step - 1
+    let nonfinite = try replay(record, execution) { (name, tensor) throws(LTMError) in
+      if name == StepControl.step.rawValue { return Tensor([Double(step)], shape: [], dtype: tensor.dtype) ?? tensor }
+      guard let held = slots.first(where: { $0.name == name }), held.isNonfinite(tensor) else { return tensor }
+      return try initialValue(of: held, model).converted(to: tensor.dtype)
+    }
+    let settings = model.settings
+    return LTMPrecision.blameUpdate(
+      program.step.graph, of: slot, step: step,
+      rules: RulePlaces(optimizer: settings?.optimizer?.span, schedule: settings?.schedule?.span)
+    ) { nonfinite.contains($0) }
+  }
+
+  /// The values that are not finite when a try is made again, from inputs that `adjust` may replace by name.
+  private func replay(
+    _ record: StepRecord, _ execution: Execution, _ adjust: (String, Tensor) throws(LTMError) -> Tensor
+  ) throws(LTMError) -> Set<ValueID> {
+    let graph = program.step.graph
     let (instrumented, flags) = graph.watchingFiniteness()
     let lowered = try Pipeline.step.run(instrumented, stage: [.bound, .afterCasts])
     let replay = try execution.backend.compile(lowered)
     for input in graph.inputs where replay.dtype(of: input.name) != nil {
-      try replay.write(try executable.read(input.name), to: input.name)
+      try replay.write(try adjust(input.name, try executable.read(input.name)), to: input.name)
     }
     // The counters and the scale have moved on since.
     if let dtype = replay.dtype(of: StepControl.lossScale.rawValue),
@@ -22,12 +57,28 @@ extension TrainingSession {
     try replay.run()
     var nonfinite: Set<ValueID> = []
     for (value, name) in flags where try replay.read(name).doubles.first == 0 { nonfinite.insert(value) }
-    let scale = program.step.slots.contains { $0.name == StepControl.lossScale.rawValue } ? record.scale : nil
-    let found = blame(graph, step: record.step, lossScale: scale) { nonfinite.contains($0) }
-    return found
-      ?? Diagnostic(
-        .error, "step \(record.step): the loss or a gradient is not finite, and no single op could be named",
-        notes: ["the replay, which keeps every value, was finite: a value overflows only inside a fused kernel"])
+    return nonfinite
+  }
+}
+
+extension TrainingSession {
+  /// The first of what training changes that is not finite, masters before what follows them; `nil` where all is well.
+  func firstNonfinite() throws(LTMError) -> StateSlot? {
+    for slot in slots.filter({ $0.role == .master }) + slots.filter({ $0.role != .master }) {
+      if slot.role != .control, slot.isNonfinite(try executable.read(slot.name)) { return slot }
+    }
+    return nil
+  }
+}
+
+extension StateSlot {
+  /// Whether the value is one that no good run leaves here. A layer's state may hold an infinity on purpose.
+  func isNonfinite(_ tensor: Tensor) -> Bool {
+    switch role {
+    case .argument, .control: false
+    case .parameter, .master, .optimizerState: firstNonFinite(tensor) != nil
+    case .state: tensor.doubles.contains(where: \.isNaN)
+    }
   }
 }
 

@@ -56,7 +56,7 @@ public struct Model: Sendable {
 
   private static func initialWeights(_ program: Program, seed: UInt64) throws(LTMError) -> [String: Tensor] {
     var weights: [String: Tensor] = [:]
-    var left = ResourceUsage.physicalBytes
+    var left = ResourceUsage.allowedBytes
     for spec in program.parameters + program.states {
       let dtype = spec.dtype == .float ? DType.f32 : spec.dtype
       let (bytes, overflow) = (elementCount(spec.shape) ?? Int.max).multipliedReportingOverflow(by: dtype.byteCount)

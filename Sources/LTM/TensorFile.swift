@@ -26,18 +26,25 @@ public enum TensorFile {
 
   /// Writes results whole or not at all: the one to a `.npy`, or all to a `.safetensors`.
   public static func write(_ results: [(name: String, tensor: Tensor)], to path: String) throws(LTMError) {
-    switch path.split(separator: ".").last?.lowercased() {
+    try checkPath(path)
+    switch fileEnding(path) {
     case "safetensors":
       try reporting { try writeSafetensors(path, results) }
-    case "npy":
+    case _:
       guard let only = results.first, results.count == 1 else {
         throw LTMError(
           "\(path): a .npy holds one array, and there are \(results.count)", notes: ["write to a .safetensors"])
       }
       try reporting { try writeNPY(path, only.tensor) }
-    case _:
+    }
+  }
+
+  /// Throws for a path that no results can be written to, before they are computed.
+  public static func checkPath(_ path: String) throws(LTMError) {
+    guard ["safetensors", "npy"].contains(fileEnding(path)) else {
       throw LTMError("\(path): has no known ending", notes: ["results are written to .npy and .safetensors files"])
     }
+    try reporting { try checkWritable(path) }
   }
 
   /// The results as one JSON object: dtype, shape and nested values by name.
@@ -48,7 +55,9 @@ public enum TensorFile {
           name,
           .object([
             .init("dtype", .string(tensor.dtype.rawValue)), .init("shape", .array(tensor.shape.map { .int($0) })),
-            .init("data", .array(tensor.doubles.map { tensor.dtype.isFloating ? .number($0) : .int(Int($0)) })),
+            .init(
+              "data",
+              .array(tensor.dtype.isFloating ? tensor.doubles.map { .number($0) } : tensor.integers.map { .int($0) })),
           ]))
       }
     ).text()
@@ -68,8 +77,15 @@ public enum TensorFile {
 extension Tensor {
   /// `f32[64, 10] 0.12 -1.5 ...`: the type and the first few values.
   public var summary: String {
-    let values = doubles
-    let shown = values.prefix(8).map { dtype.isFloating ? "\(Float($0))" : "\(Int($0))" }.joined(separator: " ")
-    return "\(dtype)\(shape) \(shown)\(values.count > 8 ? " ..." : "")"
+    let values = dtype.isFloating ? doubles.prefix(8).map { "\(Float($0))" } : integers.prefix(8).map { "\($0)" }
+    return "\(dtype)\(shape) \(values.joined(separator: " "))\(count > 8 ? " ..." : "")"
+  }
+
+  /// The elements of an integer tensor, exactly: an i64 has more digits than a Double.
+  var integers: [Int] {
+    guard dtype == .i64 else { return doubles.map { Int($0) } }
+    return withUnsafeBytes { bytes in
+      (0..<count).map { Int(bytes.loadUnaligned(fromByteOffset: $0 * 8, as: Int64.self)) }
+    }
   }
 }

@@ -68,7 +68,7 @@ public struct Trainer: Sendable {
   }
 
   /// Trains on the file's data, or on `data`; the model then holds the trained weights, also when an error ends it: those
-  /// of the last good step.
+  /// of the last good step. Where an update made them non-finite, the model stays as it was.
   @discardableResult
   public func fit(
     _ model: inout Model, data: TrainingData? = nil, observer: (TrainingEvent) throws -> Void = { _ in }
@@ -76,7 +76,7 @@ public struct Trainer: Sendable {
     var run = try TrainingRun(self, model, data)
     let result = Result { () throws(LTMError) in try run.train(observer) }
     do {
-      try run.session.store(in: &model)
+      if !run.isRuined { try run.session.store(in: &model) }
     } catch {
       // A device that failed gives nothing back: why it failed is the better message.
       _ = try result.get()

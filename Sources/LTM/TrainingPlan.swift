@@ -56,8 +56,7 @@ struct TrainingPlan {
   }
 
   private static func learningRate(_ trainer: Trainer, _ model: Model) throws(LTMError) -> Double {
-    let written = try model.optimizer().learningRate
-    let rate = trainer.learningRate ?? written
+    let rate = try model.optimizer(learningRate: trainer.learningRate).learningRate
     guard rate.isFinite, rate >= 0 else {
       throw LTMError("the learning rate \(rate) is not a finite number of 0 or more")
     }

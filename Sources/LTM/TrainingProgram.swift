@@ -42,18 +42,19 @@ struct TrainingProgram {
 }
 
 extension Model {
-  /// The optimizer of the `train` block.
-  func optimizer() throws(LTMError) -> OptimizerInstance {
-    guard let call = settings?.optimizer else {
+  /// The optimizer of the `train` block, with another learning rate where one is given.
+  func optimizer(learningRate: Double? = nil) throws(LTMError) -> OptimizerInstance {
+    guard var call = settings?.optimizer else {
       throw LTMError("\(path) names no optimizer", notes: ["add a line 'optimizer AdamW(lr: 1e-3)' to the train block"])
     }
-    return try reporting { try file.optimizer(call) }
+    call.learningRate = learningRate
+    return try reporting { [call] in try file.optimizer(call) }
   }
 
   fileprivate func optimizerTemplate() throws(LTMError) -> OptimizerTemplate {
     let optimizer = try optimizer()
     return OptimizerTemplate(
-      name: optimizer.name, states: optimizer.states.map { ($0.name, $0.initializer) }
+      name: optimizer.name, span: settings?.optimizer?.span, states: optimizer.states.map { ($0.name, $0.initializer) }
     ) { (shape) throws(DiagnosticSet) in try optimizer.graph(shape: shape) }
   }
 }

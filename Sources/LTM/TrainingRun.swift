@@ -14,6 +14,9 @@ struct TrainingRun {
   private var compileSeconds = 0.0
   private var skipped = 0
   private var last: TryOutcome?
+  private var firstStep = 0
+  /// Whether an update itself made a weight or a state non-finite: there is no last good step to give back.
+  private(set) var isRuined = false
   /// Tries that the device is still at, in order.
   private var underWay: [PendingTry] = []
   /// The losses of this pass over the data.
@@ -23,7 +26,7 @@ struct TrainingRun {
     let begin = ResourceUsage.monotonicSeconds
     self.trainer = trainer
     self.model = model
-    if let path = trainer.savePath { try reporting { try checkWritable(path) } }
+    if let path = trainer.savePath { try reporting { try Checkpoint.checkPath(path) } }
     plan = try TrainingPlan(trainer, model, data)
     let dump = try trainer.dumpPath.map { (path) throws(LTMError) in try StageDump(path) }
     let program = try TrainingProgram(
@@ -49,6 +52,7 @@ struct TrainingRun {
   /// Trains to the end, to a request to stop, or to an error.
   mutating func train(_ observer: (TrainingEvent) throws -> Void) throws(LTMError) -> TrainingResult {
     let first = Int(try session.control(.attempt) ?? 0)
+    firstStep = Int(try session.control(.step) ?? 0)
     var attempt = first
     try notify(observer, .started(overview(attempt)))
     let begin = ResourceUsage.monotonicSeconds
@@ -94,6 +98,7 @@ struct TrainingRun {
       last = outcome
       sum.add(outcome.record)
       try notify(observer, .step(outcome.record))
+      if outcome.record.skipped { try checkWeights(after: outcome.record) }
       if session.mustStop(outcome) { try stop(at: outcome.record) }
     }
   }
@@ -109,7 +114,8 @@ struct TrainingRun {
 
   /// A run that cannot go on says which op is to blame. Everything is as it was before the try.
   private mutating func stop(at record: StepRecord) throws(LTMError) {
-    try save()
+    // Weights that came so from a file are blamed below.
+    if try session.firstNonfinite() == nil { try save() }
     var blame = try session.blameLastTry(record, trainer.execution)
     if trainer.policy.onNonfinite == .stop {
       blame.notes.append("nothing was updated by this step; --on-nonfinite skip would go on with the next batch")
@@ -121,7 +127,18 @@ struct TrainingRun {
     throw LTMError(blame)
   }
 
+  /// Ends the run where an update gave weights that are not finite, though loss and gradients were: nothing of it is
+  /// saved. A skipped step is what follows from such weights, so that the others need no look.
+  private mutating func checkWeights(after record: StepRecord?) throws(LTMError) {
+    guard let record, record.step > firstStep, let slot = try session.firstNonfinite() else { return }
+    isRuined = true
+    var blame = try session.blameUpdate(of: slot, record, model, trainer.execution)
+    if let path = trainer.savePath { blame.notes.append("nothing more was saved: '\(path)' is as it was") }
+    throw LTMError(blame)
+  }
+
   private mutating func save() throws(LTMError) {
+    try checkWeights(after: last?.record)
     guard let path = trainer.savePath else { return }
     let checkpoint = try session.checkpoint(
       of: model,

@@ -8,7 +8,7 @@ final class TrainingSession {
   let program: TrainingProgram
   let executable: any Executable
   private let policy: PrecisionPolicy
-  private let slots: [StateSlot]
+  let slots: [StateSlot]
   /// When the last try was done.
   private var lastEnd = 0.0
 
@@ -34,7 +34,7 @@ final class TrainingSession {
     }
   }
 
-  private func initialValue(of slot: StateSlot, _ model: Model) throws(LTMError) -> Tensor {
+  func initialValue(of slot: StateSlot, _ model: Model) throws(LTMError) -> Tensor {
     let shape = slot.type.staticShape ?? []
     let dtype = slot.type.dtype
     var tensor: Tensor?
@@ -124,28 +124,41 @@ final class TrainingSession {
   /// Goes on from a checkpoint. The loss scale may be absent: another opt level wrote the file.
   func restore(_ checkpoint: Checkpoint, from path: String) throws(LTMError) {
     var restored: [String: Tensor] = [:]
-    for slot in slots {
-      guard let key = slot.checkpointKey else { continue }
-      guard let tensor = checkpoint[key] else {
-        if slot.role == .control, key != StepControl.step.rawValue { continue }
-        throw LTMError(
-          "\(path): holds no '\(key)'",
-          notes: [
-            "it was written by another optimizer, or holds weights only; '--weights \(path)' starts anew from those"
-          ])
-      }
-      guard tensor.shape == slot.type.staticShape, tensor.dtype.isFloating == slot.type.dtype.isFloating else {
-        throw LTMError("\(path): '\(key)' is \(tensor.dtype)\(tensor.shape), and \(slot.type) is needed")
-      }
-      if slot.role == .control, !tensor.doubles.allSatisfy({ $0.isFinite && $0 >= 0 }) {
-        throw LTMError("\(path): '\(key)' is \(tensor.summary), which no run can have saved")
-      }
-      restored[slot.name] = tensor
+    for slot in slots { restored[slot.name] = try tensor(for: slot, in: checkpoint, path) }
+    let counts = [StepControl.step, .attempt].compactMap { restored[$0.rawValue]?.doubles.first }
+    if counts.count == 2, counts[0] > counts[1] {
+      throw LTMError("\(path): says \(counts[0]) updates in \(counts[1]) tries, which no run can have saved")
     }
     for slot in slots {
       if case .copy(let other) = slot.initial { restored[slot.name] = restored[other] }
       if let tensor = restored[slot.name] { try executable.write(tensor.converted(to: slot.type.dtype), to: slot.name) }
     }
+  }
+
+  /// What a checkpoint holds for a slot; `nil` where it may do without.
+  private func tensor(
+    for slot: StateSlot, in checkpoint: Checkpoint, _ path: String
+  ) throws(LTMError) -> Tensor? {
+    guard let key = slot.checkpointKey else { return nil }
+    guard let tensor = checkpoint[key] else {
+      if slot.role == .control, key != StepControl.step.rawValue { return nil }
+      throw LTMError(
+        "\(path): holds no '\(key)'",
+        notes: [
+          "it was written by another optimizer, or holds weights only; '--weights \(path)' starts anew from those"
+        ])
+    }
+    guard tensor.shape == slot.type.staticShape, tensor.dtype.isFloating == slot.type.dtype.isFloating else {
+      throw LTMError("\(path): '\(key)' is \(tensor.dtype)\(tensor.shape), and \(slot.type) is needed")
+    }
+    if slot.role == .control, !tensor.doubles.allSatisfy({ $0.isFinite && $0 >= 0 }) {
+      throw LTMError("\(path): '\(key)' is \(tensor.summary), which no run can have saved")
+    }
+    if slot.isNonfinite(tensor) {
+      throw LTMError(
+        "\(path): '\(key)' is not finite, and no run can go on from it", notes: ["resume from an earlier checkpoint"])
+    }
+    return tensor
   }
 
   /// Puts the trained weights into the model.

@@ -33,6 +33,7 @@ struct RunCommand: ParsableCommand {
       throw LTMError("an entry runs on one core", notes: ["--tpu-cores is for training, which splits each batch"])
     }
     let policy = try precision.policy(for: target.parsed())
+    if let output { try TensorFile.checkPath(output) }
     var loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
     if let weights { try loaded.load(weightsFrom: weights) }
     let compiled = try loaded.compile(entry, policy: policy, execution: try target.execution())

@@ -9,22 +9,32 @@ package enum ResourceUsage {
     return getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 ? usage.ru_maxrss * 1024 : 0
   }
 
-  /// The memory of the machine, in bytes; as good as endless where the system does not tell.
-  package static var physicalBytes: Int {
+  /// The memory that this process may have, in bytes: the machine's, or less under `ulimit -v` or in a container; as good
+  /// as endless where the system does not tell.
+  package static var allowedBytes: Int {
     let (pages, size) = (sysconf(Int32(_SC_PHYS_PAGES)), sysconf(Int32(_SC_PAGESIZE)))
-    return pages > 0 && size > 0 ? pages * size : .max
+    let physical = pages > 0 && size > 0 ? pages * size : .max
+    var limit = rlimit()
+    let hasLimit = getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0
+    let container = firstLine(of: "/sys/fs/cgroup/memory.max").flatMap { Int($0) } ?? .max
+    return min(physical, hasLimit ? Int(clamping: limit.rlim_cur) : .max, container)
   }
 
   /// The memory that is resident now, in bytes; 0 where the system does not tell.
   package static var residentBytes: Int {
-    guard let file = fopen("/proc/self/statm", "re") else { return 0 }
+    guard let fields = firstLine(of: "/proc/self/statm")?.split(separator: " "), fields.count > 1,
+      let pages = Int(fields[1])
+    else { return 0 }
+    return pages * Int(sysconf(Int32(_SC_PAGESIZE)))
+  }
+
+  /// What the system says in one short line, without its end.
+  private static func firstLine(of path: String) -> String? {
+    guard let file = fopen(path, "re") else { return nil }
     defer { fclose(file) }
     var line = [CChar](repeating: 0, count: 128)
-    guard fgets(&line, Int32(line.count), file) != nil else { return 0 }
-    let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-    let fields = text.split(separator: " ")
-    guard fields.count > 1, let pages = Int(fields[1]) else { return 0 }
-    return pages * Int(sysconf(Int32(_SC_PAGESIZE)))
+    guard fgets(&line, Int32(line.count), file) != nil else { return nil }
+    return String(decoding: line.prefix { $0 >= 0x20 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
   }
 
   /// Processor time of all threads, in seconds.

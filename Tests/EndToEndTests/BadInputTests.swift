@@ -92,7 +92,38 @@ import Testing
       name: "a batch larger than the data", arguments: ["train", "samples/digits.ltm", "--batch", "100000"],
       message: ["100000", "1437"]),
     Case(name: "a batch of zero", arguments: ["train", "samples/digits.ltm", "--batch", "0"], message: ["0"]),
-    Case(name: "a negative rate", arguments: ["train", "samples/digits.ltm", "--lr=-1"], message: ["-1"]),
+    Case(
+      name: "a negative rate", arguments: ["train", "samples/digits.ltm", "--lr=-1"],
+      message: ["digits.ltm:23:13: error: 'AdamW' requires 0 <= lr && lr < inf, and lr is -1"]),
+    Case(
+      name: "an argument out of range", arguments: ["check", "@/model.ltm"],
+      message: [
+        "model.ltm:6:35: error: 'Adam' requires 0 <= beta1 && beta1 < 1, and beta1 is 2", "required here",
+        "model.ltm:7:28: error: 'cosine' requires warmup >= 0, and warmup is -5",
+      ],
+      model: """
+        model M() {
+          func loss(x: [B]) -> [] { return mean(x) }
+        }
+        train M {
+          minimize  loss
+          optimizer Adam(lr: 1e-3, beta1: 2)
+          schedule  cosine(warmup: -5)
+        }
+
+        """),
+    Case(
+      name: "a checkpoint of another ending",
+      arguments: ["train", "samples/digits.ltm", "--save", "@/x.txt"],
+      message: ["x.txt: is no name for a checkpoint", "x.txt.safetensors"]),
+    Case(
+      name: "results of another ending",
+      arguments: [
+        "run", "samples/digits.ltm", "--input", "image=samples/data/digits.safetensors:x_test", "-o", "@/y.txt",
+      ], message: ["y.txt: has no known ending", ".npy", ".safetensors"]),
+    Case(
+      name: "data of another ending", arguments: ["train", "samples/digits.ltm", "--data", "README.md"],
+      message: ["README.md: has no known ending", ".safetensors, .npz, .npy and .csv"]),
     Case(name: "no epochs", arguments: ["train", "samples/digits.ltm", "--epochs", "0"], message: ["0"]),
     Case(
       name: "too many threads", arguments: ["train", "samples/digits.ltm", "--threads", "100000"], message: ["threads"]),
@@ -225,6 +256,13 @@ import Testing
     #expect(result.errors.contains("rror"), "\(result.errors)")
     for part in item.message { #expect(result.errors.contains(part), "\(result.errors)") }
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == before)
+  }
+
+  @Test func aLimitOnMemoryIsAMessage() throws {
+    let result = try Command(
+      ["train", "samples/digits.ltm", "--set", "hidden=20000000", "--max-steps", "1"], shell: "ulimit -v 4000000")
+    #expect(result.status == 1, "\(result.errors)")
+    #expect(result.errors.contains("'fc1.weight'") && result.errors.contains("memory"), "\(result.errors)")
   }
 
   @Test func aFullDiskLeavesTheOldCheckpoint() throws {

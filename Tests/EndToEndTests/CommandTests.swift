@@ -1,4 +1,5 @@
 import Foundation
+import LTM
 import LTMSupport
 import Testing
 
@@ -31,6 +32,15 @@ import Testing
     #expect(run.status == 0, "\(run.errors)")
     let accuracy = try JSON(parsing: Array(run.output.utf8))["result"]?["data"]?[0]?.doubleValue
     #expect(abs(try #require(accuracy) - (result["value"]?.doubleValue ?? 0)) < 1e-3)
+  }
+
+  @Test func integersOf64BitsAreShownExactly() throws {
+    for number in [Int64.max, .min, 0x20_0000_0000_0001] {
+      let bytes = withUnsafeBytes(of: number.littleEndian) { Array($0) }
+      let tensor = try #require(Tensor(dtype: .i64, shape: [1], bytes: bytes))
+      #expect(tensor.summary == "i64[1] \(number)")
+      #expect(TensorFile.json([("x", tensor)]).contains("[\(number)]"))
+    }
   }
 
   @Test func runWritesFiles() throws {

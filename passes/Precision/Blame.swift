@@ -32,10 +32,50 @@ package func blame(
   return diagnostic
 }
 
+/// Where the user names the rules of a step.
+package struct RulePlaces: Sendable {
+  package let optimizer: Span?
+  package let schedule: Span?
+
+  package init(optimizer: Span?, schedule: Span?) {
+    self.optimizer = optimizer
+    self.schedule = schedule
+  }
+}
+
+/// Names the op of an optimizer or a schedule that made a weight or a state of its own non-finite.
+///
+/// - Parameters:
+///   - graph: the step, as it was run again from finite weights.
+///   - slot: what is no longer finite.
+///   - step: the update that made it so, from 0.
+package func blameUpdate(
+  _ graph: Graph, of slot: StateSlot, step: Int, rules: RulePlaces, isNonfinite: (ValueID) -> Bool
+) -> Diagnostic {
+  let subject = "'\(slot.checkpointKey ?? slot.name)'"
+  let write = graph.outputs.first { $0.updates == slot.name }?.value
+  let new = write.flatMap { graph[$0].operands.last }
+  let origin = new.flatMap { firstNonfinite(in: graph, from: [$0], isNonfinite) }.map { graph[$0] }
+  let isSchedule = origin?.scope == "schedule"
+  let note = "the loss and every gradient were finite: look at the learning rate and at the arguments of this rule"
+  guard let origin, isSchedule || origin.scope.hasPrefix("optimizer/") else {
+    return Diagnostic(
+      .error, "step \(step): the update made \(subject) non-finite", at: rules.optimizer, notes: [note])
+  }
+  let rule = isSchedule ? "schedule" : "optimizer"
+  var diagnostic = Diagnostic(
+    .error, "step \(step): \(origin.op.name) in the \(rule) made \(subject) non-finite", notes: [note])
+  diagnostic.place(at: isSchedule ? rules.schedule : rules.optimizer, origin.location)
+  return diagnostic
+}
+
 /// The earliest value that is not finite although all it was computed from is, among those that the overflow check sees.
 func firstNonfinite(in graph: Graph, _ isNonfinite: (ValueID) -> Bool) -> ValueID? {
   let checks = graph.nodes.filter { $0.op == .isFinite }.flatMap(\.operands)
-  let roots = checks.isEmpty ? graph.outputs.map(\.value) : checks
+  return firstNonfinite(in: graph, from: checks.isEmpty ? graph.outputs.map(\.value) : checks, isNonfinite)
+}
+
+private func firstNonfinite(in graph: Graph, from roots: [ValueID], _ isNonfinite: (ValueID) -> Bool) -> ValueID? {
   var pending = roots.filter(isNonfinite)
   var seen = Set(pending)
   var origins: [ValueID] = []

@@ -103,6 +103,11 @@ struct Consistency {
     if level.castModel != .half, level.masterWeights == true, !level.castOps {
       warn("master-weights has no effect at \(level.name): its parameters are \(precision.full) already")
     }
+    if half == nil, level.lossScale != .off, overrides("loss-scale") {
+      warn(
+        "loss-scale=\(level.lossScale) has no use at precision \(precision): it keeps 16-bit gradients from becoming zero",
+        "the gradients are scaled and unscaled all the same; leave it out, or use --precision 16")
+    }
     if half == .f16, level.usesHalf, level.lossScale == .off, overrides("loss-scale") {
       warn("with the loss scale off, gradients below 3e-8 become zero in f16")
     }

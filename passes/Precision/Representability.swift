@@ -8,7 +8,7 @@ package func representability(of graph: Graph) -> [Diagnostic] {
 }
 
 /// The constants of an optimizer that meet its weights and state, against the dtype that those are kept in.
-package func representability(of graph: Graph, in dtype: DType, owner: String) -> [Diagnostic] {
+package func representability(of graph: Graph, in dtype: DType, owner: OptimizerTemplate) -> [Diagnostic] {
   let users = graph.users()
   let isScalar = graph.input("weight").map { graph[$0.value].type.rank == 0 } ?? false
   return constants(of: graph).compactMap { constant in
@@ -48,9 +48,9 @@ private func reader(of value: ValueID, _ graph: Graph, _ users: [[ValueID]]) -> 
   return nil
 }
 
-private func finding(_ constant: Constant, in dtype: DType, owner: String?) -> Diagnostic? {
+private func finding(_ constant: Constant, in dtype: DType, owner: OptimizerTemplate?) -> Diagnostic? {
   let rounded = dtype.round(constant.number)
-  let subject = (owner.map { "\($0): " } ?? "") + "\(plain(constant.number))"
+  let subject = (owner.map { "\($0.name): " } ?? "") + "\(plain(constant.number))"
   let place = constant.reader.map { " (an operand of \($0.name))" } ?? ""
   var diagnostic: Diagnostic
   if constant.number.isFinite, rounded.isInfinite {
@@ -69,8 +69,18 @@ private func finding(_ constant: Constant, in dtype: DType, owner: String?) -> D
   } else {
     return nil
   }
-  diagnostic.location = constant.location
+  diagnostic.place(at: owner?.span, constant.location)
   return diagnostic
+}
+
+extension Diagnostic {
+  /// Points at the user's own line where there is one; the op's place, in the prelude say, is then a note.
+  mutating func place(at span: Span?, _ location: Location?) {
+    self.span = span
+    self.location = location
+    guard let span, let location, Location(span) != location else { return }
+    notes.insert("it stands at \(location)", at: 0)
+  }
 }
 
 extension DType {

@@ -73,6 +73,8 @@ package struct StepProgram: Sendable {
 package struct OptimizerTemplate: Sendable {
   /// Its name, for messages.
   package let name: String
+  /// Where the user names it.
+  package let span: Span?
   /// The name and the first value of each state that it keeps for a parameter.
   package let states: [(name: String, initial: Initializer)]
   /// The update of a parameter of that shape. Inputs: `weight`, `grad`, `lr`, `step` (1 at the first update) and the
@@ -81,10 +83,11 @@ package struct OptimizerTemplate: Sendable {
 
   /// A template.
   package init(
-    name: String, states: [(name: String, initial: Initializer)],
+    name: String, span: Span? = nil, states: [(name: String, initial: Initializer)],
     graph: @escaping @Sendable ([Dim]) throws(DiagnosticSet) -> Graph
   ) {
     self.name = name
+    self.span = span
     self.states = states
     self.graph = graph
   }

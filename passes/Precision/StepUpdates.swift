@@ -16,7 +16,7 @@ extension StepBuilder {
       if updates[stored] == nil {
         let graph = try optimizer.graph(type.shape)
         updates[stored] = try resolveFloats(graph, to: stored.dtype)
-        report(representability(of: graph, in: stored.dtype, owner: optimizer.name))
+        report(representability(of: graph, in: stored.dtype, owner: optimizer))
       }
       guard let graph = updates[stored] else { continue }
       try update(parameter, gradient, stored, count, optimizer, graph)
@@ -82,8 +82,10 @@ extension StepBuilder {
         Diagnostic(.error, "the optimizer '\(optimizer.name)' gives no new '\(name)' of shape \(stored)")
       ])
     }
+    let saved = (builder.scope, builder.reason)
+    defer { (builder.scope, builder.reason) = saved }
+    builder.scope = builder.graph[value].scope
     builder.reason = "'\(optimizer.name)' keeps \(name) in \(stored.dtype)"
-    defer { builder.reason = nil }
     return builder.cast(value, to: stored.dtype)
   }
 

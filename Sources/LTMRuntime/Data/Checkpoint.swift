@@ -25,6 +25,15 @@ package struct Checkpoint: Sendable {
   /// The tensor called `name`.
   package subscript(name: String) -> Tensor? { tensors.first { $0.name == name }?.tensor }
 
+  /// Throws what saving to a path would throw, so that it is said before hours of training and not after them.
+  package static func checkPath(_ path: String) throws(FileError) {
+    try checkWritable(path)
+    guard fileEnding(path) == "safetensors" else {
+      throw FileError(
+        path, "is no name for a checkpoint, which is a .safetensors file", remedy: "write '\(shown(path)).safetensors'")
+    }
+  }
+
   /// Saves as one file; a kill at any moment leaves the old file or the new one, whole.
   package func save(path: String) throws(FileError) { try writeSafetensors(path, tensors, metadata: metadata) }
 }

@@ -25,7 +25,7 @@ func convert(_ tensor: Tensor, to dtype: DType) -> (tensor: Tensor, inexact: Int
 }
 
 /// The index of the first NaN or infinity.
-func firstNonFinite(_ tensor: Tensor) -> Int? {
+package func firstNonFinite(_ tensor: Tensor) -> Int? {
   tensor.withUnsafeBytes { bytes in
     switch tensor.dtype {
     case .f16: first(bytes) { (bits: UInt16) in bits & 0x7C00 == 0x7C00 }

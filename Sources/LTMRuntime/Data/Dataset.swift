@@ -50,8 +50,14 @@ package struct Dataset: Sendable {
     if fields.isEmpty {
       throw FileError(path, "no parameter takes anything from it", remedy: "map each parameter to a name in the file")
     }
-    let isCSV = path.lowercased().hasSuffix(".csv")
-    let named = isCSV ? try csvTensors(path, fields) : try archiveTensors(path, fields)
+    let named =
+      switch fileEnding(path) {
+      case "csv": try csvTensors(path, fields)
+      case "safetensors", "npz", "npy": try archiveTensors(path, fields)
+      case _:
+        throw FileError(
+          path, "has no known ending", remedy: "data is read from .safetensors, .npz, .npy and .csv files")
+      }
     train = try Split(path, named.train, fields)
     test = named.test.isEmpty ? nil : try Split(path, named.test, fields)
   }

@@ -29,9 +29,15 @@ extension TensorArchive {
   }
 }
 
+/// What stands behind the last point of a path, in small letters.
+package func fileEnding(_ path: String) -> String? {
+  let name = path.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
+  return name.contains(".") ? name.split(separator: ".").last?.lowercased() : nil
+}
+
 /// Opens a file of tensors; its name's ending says which format it has.
 package func openTensors(_ path: String) throws(FileError) -> any TensorArchive {
-  switch path.split(separator: ".").last?.lowercased() {
+  switch fileEnding(path) {
   case "safetensors": return try SafetensorsFile(path: path)
   case "npz": return try NPZFile(path: path)
   case "npy": return try NPYFile(path: path)
