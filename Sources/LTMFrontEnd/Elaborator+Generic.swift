@@ -97,7 +97,7 @@ extension Elaborator {
       case .assign(let name, _, let span): _ = frame.assign(name.text, Value(.poison, span))
       case .loop(_, in: _, let body, _): forget(body)
       case .conditional(_, let then, let otherwise, _): forget(then + otherwise)
-      case .binding, .write, .return: continue
+      case .binding, .write, .require, .return: continue
       }
     }
   }

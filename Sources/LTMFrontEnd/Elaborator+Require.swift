@@ -5,7 +5,8 @@ import LTMSyntax
 extension Elaborator {
   /// `require condition`: where it does not hold, the message points at the argument that broke it, in the caller's text.
   func check(_ requirement: Requirement) {
-    guard condition(requirement.condition, of: "require") == false else { return }
+    // What stands for any argument is none that a caller gave.
+    guard generic == nil, condition(requirement.condition, of: "require") == false else { return }
     let named = knownValues(in: requirement.condition)
     let place = named.lazy.map(\.value.origin).first(where: isGiven) ?? frame.callSpan ?? requirement.span
     let found = named.map { "\($0.name) is \(shown($0.value))" }.joined(separator: " and ")

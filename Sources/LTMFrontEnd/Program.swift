@@ -64,10 +64,14 @@ package struct Program: Sendable {
   /// The graph of an entry. Inputs are the entry's arguments, then the parameters and states that it uses; outputs are
   /// `result` (or `result.0`, ...), then each state that it writes.
   package func graph(entry name: String, training: Bool) throws(DiagnosticSet) -> Graph {
+    try graph(entry: name, training: training, progress: nil)
+  }
+
+  func graph(entry name: String, training: Bool, progress: CheckProgress?) throws(DiagnosticSet) -> Graph {
     guard let info = entry(name), let function = function(name) else {
       throw DiagnosticSet([unknownEntry(name)])
     }
-    let elaborator = Elaborator(file, world: world)
+    let elaborator = Elaborator(file, world: world, progress: progress)
     elaborator.training = training
     let graph = elaborator.graph(of: function, info, storages: storages)
     try elaborator.diagnostics.throwIfErrors()
@@ -96,7 +100,9 @@ package struct Program: Sendable {
 
 extension Storage {
   var spec: ParameterSpec {
-    ParameterSpec(name: path ?? name, shape: shape, dtype: dtype, initializer: initializer, location: Location(span))
+    ParameterSpec(
+      name: path ?? name, shape: shape.compactMap(\.constant), dtype: dtype, initializer: initializer,
+      location: Location(span))
   }
 }
 
@@ -118,13 +124,19 @@ extension LoadedFile {
   package func instantiate(
     model name: String, arguments: [String: CompileTimeValue] = [:]
   ) throws(DiagnosticSet) -> Program {
+    try instantiate(model: name, arguments: arguments, progress: nil)
+  }
+
+  func instantiate(
+    model name: String, arguments: [String: CompileTimeValue], progress: CheckProgress?
+  ) throws(DiagnosticSet) -> Program {
     guard let found = declaration(name, in: mainIndex), case .type(let type) = found.declaration, type.kind == .model
     else {
       let nearest = suggestion(for: name, among: models).map { "did you mean '\($0)'?" }
       let has = models.isEmpty ? "the file declares no model" : "the file declares \(models.joined(separator: ", "))"
       throw DiagnosticSet([Diagnostic("there is no model '\(name)'", notes: [nearest, has].compactMap { $0 })])
     }
-    let elaborator = Elaborator(self)
+    let elaborator = Elaborator(self, progress: progress)
     let span = type.name.span
     let given = arguments.sorted { $0.key < $1.key }.map {
       Given(name: Identifier($0.key, span), value: Value($0.value.kind, span), span: span)
@@ -173,14 +185,14 @@ extension Elaborator {
   }
 
   /// The symbols of an entry's signature stand for themselves.
-  private func defineSymbols(_ parameter: Parameter) {
+  func defineSymbols(_ parameter: Parameter) {
     guard case .tensor(_, let dims, _)? = parameter.type else { return }
     for case .expression(let expr) in dims {
       if let name = symbol(expr) { frame.dims[name] = Dim(symbol: name) }
     }
   }
 
-  private func tensorType(_ type: TypeExpr?) -> TensorType? {
+  func tensorType(_ type: TypeExpr?) -> TensorType? {
     guard case .tensor(let dtype, let dims, _)? = type, let shape = shape(dims) else { return nil }
     return TensorType(dtype.flatMap { DType(rawValue: $0.text) } ?? .float, shape)
   }
@@ -188,6 +200,7 @@ extension Elaborator {
   /// Elaborates an entry.
   func graph(of function: FunctionValue, _ info: EntryInfo, storages: [StorageID]) -> Graph {
     begin(info.name)
+    progress?.reached.insert(function.declaration.name.span)
     let declaration = function.declaration
     var given: [Given] = []
     for (argument, parameter) in zip(info.parameters, declaration.parameters) {
@@ -195,12 +208,7 @@ extension Elaborator {
       let id = builder.input(argument.name, argument.type, role: .argument)
       given.append(Given(value: Value(.tensor(id), parameter.span), span: parameter.span))
     }
-    for id in storages {
-      let storage = world[id]
-      builder.location = Location(storage.span)
-      current[id] = builder.input(
-        storage.path ?? storage.name, storage.type, role: storage.isState ? .state : .parameter)
-    }
+    defineStorages(storages)
     let frame = Frame(
       name: title(function), module: function.module, owner: function.owner, function: declaration.span)
     let result = within(frame) { () -> Value in
@@ -215,6 +223,16 @@ extension Elaborator {
       if let value = current[id] { builder.output(name, value, updates: name) }
     }
     return builder.graph.withoutUnusedInputs
+  }
+
+  /// Makes every parameter and state an input.
+  func defineStorages(_ storages: [StorageID]) {
+    for id in storages {
+      let storage = world[id]
+      builder.location = Location(storage.span)
+      current[id] = builder.input(
+        storage.path ?? storage.name, storage.type, role: storage.isState ? .state : .parameter)
+    }
   }
 
   /// Starts a graph.
