@@ -72,6 +72,11 @@ public struct GraphBuilder: Sendable {
     type(value).dtype == dtype ? value : make(.cast, [value], ["dtype": .dtype(dtype)])
   }
 
+  /// Into the dtype in which an op computes, or out of it: rounded only where it is stored.
+  package mutating func passed(_ value: ValueID, to dtype: DType) -> ValueID {
+    type(value).dtype == dtype ? value : make(.cast, [value], ["dtype": .dtype(dtype), "rounds": .bool(false)])
+  }
+
   /// Spreads `value` over `shape`; operand axis `i` becomes result axis `axes[i]`; left out, the axes align at the end, as
   /// NumPy's do. An axis of size 1 stretches.
   public mutating func broadcast(_ value: ValueID, to shape: [Dim], axes: [Int]? = nil) -> ValueID {

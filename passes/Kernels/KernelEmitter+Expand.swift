@@ -18,8 +18,11 @@ extension KernelEmitter {
         values.append(dtype.isHalf && primitive.decides ? rounded(wide, to: dtype) : wide)
       }
       return pool.add(.apply(primitive, values, type.dtype.loaded))
-    case .cast:
-      return cast(try value(operands[0], at: place), from: lowered.nodes[operands[0]].type.dtype, to: type.dtype)
+    case .cast(let rounds):
+      let operand = try value(operands[0], at: place)
+      let from = lowered.nodes[operands[0]].type.dtype
+      if !rounds, from.loaded == .f32, type.dtype.loaded == .f32 { return operand }
+      return cast(operand, from: from, to: type.dtype)
     case .identity, .reshape:
       return try value(operands[0], at: place)
     case .iota(let axis):

@@ -5,7 +5,7 @@ import LTMSupport
 /// What a node is to the kernel builder, with its attributes read.
 enum NodeKind {
   case input, constant(Double), iota(axis: Int)
-  case elementwise(Primitive), cast, identity
+  case elementwise(Primitive), cast(rounds: Bool), identity
   case broadcast(axes: [Int]), reshape, transpose([Int]), slice(axis: Int, start: Int, stride: Int)
   case pad(axis: Int, low: Int, value: Double), concat(axis: Int)
   case gather(axis: Int), scatterAdd(axis: Int)
@@ -105,7 +105,7 @@ private func structuralKind(_ node: Node, in graph: Graph) -> NodeKind? {
   case .input: .input
   case .constant: .constant(attributes.float("value") ?? 0)
   case .iota: .iota(axis: axis)
-  case .cast: .cast
+  case .cast: .cast(rounds: attributes.bool("rounds") ?? true)
   case .stopGradient, .allReduce: .identity
   case .broadcast: .broadcast(axes: attributes.ints("axes") ?? [])
   case .reshape: .reshape

@@ -12,10 +12,11 @@ extension OpDefinition {
 
   static let sign = unary(
     "-1, 0 or 1; NaN stays NaN.", .follow, .numbers, gradient: .none,
-    lowering: .formula { b, x in
-      let zero = b.fill(0, like: x[0])
-      let negative = b.select(b.make(.less, [x[0], zero]), b.fill(-1, like: x[0]), x[0])
-      return b.select(b.make(.greater, [x[0], zero]), b.fill(1, like: x[0]), negative)
+    lowering: .decompose { b, node in
+      let x = node.operands[0]
+      let zero = b.fill(0, like: x)
+      let negative = b.select(b.make(.less, [x, zero]), b.fill(-1, like: x), x)
+      return b.select(b.make(.greater, [x, zero]), b.fill(1, like: x), negative)
     }, { $0 > 0 ? 1 : $0 < 0 ? -1 : $0 })
 
   static let sqrt = unary(

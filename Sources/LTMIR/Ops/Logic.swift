@@ -47,7 +47,10 @@ extension OpDefinition {
 
   static let cast = OpDefinition(
     "The value in another dtype, rounded to nearest even; to an integer, truncated; to bool, `x != 0`. A barrier: no pass "
-      + "removes the rounding.", signature: [OpParameter("x", .tensor), OpParameter("dtype", .dtype)],
+      + "removes the rounding. With `rounds: false`, between floats, it is rounded only where it is stored.",
+    signature: [
+      OpParameter("x", .tensor), OpParameter("dtype", .dtype), OpParameter("rounds", .bool, default: .bool(true)),
+    ],
     precision: .never,
     infer: { (types, attributes) throws(OpError) in
       try requireCount(types, 1...1)

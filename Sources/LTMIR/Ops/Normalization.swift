@@ -15,7 +15,9 @@ extension OpDefinition {
     },
     lowering: .alongAxis { b, x, axis in
       let e = b.exp(shifted(&b, x, axis))
-      return b.div(e, b.spread(b.sum(e, [axis], keep: true), like: e))
+      let total = b.sum(e, [axis], keep: true)
+      // One division a row. The sum is at least 1: its inverse is exact enough, and neither 0 nor infinite.
+      return b.mul(e, b.spread(b.div(b.fill(1, like: total), total), like: e))
     })
 
   static let logSoftmax = OpDefinition(

@@ -28,14 +28,15 @@ extension OpGradient {
 }
 
 extension OpLowering {
-  /// Simpler ops that compute in the accumulator's dtype and narrow to the node's own at the end.
+  /// Simpler ops, elementwise, that compute in the accumulator's dtype. In between, and towards ops they are fused with,
+  /// nothing is rounded: so nothing in them may tell values apart.
   static func formula(_ formula: @escaping Formula) -> OpLowering {
     .decompose { b, node in
       let wide = node.operands.map { operand in
         let dtype = b.type(operand).dtype
-        return dtype.isFloating ? b.cast(operand, to: dtype.arithmetic) : operand
+        return dtype.isFloating ? b.passed(operand, to: dtype.arithmetic) : operand
       }
-      return b.cast(formula(&b, wide), to: node.type.dtype)
+      return b.passed(formula(&b, wide), to: node.type.dtype)
     }
   }
 }
