@@ -11,6 +11,7 @@ struct Grouping {
   /// The members of each group in order; empty where it was merged away.
   private(set) var groups: [[Int]] = []
   private(set) var groupOf: [Int: Int] = [:]
+  private var order = GroupOrder(count: 0)
   /// How many rounds of merging look for more.
   private static let rounds = 3
 
@@ -21,6 +22,7 @@ struct Grouping {
       groupOf[node] = groups.count
       groups.append([node])
     }
+    order = GroupOrder(count: groups.count)
     guard fuse else { return }
     joinEpilogues()
     for _ in 0..<Self.rounds {
@@ -112,9 +114,9 @@ struct Grouping {
   }
 
   private mutating func merge(_ source: Int, into target: Int) -> Bool {
-    guard source != target, shareSizes(source, target), !hasPath(source, target), !hasPath(target, source) else {
-      return false
-    }
+    guard source != target, shareSizes(source, target), !order.hasPath(source, target, readers: readers),
+      !order.hasPath(target, source, readers: readers)
+    else { return false }
     let members = (groups[source] + groups[target]).sorted()
     do {
       var emitter = try KernelEmitter(fusion, members)
@@ -123,6 +125,9 @@ struct Grouping {
     groups[target] = members
     groups[source] = []
     for member in members { groupOf[member] = target }
+    var moved = order
+    moved.merge(source, into: target, reads: sources)
+    order = moved
     return true
   }
 
@@ -150,21 +155,17 @@ struct Grouping {
     }
   }
 
-  /// Whether `target` needs something that a third group makes of what `source` made. A group's members lie apart in the
-  /// graph, so a way may lead through nodes behind the target's last.
-  private func hasPath(_ source: Int, _ target: Int) -> Bool {
-    var visited: Set<Int> = [source, target]
-    var pending = groups[source]
-    while let node = pending.popLast() {
-      for reader in fusion.readers[node] {
-        guard let group = groupOf[reader], group != source else { continue }
-        if group == target {
-          if groupOf[node] != source { return true }
-        } else if visited.insert(group).inserted {
-          pending += groups[group]
-        }
-      }
+  /// The groups that read what a group makes.
+  private func readers(_ group: Int) -> Set<Int> {
+    groups[group].reduce(into: []) { found, node in
+      for reader in fusion.readers[node] { if let other = groupOf[reader], other != group { found.insert(other) } }
     }
-    return false
+  }
+
+  /// The groups that make what a group reads.
+  private func sources(_ group: Int) -> Set<Int> {
+    groups[group].reduce(into: []) { found, node in
+      for source in fusion.reads[node] { if let other = groupOf[source], other != group { found.insert(other) } }
+    }
   }
 }
