@@ -55,11 +55,38 @@ extension IRBuilder {
   /// The upper half of an f32, rounded; a NaN stays one.
   private func bfloatBits(_ value: Lanes) -> Lanes {
     if profile.convertsBF16 { return value.narrowed(to: bfloat).cast(to: i16) }
+    // Shifted last: upper halves known to be 0 pack in one instruction.
+    return roundedToUpperHalf(value).shiftedRight(16).truncated(to: i16)
+  }
+
+  /// The bits of an f32 whose upper half is that of the nearest bf16.
+  private func roundedToUpperHalf(_ value: Lanes) -> Lanes {
     let bits = value.cast(to: i32)
     let last = bits.shiftedRight(16).and(bits.bits(1))
-    let rounded = bits.plusBits(last.plusBits(bits.bits(0x7FFF))).shiftedRight(16)
-    let quiet = bits.shiftedRight(16).or(bits.bits(0x40))
-    return quiet.when(value.isNaN, else: rounded).truncated(to: i16)
+    let rounded = bits.plusBits(last.plusBits(bits.bits(0x7FFF)))
+    return bits.bits(0x7FC0_0000).when(value.isNaN, else: rounded)
+  }
+
+  /// A vector of bf16 loaded as words, widened: the lower halves in the first lanes, the upper ones in the rest. Neither a
+  /// shuffle nor an instruction for each half register, as the natural order takes.
+  func widenPairs(_ words: Lanes) -> Lanes {
+    let lower = words.shiftedLeft(16).cast(to: float)
+    let upper = words.and(words.bits(~0xFFFF)).cast(to: float)
+    return Lanes(shuffle(lower.ref, upper.ref, Array(0..<2 * words.count)), self)
+  }
+
+  /// The way back: bf16 in their natural order.
+  func narrowPairs(_ value: Lanes) -> Lanes {
+    let (count, rounded) = (value.count, roundedToUpperHalf(value))
+    let lower = Lanes(slice(rounded.ref, 0, count / 2), self).shiftedRight(16)
+    let upper = Lanes(slice(rounded.ref, count / 2, count / 2), self)
+    let picks = (0..<count).map { $0 % 2 == 0 ? $0 : count + $0 }
+    return Lanes(shuffle(words(lower, i16), words(upper, i16), picks), self)
+  }
+
+  /// The same bits as twice as many elements of half the size.
+  private func words(_ value: Lanes, _ element: LLVMTypeRef) -> LLVMValueRef {
+    LLVMBuildBitCast(ref, value.ref, vector(element, 2 * value.count), "")
   }
 
   package func clampBits(_ value: Lanes, _ low: Int, _ high: Int) -> Lanes {

@@ -14,6 +14,8 @@ package struct VectorAxis {
   package var axis: Int
   package var lanes: Int
   package var live: Int
+  /// Whether the lower halves of words come before the upper ones: ``IRBuilder/widenPairs(_:)``.
+  var isPaired = false
   package init(axis: Int, lanes: Int, live: Int) {
     self.axis = axis
     self.lanes = lanes
@@ -31,6 +33,7 @@ package final class Evaluator {
   /// Where out-of-range elements are read instead.
   private let spare: LLVMValueRef
   private let isDevice: Bool
+  let facts: FormulaFacts
 
   package private(set) var index: [LLVMValueRef]
   package private(set) var vector: VectorAxis?
@@ -40,6 +43,8 @@ package final class Evaluator {
   private var locals: [LocalID: Value] = [:]
   /// The address of a row scratch at index 0, and the distance between its elements.
   package var rows: [LocalID: (base: LLVMValueRef, stride: Int)] = [:]
+  /// Where f32 values that vary along the vector axis alone have been kept.
+  var kept: [ScalarID: LLVMValueRef] = [:]
 
   /// Reads the addresses of the kernel's buffers from the launch's argument block.
   convenience init(_ ir: IRBuilder, _ kernel: FlatKernel, arguments: LLVMValueRef) {
@@ -66,6 +71,7 @@ package final class Evaluator {
     self.buffers = buffers
     self.spare = spare
     self.isDevice = isDevice
+    facts = FormulaFacts(kernel.kernel)
     index = [LLVMValueRef](repeating: ir.index(0), count: kernel.kernel.axes.count)
   }
 
@@ -107,12 +113,14 @@ package final class Evaluator {
 
   /// Computes here whatever `roots` need that does not depend on `axes`: what a loop over them need not repeat.
   package func hoist(_ roots: [ScalarID], outOf axes: [Int]) {
-    for id in kernel.closure(of: roots) where kernel.dependencies[id].isDisjoint(with: axes) { _ = known(id) }
+    for id in kernel.closure(of: roots) where kernel.dependencies[id].isDisjoint(with: axes) && !facts.isFused[id] {
+      _ = known(id)
+    }
   }
 
   /// The value of an expression, in one lane or all.
   package func value(_ id: ScalarID) -> Value {
-    for operand in kernel.closure(of: [id]) { _ = known(operand) }
+    for operand in kernel.closure(of: [id]) where !facts.isFused[operand] { _ = known(operand) }
     return known(id.index)
   }
 
@@ -131,6 +139,10 @@ package final class Evaluator {
   }
 
   private func compute(_ id: Int) -> Lanes {
+    if let base = kept[ScalarID(id)], let vector {
+      return Lanes(
+        ir.load(ir.vector(ir.float, vector.lanes), ir.address(base, ir.float, index[vector.axis]), align: 4), ir)
+    }
     switch kernel.kernel.expressions[id] {
     case .constant(let value, let dtype): return constant(value, dtype)
     case .axis(let axis): return position(axis.index)
@@ -142,15 +154,29 @@ package final class Evaluator {
       return value.lanes
     case .scratch(let local): return row(local)
     case .apply(let primitive, let operands, _):
+      if let sum = multiplyAdd(primitive, operands) { return sum }
       let values = operands.map { known($0.index) }
       let lanes = values.map(\.lanes.count).max() ?? 1
       let dtype = primitive == .select ? values[1].dtype : values[0].dtype
-      return ir.apply(primitive, values.map { spread($0.lanes, lanes) }, operand: dtype)
+      return ir.apply(primitive, values.map { spread($0.lanes, lanes) }, operand: dtype, flushing: facts.mayFlush[id])
     case .convert(let operand, let dtype):
       let value = known(operand.index)
       return ir.convert(value.lanes, from: value.dtype, to: dtype)
     case .round(let operand, let dtype): return ir.round(known(operand.index).lanes, to: dtype)
     }
+  }
+
+  /// The sum or difference of a product and something else, rounded once.
+  private func multiplyAdd(_ primitive: Primitive, _ operands: [ScalarID]) -> Lanes? {
+    guard let place = operands.firstIndex(where: { facts.isFused[$0.index] }),
+      case .apply(.mul, let factors, _) = kernel.kernel[operands[place]]
+    else { return nil }
+    let isDifference = primitive == .sub
+    let other = known(operands[1 - place].index).lanes
+    let (a, b) = (known(factors[0].index).lanes, known(factors[1].index).lanes)
+    let lanes = max(other.count, a.count, b.count)
+    let addend = spread(isDifference && place == 0 ? -other : other, lanes)
+    return spread(isDifference && place == 1 ? -a : a, lanes).times(spread(b, lanes), plus: addend)
   }
 
   private func constant(_ value: Double, _ dtype: DType) -> Lanes {
@@ -224,6 +250,10 @@ package final class Evaluator {
     for condition in conditions { place = ir.select(condition.ref, place, spare) }
     let lanes = stride == 0 ? 1 : vector?.lanes ?? 1
     let live = stride == 0 ? 1 : vector?.live ?? 1
+    if stride == 1, let vector, vector.isPaired {
+      let words = ir.load(ir.vector(ir.i32, vector.lanes / 2), place, align: dtype.byteCount)
+      return guarded(ir.widenPairs(Lanes(words, ir)), conditions, access.otherwise, dtype)
+    }
     let raw = ir.load(element, place, lanes: lanes, live: live, align: alignment(access, lanes))
     return guarded(ir.widen(Lanes(raw, ir), from: dtype), conditions, access.otherwise, dtype)
   }
@@ -294,9 +324,9 @@ package final class Evaluator {
     let values = stores.map { store in
       let value = value(store.value)
       let dtype = kernel.kernel[store.buffer].dtype
-      return ir.narrow(
-        value.dtype == dtype.loaded ? value.lanes : ir.convert(value.lanes, from: value.dtype, to: dtype.loaded),
-        to: dtype)
+      let wide =
+        value.dtype == dtype.loaded ? value.lanes : ir.convert(value.lanes, from: value.dtype, to: dtype.loaded)
+      return vector?.isPaired == true && wide.count > 1 ? ir.narrowPairs(wide) : ir.narrow(wide, to: dtype)
     }
     for (access, value) in zip(accesses, values) { write(value, access) }
   }

@@ -19,12 +19,14 @@ package final class IRBuilder {
   enum Accuracy {
     /// f32, or anything that shows f32's precision.
     case single
+    /// Memory of halves with f32's range, and nothing else.
+    case bf16
     /// f16 memory, and nothing else.
     case f16
 
     init(_ kernel: Kernel) {
-      let stored = kernel.body.flatMap(\.stores).map { kernel[$0.buffer].dtype }
-      self = !stored.isEmpty && stored.allSatisfy { $0 == .f16 } ? .f16 : .single
+      let stored = Set(kernel.body.flatMap(\.stores).map { kernel[$0.buffer].dtype })
+      self = stored == [.f16] ? .f16 : !stored.isEmpty && stored.allSatisfy(\.isHalf) ? .bf16 : .single
     }
   }
 
@@ -254,6 +256,33 @@ package final class IRBuilder {
     body()
     LLVMBuildBr(ref, after)
     place(at: after)
+  }
+
+  /// The value of one of two computations.
+  func choose(_ condition: LLVMValueRef, then: () -> Lanes, otherwise: () -> Lanes) -> Lanes {
+    let (first, second, after) = (block("then"), block("else"), block("after"))
+    LLVMBuildCondBr(ref, condition, first, second)
+    func branch(_ start: LLVMBasicBlockRef, _ body: () -> Lanes) -> (value: LLVMValueRef, end: LLVMBasicBlockRef?) {
+      place(at: start)
+      let value = body().ref
+      let end = currentBlock
+      LLVMBuildBr(ref, after)
+      return (value, end)
+    }
+    let results = [branch(first, then), branch(second, otherwise)]
+    place(at: after)
+    let merged = phi(LLVMTypeOf(results[0].value))
+    for result in results { addIncoming(merged, result.value, result.end) }
+    return Lanes(merged, self)
+  }
+
+  /// Whether a bit is set in any lane.
+  func any(_ bits: Lanes) -> LLVMValueRef {
+    if bits.count == 1 { return bits.ref }
+    guard let width = LLVMIntTypeInContext(context, UInt32(bits.count)),
+      let whole = LLVMBuildBitCast(ref, bits.ref, width, "")
+    else { preconditionFailure("emit: any") }
+    return LLVMBuildICmp(ref, LLVMIntNE, whole, LLVMConstNull(width), "")
   }
 
   package func phi(_ type: LLVMTypeRef) -> LLVMValueRef { LLVMBuildPhi(ref, type, "") }

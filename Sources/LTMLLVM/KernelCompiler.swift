@@ -109,7 +109,7 @@ package final class KernelCompiler: Sendable {
       self.kernel = kernel
       schedule = LTMLLVM.schedule(kernel, profile)
       key = ObjectCache.key([
-        kernel.identity, "\(schedule)", profile.triple, profile.cpu, profile.features, Bootstrap.version, "emitters 3",
+        kernel.identity, "\(schedule)", profile.triple, profile.cpu, profile.features, Bootstrap.version, "emitters 4",
       ])
     }
   }

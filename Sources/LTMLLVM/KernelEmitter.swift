@@ -12,6 +12,7 @@ struct KernelEmitter {
   let scratch: LLVMValueRef
   /// The memory that the launch's tasks share.
   let workspace: LLVMValueRef
+  let isPaired: Bool
 
   /// Makes the function. A place for debug info: the kernel's name and `locations` belong to it.
   static func emit(
@@ -26,11 +27,12 @@ struct KernelEmitter {
     let workspace = schedule.workspaceBytes == 0 ? parameters[3] : ir.load(ir.pointer, entry, align: 8)
     let emitter = KernelEmitter(
       ir: ir, evaluator: evaluator, kernel: kernel, firstTask: parameters[1], endTask: parameters[2],
-      scratch: parameters[3], workspace: workspace)
+      scratch: parameters[3], workspace: workspace, isPaired: kernel.allowsPairs(ir.profile))
     switch schedule.strategy {
     case .pointwise(let numbers): emitter.pointwise(numbers)
     case .columns(let numbers): emitter.columns(numbers)
     case .rows(let numbers): emitter.rows(numbers)
+    case .scatter(let numbers): emitter.scatter(numbers)
     case .contraction(let tiles): emitter.contraction(tiles, symbol: symbol)
     }
     // The pool's release of a task does not order streamed stores.
@@ -48,6 +50,13 @@ struct KernelEmitter {
       rest = ir.divide(rest, kernel.extent(axis))
     }
     return places.reversed()
+  }
+
+  /// Whole vectors along an axis.
+  func fullVector(_ axis: Int, _ lanes: Int) -> VectorAxis {
+    var vector = VectorAxis(axis: axis, lanes: lanes, live: lanes)
+    vector.isPaired = isPaired && lanes >= ir.profile.floatLanes * 2
+    return vector
   }
 
   /// Every expression that the kernel's statements evaluate.

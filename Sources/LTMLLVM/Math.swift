@@ -3,7 +3,7 @@ internal import CLLVM
 // Transcendental functions of f32 as polynomials over whole vectors, within about 2 ulp, right at the edges: infinities,
 // NaN, overflow, subnormals. In f64, and for sin, cos and pow, the C library is called lane by lane.
 extension Lanes {
-  private var isDouble: Bool { ir.element(of: type) == ir.double }
+  var isDouble: Bool { ir.element(of: type) == ir.double }
 
   /// The C library's function of that name (f32: with an `f` at its end), lane by lane.
   func library(_ name: String, _ other: Lanes? = nil) -> Lanes {
@@ -43,31 +43,39 @@ extension Lanes {
     ])
   }
 
-  func exp() -> Lanes {
-    if isDouble { return library("exp") }
-    switch ir.accuracy {
-    case .f16: return expForF16()
-    case .single: break
-    }
-    let (_, n, r) = clamped(-104, 89).reducedByLn2()
-    let power = (r * r).times(r.expTail(), plus: r) + 1
+  /// `flushing`: whether results below 2^-126 may be 0, which saves a factor.
+  func exp(flushing: Bool = false) -> Lanes {
+    if isDouble { return ir.mathLibrary == nil ? doubleExp() : library("exp") }
+    let flushes = flushing || ir.accuracy == .f16
+    let x = clamped(flushes ? -87.3 : -104, 89)
+    // The exponent's bias is part of what rounds to a whole number.
+    let shift = Self.shift + (flushes ? 126 : 254)
+    let shifted = x.times(1.442_695_040_888_963_4, plus: constant(shift))
+    let power = x.expFraction(shifted - shift, factor: flushes ? 2 : 1)
+    let bits = shifted.cast(to: ir.i32)
+    if flushes { return power * bits.shiftedLeft(23).cast(to: ir.float) }
     // In two steps, since 2^n itself may be no normal number.
-    let half = n.times(0.5, plus: constant(Self.shift))
-    let rest = (n - (half - Self.shift)) + Self.shift
-    return power * Self.powerOfTwo(shifted: half) * Self.powerOfTwo(shifted: rest)
+    let half = bits.shiftedRight(1)
+    let rest = bits.minusBits(half)
+    return power * half.shiftedLeft(23).cast(to: ir.float) * rest.shiftedLeft(23).cast(to: ir.float)
   }
 
-  /// Where every result is stored in f16: within 2^-21, and nothing below 2^-126 or beyond 2^128, which f16 lacks anyway.
-  private func expForF16() -> Lanes {
-    let x = clamped(-87, 88.7)
-    let shifted = x.times(1.442_695_040_888_963_4, plus: constant(Self.shift))
-    let r = (shifted - Self.shift).times(-0.693_147_180_559_945_3, plus: x)
-    // Twice exp(r), to go with half of 2^n: n = 128 has no scale of its own.
-    let power = r.polynomial([
-      1.659_529_470e-2, 8.383_087_069e-2, 3.333_514_929e-1, 9.999_778_867e-1, 1.999_999_404, 2.000_000_238,
-    ])
-    let bits = shifted.cast(to: ir.i32)
-    return power * bits.plusBits(bits.bits(126)).shiftedLeft(23).cast(to: ir.float)
+  /// `factor * exp(x) / 2^n`, where n is the whole number nearest to `x / ln 2`.
+  private func expFraction(_ n: Lanes, factor: Double) -> Lanes {
+    switch ir.accuracy {
+    case .f16:
+      // A power of 2, within 2^-23.
+      return times(1.442_695_040_888_963_4, plus: -n).polynomial(
+        [1.326_472_38e-3, 9.671_512_99e-3, 5.550_733_58e-2, 2.402_224_24e-1, 6.931_470_04e-1, 1].map { $0 * factor })
+    case .bf16:
+      // The same, within 2^-18.
+      return times(1.442_695_040_888_963_4, plus: -n).polynomial(
+        [9.582_851_08e-3, 5.590_642_99e-2, 2.402_409_91e-1, 6.931_241_75e-1, 1].map { $0 * factor })
+    case .single:
+      let high = n.times(-0.693_145_751_953_125, plus: self)
+      return n.times(-1.428_606_765_330_187e-6, plus: high).polynomial(
+        [1.381_446_49e-3, 8.368_780_84e-3, 4.166_839_27e-2, 1.666_651_96e-1, 4.999_999_40e-1, 1, 1].map { $0 * factor })
+    }
   }
 
   func expm1() -> Lanes {
@@ -81,7 +89,7 @@ extension Lanes {
   }
 
   func log() -> Lanes {
-    if isDouble { return library("log") }
+    if isDouble { return ir.mathLibrary == nil ? doubleLog() : library("log") }
     let isSubnormal = isLess(0x1p-126)
     let scaled = (self * 0x1p25).when(isSubnormal, else: self)
     let bits = scaled.cast(to: ir.i32)

@@ -6,9 +6,26 @@ import LTMKernels
 extension KernelEmitter {
   /// Stores only.
   func pointwise(_ numbers: Schedule.Spread) {
+    keepInvariants(numbers)
     let stores = kernel.kernel.body.flatMap(\.stores)
     let accesses = kernel.stores.flatMap { $0 }
     eachVector(numbers) { evaluator.store(stores, accesses) }
+  }
+
+  /// Computes what varies along the innermost axis alone once, into scratch memory, for all the rows to come.
+  private func keepInvariants(_ numbers: Schedule.Spread) {
+    guard let axis = kernel.domain.last, numbers.keepsInvariants else { return }
+    let ids = kernel.rowInvariants(evaluator.facts)
+    let row = roundUp(kernel.extent(axis), numbers.lanes)
+    let bases = ids.indices.map { ir.address(scratch, ir.float, ir.index($0 * row)) }
+    let whole = Schedule.Spread(lanes: numbers.lanes, block: kernel.extent(axis), blocksPerTask: 1)
+    vectors(axis, from: ir.index(0), isLast: ir.constant(bits: 1, ir.i1), isOnly: true, whole) {
+      for (id, base) in zip(ids, bases) {
+        let value = evaluator.value(id, lanes: evaluator.vector?.lanes ?? 1)
+        ir.store(value.ref, ir.address(base, ir.float, evaluator.index[axis]), align: 4)
+      }
+    }
+    for (id, base) in zip(ids, bases) { evaluator.kept[id] = base }
   }
 
   /// Runs `body` for every point of the domain, a vector of them at a time; the tail is one narrower or partial vector.
@@ -30,13 +47,14 @@ extension KernelEmitter {
     }
   }
 
-  private func vectors(
+  /// Visits a block of an axis, a vector at a time.
+  func vectors(
     _ axis: Int, from start: LLVMValueRef, isLast: LLVMValueRef, isOnly: Bool, _ numbers: Schedule.Spread,
     _ body: () -> Void
   ) {
     let (extent, lanes) = (kernel.extent(axis), numbers.lanes)
     let rest = extent % lanes
-    let full = VectorAxis(axis: axis, lanes: lanes, live: lanes)
+    let full = fullVector(axis, lanes)
     let stop = ir.minimum(ir.add(start, ir.index(numbers.block)), ir.index(extent - rest))
     if isOnly {
       ir.loop(0..<extent - rest, step: lanes) { i, _ in

@@ -2,18 +2,19 @@ package import CLLVM
 import LTMIR
 
 extension IRBuilder {
-  /// One primitive on operands of equal lanes. `dtype` is that of the first operand (of `select`: the second).
-  package func apply(_ primitive: Primitive, _ x: [Lanes], operand dtype: DType) -> Lanes {
+  /// One primitive on operands of equal lanes. `dtype` is that of the first operand (of `select`: the second). `flushing`:
+  /// a result of `exp` below 2^-126 may be 0.
+  package func apply(_ primitive: Primitive, _ x: [Lanes], operand dtype: DType, flushing: Bool = false) -> Lanes {
     let isFloat = dtype.isFloating
     let (a, b) = (x[0], x[x.count > 1 ? 1 : 0])
     return switch primitive {
     case .neg: isFloat ? -a : a.bits(0).minusBits(a)
     case .abs: isFloat ? a.magnitude : a.bits(0).minusBits(a).when(a.compareBits(LLVMIntSLT, a.bits(0)), else: a)
     case .sqrt: a.apply("llvm.sqrt")
-    case .exp: a.exp()
+    case .exp: a.exp(flushing: flushing)
     case .log: a.log()
-    case .sin: a.library("sin")
-    case .cos: a.library("cos")
+    case .sin: a.wave(quarter: 0, library: "sin")
+    case .cos: a.wave(quarter: 1, library: "cos")
     case .tanh: a.tanh()
     case .erf: a.erf()
     case .expm1: a.expm1()
@@ -27,7 +28,7 @@ extension IRBuilder {
     case .sub: isFloat ? a - b : a.minusBits(b)
     case .mul: isFloat ? a * b : Lanes(LLVMBuildMul(ref, a.ref, b.ref, ""), self)
     case .div: isFloat ? a / b : divideIntegers(a, b)
-    case .pow: isFloat ? a.library("pow", b) : power(a, b, dtype)
+    case .pow: isFloat ? a.power(b) : power(a, b, dtype)
     case .minimum: isFloat ? extremum(a, b, LLVMRealOLT) : extremum(a, b, "llvm.smin")
     case .maximum: isFloat ? extremum(a, b, LLVMRealOGT) : extremum(a, b, "llvm.smax")
     case .equal: compare(a, b, LLVMRealOEQ, LLVMIntEQ, dtype)
@@ -44,8 +45,19 @@ extension IRBuilder {
 
   /// The greater or lesser of two; a NaN wins, as in PyTorch.
   package func extremum(_ a: Lanes, _ b: Lanes, _ predicate: LLVMRealPredicate) -> Lanes {
-    // The comparison fails for a NaN on either side, which gives b; a's own NaN needs a test.
-    a.when(a.compare(predicate, b).or(a.isNaN), else: b)
+    // The comparison fails for a NaN on either side, which gives the second: one instruction, with a number as the first.
+    if isNumber(a) { return a.when(a.compare(predicate, b), else: b) }
+    if isNumber(b) { return b.when(b.compare(predicate, a), else: a) }
+    return a.when(a.isNaN, else: a.when(a.compare(predicate, b), else: b))
+  }
+
+  /// Whether it is a literal, and no NaN.
+  private func isNumber(_ value: Lanes) -> Bool {
+    guard LLVMIsConstant(value.ref) != 0 else { return false }
+    let lane = value.count == 1 ? value.ref : LLVMGetAggregateElement(value.ref, 0)
+    guard let lane, LLVMIsAConstantFP(lane) != nil else { return false }
+    var isInexact: LLVMBool = 0
+    return !LLVMConstRealGetDouble(lane, &isInexact).isNaN
   }
 
   private func extremum(_ a: Lanes, _ b: Lanes, _ intrinsic: String) -> Lanes {

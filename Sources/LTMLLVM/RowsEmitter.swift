@@ -10,12 +10,23 @@ extension KernelEmitter {
     }
     eachUnit(kernel.points(kernel.domain), perTask: numbers.pointsPerTask) { point in
       evaluator.at(decompose(point, kernel.domain)) {
-        for (statement, accesses) in zip(kernel.kernel.body, kernel.stores) { row(statement, accesses, numbers.lanes) }
+        for (place, statement) in kernel.kernel.body.enumerated() where !isTaken(place) {
+          row(statement, kernel.stores[place], numbers.lanes, sum: isTaken(place + 1) ? place + 1 : nil)
+        }
       }
     }
   }
 
-  private func row(_ statement: KernelStatement, _ accesses: [FlatAccess], _ limit: Int) {
+  /// Whether a statement is a sum of the row scratch before it, and made in the same pass.
+  private func isTaken(_ place: Int) -> Bool {
+    guard place > 0, place < kernel.kernel.body.count,
+      case .reduce(_, _, let over, let value) = kernel.kernel.body[place],
+      case .scratch(let row, let axis, _) = kernel.kernel.body[place - 1]
+    else { return false }
+    return over == [axis] && kernel.kernel[value] == .scratch(row)
+  }
+
+  private func row(_ statement: KernelStatement, _ accesses: [FlatAccess], _ limit: Int, sum: Int?) {
     let axes = statement.innerAxes.map(\.index)
     let lanes = rowLanes(axes.last, limit)
     switch statement {
@@ -26,18 +37,17 @@ extension KernelEmitter {
         return []
       }
     case .scratch(let local, let axis, let value):
-      foldRow(axes, [value], lanes, []) { _, _ in
-        storeRow(local, evaluator.value(value, lanes: lanes), at: evaluator.index[axis.index])
-        return []
+      guard let sum, case .reduce(let total, let combiner, _, _) = kernel.kernel.body[sum] else {
+        foldRow(axes, [value], lanes, []) { _, _ in
+          storeRow(local, evaluator.value(value, lanes: lanes), at: evaluator.index[axis.index])
+          return []
+        }
+        return
       }
-    case .reduce(let local, let combiner, _, let value):
-      let dtype = kernel.kernel[local].dtype
-      let identity = ir.identity(combiner, dtype, lanes: lanes)
-      let sum = foldRow(axes, [value], lanes, [identity]) { sums, live in
-        let sum = Lanes(sums[0], ir)
-        return [keep(ir.combine(combiner, sum, evaluator.value(value, lanes: lanes), dtype), sum, live)]
+      reduceRow(total, combiner, axes, value, lanes) { element in
+        storeRow(local, element, at: evaluator.index[axis.index])
       }
-      evaluator.bind(local, across(Lanes(sum[0], ir)) { ir.combine(combiner, $0, $1, dtype) })
+    case .reduce(let local, let combiner, _, let value): reduceRow(local, combiner, axes, value, lanes) { _ in }
     case .contract(let local, _, let lhs, let rhs):
       let zero = ir.identity(.add, kernel.kernel[local].dtype, lanes: lanes)
       let sum = foldRow(axes, [lhs, rhs], lanes, [zero]) { sums, live in
@@ -49,6 +59,20 @@ extension KernelEmitter {
     case .argReduce(let local, let combiner, let axis, let value):
       evaluator.bind(local, argReduceRow(axis.index, combiner, value, lanes))
     }
+  }
+
+  /// Folds a row, and shows each vector of it to `visit`.
+  private func reduceRow(
+    _ local: LocalID, _ combiner: Combiner, _ axes: [Int], _ value: ScalarID, _ lanes: Int, _ visit: (Lanes) -> Void
+  ) {
+    let dtype = kernel.kernel[local].dtype
+    let identity = ir.identity(combiner, dtype, lanes: lanes)
+    let sum = foldRow(axes, [value], lanes, [identity]) { sums, live in
+      let (sum, element) = (Lanes(sums[0], ir), evaluator.value(value, lanes: lanes))
+      visit(element)
+      return [keep(ir.combine(combiner, sum, element, dtype), sum, live)]
+    }
+    evaluator.bind(local, across(Lanes(sum[0], ir)) { ir.combine(combiner, $0, $1, dtype) })
   }
 
   /// Lanes for one statement: a short axis needs fewer.
@@ -67,7 +91,7 @@ extension KernelEmitter {
     let extent = kernel.extent(inner)
     let rest = extent % lanes
     return nest(axes.dropLast(), hoisting: roots, inside: [inner], carrying: start) { outer in
-      let full = VectorAxis(axis: inner, lanes: lanes, live: lanes)
+      let full = fullVector(inner, lanes)
       let sums = ir.loop(0..<extent - rest, step: lanes, carrying: outer) { i, sums in
         evaluator.at(inner, i, vector: full) { step(sums, lanes) }
       }

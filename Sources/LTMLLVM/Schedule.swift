@@ -11,6 +11,8 @@ package struct Schedule: Hashable, Sendable {
     case columns(Spread)
     /// Points of the domain one by one, vectors along the inner axes.
     case rows(Rows)
+    /// Sums by destination: a task owns some rows and goes through all indices.
+    case scatter(Scatter)
     /// A contraction in packed tiles.
     case contraction(Tiles)
   }
@@ -21,11 +23,21 @@ package struct Schedule: Hashable, Sendable {
     /// Points of the innermost axis in a block: a multiple of `lanes`, or the whole axis.
     package var block: Int
     package var blocksPerTask: Int
+    /// Whether what varies along the innermost axis alone is computed once, for all rows of a call, into scratch memory.
+    package var keepsInvariants = false
   }
 
   package struct Rows: Hashable, Sendable {
     package var lanes: Int
     package var pointsPerTask: Int
+  }
+
+  package struct Scatter: Hashable, Sendable {
+    package var lanes: Int
+    /// Rows that a task owns.
+    package var rows: Int
+    /// Elements from one row's sums to the next's.
+    package var rowElements: Int
   }
 
   /// Tiles of `mc` by `nc`, their operands packed into panels of `tile.rows` and `columns`, in blocks of depth.
@@ -67,6 +79,7 @@ package struct Schedule: Hashable, Sendable {
     case .pointwise: "pointwise"
     case .columns: "columns"
     case .rows: "rows"
+    case .scatter: "scatter"
     case .contraction: "contraction"
     }
   }
@@ -96,6 +109,7 @@ struct Scheduler {
 
   func schedule() -> Schedule {
     if let tiles = tiles() { return tiles }
+    if let scatter = scatter() { return scatter }
     let reads = kernel.kernel.body.contains { !$0.innerAxes.isEmpty }
     if reads { return prefersColumns ? spread(isColumns: true) : rows() }
     let isReduction = kernel.kernel.body.contains { if case .store = $0 { false } else { true } }
@@ -103,7 +117,7 @@ struct Scheduler {
   }
 
   /// Lanes of one register, for the widest scalar that the kernel computes with.
-  private var registerLanes: Int {
+  var registerLanes: Int {
     let isWide = kernel.kernel.expressions.indices.contains { id in
       let dtype = kernel.kernel.dtype(ScalarID(id))
       return dtype == .f64 || dtype == .i64
@@ -111,7 +125,11 @@ struct Scheduler {
     return profile.vectorBytes / (isWide ? 8 : 4)
   }
 
-  /// How many registers a value takes: fewer where formulas are long and would spill.
+  /// How many registers a value takes along a row. Instructions that wait for the last one fill the processor's window
+  /// before the next vector's begin: the vectors side by side are what it can overlap.
+  static let rowUnroll = 4
+
+  /// How many registers a value takes where lanes are columns: fewer where formulas are long and would spill.
   private var unroll: Int {
     let weight = kernel.kernel.expressions.reduce(0) { sum, expression in
       guard case .apply(let primitive, _, _) = expression else { return sum }
@@ -132,18 +150,32 @@ struct Scheduler {
   private func spread(isColumns: Bool) -> Schedule {
     let extent = kernel.domain.last.map(kernel.extent) ?? 1
     let register = registerLanes
-    let limit = register * (isColumns ? min(unroll, 2) : unroll)
+    let limit = register * (isColumns ? min(unroll, 2) : Self.rowUnroll)
     let lanes = extent == 1 ? 1 : Self.lanes(extent, register: register, limit: limit)
     let depth = kernel.kernel.body.map { kernel.points($0.innerAxes.map(\.index)) }.max() ?? 1
     let work = max(lanes, taskWork / max(1, depth) / lanes * lanes)
     let block = extent <= work ? extent : work
     let blocks = kernel.points(kernel.domain.dropLast()) * ((extent + max(block, 1) - 1) / max(block, 1))
     let blocksPerTask = max(1, work / max(block, 1))
-    let numbers = Schedule.Spread(lanes: lanes, block: max(block, 1), blocksPerTask: blocksPerTask)
+    var numbers = Schedule.Spread(lanes: lanes, block: max(block, 1), blocksPerTask: blocksPerTask)
+    let kept = isColumns ? 0 : invariantBytes(lanes)
+    numbers.keepsInvariants = kept > 0 && block == extent && blocks >= Self.invariantRows
     return Schedule(
       strategy: isColumns ? .columns(numbers) : .pointwise(numbers),
       taskCount: (blocks + blocksPerTask - 1) / blocksPerTask,
-      scratchBytes: RowLayout(kernel, columnLanes: lanes).bytes)
+      scratchBytes: numbers.keepsInvariants ? kept : RowLayout(kernel, columnLanes: lanes).bytes)
+  }
+
+  /// Fewer rows do not pay for keeping anything.
+  private static let invariantRows = 64
+  /// What may be kept: no more than stays in a cache beside the rows.
+  private static let invariantLimit = 1 << 17
+
+  /// Bytes of scratch for a pointwise kernel's row invariants; 0 where there are none, or too many.
+  private func invariantBytes(_ lanes: Int) -> Int {
+    let count = kernel.rowInvariants(FormulaFacts(kernel.kernel)).count
+    let bytes = roundUp(kernel.domain.last.map(kernel.extent) ?? 1, lanes) * 4 * count
+    return bytes <= Self.invariantLimit ? bytes : 0
   }
 
   // MARK: Rows
@@ -151,7 +183,7 @@ struct Scheduler {
   private func rows() -> Schedule {
     let longest = kernel.kernel.body.compactMap { $0.innerAxes.last.map { kernel.extent($0.index) } }.max() ?? 1
     let register = registerLanes
-    let lanes = Self.lanes(longest, register: register, limit: register * unroll)
+    let lanes = Self.lanes(longest, register: register, limit: register * Self.rowUnroll)
     let depth = kernel.kernel.body.reduce(0) { $0 + kernel.points($1.innerAxes.map(\.index)) }
     let points = kernel.points(kernel.domain)
     let perTask = max(1, taskWork / max(1, depth))

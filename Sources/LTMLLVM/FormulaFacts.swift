@@ -1,0 +1,54 @@
+import LTMIR
+import LTMKernels
+
+// What a kernel's formulas say beyond their instructions one by one. Depends on the kernel alone, so that every place that
+// computes an expression (a vector, a tail, a packed panel) rounds it alike.
+
+/// Products that become part of a multiply-add, and exponentials whose least results do not count.
+struct FormulaFacts {
+  /// For each expression, whether it is a product that only one addition reads.
+  private(set) var isFused: [Bool]
+  /// For each expression, whether it is an `exp` that is only added to numbers beside which 2^-126 is nothing.
+  private(set) var mayFlush: [Bool]
+
+  init(_ kernel: Kernel) {
+    let expressions = kernel.expressions
+    var users = [[Int]](repeating: [], count: expressions.count)
+    var isRoot = [Bool](repeating: false, count: expressions.count)
+    for (index, expression) in expressions.enumerated() {
+      for operand in expression.operands { users[operand.index].append(index) }
+    }
+    for root in kernel.body.flatMap(\.roots) { isRoot[root.index] = true }
+    isFused = [Bool](repeating: false, count: expressions.count)
+    mayFlush = isFused
+    for index in expressions.indices where !isRoot[index] {
+      if users[index].count == 1, Self.isProduct(index, kernel) {
+        isFused[index] = Self.takesOneProduct(users[index][0], kernel)
+      }
+      mayFlush[index] =
+        Self.applies(.exp, index, kernel) && !users[index].isEmpty
+        && users[index].allSatisfy { Self.addsLargeNumber($0, kernel) }
+    }
+  }
+
+  private static func applies(_ primitive: Primitive, _ index: Int, _ kernel: Kernel) -> Bool {
+    guard case .apply(primitive, _, let dtype) = kernel.expressions[index] else { return false }
+    return dtype.isFloating
+  }
+
+  private static func isProduct(_ index: Int, _ kernel: Kernel) -> Bool { applies(.mul, index, kernel) }
+
+  /// An addition or subtraction with one product. With two, one of them would be rounded and the other not: `a*a - b*b`
+  /// would no longer be 0 where a is b.
+  private static func takesOneProduct(_ index: Int, _ kernel: Kernel) -> Bool {
+    guard applies(.add, index, kernel) || applies(.sub, index, kernel) else { return false }
+    return kernel.expressions[index].operands.count { isProduct($0.index, kernel) } == 1
+  }
+
+  private static func addsLargeNumber(_ index: Int, _ kernel: Kernel) -> Bool {
+    guard applies(.add, index, kernel) else { return false }
+    return kernel.expressions[index].operands.contains {
+      if case .constant(let value, _) = kernel[$0] { abs(value) >= 0x1p-64 } else { false }
+    }
+  }
+}

@@ -1,0 +1,188 @@
+import Foundation
+import LTMIR
+import LTMKernels
+import LTMLLVM
+import Testing
+
+/// How near formulas come to the true value, over all numbers of a half and over dense samples of the wide floats.
+@Suite struct AccuracyTests {
+  static let formulas: [Primitive] = [.sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .expm1, .log1p]
+
+  /// Every number of a half: within the half ulp of its rounding and a fiftieth of one.
+  @Test(arguments: formulas, [DType.f16, .bf16])
+  func everyHalf(_ primitive: Primitive, _ dtype: DType) throws {
+    let x = (0...UInt16.max).map(dtype == .f16 ? float16Value : bfloat16Value)
+    let y = try launch(unaryKernel(primitive, dtype, x.count), [x, x.map { _ in 0 }])[1].doubles
+    let (least, digits) = dtype == .f16 ? (-14, 10) : (-126, 7)
+    for (x, y) in zip(x, y) {
+      let exact = primitive.judge([x])
+      let want = dtype.round(exact)
+      if y == want || (y.isNaN && want.isNaN) { continue }
+      let ulp = exp2(Double(max(exact == 0 ? least : Int(exact.exponent), least) - digits))
+      #expect(abs(y - exact) <= 0.52 * ulp, "\(primitive)(\(x)) in \(dtype): \(y), not \(exact)")
+    }
+  }
+
+  /// Samples over ranges where the function changes, and the same with signs, as far as it is defined there.
+  private func samples(_ primitive: Primitive, _ dtype: DType) -> [Double] {
+    let positive = (0..<40_000).map { exp2(Double($0) / 40_000 * 44 - 34) }
+    let signed: [Double] = primitive == .log ? positive : positive.flatMap { [$0, -$0] }
+    let near = (0..<20_000).map { 1 + (Double($0) - 10_000) * 0x1p-20 }
+    let far: [Double] = [1e6, 1_048_575.5, 1_048_577, 3e7, 1e15, 1e30]
+    return (signed + near + far).map(dtype.round)
+  }
+
+  @Test(arguments: [
+    (Primitive.exp, DType.f32, 1.5), (.log, .f32, 2), (.sin, .f32, 1), (.cos, .f32, 1), (.exp, .f64, 1.5),
+    (.log, .f64, 2), (.sin, .f64, 1), (.cos, .f64, 1),
+  ])
+  func withinUlps(_ primitive: Primitive, _ dtype: DType, _ limit: Double) throws {
+    let x = samples(primitive, dtype)
+    let y = try launch(unaryKernel(primitive, dtype, x.count), [x, x.map { _ in 0 }])[1].doubles
+    var worst = (ulps: 0.0, x: 0.0)
+    for (x, y) in zip(x, y) {
+      let exact = primitive.judge([x])
+      guard exact.isFinite, abs(exact) < dtype.greatestFinite, abs(exact) > 1e-30, exact != y else { continue }
+      let ulps = abs(y - exact) / exact.ulp / (dtype == .f32 ? 0x1p29 : 1)
+      if !(ulps <= worst.ulps) { worst = (ulps, x) }
+    }
+    #expect(worst.ulps <= limit, "\(primitive)(\(worst.x)) in \(dtype) is \(worst.ulps) ulp off")
+  }
+
+  @Test func powerWithinUlps() throws {
+    let bases = (0..<300).map { exp2(Double($0) / 10 - 15) }.map(DType.f32.round)
+    let exponents = (0..<300).map { Double($0) / 30 - 5 }.map(DType.f32.round)
+    let a = bases.flatMap { base in exponents.map { _ in base } }
+    let b = bases.flatMap { _ in exponents }
+    let y = try launch(binaryKernel(.pow, .f32, a.count), [a, b, a.map { _ in 0 }])[2].doubles
+    for index in a.indices {
+      let exact = pow(a[index], b[index])
+      #expect(abs(y[index] - exact) <= 0x1p-23 * exact, "pow(\(a[index]), \(b[index])): \(y[index]), not \(exact)")
+    }
+  }
+}
+
+/// What formulas become when they are computed together.
+@Suite struct FormulaTests {
+  /// `y = a * b + c` and its relatives over so many elements.
+  private func combination(
+    _ count: Int, _ combine: (inout KernelMaker, _ a: ScalarID, _ b: ScalarID, _ c: ScalarID) -> ScalarID
+  ) throws -> (inputs: [[Float]], result: [Float]) {
+    var maker = KernelMaker("combination", domain: [count])
+    let inputs = (0..<3).map { _ in maker.buffer(.f32, [count]) }
+    let y = maker.buffer(.f32, [count], .write)
+    let loads = inputs.map { maker.load($0, [0]) }
+    let value = combine(&maker, loads[0], loads[1], loads[2])
+    maker.store(y, [0], value)
+    let data = contents(maker.kernel).map { $0.map(DType.f32.round) }
+    let result = try launch(maker.kernel, data)[3].doubles
+    return (data.map { $0.map(Float.init) }, result.map(Float.init))
+  }
+
+  @Test(.enabled(if: TargetProfile.host.hasFMA, "this CPU has no multiply-add"), arguments: [1, 7, 8, 67, 1000])
+  func aProductAndASumRoundOnce(_ count: Int) throws {
+    let sum = try combination(count) { $0.apply(.add, [$3, $0.apply(.mul, [$1, $2])]) }
+    let less = try combination(count) { $0.apply(.sub, [$0.apply(.mul, [$1, $2]), $3]) }
+    let from = try combination(count) { $0.apply(.sub, [$3, $0.apply(.mul, [$1, $2])]) }
+    for i in 0..<count {
+      let (a, b, c) = (sum.inputs[0][i], sum.inputs[1][i], sum.inputs[2][i])
+      #expect(sum.result[i] == c.addingProduct(a, b))
+      #expect(less.result[i] == (-c).addingProduct(a, b))
+      #expect(from.result[i] == c.addingProduct(-a, b))
+    }
+  }
+
+  @Test func equalProductsCancel() throws {
+    let result = try combination(100) { maker, a, b, _ in
+      maker.apply(.sub, [maker.apply(.mul, [a, b]), maker.apply(.mul, [b, a])])
+    }
+    #expect(result.result.allSatisfy { $0 == 0 })
+  }
+
+  @Test func aProductReadTwiceIsTheSameTwice() throws {
+    let result = try combination(100) { maker, a, b, c in
+      let product = maker.apply(.mul, [a, b])
+      return maker.apply(.sub, [maker.apply(.add, [product, c]), product])
+    }
+    for i in 0..<100 {
+      let product = result.inputs[0][i] * result.inputs[1][i]
+      #expect(result.result[i] == (product + result.inputs[2][i]) - product)
+    }
+  }
+
+  /// `gelu`-like, with vectors that all rows share: kept from row to row where there are many.
+  @Test(arguments: [(3, 40), (64, 16), (64, 77), (130, 128)], [DType.f16, .bf16, .f32])
+  func rowsShareVectors(_ size: (Int, Int), _ dtype: DType) throws {
+    var maker = KernelMaker("chain", domain: [size.0, size.1])
+    let (x, w, b) = (
+      maker.buffer(dtype, [size.0, size.1]), maker.buffer(dtype, [size.1]), maker.buffer(dtype, [size.1])
+    )
+    let each = maker.buffer(dtype, [size.0])
+    let y = maker.buffer(dtype, [size.0, size.1], .write)
+    let scale = maker.apply(.mul, [maker.load(w, [1]), maker.constant(0.5)])
+    let linear = maker.apply(.add, [maker.apply(.mul, [maker.load(x, [0, 1]), scale]), maker.load(b, [1])])
+    let below = maker.apply(.add, [maker.apply(.exp, [maker.apply(.neg, [linear])]), maker.constant(1)])
+    let value = maker.apply(.add, [maker.apply(.div, [linear, below]), maker.load(each, [0])])
+    maker.store(y, [0, 1], value)
+    let tolerance = dtype == .f32 ? 1e-6 : dtype == .f16 ? 0x1p-10 : 0x1p-7
+    let schedule = LTMLLVM.schedule(maker.kernel, .host)
+    guard case .pointwise(let numbers) = schedule.strategy else { return #expect(Bool(false), "\(schedule)") }
+    #expect(numbers.keepsInvariants == (size.0 >= 64))
+    try expectJudged(maker.kernel, contents(maker.kernel), tolerance: tolerance)
+  }
+}
+
+/// Sums by destination.
+@Suite struct ScatterTests {
+  /// `y[outer, d, c] = x[outer, d, c] + sum over k of where(index[k] is d, u[outer, k, c], 0)`.
+  private func scatterKernel(outer: Int, rows: Int, columns: Int, updates: Int, _ dtype: DType) -> Kernel {
+    var maker = KernelMaker("scatter", domain: [outer, rows, columns], inner: [updates])
+    let x = maker.buffer(dtype, [outer, rows, columns])
+    let index = maker.buffer(.i32, [updates])
+    let u = maker.buffer(dtype, [outer, updates, columns])
+    let y = maker.buffer(dtype, [outer, rows, columns], .write)
+    let low = maker.apply(.maximum, [maker.load(index, [3]), maker.constant(0, .i32)])
+    let row = maker.apply(.minimum, [low, maker.constant(Double(rows - 1), .i32)])
+    let isHere = maker.apply(.equal, [row, maker.add(.axis(AxisID(1)))])
+    let update = maker.load(u, [0, 3, 2])
+    let zero = maker.constant(0, dtype.loaded)
+    let sum = maker.reduce(.add, over: [3], maker.add(.apply(.select, [isHere, update, zero], dtype.loaded)))
+    maker.store(y, [0, 1, 2], maker.apply(.add, [maker.load(x, [0, 1, 2]), sum]))
+    return maker.kernel
+  }
+
+  @Test(
+    arguments: [(1, 5, 9, 40), (2, 40, 3, 7), (1, 2000, 70, 300), (3, 4, 1, 11), (1, 70, 5000, 90)],
+    [DType.f32, .f16, .f64, .i32])
+  func sumsByDestination(_ size: (Int, Int, Int, Int), _ dtype: DType) throws {
+    let kernel = scatterKernel(outer: size.0, rows: size.1, columns: size.2, updates: size.3, dtype)
+    guard case .scatter = LTMLLVM.schedule(kernel, .host).strategy else {
+      return #expect(Bool(false), "\(LTMLLVM.schedule(kernel, .host))")
+    }
+    var data = contents(kernel)
+    // Some twice and more, some outside.
+    data[1] = data[1].indices.map { Double(($0 * 7919 + $0 * $0) % (size.1 + 2) - 1) }
+    let rounded = zip(kernel.buffers, data).map { buffer, values in values.map(buffer.dtype.round) }
+    let results = try TaskOrder.allCases.map { try launch(kernel, rounded, order: $0)[3] }
+    #expect(results[0] == results[1] && results[1] == results[2])
+    let expected = summed(size, rounded)
+    let tolerance = dtype == .f16 ? 0x1p-9 : dtype == .f32 ? 1e-5 : 1e-12
+    for (got, want) in zip(results[0].doubles, expected) {
+      #expect(abs(got - want) <= tolerance * max(1, abs(want)), "\(got), not \(want)")
+    }
+  }
+
+  /// The plain loop over updates: what the judge's loop over destinations says, in less time.
+  private func summed(_ size: (Int, Int, Int, Int), _ data: [[Double]]) -> [Double] {
+    var result = data[0]
+    for outer in 0..<size.0 {
+      for (update, place) in data[1].enumerated() {
+        let row = min(max(Int(place), 0), size.1 - 1)
+        for column in 0..<size.2 {
+          result[(outer * size.1 + row) * size.2 + column] += data[2][(outer * size.3 + update) * size.2 + column]
+        }
+      }
+    }
+    return result
+  }
+}
