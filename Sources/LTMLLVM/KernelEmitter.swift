@@ -27,7 +27,7 @@ struct KernelEmitter {
     let workspace = schedule.workspaceBytes == 0 ? parameters[3] : ir.load(ir.pointer, entry, align: 8)
     let emitter = KernelEmitter(
       ir: ir, evaluator: evaluator, kernel: kernel, firstTask: parameters[1], endTask: parameters[2],
-      scratch: parameters[3], workspace: workspace, isPaired: kernel.allowsPairs(ir.profile))
+      scratch: parameters[3], workspace: workspace, isPaired: kernel.allowsPairs(ir.profile, schedule.strategy))
     switch schedule.strategy {
     case .pointwise(let numbers): emitter.pointwise(numbers)
     case .columns(let numbers): emitter.columns(numbers)

@@ -6,9 +6,9 @@ import LTMKernels
 extension FlatKernel {
   /// Whether full vectors may hold the lower halves of words before the upper ones (``IRBuilder/widenPairs(_:)``): all that
   /// lies along them in memory is bf16, and nothing asks for a lane's position.
-  func allowsPairs(_ profile: TargetProfile) -> Bool {
+  func allowsPairs(_ profile: TargetProfile, _ strategy: Schedule.Strategy) -> Bool {
     guard profile.architecture == .x86_64, !profile.convertsBF16 else { return false }
-    let vectorAxes = Set(kernel.body.compactMap { $0.innerAxes.last?.index } + domain.suffix(1))
+    let vectorAxes = vectorAxes(strategy)
     let touching = (loads.compactMap { $0 } + stores.joined()).filter { access in
       vectorAxes.contains { access.depends(on: $0) }
     }
@@ -17,6 +17,15 @@ extension FlatKernel {
     }
     let findsPosition = kernel.body.contains { if case .argReduce = $0 { true } else { false } }
     return !touching.isEmpty && !namesPosition && !findsPosition && touching.allSatisfy { isPaired($0, vectorAxes) }
+  }
+
+  /// The axes along which vectors lie.
+  private func vectorAxes(_ strategy: Schedule.Strategy) -> Set<Int> {
+    switch strategy {
+    case .pointwise, .columns: Set(domain.suffix(1))
+    case .rows: Set(kernel.body.compactMap { $0.innerAxes.last?.index })
+    case .scatter, .contraction: []
+    }
   }
 
   private func isPaired(_ access: FlatAccess, _ vectorAxes: Set<Int>) -> Bool {

@@ -1,0 +1,56 @@
+internal import CLLVM
+import LTMIR
+import LTMKernels
+
+// What a place writes.
+extension Evaluator {
+  /// Writes what stores of one place compute. All values first: each of them reads what was there before.
+  package func store(_ stores: [KernelStore], _ accesses: [FlatAccess]) {
+    let values = stores.map { store in
+      let value = value(store.value)
+      let dtype = kernel.kernel[store.buffer].dtype
+      let wide =
+        value.dtype == dtype.loaded ? value.lanes : ir.convert(value.lanes, from: value.dtype, to: dtype.loaded)
+      return vector?.isPaired == true && wide.count > 1 ? ir.narrowPairs(wide) : ir.narrow(wide, to: dtype)
+    }
+    for (access, value) in zip(accesses, values) { write(value, access) }
+  }
+
+  /// Whether a vector goes past the caches: the buffer is larger than what they would keep, and written only. Vectors
+  /// start at multiples of their length along their axis, so the other strides decide whether they are aligned.
+  private func streams(_ access: FlatAccess, _ lanes: Int) -> Bool {
+    let buffer = kernel.kernel[access.buffer]
+    let unit = min(lanes * buffer.dtype.byteCount, 64) / buffer.dtype.byteCount
+    guard ir.profile.streamsStores, buffer.access == .write, unit * buffer.dtype.byteCount >= 16,
+      buffer.shape.reduce(buffer.dtype.byteCount, *) >= Self.streamedBytes, let vector
+    else { return false }
+    let others = access.form.strides.enumerated().filter { $0.offset != vector.axis }.map(\.element)
+    return (others + [access.form.offset]).allSatisfy { $0 % unit == 0 }
+  }
+
+  /// The size from which a result does not stay in any cache until it is read again.
+  private static let streamedBytes = 16 << 20
+
+  private func write(_ value: Lanes, _ access: FlatAccess) {
+    let dtype = kernel.kernel[access.buffer].dtype
+    let (base, element) = (buffers[access.buffer.index], ir.stored(dtype))
+    let first = offset(access.form)
+    let stride = laneStride(access.form)
+    let (lanes, live) = (vector?.lanes ?? 1, vector?.live ?? 1)
+    if stride == 1, live == lanes, streams(access, lanes) {
+      hasStreamed = true
+      let bytes = min(lanes * dtype.byteCount, 64)
+      return ir.stream(spread(value, lanes).ref, ir.address(base, element, first), align: bytes)
+    }
+    if stride == 1 || live == 1 {
+      let whole = spread(value, stride == 1 ? lanes : 1)
+      return ir.store(
+        stride == 1 ? whole.ref : ir.extract(value.ref, lane: 0), ir.address(base, element, first),
+        live: stride == 1 ? live : 1, align: stride == 1 ? alignment(access, lanes) : dtype.byteCount)
+    }
+    for lane in 0..<live {
+      let place = ir.address(base, element, ir.add(first, ir.index(lane * stride)))
+      ir.store(ir.extract(value.ref, lane: lane), place, align: dtype.byteCount)
+    }
+  }
+}
