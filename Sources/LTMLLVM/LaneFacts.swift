@@ -11,6 +11,7 @@ extension FlatKernel {
     let vectorAxes = vectorAxes(strategy)
     let touching = (loads.compactMap { $0 } + stores.joined()).filter { access in
       vectorAxes.contains { access.depends(on: $0) }
+        || access.dynamic.contains { !dependencies[$0.index.index].isDisjoint(with: vectorAxes) }
     }
     let namesPosition = kernel.expressions.contains { expression in
       if case .axis(let axis) = expression { vectorAxes.contains(axis.index) } else { false }
