@@ -38,7 +38,7 @@ public final class CompiledEntry: Sendable {
     let arguments = graph.inputs.filter { $0.role == .argument }
     for argument in arguments where inputs[argument.name] == nil {
       throw LTMError(
-        "no value for '\(argument.name)', which is \(graph[argument.value].type)",
+        "no value for '\(argument.name)', which is \(graph[argument.value].type.sourceText)",
         notes: ["given: \(listed(inputs.keys))"])
     }
     for name in inputs.keys where !arguments.contains(where: { $0.name == name }) {

@@ -25,11 +25,19 @@ struct LTMCommand: ParsableCommand {
       OpsCommand.self, GrammarCommand.self, PreludeCommand.self,
     ])
 
+  /// A word that is no command is most likely a mistyped one.
+  private static func requireCommand(_ word: String?) throws(LTMError) {
+    let names = configuration.subcommands.compactMap { $0.configuration.commandName } + ["help"]
+    guard let word, !word.hasPrefix("-"), !names.contains(word) else { return }
+    throw LTMError("there is no command '\(word)'", notes: ["there are \(names.joined(separator: ", "))"])
+  }
+
   /// Our messages begin with their place and severity already; the rest is the argument parser's to print.
   static func main() {
     // A limit on the size of files is a failed write with a message, not the end of the process.
     signal(SIGXFSZ, SIG_IGN)
     do {
+      try requireCommand(CommandLine.arguments.dropFirst().first)
       var command = try parseAsRoot()
       try command.run()
     } catch let error as LTMError {

@@ -5,16 +5,31 @@ import LTM
 /// `ltm check`
 struct CheckCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "check", abstract: "Reports every mistake in a file: syntax, names, shapes, the train block.")
+    commandName: "check", abstract: "Reports every mistake in a file: syntax, names, shapes, the train block.",
+    discussion: """
+      Every entry of every model is checked, in training and in evaluation, and so are the layers and functions that no model
+      uses: a file of layers alone can be checked. The status is 1 where there is an error; warnings do not count.
+
+        ltm check samples/*.ltm
+      """)
 
   @Argument(help: ArgumentHelp("The .ltm files to check.", valueName: "file"))
   var files: [String]
 
   func run() throws {
-    for file in files {
-      let warnings = try Source(contentsOf: file).check()
-      warnings.forEach { printNote($0.rendered()) }
+    var failed = false
+    for (index, file) in files.enumerated() {
+      do {
+        let warnings = try Source(contentsOf: file).check()
+        warnings.forEach { printNote($0.rendered()) }
+      } catch {
+        // The other files are checked all the same; the last error is the one that ends the command.
+        if index == files.count - 1 { throw error }
+        printNote(error.description)
+        failed = true
+      }
     }
+    if failed { throw ExitCode(1) }
   }
 }
 

@@ -26,12 +26,18 @@ private final class Checker {
     self.diagnostics = diagnostics
   }
 
+  /// Keeps a message, unless the same was said of the same place: an entry that calls another repeats its mistakes.
+  private func add(_ diagnostic: Diagnostic) {
+    let isKnown = diagnostics.all.contains { $0.span == diagnostic.span && $0.message == diagnostic.message }
+    if !isKnown || diagnostic.span == nil { diagnostics.add(diagnostic) }
+  }
+
   /// Keeps what `body` throws.
   private func collect<T>(_ body: () throws(DiagnosticSet) -> T) -> T? {
     do {
       return try body()
     } catch {
-      for diagnostic in error.all { diagnostics.add(diagnostic) }
+      for diagnostic in error.all { add(diagnostic) }
       return nil
     }
   }

@@ -177,10 +177,14 @@ extension Elaborator {
   }
 
   func unknownArgument(_ name: Identifier, _ names: [String], _ callee: String) {
+    let fix = ForeignNames.replacement(name.text, among: names) ?? suggestion(for: name.text, among: names)
+    // A name that a flag gives stands nowhere in the file, so that nothing there is to be replaced.
+    let isWritten = name.span.text == name.text
+    let meant = isWritten ? [] : fix.map { ["did you mean '\($0)'?"] } ?? []
     fail(
       "'\(callee)' has no argument '\(name.text)'", at: name.span,
-      notes: names.isEmpty ? [] : ["it has \(names.joined(separator: ", "))"],
-      fixIt: suggestion(for: name.text, among: names).map { .init(name.span, $0) })
+      notes: meant + (names.isEmpty ? [] : ["it has \(names.joined(separator: ", "))"]),
+      fixIt: isWritten ? fix.map { .init(name.span, $0) } : nil)
   }
 
   func counted(_ count: Int, _ noun: String) -> String { count == 1 ? "1 \(noun)" : "\(count) \(noun)s" }

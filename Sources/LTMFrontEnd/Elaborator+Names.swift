@@ -87,8 +87,9 @@ extension Elaborator {
     var visible =
       frame.blocks.flatMap(\.keys) + Array(frame.dims.keys) + file.visibleNames(in: frame.module) + Array(Names.all)
     if let owner = frame.owner { visible += world[owner].order }
+    let fix = ForeignNames.replacement(name, among: visible) ?? suggestion(for: name, among: visible)
     return fail(
-      "unknown name '\(name)'", at: span, fixIt: suggestion(for: name, among: visible).map { .init(span, $0) })
+      "unknown name '\(name)'", at: span, notes: ForeignNames.note(name), fixIt: fix.map { .init(span, $0) })
   }
 }
 
@@ -118,9 +119,7 @@ extension Elaborator {
   /// The type of a tensor as `.ltm` writes it: an undecided float has no dtype.
   func typeText(_ id: ValueID) -> String { Self.text(builder.type(id)) }
 
-  static func text(_ type: TensorType) -> String {
-    (type.dtype == .float ? "" : type.dtype.rawValue) + text(type.shape)
-  }
+  static func text(_ type: TensorType) -> String { type.sourceText }
 
   static func text(_ shape: [Dim]) -> String { "[\(shape.map(\.description).joined(separator: ", "))]" }
 }

@@ -168,8 +168,10 @@ struct Resolver {
     var visible = scopes.flatMap(\.keys) + file.visibleNames(in: module)
     let near = nearest(name, among: visible)
     visible += Names.all
-    let fix = near ?? nearest(name, among: visible)
-    diagnostics.add(Diagnostic("unknown name '\(name)'", at: span, notes: notes, fixIt: fix.map { .init(span, $0) }))
+    let fix = ForeignNames.replacement(name, among: visible) ?? near ?? nearest(name, among: visible)
+    diagnostics.add(
+      Diagnostic(
+        "unknown name '\(name)'", at: span, notes: notes + ForeignNames.note(name), fixIt: fix.map { .init(span, $0) }))
   }
 
   /// A name of one letter is near to every other; only its other case is meant.

@@ -29,6 +29,9 @@ public struct TensorType: Hashable, Sendable, CustomStringConvertible {
 
   /// `f32[B, 64]`, `float[]`.
   public var description: String { "\(dtype)[\(shape.map(\.description).joined(separator: ", "))]" }
+
+  /// As `.ltm` writes it: an undecided float has no dtype.
+  package var sourceText: String { dtype == .float ? String(description.dropFirst(dtype.rawValue.count)) : description }
 }
 
 /// The number of elements of a shape, or `nil` on overflow or a negative dimension.

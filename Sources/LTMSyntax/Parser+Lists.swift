@@ -101,7 +101,18 @@ extension Parser {
       throw fail(
         "'\(symbol.rawValue)' cannot follow here", notes: ["put what stands before it in parentheses"])
     case .name, .integer, .float, .string, .keyword, .symbol, .comment, .invalid:
-      throw expected("the end of the line")
+      throw expected("the end of the line", notes: foreignForm.map { [$0] } ?? [])
+    }
+  }
+
+  /// How what is meant by a form of other languages is written.
+  private var foreignForm: String? {
+    switch current {
+    case .symbol(.at): "a product of matrices is written 'matmul(a, b)'"
+    case .symbol(.arrow): "a value is piped by '|>'"
+    case .keyword(.if): "a choice is written 'if c { a } else { b }'"
+    case .keyword(.for): "a list is written '[f(x) for x in items]'"
+    default: nil
     }
   }
 

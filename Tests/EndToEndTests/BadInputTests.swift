@@ -28,6 +28,11 @@ import Testing
       name: "O1 with masters",
       arguments: ["train", "samples/digits.ltm", "--precision", "16", "--amp-level", "O1", "--master-weights"],
       message: ["master-weights"]),
+    Case(
+      name: "a mistyped command", arguments: ["trian", "samples/digits.ltm"], message: ["no command 'trian'", "train"]),
+    Case(
+      name: "a mistyped argument of the model", arguments: ["train", "samples/digits.ltm", "--set", "hiden=3"],
+      message: ["no argument 'hiden'", "did you mean 'hidden'?"]),
     Case(name: "no such file", arguments: ["check", "missing.ltm"], message: ["missing.ltm", "no such file"]),
     Case(name: "a directory", arguments: ["check", "samples"], message: ["directory"]),
     Case(

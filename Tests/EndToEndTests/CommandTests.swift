@@ -112,6 +112,18 @@ import Testing
     #expect(try Command(["fmt", "--check", ugly]).status == 0)
   }
 
+  @Test func checkGoesOnAfterAMistakeAndFindsItInCodeThatNothingUses() throws {
+    let folder = try TemporaryFolder()
+    let wrong = try folder.write("wrong.ltm", "func f(x: [B, 2], y: [2, B]) -> [B, 2] {\n  return x + y\n}\n")
+    let unsure = try folder.write(
+      "unsure.ltm", "layer L(a: Int, b: Int) {\n  func call(x: [N, a]) -> [N, b] {\n    return x\n  }\n}\n")
+    let both = try Command(["check", wrong, unsure])
+    #expect(both.status == 1)
+    #expect(both.errors.contains("wrong.ltm:2:10: error: shapes [B, 2] and [2, B] do not agree"), "\(both.errors)")
+    #expect(both.errors.contains("unsure.ltm:3:12: warning:"), "\(both.errors)")
+    #expect(try Command(["check", unsure]).status == 0)
+  }
+
   @Test func helpTeaches() throws {
     for command in [["--help"], ["train", "--help"], ["explain", "--help"]] {
       let help = try Command(command)

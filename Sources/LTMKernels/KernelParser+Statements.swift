@@ -1,0 +1,100 @@
+import LTMIR
+import LTMSupport
+
+/// What a kernel does: `let`, `scratch`, loops, reductions, contractions, stores.
+extension KernelParser {
+  mutating func statement() throws(DiagnosticSet) -> KernelStatement? {
+    if try take(word: "let") {
+      guard case .shared(let name) = token else { return try fail("`$name` is expected here") }
+      try advance()
+      try expect("=")
+      shared[name] = try expression()
+      return nil
+    }
+    if try take(word: "scratch") { return try scratch() }
+    if try take(word: "for") {
+      let over = try axisList()
+      var stores: [KernelStore] = []
+      while !(try take("}")) { stores.append(try store()) }
+      return .loop(over: over, stores: stores)
+    }
+    if case .local = token { return try binding() }
+    return .store(try store())
+  }
+
+  private mutating func scratch() throws(DiagnosticSet) -> KernelStatement {
+    let name = try local()
+    try expect("[")
+    let axis = try axisID()
+    try expect("]")
+    try expect(":")
+    let dtype = try dtype()
+    try expect("=")
+    let value = try expression()
+    return .scratch(bind(name, dtype), over: axis, value: value)
+  }
+
+  private mutating func bind(_ name: String, _ dtype: DType) -> LocalID {
+    kernel.locals.append(KernelLocal(name: name, dtype: dtype))
+    return LocalID(kernel.locals.count - 1)
+  }
+
+  /// `k, j {`
+  private mutating func axisList() throws(DiagnosticSet) -> [AxisID] {
+    var over = [try axisID()]
+    while try take(",") { over.append(try axisID()) }
+    try expect("{")
+    return over
+  }
+
+  private mutating func combiner() throws(DiagnosticSet) -> Combiner {
+    guard case .word(let name) = token, let combiner = Combiner(rawValue: name) else {
+      return try fail("a combining operation is expected here")
+    }
+    try advance()
+    return combiner
+  }
+
+  private mutating func binding() throws(DiagnosticSet) -> KernelStatement {
+    let name = try local()
+    try expect(":")
+    let dtype = try dtype()
+    try expect("=")
+    let kind = try word("`reduce`, `argreduce` or `contract`")
+    switch kind {
+    case "reduce", "argreduce":
+      let combiner = try combiner()
+      let over = try axisList()
+      let value = try expression()
+      try expect("}")
+      let local = bind(name, dtype)
+      return kind == "reduce"
+        ? .reduce(local, combiner, over: over, value: value) : .argReduce(local, combiner, over: over[0], value: value)
+    case "contract":
+      let over = try axisList()
+      let lhs = try expression()
+      try expect(",")
+      let rhs = try expression()
+      try expect("}")
+      return .contract(bind(name, dtype), over: over, lhs: lhs, rhs: rhs)
+    default: return try fail("`reduce`, `argreduce` or `contract` is expected before this")
+    }
+  }
+
+  mutating func bufferID() throws(DiagnosticSet) -> BufferID {
+    guard case .word(let name) = token, let index = kernel.buffers.firstIndex(where: { $0.name == name }) else {
+      return try fail("a buffer is expected here")
+    }
+    try advance()
+    return BufferID(index)
+  }
+
+  private mutating func store() throws(DiagnosticSet) -> KernelStore {
+    let buffer = try bufferID()
+    try expect("[")
+    var index: [Affine] = []
+    try list(until: "]") { (parser) throws(DiagnosticSet) in index.append(try parser.affine()) }
+    try expect("=")
+    return KernelStore(buffer, index, try expression())
+  }
+}
