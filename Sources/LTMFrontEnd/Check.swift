@@ -80,6 +80,7 @@ private final class Checker {
     var call = RuleCall(name: rule.name.text)
     for parameter in rule.parameters where parameter.defaultValue == nil {
       guard case .named(let type)? = parameter.type else { return }
+      call.generic = Generic()
       switch type.text {
       case "Int": call.set(parameter.name.text, .int(10))
       case "Float": call.set(parameter.name.text, .float(0.001))

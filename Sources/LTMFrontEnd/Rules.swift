@@ -52,6 +52,9 @@ package struct RuleCall: Sendable {
     return settled
   }
 
+  /// Set where the arguments stand for any: then nothing is required of them.
+  var generic: Generic?
+
   /// Gives an argument by name, in place of the one that was there.
   package mutating func set(_ name: String, _ value: CompileTimeValue) {
     arguments.removeAll { $0.name == name }
@@ -72,9 +75,11 @@ package struct OptimizerInstance: Sendable {
   private let world: World
   private let type: TypeValue
   private let owner: InstanceID
+  private let generic: Generic?
 
   init(file: LoadedFile, call: RuleCall) throws(DiagnosticSet) {
     let elaborator = Elaborator(file)
+    elaborator.generic = call.generic
     let (type, owner) = try elaborator.rule(.optimizer, call)
     let all = elaborator.ruleStates(of: type)
     let rate = elaborator.world[owner].values["lr"]?.number
@@ -83,8 +88,9 @@ package struct OptimizerInstance: Sendable {
     }
     try elaborator.diagnostics.throwIfErrors()
     (name, learningRate) = (type.declaration.name.text, rate ?? 0)
-    (self.file, world, self.type, self.owner) = (file, elaborator.world, type, owner)
-    let graph = try Self.elaborate(file, elaborator.world, type, owner, all.map(\.name), shape: [Dim(symbol: "N")])
+    (self.file, world, self.type, self.owner, generic) = (file, elaborator.world, type, owner, call.generic)
+    let graph = try Self.elaborate(
+      file, elaborator.world, type, owner, all.map(\.name), shape: [Dim(symbol: "N")], generic: call.generic)
     states = all.filter { graph.input($0.name) != nil }
   }
 
@@ -92,13 +98,15 @@ package struct OptimizerInstance: Sendable {
   /// first update), then the states, all of them undecided floats: with precision 64 the rate is an f64. Outputs:
   /// `weight`, then the states. What is not used is left out.
   package func graph(shape: [Dim]) throws(DiagnosticSet) -> Graph {
-    try Self.elaborate(file, world, type, owner, states.map(\.name), shape: shape)
+    try Self.elaborate(file, world, type, owner, states.map(\.name), shape: shape, generic: generic)
   }
 
   private static func elaborate(
-    _ file: LoadedFile, _ world: World, _ type: TypeValue, _ owner: InstanceID, _ states: [String], shape: [Dim]
+    _ file: LoadedFile, _ world: World, _ type: TypeValue, _ owner: InstanceID, _ states: [String], shape: [Dim],
+    generic: Generic?
   ) throws(DiagnosticSet) -> Graph {
     let elaborator = Elaborator(file, world: world)
+    elaborator.generic = generic
     let graph = elaborator.update(type, owner, states, shape: shape)
     try elaborator.diagnostics.throwIfErrors()
     return graph
@@ -113,13 +121,15 @@ package struct ScheduleInstance: Sendable {
   private let world: World
   private let type: TypeValue
   private let owner: InstanceID
+  private let generic: Generic?
 
   init(file: LoadedFile, call: RuleCall) throws(DiagnosticSet) {
     let elaborator = Elaborator(file)
+    elaborator.generic = call.generic
     let (type, owner) = try elaborator.rule(.schedule, call)
     try elaborator.diagnostics.throwIfErrors()
     name = type.declaration.name.text
-    (self.file, world, self.type, self.owner) = (file, elaborator.world, type, owner)
+    (self.file, world, self.type, self.owner, generic) = (file, elaborator.world, type, owner, call.generic)
     _ = try graph()
   }
 
@@ -127,6 +137,7 @@ package struct ScheduleInstance: Sendable {
   /// undecided scalars; output: `factor`.
   package func graph() throws(DiagnosticSet) -> Graph {
     let elaborator = Elaborator(file, world: world)
+    elaborator.generic = generic
     let graph = elaborator.factor(type, owner)
     try elaborator.diagnostics.throwIfErrors()
     return graph
