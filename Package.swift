@@ -75,14 +75,14 @@ let package = Package(
       ]),
     .executableTarget(
       name: "LTMCommand",
-      dependencies: ["LTM", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: ["LTM", "LTMRuntime", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: settings),
 
     // Our side of `make bench`, and the table and picture of what was measured.
     .executableTarget(
       name: "ltm-bench",
       dependencies: [
-        "CCeilings", "LTM", "LTMRuntime", "LTMSupport",
+        "CCeilings", "LTM", "LTMKernels", "LTMLLVM", "LTMRuntime", "LTMSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "bench/LTMBench", swiftSettings: settings),
 

@@ -15,6 +15,14 @@ void ltm_pin(int cores) {
   if (CPU_COUNT(&chosen) > 0) sched_setaffinity(0, sizeof chosen, &chosen);
 }
 
+void ltm_ceiling_meet(void **arguments, long first, long end, void *scratch) {
+  (void)scratch;
+  int *begun = arguments[0];
+  __atomic_add_fetch(begun, (int)(end - first), __ATOMIC_ACQ_REL);
+  while (__atomic_load_n(begun, __ATOMIC_ACQUIRE) < (int)(intptr_t)arguments[1])
+    __asm__ volatile("" ::: "memory");
+}
+
 double ltm_ceiling_copy(const void *from, void *to, long bytes) {
   memcpy(to, from, (size_t)bytes);
   return 2.0 * (double)bytes;

@@ -1,4 +1,6 @@
 import LTM
+import LTMKernels
+import LTMLLVM
 
 /// What is measured: the shapes of `bench/README.md`, the same for every peer.
 struct Workload {
@@ -43,6 +45,18 @@ struct Workload {
     Workload(
       name: name, group: "W3", model: "gemm", sizes: ["M": m, "N": n, "K": k],
       flops: 2 * Double(m) * Double(n) * Double(k))
+  }
+
+  /// The workload as something to compile.
+  func compilation(_ model: Model, _ policy: PrecisionPolicy) -> Compilation {
+    Compilation(model: model, policy: policy, isTrainingStep: isTraining, dimensions: sizes)
+  }
+
+  /// What its kernels move and compute at least, all launches together.
+  func cost(_ model: Model, _ policy: PrecisionPolicy) throws(LTMError) -> (bytes: Double, flops: Double) {
+    let plan = try compilation(model, policy).plan()
+    let costs = plan.kernels.map { KernelCost($0) }
+    return plan.launches.reduce((0, 0)) { ($0.0 + costs[$1.kernel].bytes, $0.1 + costs[$1.kernel].flops) }
   }
 
   /// Those that a comma-separated list of names and groups means.

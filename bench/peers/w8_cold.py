@@ -38,7 +38,7 @@ if __name__ == "__main__":
     a.add_argument("--reps", type=int, default=3)
     a.add_argument("--ours", help="the path of ltm-bench")
     args = a.parse_args()
-    for peer in (["ltm"] if args.ours else []) + args.peers.split(","):
+    for peer in (["ltm"] if args.ours else []) + [name for name in args.peers.split(",") if name]:
         if peer == "ltm":
             start, caches, import_s = [args.ours, "measure", "--models", str(HERE.parent / "models")], {"LTM_CACHE": "ltm"}, 0.0
         else:
@@ -60,9 +60,9 @@ if __name__ == "__main__":
                     if r.returncode != 0 or '_s"' not in r.stdout:
                         row["note"] = "ERROR " + (r.stdout + r.stderr)[-400:]
                     else:
-                        row["cold_s"] = round(cold, 2)
+                        row["cold_s"] = round(cold, 3)
                         if caches:
-                            row["warm_cache_s"] = round(statistics.median(timed(cmd, env)[0] for _ in range(args.reps)), 2)
+                            row["warm_cache_s"] = round(statistics.median(timed(cmd, env)[0] for _ in range(args.reps)), 3)
                         else:
                             row["note"] = "no on-disk cache"
                 except subprocess.TimeoutExpired:

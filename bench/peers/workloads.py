@@ -193,6 +193,7 @@ def cli(doc):
     a.add_argument("--dtype", default="f32", help=f"comma-separated from {DTYPES}")
     a.add_argument("--threads", type=int, default=2)
     a.add_argument("--first-only", action="store_true", help="W8: exit after the first result (the caller times the process)")
+    a.add_argument("--memory", action="store_true", help="peak resident memory of three calls, less what the process holds before the model is built")
     a.add_argument("--mode", default=None, help="peer-specific (torch: eager | compile)")
     args = a.parse_args()
     args.workloads = [w for name in args.workload.split(",") for w in GROUPS.get(name, [name])]
@@ -215,8 +216,31 @@ def set_threads(n):
         os.environ[k] = str(n)
 
 
+def resident_mb(field):
+    """VmRSS, what is resident now, or VmHWM, the most that was."""
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(field)) / 1024
+
+
+def measure_memory(peer, args, build):
+    """One combination a process: memory that was given back is not always given back to the system."""
+    workload, dtype = args.workloads[0], args.dtypes[0]
+    row = dict(peer=peer, workload="memory_" + workload, dtype=dtype, threads=args.threads)
+    try:
+        held = resident_mb("VmRSS")
+        open("/proc/self/clear_refs", "w").write("5")               # the peak starts anew
+        call, row["note"] = build(workload, dtype)
+        for _ in range(3):
+            call()
+        row["peak_mb"] = round(resident_mb("VmHWM") - held, 1)
+    except Exception as e:
+        row["note"] = f"ERROR {type(e).__name__}: {e}"[:600]
+    print(json.dumps(row), flush=True)
+
+
 def run(peer, args, build):
     """build(workload, dtype) -> (call, note): call() runs one blocking iteration.  Prints one line per combination."""
+    if args.memory:
+        return measure_memory(peer, args, build)
     for workload in args.workloads:
         for dtype in args.dtypes:
             if workload not in TRAINING and dtype not in ("f32", "f16", "bf16"):
@@ -231,7 +255,9 @@ def run(peer, args, build):
                     sys.stdout.flush()
                     os._exit(0)
                 first, times = measure(call)
-                emit(peer, workload, dtype, args.threads, built + first, times, note)
+                # A peer that tells what it computes in says so by `computes=`: a row counts only where that is what was asked for.
+                note, _, computes = note.partition("computes=")
+                emit(peer, workload, dtype, args.threads, built + first, times, note, **(dict(computes=computes) if computes else {}))
             except Exception as e:                       # the exact text is what we want to record
                 text = f"{type(e).__name__}: {e}".strip()
                 emit(peer, workload, dtype, args.threads, note="ERROR " + text[:600])

@@ -18,6 +18,9 @@ double ltm_ceiling_bf16(long rounds);
 double ltm_ceiling_triad(const float *a, const float *b, float *c, long bytes);
 /// Copies `bytes` with the C library; returns the bytes read and written.
 double ltm_ceiling_copy(const void *from, void *to, long bytes);
+/// A task for the pool's threads that ends when as many have begun as `arguments[1]`, cast to a number, says; `arguments[0]`
+/// is a counter of ints that starts at 0. What its launch takes is a fork and a join of that many threads.
+void ltm_ceiling_meet(void **arguments, long first, long end, void *scratch);
 /// Lets this process run on its first `cores` cores only; to be called before it starts threads.
 void ltm_pin(int cores);
 #endif
