@@ -12,24 +12,32 @@ package struct CPUBackend: Backend {
   let compiler: KernelCompiler
   /// Whether values share kernels; without, each has one of its own: what fusion is compared with.
   let fuses: Bool
+  let clock: PhaseClock
 
-  package init(pool: ThreadPool, compiler: KernelCompiler, fuses: Bool = true) {
+  package init(
+    pool: ThreadPool, compiler: KernelCompiler, fuses: Bool = true, clock: PhaseClock = PhaseClock()
+  ) {
     self.pool = pool
     self.compiler = compiler
     self.fuses = fuses
+    self.clock = clock
   }
 
   package func compile(_ graph: Graph) throws(LTMError) -> any Executable {
-    let plan = try reporting { try buildPlan(graph, fuse: fuses) }
-    let kernels = try reporting { try compiler.compile(plan.kernels) }
-    return try CPUExecutable(graph, plan, kernels, pool)
+    let plan = try clock.time("kernels") { () throws(LTMError) in
+      try reporting { try buildPlan(graph, fuse: fuses) }
+    }
+    let kernels = try clock.time("machine code") { () throws(LTMError) in
+      try reporting { try compiler.compile(plan.kernels) }
+    }
+    return try clock.time("memory") { () throws(LTMError) in try CPUExecutable(graph, plan, kernels, pool) }
   }
 }
 
 /// A plan with its machine code and memory. Nothing is allocated while it runs.
 private final class CPUExecutable: Profilable {
   private let plan: Plan
-  private let kernels: [CompiledKernel]
+  let kernels: [CompiledKernel]
   private let pool: ThreadPool
   private let arena: AlignedBuffer
   /// What the tasks of a launch share.

@@ -30,15 +30,17 @@ extension Compilation {
     let graph: Graph
     let executable: any Executable
     if isTrainingStep {
-      let program = try trainingProgram()
+      let program = try execution.clock.time("graph") { () throws(LTMError) in try trainingProgram() }
       graph = program.lowered
       let rate = try model.optimizer().learningRate
       executable = try TrainingSession(
         model, program, policy, execution, learningRate: rate, totalSteps: Int(Int32.max)
       ).executable
     } else {
-      let traced = try reporting { try model.program.graph(entry: entry, training: false) }
-      graph = try Pipeline.inference(try sizes(training: false), policy).run(traced)
+      graph = try execution.clock.time("graph") { () throws(LTMError) in
+        let traced = try reporting { try model.program.graph(entry: entry, training: false) }
+        return try Pipeline.inference(try sizes(training: false), policy).run(traced)
+      }
       executable = try execution.backend.compile(graph)
       for input in graph.inputs where input.role != .argument {
         if let tensor = model.weights[input.name] { try executable.write(converting: tensor, to: input.name) }

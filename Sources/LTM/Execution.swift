@@ -13,6 +13,8 @@ public struct Execution: Sendable {
   package private(set) var backend: any Backend
   /// The GPU in a few words; `nil` on other targets.
   public let device: String?
+  /// What compiling for this target took so far.
+  package let clock: PhaseClock
 
   /// The one given, or one with the defaults.
   init(reusing execution: Execution?) throws(LTMError) {
@@ -38,11 +40,13 @@ public struct Execution: Sendable {
       throw LTMError("TPU cores are of the target tpu, not of \(target.rawValue)")
     }
     self.tpuCores = tpuCores ?? 1
+    clock = PhaseClock()
     let count = threads ?? ThreadPool.coreCount
     switch target {
     case .cpu:
       let pool = try reporting { try ThreadPool(threads: count) }
-      backend = CPUBackend(pool: pool, compiler: try reporting { try KernelCompiler() })
+      let compiler = try clock.time("LLVM") { () throws(LTMError) in try reporting { try KernelCompiler() } }
+      backend = CPUBackend(pool: pool, compiler: compiler, clock: clock)
       self.threads = pool.threads
       device = nil
     case .interpreter:

@@ -45,7 +45,9 @@ extension PassPipeline {
   func run(_ graph: Graph, stage: GraphStage = .traced, dump: StageDump? = nil) throws(LTMError) -> Graph {
     try reporting {
       let first = dump?.next ?? 1
-      return try run(graph, stage: stage, firstNumber: first) { dump?.write($0, $1) }
+      // Texts cost as much as the passes: only where someone reads them.
+      let write = dump.map { dump in { (file: String, text: String) in dump.write(file, text) } }
+      return try run(graph, stage: stage, firstNumber: first, dump: write)
     }
   }
 }

@@ -36,6 +36,8 @@ public struct Profile: Sendable {
 
 /// An executable that can time its launches.
 package protocol Profilable: Executable {
+  /// Its kernels' machine code.
+  var kernels: [CompiledKernel] { get }
   /// The least time of each launch over some runs.
   func profile(runs: Int) throws(LTMError) -> [Profile.Timing]
 }
@@ -80,7 +82,7 @@ extension Profile {
     let titles = [
       "us", "time", "MB", "Mflop", "GB/s", "GFLOP/s", "roofline", "strategy", "tasks", "kernel", "lines",
     ]
-    return head + "\n" + table([titles] + rows, leftAligned: [7, 9, 10])
+    return head + "\n" + textTable([titles] + rows, leftAligned: [7, 9, 10])
   }
 
   /// The same as JSON.
@@ -104,7 +106,7 @@ extension Profile {
 }
 
 /// A number with so many places, the same in every locale.
-private func fixed(_ value: Double, _ places: Int) -> String {
+func fixed(_ value: Double, _ places: Int) -> String {
   guard value.isFinite, abs(value) < 1e12 else { return "-" }
   let scale = (0..<places).reduce(1.0) { power, _ in power * 10 }
   let whole = Int((value * scale).rounded())
@@ -118,7 +120,7 @@ private func giga(_ rate: Double) -> String { fixed(rate * 1e-9, 1) }
 private func percent(_ share: Double) -> String { fixed(share * 100, 0) + "%" }
 
 /// Columns with their widest cell's width; numbers stand to the right.
-private func table(_ rows: [[String]], leftAligned: Set<Int>) -> String {
+func textTable(_ rows: [[String]], leftAligned: Set<Int>) -> String {
   let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
   return rows.map { row in
     row.enumerated().map { column, cell in

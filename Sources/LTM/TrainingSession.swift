@@ -20,8 +20,13 @@ final class TrainingSession {
     self.policy = policy
     slots = program.step.slots
     executable = try execution.backend.compile(program.lowered)
-    for slot in slots { try executable.write(try initialValue(of: slot, model), to: slot.name) }
-    try writeConstants(of: model)
+    try execution.clock.time("weights") { () throws(LTMError) in
+      // The memory is zero as it comes.
+      for slot in slots where slot.initial != .initializer(.constant(0)) {
+        try executable.write(try initialValue(of: slot, model), to: slot.name)
+      }
+      try writeConstants(of: model)
+    }
     try set(.learningRate, learningRate)
     try set(.totalSteps, Double(totalSteps))
   }

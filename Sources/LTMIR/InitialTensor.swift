@@ -5,34 +5,20 @@ import Glibc
 public func initialTensor(
   _ initializer: Initializer, shape: [Int], dtype: DType = .f32, seed: UInt64, name: String
 ) -> Tensor? {
-  guard let zeros = Tensor(zeros: shape, dtype: dtype) else { return nil }
+  let (generator, stream) = (Philox(seed: seed), stableHash(name))
+  /// Two independent uniform numbers for each pair of elements.
+  @Sendable func draw(_ index: Int, _ make: (Double, Double) -> (Double, Double)) -> (Double, Double) {
+    let words = generator.words(UInt64(index / 2), stream)
+    return make(Philox.unit(words[0], words[1]), Philox.unit(words[2], words[3]))
+  }
   switch initializer {
-  case .constant(0): return zeros
-  case .constant(let value):
-    return Tensor([Double](repeating: value, count: zeros.count), shape: shape, dtype: dtype)
+  case .constant(0): return Tensor(zeros: shape, dtype: dtype)
+  case .constant(let value): return Tensor(shape: shape, dtype: dtype) { _ in (value, value) }
   case .uniform(let bound):
-    return Tensor(
-      pairs(zeros.count, seed, name) { ((2 * $0 - 1) * bound, (2 * $1 - 1) * bound) }, shape: shape, dtype: dtype)
+    return Tensor(shape: shape, dtype: dtype) { draw($0) { ((2 * $0 - 1) * bound, (2 * $1 - 1) * bound) } }
   case .normal(let deviation):
-    return Tensor(pairs(zeros.count, seed, name) { boxMuller($0, $1, deviation) }, shape: shape, dtype: dtype)
+    return Tensor(shape: shape, dtype: dtype) { draw($0) { boxMuller($0, $1, deviation) } }
   }
-}
-
-/// `count` values made two at a time from two independent uniform numbers.
-private func pairs(_ count: Int, _ seed: UInt64, _ name: String, _ make: (Double, Double) -> (Double, Double))
-  -> [Double]
-{
-  let generator = Philox(seed: seed)
-  let stream = stableHash(name)
-  var values: [Double] = []
-  values.reserveCapacity(count + 1)
-  for index in 0..<(count + 1) / 2 {
-    let words = generator.words(UInt64(index), stream)
-    let (first, second) = make(Philox.unit(words[0], words[1]), Philox.unit(words[2], words[3]))
-    values.append(first)
-    if values.count < count { values.append(second) }
-  }
-  return values
 }
 
 private func boxMuller(_ a: Double, _ b: Double, _ deviation: Double) -> (Double, Double) {

@@ -12,18 +12,19 @@ public struct Philox: Hashable, Sendable {
 
   /// The four random words of a counter.
   public func words(at counter: SIMD4<UInt32>) -> SIMD4<UInt32> {
-    var x = counter
-    var k = key
+    // Scalars: each word takes a path of its own through the rounds.
+    var (x0, x1, x2, x3) = (counter.x, counter.y, counter.z, counter.w)
+    var (k0, k1) = (key.x, key.y)
     for _ in 0..<10 {
-      let a = UInt64(0xD251_1F53) * UInt64(x[0])
-      let b = UInt64(0xCD9E_8D57) * UInt64(x[2])
-      x = [
-        UInt32(truncatingIfNeeded: b >> 32) ^ x[1] ^ k[0], UInt32(truncatingIfNeeded: b),
-        UInt32(truncatingIfNeeded: a >> 32) ^ x[3] ^ k[1], UInt32(truncatingIfNeeded: a),
-      ]
-      k = k &+ [0x9E37_79B9, 0xBB67_AE85]
+      let a = UInt64(0xD251_1F53) &* UInt64(x0)
+      let b = UInt64(0xCD9E_8D57) &* UInt64(x2)
+      (x0, x1, x2, x3) = (
+        UInt32(truncatingIfNeeded: b >> 32) ^ x1 ^ k0, UInt32(truncatingIfNeeded: b),
+        UInt32(truncatingIfNeeded: a >> 32) ^ x3 ^ k1, UInt32(truncatingIfNeeded: a)
+      )
+      (k0, k1) = (k0 &+ 0x9E37_79B9, k1 &+ 0xBB67_AE85)
     }
-    return x
+    return SIMD4(x0, x1, x2, x3)
   }
 
   /// The four random words of a counter of two 64-bit numbers, the first one the low one.
@@ -37,6 +38,6 @@ public struct Philox: Hashable, Sendable {
   }
 
   private static func words(_ number: UInt64) -> SIMD2<UInt32> {
-    [UInt32(truncatingIfNeeded: number), UInt32(truncatingIfNeeded: number >> 32)]
+    SIMD2(UInt32(truncatingIfNeeded: number), UInt32(truncatingIfNeeded: number >> 32))
   }
 }

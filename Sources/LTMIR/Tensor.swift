@@ -1,3 +1,5 @@
+import Dispatch
+
 /// An array in host memory: a dtype, a shape, and row-major little-endian bytes.
 public struct Tensor: Sendable, Hashable {
   /// The element type; never `.float`.
@@ -32,6 +34,33 @@ public struct Tensor: Sendable, Hashable {
   public init?(_ values: [Double], shape: [Int], dtype: DType) {
     guard dtype != .float, elementCount(shape) == values.count else { return nil }
     self.init(dtype: dtype, shape: shape, bytes: encode(values, dtype))
+  }
+
+  /// Elements that a function of their index gives, the one at an even index and its neighbour at a time, computed on
+  /// all cores; `nil` when the shape has no size.
+  init?(shape: [Int], dtype: DType, pairs: @Sendable (_ index: Int) -> (Double, Double)) {
+    guard dtype != .float, let count = elementCount(shape) else { return nil }
+    let (size, overflow) = count.multipliedReportingOverflow(by: dtype.byteCount)
+    if overflow { return nil }
+    let chunk = 1 << 14
+    let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
+      nonisolated(unsafe) let start = UnsafeMutableRawPointer(buffer.baseAddress)
+      DispatchQueue.concurrentPerform(iterations: (count + chunk - 1) / chunk) { number in
+        let range = number * chunk..<min(number * chunk + chunk, count)
+        let values = [Double](unsafeUninitializedCapacity: range.count + 1) { values, made in
+          for index in stride(from: range.lowerBound, to: range.upperBound, by: 2) {
+            (values[index - range.lowerBound], values[index - range.lowerBound + 1]) = pairs(index)
+          }
+          made = range.count
+        }
+        encode(values, dtype).withUnsafeBytes { part in
+          guard let start, let base = part.baseAddress else { return }
+          (start + range.lowerBound * dtype.byteCount).copyMemory(from: base, byteCount: part.count)
+        }
+      }
+      filled = size
+    }
+    self.init(dtype: dtype, shape: shape, bytes: bytes)
   }
 
   /// An f32 tensor.

@@ -37,6 +37,19 @@ package enum ResourceUsage {
     return String(decoding: line.prefix { $0 >= 0x20 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
   }
 
+  /// Seconds since the system started this process, to its clock's tick (usually 10 ms); 0 where it does not tell.
+  package static var secondsSinceStart: Double {
+    guard let file = fopen("/proc/self/stat", "re") else { return 0 }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 1024)
+    guard fgets(&line, Int32(line.count), file) != nil else { return 0 }
+    let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    // The name, in brackets, may hold anything; the start is the 20th field after it.
+    let fields = text[(text.lastIndex(of: ")") ?? text.startIndex)...].split(separator: " ")
+    guard fields.count > 20, let ticks = Double(fields[20]) else { return 0 }
+    return seconds(CLOCK_BOOTTIME) - ticks / Double(sysconf(Int32(_SC_CLK_TCK)))
+  }
+
   /// Processor time of all threads, in seconds.
   package static var processorSeconds: Double { seconds(CLOCK_PROCESS_CPUTIME_ID) }
 

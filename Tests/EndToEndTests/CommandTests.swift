@@ -73,6 +73,32 @@ import Testing
     #expect(text.output.contains("contraction") && text.output.contains("samples/digits.ltm:"))
   }
 
+  @Test func profileOfTheCompilationTellsTheCacheFromTheCompiler() throws {
+    let folder = try TemporaryFolder()
+    let command = ["profile", Self.digits, "--step", "--compile"]
+    func report() throws -> JSON {
+      let run = try Command(command + ["--json"], shell: "export LTM_CACHE=\(folder.file("cache"))")
+      #expect(run.status == 0, "\(run.errors)")
+      return try JSON(parsing: Array(run.output.utf8))
+    }
+    for isCached in [false, true] {
+      let found = try report()
+      let phases = try #require(found["phases"]?.elements)
+      #expect(
+        phases.compactMap { $0["name"]?.stringValue } == [
+          "process start", "model", "LLVM", "graph", "kernels", "machine code", "memory", "weights", "first run",
+        ])
+      #expect(phases.allSatisfy { ($0["seconds"]?.doubleValue ?? -1) >= 0 })
+      let kernels = try #require(found["kernels"]?.elements)
+      #expect(kernels.count > 10 && kernels.allSatisfy { $0["cached"] == .bool(isCached) })
+      // The parts of one thread are no more than the whole, but for the tick of the system's clock.
+      let sum = phases.reduce(0) { $0 + ($1["seconds"]?.doubleValue ?? 0) }
+      #expect(sum <= (found["seconds"]?.doubleValue ?? 0) + 0.05)
+    }
+    let text = try Command(command)
+    #expect(text.output.contains("ms from process start") && text.output.contains("machine code"))
+  }
+
   @Test func profileNeedsKernels() throws {
     let profile = try Command(["profile", Self.digits, "--step", "--target", "interpreter"])
     #expect(profile.status == 1)

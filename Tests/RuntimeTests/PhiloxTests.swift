@@ -62,6 +62,8 @@ import Testing
     }
     #expect(make(7) == make(7))
     #expect(Array(make(8).prefix(7)) == make(7))
+    // More than cores share.
+    #expect(Array(make(50_001).prefix(33_333)) == make(33_333))
     #expect(make(8)[0] != make(8, seed: 4)[0])
     #expect(make(8)[0] != make(8, name: "b")[0])
   }
