@@ -1,3 +1,4 @@
+import Foundation
 import LTMGraphPasses
 import LTMHLO
 import LTMIR
@@ -98,16 +99,19 @@ public struct Compilation: Sendable {
   }
 
   /// Writes a stage.
-  public func emit(_ stage: Stage) throws(LTMError) -> Artifact {
+  ///
+  /// - Parameter debugInfo: puts line tables of the `.ltm` into `llvm`, `asm` and `obj`, for debuggers.
+  public func emit(_ stage: Stage, debugInfo: Bool = false) throws(LTMError) -> Artifact {
+    let folder = debugInfo ? FileManager.default.currentDirectoryPath : nil
     switch stage {
     case .ast: return Artifact(text: try Source(contentsOf: model.path).syntaxTree())
     case .graph: return Artifact(text: try settledGraph().text)
     case .kernels: return Artifact(text: try plan().description)
-    case .llvm: return Artifact(text: try kernels(as: .llvmIR))
-    case .asm: return Artifact(text: try kernels(as: .assembly))
+    case .llvm: return Artifact(text: try kernels(plan(), as: .llvmIR, lines: folder))
+    case .asm: return Artifact(text: try kernels(plan(), as: .assembly, lines: folder))
     case .obj:
       let (plan, symbol) = (try plan(), "\(model.name)_\(isTrainingStep ? "step" : entry)")
-      let result = try reporting { try emitAheadOfTime(plan: plan, symbol: symbol) }
+      let result = try reporting { try emitAheadOfTime(plan: plan, symbol: symbol, lines: folder) }
       return Artifact(object: result.object, header: result.header)
     case .stablehlo: return Artifact(text: try stableHLOText())
     }
@@ -204,12 +208,12 @@ public struct Compilation: Sendable {
 
   private func plan(_ graph: Graph) throws(LTMError) -> Plan { try reporting { try buildPlan(graph) } }
 
-  private func kernels(as form: EmittedForm) throws(LTMError) -> String { try kernels(plan(), as: form) }
-
-  private func kernels(_ plan: Plan, as form: EmittedForm) throws(LTMError) -> String {
+  /// The kernels as they run here, in a form that is text.
+  private func kernels(_ plan: Plan, as form: EmittedForm, lines folder: String? = nil) throws(LTMError) -> String {
     try reporting {
-      try plan.kernels.map { String(decoding: try LTMLLVM.emit($0, as: form, profile: .host), as: UTF8.self) }
-        .joined(separator: "\n")
+      try plan.kernels.map {
+        String(decoding: try LTMLLVM.emit($0, as: form, profile: .host.jitted, lines: folder), as: UTF8.self)
+      }.joined(separator: "\n")
     }
   }
 }

@@ -28,6 +28,10 @@ struct CompileCommand: ParsableCommand {
   var dims: [String] = []
   @Option(name: .shortAndLong, help: ArgumentHelp("Where to write; standard output without.", valueName: "file"))
   var output: String?
+  @Flag(
+    name: [.customShort("g"), .customLong("debug-info")],
+    help: "Line tables of the .ltm in llvm, asm and obj, for debuggers.")
+  var debugInfo = false
   @Option(help: ArgumentHelp("A folder for the text of every stage, numbered.", valueName: "folder")) var dump: String?
   @Option(
     help: ArgumentHelp(
@@ -74,7 +78,7 @@ struct CompileCommand: ParsableCommand {
         ? Stage.beforeTargets.map(\.rawValue) + DeviceStage.allCases.map(\.rawValue) : Stage.allCases.map(\.rawValue)
       throw LTMError("unknown stage '\(name)'", notes: ["the stages are \(stages.joined(separator: ", "))"])
     }
-    return try compilation.emit(stage)
+    return try compilation.emit(stage, debugInfo: debugInfo)
   }
 
   private func report(_ report: TopologyReport) throws {

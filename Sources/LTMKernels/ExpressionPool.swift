@@ -4,6 +4,10 @@ import LTMIR
 package struct ExpressionPool: Sendable {
   /// What a kernel takes over when it is complete.
   package private(set) var expressions: [ScalarExpr] = []
+  /// For each expression, the `origin` under which it was first added.
+  package private(set) var origins: [Int?] = []
+  /// What expressions are added for: a number that whoever fills the pool gives a meaning.
+  package var origin: Int?
   private var known: [Key: ScalarID] = [:]
 
   /// Constants by their bits: `-0.0` is not `0.0`, and a NaN equals itself.
@@ -23,6 +27,7 @@ package struct ExpressionPool: Sendable {
     if let id = known[key] { return id }
     let id = ScalarID(expressions.count)
     expressions.append(expression)
+    origins.append(origin)
     known[key] = id
     return id
   }
@@ -121,7 +126,10 @@ extension Kernel {
       while let top = stack.last {
         let pending = moved[top] == nil ? self[top].operands.filter { moved[$0] == nil } : []
         if pending.isEmpty {
-          if moved[top] == nil { moved[top] = pool.add(self[top].mapOperands { moved[$0] ?? $0 }) }
+          if moved[top] == nil {
+            pool.origin = origins.isEmpty ? nil : origins[top.index]
+            moved[top] = pool.add(self[top].mapOperands { moved[$0] ?? $0 })
+          }
           stack.removeLast()
         } else {
           stack += pending.reversed()
@@ -132,6 +140,7 @@ extension Kernel {
     var kernel = self
     kernel.body = body.map { $0.mapRoots(place) }
     kernel.expressions = pool.expressions
+    kernel.origins = origins.isEmpty ? [] : pool.origins
     return kernel
   }
 

@@ -188,6 +188,9 @@ package struct Kernel: Hashable, Sendable {
   package var body: [KernelStatement]
   /// Where its ops came from, in graph order: for reports, debug info and profiles; no part of its identity.
   package var locations: [Location]
+  /// For each expression, the one of `locations` that it computes; empty where that is not known, as in a kernel that was
+  /// read from text.
+  package var origins: [Int?]
 
   package init(name: String) {
     self.name = name
@@ -198,12 +201,27 @@ package struct Kernel: Hashable, Sendable {
     locals = []
     body = []
     locations = []
+    origins = []
   }
 
   package subscript(id: ScalarID) -> ScalarExpr { expressions[id.index] }
   package subscript(id: AxisID) -> KernelAxis { axes[id.index] }
   package subscript(id: BufferID) -> KernelBuffer { buffers[id.index] }
   package subscript(id: LocalID) -> KernelLocal { locals[id.index] }
+
+  /// The place in the source that an expression computes.
+  package func location(of id: ScalarID) -> Location? {
+    guard origins.indices.contains(id.index), let place = origins[id.index] else { return locations.first }
+    return locations[place]
+  }
+
+  /// The place in the source that a statement computes: of what it binds, else of what it stores.
+  package func location(of statement: KernelStatement) -> Location? {
+    let bound = statement.definition.flatMap { local in
+      expressions.firstIndex(of: .local(local)) ?? expressions.firstIndex(of: .scratch(local))
+    }
+    return (bound.map { ScalarID($0) } ?? statement.roots.first).flatMap(location)
+  }
 
   /// The dtype of a scalar expression.
   package func dtype(_ id: ScalarID) -> DType {

@@ -11,6 +11,7 @@ extension Kernel: CustomStringConvertible {
     var anonymous = canonicalised()
     anonymous.name = "k"
     anonymous.locations = []
+    anonymous.origins = []
     for index in buffers.indices { anonymous.buffers[index].name = "b\(index)" }
     for index in axes.indices { anonymous.axes[index].name = "a\(index)" }
     for index in locals.indices { anonymous.locals[index].name = "l\(index)" }

@@ -11,15 +11,20 @@ package struct AheadOfTimeCode: Sendable {
 
 /// Compiles a plan into one object: its kernels, a static arena, and `int symbol(inputs..., outputs...)`, which runs every
 /// launch on the calling thread. The object needs libm.
+///
+/// - Parameter lines: the folder that paths of source places start from, where line tables are wanted.
 package func emitAheadOfTime(
-  plan: Plan, symbol: String, profile: TargetProfile = .host
+  plan: Plan, symbol: String, profile: TargetProfile = .host, lines folder: String? = nil
 ) throws(LLVMFailure) -> AheadOfTimeCode {
   CurrentWork.set("plan @\(plan.name)")
   defer { CurrentWork.set(nil) }
   let machine = try Machine(profile)
   let workspace = try Workspace(name: symbol, machine: machine)
   let interface = PlanInterface(plan, symbol: cIdentifier(symbol))
-  PlanEmitter(ir: IRBuilder(workspace, profile: profile), interface: interface).emit()
+  let ir = IRBuilder(workspace, profile: profile)
+  ir.debug = folder.flatMap { DebugInfo(workspace, folder: $0) }
+  PlanEmitter(ir: ir, interface: interface).emit()
+  ir.debug?.finish()
   return AheadOfTimeCode(object: try workspace.finish(.object, machine: machine), header: interface.header)
 }
 
@@ -108,6 +113,7 @@ private struct PlanEmitter {
       }
       return function
     }
+    ir.debug?.endKernels()
     let arena = memory("arena", plan.arenaBytes)
     let scratch = memory("scratch", schedules.map(\.scratchBytes).max() ?? 0)
     let workspace = memory("workspace", schedules.map(\.workspaceBytes).max() ?? 0)

@@ -18,6 +18,7 @@ extension KernelEmitter {
   private var columnLanes: Int { evaluator.vector?.lanes ?? 1 }
 
   private func column(_ statement: KernelStatement, _ accesses: [FlatAccess]) {
+    evaluator.begin(statement)
     let axes = statement.innerAxes.map(\.index)
     switch statement {
     case .store(let store): evaluator.store([store], accesses)

@@ -13,7 +13,10 @@ extension Evaluator {
         value.dtype == dtype.loaded ? value.lanes : ir.convert(value.lanes, from: value.dtype, to: dtype.loaded)
       return vector?.isPaired == true && wide.count > 1 ? ir.narrowPairs(wide) : ir.narrow(wide, to: dtype)
     }
-    for (access, value) in zip(accesses, values) { write(value, access) }
+    for (index, value) in values.enumerated() {
+      ir.debug?.locate(kernel.kernel.location(of: stores[index].value))
+      write(value, accesses[index])
+    }
   }
 
   /// Whether a vector goes past the caches: the buffer is larger than what they would keep, and written only. Vectors

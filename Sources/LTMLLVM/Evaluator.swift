@@ -131,8 +131,14 @@ package final class Evaluator {
     value.count == lanes ? value : Lanes(ir.splat(value.ref, lanes), ir)
   }
 
+  /// What follows computes a statement, until the next one.
+  package func begin(_ statement: KernelStatement) { ir.debug?.locate(kernel.kernel.location(of: statement)) }
+
   private func known(_ id: Int) -> Value {
     for scope in scopes.reversed() { if let value = scope[id] { return value } }
+    let reader = ir.debug?.location
+    ir.debug?.locate(kernel.kernel.location(of: ScalarID(id)))
+    defer { ir.debug?.locate(reader) }
     let value = Value(lanes: compute(id), dtype: kernel.kernel.dtype(ScalarID(id)))
     scopes[scopes.count - 1][id] = value
     return value

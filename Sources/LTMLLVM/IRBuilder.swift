@@ -10,6 +10,8 @@ package final class IRBuilder {
   package let ref: LLVMBuilderRef
   package let profile: TargetProfile
   package private(set) var function: LLVMValueRef?
+  /// Says which line of the source each instruction computes, where that is wanted.
+  var debug: DebugInfo?
   /// Formulas in place of the C library, by its names without the final `f`: devices have none.
   package var mathLibrary: ((_ name: String, _ a: Lanes, _ b: Lanes?) -> Lanes)?
   /// How exact formulas must be in the kernel that is being emitted.
@@ -142,6 +144,7 @@ package final class IRBuilder {
     addAttribute(function, "target-cpu", profile.cpu)
     addAttribute(function, "target-features", profile.features)
     if profile.vectorBytes == 64 { addAttribute(function, "prefer-vector-width", "512") }
+    debug?.begin(function, named: name)
     place(at: block("entry"))
     return (0..<parameters.count).map { LLVMGetParam(function, UInt32($0)) }
   }
@@ -149,6 +152,7 @@ package final class IRBuilder {
   /// Continues a function that another one interrupted.
   package func resume(_ function: LLVMValueRef?, at block: LLVMBasicBlockRef?) {
     self.function = function
+    debug?.resume(function)
     LLVMPositionBuilderAtEnd(ref, block)
   }
 

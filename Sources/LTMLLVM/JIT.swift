@@ -6,10 +6,11 @@ final class JIT: @unchecked Sendable {
   // LLJIT locks for itself; the reference never changes.
   private let ref: LLVMOrcLLJITRef
 
-  init() throws(LLVMFailure) {
+  /// - Parameter registersCode: tells gdb, through its JIT interface, and perf, through a jitdump, of each object.
+  init(registersCode: Bool = false) throws(LLVMFailure) {
     Bootstrap.done
     var jit: LLVMOrcLLJITRef?
-    try check(LLVMOrcCreateLLJIT(&jit, nil))
+    try check(LLVMOrcCreateLLJIT(&jit, registersCode ? Self.registering() : nil))
     guard let jit else { throw LLVMFailure("no JIT") }
     ref = jit
     // libm, and libgcc's conversions where a CPU lacks the instructions.
@@ -17,6 +18,21 @@ final class JIT: @unchecked Sendable {
     try check(
       LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&generator, LLVMOrcLLJITGetGlobalPrefix(ref), nil, nil))
     LLVMOrcJITDylibAddGenerator(LLVMOrcLLJITGetMainJITDylib(ref), generator)
+  }
+
+  /// The older linking layer: the one that has listeners.
+  private static func registering() -> LLVMOrcLLJITBuilderRef? {
+    let builder = LLVMOrcCreateLLJITBuilder()
+    LLVMOrcLLJITBuilderSetObjectLinkingLayerCreator(
+      builder,
+      { _, session, _ in
+        let layer = LLVMOrcCreateRTDyldObjectLinkingLayerWithSectionMemoryManager(session)
+        for listener in [LLVMCreateGDBRegistrationListener(), LLVMCreatePerfJITEventListener()] {
+          if let listener { LLVMOrcRTDyldObjectLinkingLayerRegisterJITEventListener(layer, listener) }
+        }
+        return layer
+      }, nil)
+    return builder
   }
 
   deinit { if let error = LLVMOrcDisposeLLJIT(ref) { LLVMConsumeError(error) } }

@@ -21,14 +21,22 @@ package struct CompiledKernel: Sendable {
   package var scratchBytes: Int { schedule.scratchBytes }
   package var workspaceBytes: Int { schedule.workspaceBytes }
   package let function: KernelFunction
+  /// What making or reading the code took, in seconds.
+  package let seconds: Double
+  /// Whether the code came from the cache on disk.
+  package let isCached: Bool
   /// Keeps the code in memory.
   private let image: CodeImage
 
-  init(name: String, schedule: Schedule, function: KernelFunction, image: CodeImage) {
+  init(
+    name: String, schedule: Schedule, function: KernelFunction, image: CodeImage, seconds: Double, isCached: Bool
+  ) {
     self.name = name
     self.schedule = schedule
     self.function = function
     self.image = image
+    self.seconds = seconds
+    self.isCached = isCached
   }
 }
 
@@ -46,23 +54,28 @@ package final class KernelCompiler: Sendable {
   private let cache: ObjectCache?
   private let jit: JIT
   private let ready = Mutex<[String: CompiledKernel]>([:])
+  /// Makes kernels known to debuggers and profilers, where that is wanted.
+  private let debugSession: DebugSession?
 
   /// A compiler for the machine it runs on (or a profile that this machine has the instructions of).
-  package init(profile: TargetProfile = .host, cache: ObjectCache? = ObjectCache.standard) throws(LLVMFailure) {
-    var profile = profile
-    profile.streamsStores = profile.architecture == .x86_64
-    self.profile = profile
+  package init(
+    profile: TargetProfile = .host, cache: ObjectCache? = ObjectCache.standard,
+    debugSession: DebugSession? = DebugSession.requested
+  ) throws(LLVMFailure) {
+    self.profile = profile.jitted
     self.cache = cache
-    jit = try JIT()
+    self.debugSession = debugSession
+    jit = try JIT(registersCode: debugSession != nil)
   }
 
   /// Compiles a batch, in the order given. Batches wait for each other, so that no kernel is linked twice.
   package func compile(_ kernels: [Kernel]) throws(LLVMFailure) -> [CompiledKernel] {
-    let jobs = kernels.map { Job($0, profile) }
+    let jobs = kernels.map { Job($0, profile, debugSession) }
     return try ready.withLock { (ready) throws(LLVMFailure) in
       let missing = Dictionary(
         jobs.filter { ready[$0.key] == nil }.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
-      let order = missing.values.sorted { $0.key < $1.key }
+      // The longest first, so that no thread is left with one at the end.
+      let order = missing.values.sorted { ($1.work, $0.key) < ($0.work, $1.key) }
       for (job, result) in zip(order, linkAll(order)) { ready[job.key] = try result?.get() }
       return try jobs.map { job throws(LLVMFailure) in
         guard let kernel = ready[job.key] else { throw LLVMFailure("kernel \(job.kernel.name) is missing") }
@@ -83,19 +96,27 @@ package final class KernelCompiler: Sendable {
 
   /// Machine code from the cache or made now, linked.
   private func link(_ job: Job) throws(LLVMFailure) -> CompiledKernel {
-    if let object = cache?.object(for: job.key), let kernel = try? load(job, object) { return kernel }
-    let object = try emit(job.kernel, as: .object, profile: profile, symbol: job.symbol, schedule: job.schedule)
+    let start = ContinuousClock.now
+    if let object = cache?.object(for: job.key), let kernel = try? load(job, object, since: start, isCached: true) {
+      return kernel
+    }
+    let object = try emit(
+      job.kernel, as: .object, profile: profile, symbol: job.symbol, schedule: job.schedule, lines: debugSession?.folder
+    )
     cache?.store(object, for: job.key)
-    return try load(job, object)
+    return try load(job, object, since: start, isCached: false)
   }
 
-  private func load(_ job: Job, _ object: [UInt8]) throws(LLVMFailure) -> CompiledKernel {
+  private func load(
+    _ job: Job, _ object: [UInt8], since start: ContinuousClock.Instant, isCached: Bool
+  ) throws(LLVMFailure) -> CompiledKernel {
     let image = try jit.add(object: object)
     let address = try jit.address(of: job.symbol)
     guard let pointer = UnsafeRawPointer(bitPattern: address) else { throw LLVMFailure("\(job.symbol) has no address") }
+    debugSession?.add(object, symbol: job.symbol, at: address)
     return CompiledKernel(
       name: job.kernel.name, schedule: job.schedule, function: unsafeBitCast(pointer, to: KernelFunction.self),
-      image: image)
+      image: image, seconds: (ContinuousClock.now - start) / .seconds(1), isCached: isCached)
   }
 
   /// One kernel to compile, with its key in the cache.
@@ -103,29 +124,43 @@ package final class KernelCompiler: Sendable {
     let kernel: Kernel
     let schedule: Schedule
     let key: String
-    var symbol: String { "ltm_" + key }
+    /// What compiling it costs, roughly: a tiled contraction has a micro-kernel, packing and edges of its own.
+    let work: Int
+    /// The key alone; with debug info the kernel's name too, for those who look.
+    let symbol: String
 
-    init(_ kernel: Kernel, _ profile: TargetProfile) {
+    init(_ kernel: Kernel, _ profile: TargetProfile, _ session: DebugSession?) {
       self.kernel = kernel
       schedule = LTMLLVM.schedule(kernel, profile)
-      key = ObjectCache.key([
+      let isTiled = if case .contraction = schedule.strategy { true } else { false }
+      work = kernel.expressions.count + (isTiled ? 100 : 0)
+      var parts = [
         kernel.identity, "\(schedule)", profile.triple, profile.cpu, profile.features, Bootstrap.version, "emitters 4",
-      ])
+      ]
+      // Names and places decide an object only where it tells of them.
+      if let session { parts += [kernel.name, "\(kernel.locations)", "\(kernel.origins)", session.folder] }
+      key = ObjectCache.key(parts)
+      symbol = session == nil ? "ltm_" + key : "\(kernel.name)_\(key.prefix(8))"
     }
   }
 }
 
 /// A kernel in one of the forms that `ltm compile` writes, for any profile.
+///
+/// - Parameter lines: the folder that paths of source places start from, where line tables are wanted.
 package func emit(
-  _ kernel: Kernel, as form: EmittedForm, profile: TargetProfile, symbol: String? = nil, schedule: Schedule? = nil
+  _ kernel: Kernel, as form: EmittedForm, profile: TargetProfile, symbol: String? = nil, schedule: Schedule? = nil,
+  lines folder: String? = nil
 ) throws(LLVMFailure) -> [UInt8] {
   CurrentWork.set("kernel @\(kernel.name) (\(kernel.locations.map(\.description).joined(separator: ", ")))")
   defer { CurrentWork.set(nil) }
   let machine = try Machine(profile)
   let workspace = try Workspace(name: kernel.name, machine: machine)
   let symbol = symbol ?? cIdentifier(kernel.name)
-  KernelEmitter.emit(
-    kernel, schedule ?? LTMLLVM.schedule(kernel, profile), named: symbol, into: IRBuilder(workspace, profile: profile))
+  let ir = IRBuilder(workspace, profile: profile)
+  ir.debug = folder.flatMap { DebugInfo(workspace, folder: $0) }
+  KernelEmitter.emit(kernel, schedule ?? LTMLLVM.schedule(kernel, profile), named: symbol, into: ir)
+  ir.debug?.finish()
   return try workspace.finish(form, machine: machine)
 }
 

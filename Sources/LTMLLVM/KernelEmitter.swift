@@ -14,11 +14,12 @@ struct KernelEmitter {
   let workspace: LLVMValueRef
   let isPaired: Bool
 
-  /// Makes the function. A place for debug info: the kernel's name and `locations` belong to it.
+  /// Makes the function.
   static func emit(
     _ source: Kernel, _ schedule: Schedule, named symbol: String, isInternal: Bool = false, into ir: IRBuilder
   ) {
     let kernel = FlatKernel(source)
+    ir.debug?.begin(source)
     ir.accuracy = .init(source)
     let parameters = ir.begin(
       function: symbol, result: ir.void, parameters: [ir.pointer, ir.i64, ir.i64, ir.pointer], isInternal: isInternal)

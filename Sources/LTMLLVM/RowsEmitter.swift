@@ -27,6 +27,7 @@ extension KernelEmitter {
   }
 
   private func row(_ statement: KernelStatement, _ accesses: [FlatAccess], _ limit: Int, sum: Int?) {
+    evaluator.begin(statement)
     let axes = statement.innerAxes.map(\.index)
     let lanes = rowLanes(axes.last, limit)
     switch statement {

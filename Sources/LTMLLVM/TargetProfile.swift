@@ -27,6 +27,13 @@ package struct TargetProfile: Hashable, Sendable {
   /// Bytes of a core's second cache, which panels and tiles are cut for.
   package var cacheBytes: Int
 
+  /// The same for code whose buffers are ours.
+  package var jitted: TargetProfile {
+    var profile = self
+    profile.streamsStores = architecture == .x86_64
+    return profile
+  }
+
   /// Lanes of an f32 register.
   package var floatLanes: Int { vectorBytes / 4 }
 

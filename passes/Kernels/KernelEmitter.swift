@@ -78,13 +78,18 @@ struct KernelEmitter {
     kernel.expressions = pool.expressions
     kernel.locals = locals
     kernel.body = body
-    kernel.locations = locations()
+    addLocations(&kernel)
     return EmittedKernel(kernel: kernel.canonicalised(), arguments: arguments, refused: refused)
   }
 
-  private func locations() -> [Location] {
-    var seen: Set<Location> = []
-    return members.compactMap { lowered.nodes[$0].location }.filter { seen.insert($0).inserted }
+  /// The places in the source of the members, and which of them each expression computes.
+  private func addLocations(_ kernel: inout Kernel) {
+    var numbers: [Location: Int] = [:]
+    for location in members.compactMap({ lowered.nodes[$0].location }) where numbers[location] == nil {
+      numbers[location] = kernel.locations.count
+      kernel.locations.append(location)
+    }
+    kernel.origins = pool.origins.map { node in node.flatMap { lowered.nodes[$0].location }.flatMap { numbers[$0] } }
   }
 
   /// A value of every element of a row is written row by row: only rows that are contiguous, short and many.
@@ -131,6 +136,9 @@ struct KernelEmitter {
   /// A member's value at its own place, computed at the first demand, after the statements that it needs.
   mutating func memberValue(_ node: Int) throws(EmissionFailure) -> ScalarID {
     if let known = memberValues[node] { return known }
+    let reader = pool.origin
+    pool.origin = node
+    defer { pool.origin = reader }
     let level = try space.level(count: lowered.counts[node])
     var value =
       lowered.kinds[node].bindsLocal ? try bindLocal(node) : try expand(node, at: space.place(level))
