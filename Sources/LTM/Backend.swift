@@ -35,6 +35,12 @@ package protocol Executable: AnyObject {
   func read(_ name: String) throws(LTMError) -> Tensor
   /// Bytes by use, as allocated.
   var memory: MemoryUse { get }
+  /// Whether inputs are zero until they are written.
+  var startsAtZero: Bool { get }
+}
+
+extension Executable {
+  package var startsAtZero: Bool { false }
 }
 
 /// An executable whose runs the host need not wait for: what is written for the next run waits its turn on the device.

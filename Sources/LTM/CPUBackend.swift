@@ -46,6 +46,7 @@ private final class CPUExecutable: Profilable {
   /// Each launch's kernel and argument list, ready to pass on.
   private let launches: [(kernel: Int, arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>)]
   let memory: MemoryUse
+  let startsAtZero = true
 
   init(_ graph: Graph, _ plan: Plan, _ kernels: [CompiledKernel], _ pool: ThreadPool) throws(LTMError) {
     self.plan = plan

@@ -21,8 +21,7 @@ final class TrainingSession {
     slots = program.step.slots
     executable = try execution.backend.compile(program.lowered)
     try execution.clock.time("weights") { () throws(LTMError) in
-      // The memory is zero as it comes.
-      for slot in slots where slot.initial != .initializer(.constant(0)) {
+      for slot in slots where !(executable.startsAtZero && slot.initial == .initializer(.constant(0))) {
         try executable.write(try initialValue(of: slot, model), to: slot.name)
       }
       try writeConstants(of: model)

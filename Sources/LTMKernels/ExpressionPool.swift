@@ -127,7 +127,8 @@ extension Kernel {
         let pending = moved[top] == nil ? self[top].operands.filter { moved[$0] == nil } : []
         if pending.isEmpty {
           if moved[top] == nil {
-            pool.origin = origins.isEmpty ? nil : origins[top.index]
+            // What a rewrite added has none.
+            pool.origin = origins.indices.contains(top.index) ? origins[top.index] : nil
             moved[top] = pool.add(self[top].mapOperands { moved[$0] ?? $0 })
           }
           stack.removeLast()

