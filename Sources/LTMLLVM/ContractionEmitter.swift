@@ -21,18 +21,20 @@ extension KernelEmitter {
   }
 }
 
-/// The micro-kernel of whole panels of rows, and that of the last when it is not whole.
+/// The micro-kernel of whole panels of rows, and that of the last when it is not whole: functions of this module, or
+/// declared, where the JIT has them once for all kernels.
 struct RowKernels {
   let whole: LLVMValueRef?
   let rest: LLVMValueRef?
 
   init(ir: IRBuilder, layout: ContractionLayout, symbol: String) {
-    let (width, extent) = (layout.rows.width, layout.rows.extent)
-    let make = { (rows: Int, name: String) in
-      MicroKernel(ir: ir, tiles: layout.tiles, height: rows).emit(named: symbol + name)
+    let make = { (shape: MicroTile, name: String) in
+      let microKernel = MicroKernel(ir: ir, shape: shape)
+      return ir.sharesMicroKernels ? microKernel.declared() : microKernel.emit(named: symbol + name, isInternal: true)
     }
-    whole = extent >= width ? make(width, ".tile") : nil
-    rest = extent % width == 0 ? nil : make(extent % width, ".rest")
+    let needed = MicroTile.needed(layout.tiles, rows: layout.rows.extent)
+    whole = needed.whole.map { make($0, ".tile") }
+    rest = needed.rest.map { make($0, ".rest") }
   }
 }
 

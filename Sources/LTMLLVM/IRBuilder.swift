@@ -14,6 +14,8 @@ package final class IRBuilder {
   var debug: DebugInfo?
   /// Formulas in place of the C library, by its names without the final `f`: devices have none.
   package var mathLibrary: ((_ name: String, _ a: Lanes, _ b: Lanes?) -> Lanes)?
+  /// Whether contractions call micro-kernels that the JIT links beside them, and bring none of their own.
+  var sharesMicroKernels = false
   /// How exact formulas must be in the kernel that is being emitted.
   var accuracy = Accuracy.single
 
@@ -176,14 +178,20 @@ package final class IRBuilder {
 
   /// Calls a function of the C library, declared on first use.
   package func call(library name: String, _ arguments: [LLVMValueRef]) -> LLVMValueRef {
-    if let known = LLVMGetNamedFunction(module, name) { return call(known, arguments) }
-    var types: [LLVMTypeRef?] = arguments.map { LLVMTypeOf($0) }
-    let signature = LLVMFunctionType(types[0], &types, UInt32(types.count), 0)
+    let types = arguments.map { LLVMTypeOf($0) as LLVMTypeRef }
+    return call(declare(name, result: types[0], types), arguments)
+  }
+
+  /// A function that another module has.
+  func declare(_ name: String, result: LLVMTypeRef, _ parameters: [LLVMTypeRef]) -> LLVMValueRef {
+    if let known = LLVMGetNamedFunction(module, name) { return known }
+    var types: [LLVMTypeRef?] = parameters
+    let signature = LLVMFunctionType(result, &types, UInt32(types.count), 0)
     guard let function = LLVMAddFunction(module, name, signature) else {
       internalFailure("emission", "LLVM made no function \(name)")
     }
     addAttribute(function, "nounwind")
-    return call(function, arguments)
+    return function
   }
 
   /// What every target of ours selects. Anything else could end the process in LLVM's instruction selection.
@@ -285,7 +293,7 @@ package final class IRBuilder {
     if bits.count == 1 { return bits.ref }
     guard let width = LLVMIntTypeInContext(context, UInt32(bits.count)),
       let whole = LLVMBuildBitCast(ref, bits.ref, width, "")
-    else { preconditionFailure("emit: any") }
+    else { internalFailure("emission", "a bit of any lane") }
     return LLVMBuildICmp(ref, LLVMIntNE, whole, LLVMConstNull(width), "")
   }
 

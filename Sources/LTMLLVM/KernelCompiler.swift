@@ -25,27 +25,8 @@ package struct CompiledKernel: Sendable {
   package let seconds: Double
   /// Whether the code came from the cache on disk.
   package let isCached: Bool
-  /// Keeps the code in memory.
-  private let image: CodeImage
-
-  init(
-    name: String, schedule: Schedule, function: KernelFunction, image: CodeImage, seconds: Double, isCached: Bool
-  ) {
-    self.name = name
-    self.schedule = schedule
-    self.function = function
-    self.image = image
-    self.seconds = seconds
-    self.isCached = isCached
-  }
-}
-
-/// What a kernel can be turned into.
-package enum EmittedForm: String, Sendable, CaseIterable {
-  case llvmIR = "llvm"
-  case optimizedIR = "optimized-llvm"
-  case assembly = "asm"
-  case object = "obj"
+  /// Keeps the code in memory, its own and that of the micro-kernels it calls.
+  let images: [CodeImage]
 }
 
 /// Turns kernels into machine code: in parallel, each distinct one once, through the cache on disk.
@@ -53,9 +34,15 @@ package final class KernelCompiler: Sendable {
   package let profile: TargetProfile
   private let cache: ObjectCache?
   private let jit: JIT
-  private let ready = Mutex<[String: CompiledKernel]>([:])
+  private let ready = Mutex(Ready())
   /// Makes kernels known to debuggers and profilers, where that is wanted.
   private let debugSession: DebugSession?
+
+  /// What is linked, by its key.
+  private struct Ready {
+    var kernels: [String: CompiledKernel] = [:]
+    var microKernels: [MicroTile: CodeImage] = [:]
+  }
 
   /// A compiler for the machine it runs on (or a profile that this machine has the instructions of).
   package init(
@@ -70,122 +57,102 @@ package final class KernelCompiler: Sendable {
 
   /// Compiles a batch, in the order given. Batches wait for each other, so that no kernel is linked twice.
   package func compile(_ kernels: [Kernel]) throws(LLVMFailure) -> [CompiledKernel] {
-    let jobs = kernels.map { Job($0, profile, debugSession) }
+    let jobs = kernels.map { KernelJob($0, profile, debugSession) }
     return try ready.withLock { (ready) throws(LLVMFailure) in
       let missing = Dictionary(
-        jobs.filter { ready[$0.key] == nil }.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
-      // The longest first, so that no thread is left with one at the end.
-      let order = missing.values.sorted { ($1.work, $0.key) < ($0.work, $1.key) }
-      for (job, result) in zip(order, linkAll(order)) { ready[job.key] = try result?.get() }
+        jobs.filter { ready.kernels[$0.key] == nil }.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+      try make(Array(missing.values), into: &ready)
       return try jobs.map { job throws(LLVMFailure) in
-        guard let kernel = ready[job.key] else { throw LLVMFailure("kernel \(job.kernel.name) is missing") }
+        guard let kernel = ready.kernels[job.key] else { throw LLVMFailure("kernel \(job.kernel.name) is missing") }
         return kernel
       }
     }
   }
 
-  /// Links in parallel, in the order given.
-  private func linkAll(_ jobs: [Job]) -> [Result<CompiledKernel, LLVMFailure>?] {
-    let results = Mutex([Result<CompiledKernel, LLVMFailure>?](repeating: nil, count: jobs.count))
-    DispatchQueue.concurrentPerform(iterations: jobs.count) { index in
-      let result = Result { () throws(LLVMFailure) in try self.link(jobs[index]) }
-      results.withLock { $0[index] = result }
+  /// All machine code first, then the linking: micro-kernels before the kernels that call them.
+  private func make(_ jobs: [KernelJob], into ready: inout Ready) throws(LLVMFailure) {
+    let tiles = Set(jobs.flatMap(\.microTiles)).filter { ready.microKernels[$0] == nil }
+    let microJobs = tiles.map { MicroKernelJob($0, profile) }
+    let all: [any CodeJob] = jobs + microJobs
+    // The longest first, so that no thread is left with one at the end.
+    let order = all.sorted { ($1.work, $0.key) < ($0.work, $1.key) }
+    let made = try inParallel(order) { job throws(LLVMFailure) in try self.code(job) }
+    let codes = Dictionary(zip(order.map(\.key), made), uniquingKeysWith: { first, _ in first })
+    @Sendable func code(_ job: any CodeJob) throws(LLVMFailure) -> Code {
+      guard let code = codes[job.key] else { throw LLVMFailure("the code of \(job.symbol) is missing") }
+      return code
     }
-    return results.withLock { $0 }
+    for job in microJobs { ready.microKernels[job.shape] = try load(job, code(job)).image }
+    let images = ready.microKernels
+    let linked = try inParallel(jobs) { job throws(LLVMFailure) in
+      try self.kernel(job, code(job), calling: job.microTiles.compactMap { images[$0] })
+    }
+    for (job, kernel) in zip(jobs, linked) { ready.kernels[job.key] = kernel }
   }
 
-  /// Machine code from the cache or made now, linked.
-  private func link(_ job: Job) throws(LLVMFailure) -> CompiledKernel {
+  /// Machine code, from the cache or made now.
+  private func code(_ job: any CodeJob) throws(LLVMFailure) -> Code {
     let start = ContinuousClock.now
-    if let object = cache?.object(for: job.key), let kernel = try? load(job, object, since: start, isCached: true) {
-      return kernel
-    }
-    let object = try emit(
-      job.kernel, as: .object, profile: profile, symbol: job.symbol, schedule: job.schedule, lines: debugSession?.folder
-    )
-    cache?.store(object, for: job.key)
-    return try load(job, object, since: start, isCached: false)
+    if let object = cache?.object(for: job.key) { return Code(object, since: start, isCached: true) }
+    return try emit(job, since: start)
   }
 
+  private func emit(_ job: any CodeJob, since start: ContinuousClock.Instant) throws(LLVMFailure) -> Code {
+    let object = try job.emit(profile)
+    cache?.store(object, for: job.key)
+    return Code(object, since: start, isCached: false)
+  }
+
+  /// Links; what came from the cache and does not fit is made anew.
   private func load(
-    _ job: Job, _ object: [UInt8], since start: ContinuousClock.Instant, isCached: Bool
+    _ job: any CodeJob, _ code: Code
+  ) throws(LLVMFailure) -> (image: CodeImage, address: UInt, code: Code) {
+    func link(_ code: Code) throws(LLVMFailure) -> (CodeImage, UInt, Code) {
+      (try jit.add(object: code.object), try jit.address(of: job.symbol), code)
+    }
+    guard code.isCached else { return try link(code) }
+    if let linked = try? link(code) { return linked }
+    return try link(emit(job, since: .now))
+  }
+
+  private func kernel(
+    _ job: KernelJob, _ code: Code, calling others: [CodeImage]
   ) throws(LLVMFailure) -> CompiledKernel {
-    let image = try jit.add(object: object)
-    let address = try jit.address(of: job.symbol)
+    let start = ContinuousClock.now
+    let (image, address, code) = try load(job, code)
     guard let pointer = UnsafeRawPointer(bitPattern: address) else { throw LLVMFailure("\(job.symbol) has no address") }
-    debugSession?.add(object, symbol: job.symbol, at: address)
+    debugSession?.add(code.object, symbol: job.symbol, at: address)
     return CompiledKernel(
       name: job.kernel.name, schedule: job.schedule, function: unsafeBitCast(pointer, to: KernelFunction.self),
-      image: image, seconds: (ContinuousClock.now - start) / .seconds(1), isCached: isCached)
-  }
-
-  /// One kernel to compile, with its key in the cache.
-  private struct Job: Sendable {
-    let kernel: Kernel
-    let schedule: Schedule
-    let key: String
-    /// What compiling it costs, roughly: a tiled contraction has a micro-kernel, packing and edges of its own.
-    let work: Int
-    /// The key alone; with debug info the kernel's name too, for those who look.
-    let symbol: String
-
-    init(_ kernel: Kernel, _ profile: TargetProfile, _ session: DebugSession?) {
-      self.kernel = kernel
-      schedule = LTMLLVM.schedule(kernel, profile)
-      let isTiled = if case .contraction = schedule.strategy { true } else { false }
-      work = kernel.expressions.count + (isTiled ? 100 : 0)
-      var parts = [
-        kernel.identity, "\(schedule)", profile.triple, profile.cpu, profile.features, Bootstrap.version, "emitters 4",
-      ]
-      // Names and places decide an object only where it tells of them.
-      if let session { parts += [kernel.name, "\(kernel.locations)", "\(kernel.origins)", session.folder] }
-      key = ObjectCache.key(parts)
-      symbol = session == nil ? "ltm_" + key : "\(kernel.name)_\(key.prefix(8))"
-    }
+      seconds: code.seconds + (ContinuousClock.now - start) / .seconds(1), isCached: code.isCached,
+      images: [image] + others)
   }
 }
 
-/// A kernel in one of the forms that `ltm compile` writes, for any profile.
-///
-/// - Parameter lines: the folder that paths of source places start from, where line tables are wanted.
-package func emit(
-  _ kernel: Kernel, as form: EmittedForm, profile: TargetProfile, symbol: String? = nil, schedule: Schedule? = nil,
-  lines folder: String? = nil
-) throws(LLVMFailure) -> [UInt8] {
-  CurrentWork.set("kernel @\(kernel.name) (\(kernel.locations.map(\.description).joined(separator: ", ")))")
-  defer { CurrentWork.set(nil) }
-  let machine = try Machine(profile)
-  let workspace = try Workspace(name: kernel.name, machine: machine)
-  let symbol = symbol ?? cIdentifier(kernel.name)
-  let ir = IRBuilder(workspace, profile: profile)
-  ir.debug = folder.flatMap { DebugInfo(workspace, folder: $0) }
-  KernelEmitter.emit(kernel, schedule ?? LTMLLVM.schedule(kernel, profile), named: symbol, into: ir)
-  ir.debug?.finish()
-  return try workspace.finish(form, machine: machine)
-}
+/// An object before it is linked.
+private struct Code: Sendable {
+  let object: [UInt8]
+  /// What making or reading it took.
+  let seconds: Double
+  let isCached: Bool
 
-extension Workspace {
-  /// The cheapest pipeline that keeps the speed: the vectors are explicit, so only redundant integers are left to remove.
-  private static var passes: String {
-    "function(early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),early-cse<memssa>,simplifycfg)"
-  }
-
-  /// Verifies what was emitted and turns it into the form asked for.
-  func finish(_ form: EmittedForm, machine: borrowing Machine) throws(LLVMFailure) -> [UInt8] {
-    try verify()
-    if form == .llvmIR { return Array(text.utf8) }
-    try run(passes: Self.passes, machine: machine)
-    switch form {
-    case .llvmIR, .optimizedIR: return Array(text.utf8)
-    case .assembly: return try generate(LLVMAssemblyFile, machine: machine)
-    case .object: return try generate(LLVMObjectFile, machine: machine)
-    }
+  init(_ object: [UInt8], since start: ContinuousClock.Instant, isCached: Bool) {
+    (self.object, self.isCached) = (object, isCached)
+    seconds = (ContinuousClock.now - start) / .seconds(1)
   }
 }
 
-/// A name that C accepts.
-package func cIdentifier(_ name: String) -> String {
-  let body = String(
-    name.unicodeScalars.map { ("a"..."z" ~= $0 || "A"..."Z" ~= $0 || "0"..."9" ~= $0) ? Character($0) : "_" })
-  return body.first.map { $0.isNumber } ?? true ? "_" + body : body
+/// What every job gives, in its place.
+private func inParallel<Job: Sendable, Value: Sendable>(
+  _ jobs: [Job], _ work: @Sendable (Job) throws(LLVMFailure) -> Value
+) throws(LLVMFailure) -> [Value] {
+  let results = Mutex([Result<Value, LLVMFailure>?](repeating: nil, count: jobs.count))
+  DispatchQueue.concurrentPerform(iterations: jobs.count) { index in
+    let result = Result { () throws(LLVMFailure) in try work(jobs[index]) }
+    results.withLock { $0[index] = result }
+  }
+  let all = results.withLock { $0 }
+  var values: [Value] = []
+  for case let result? in all { values.append(try result.get()) }
+  return values
 }

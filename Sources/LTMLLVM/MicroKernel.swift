@@ -2,25 +2,60 @@ internal import CLLVM
 import LTMKernels
 import LTMSupport
 
+/// What decides a micro-kernel: contractions of many shapes have the same.
+struct MicroTile: Hashable, Sendable {
+  let tile: RegisterTile
+  let lanes: Int
+  let isDouble: Bool
+  /// Whether the whole depth is one block.
+  let isSinglePass: Bool
+  /// The distance between rows of sums.
+  let rowStride: Int
+  /// How many of the panel's rows there are.
+  let height: Int
+
+  init(_ tiles: Schedule.Tiles, height: Int) {
+    (tile, lanes, isDouble) = (tiles.tile, tiles.lanes, tiles.isDouble)
+    (isSinglePass, rowStride) = (tiles.isSinglePass, tiles.rowStride)
+    self.height = height
+  }
+
+  /// The micro-kernels of a contraction: of whole panels of rows, and of the last when it is not whole.
+  static func needed(_ tiles: Schedule.Tiles, rows: Int) -> (whole: MicroTile?, rest: MicroTile?) {
+    let (width, rest) = (tiles.tile.rows, rows % tiles.tile.rows)
+    return (
+      rows >= width ? MicroTile(tiles, height: width) : nil, rest == 0 ? nil : MicroTile(tiles, height: rest)
+    )
+  }
+
+  /// Its name in the JIT, and its key in the cache.
+  func key(_ profile: TargetProfile) -> String { ObjectCache.key(["\(self)"] + profile.codeKey) }
+  func symbol(_ profile: TargetProfile) -> String { "ltm_" + key(profile) }
+}
+
 /// The innermost loops of a contraction: a tile of accumulators in registers, one column panel vector and one broadcast
 /// row element at a time. `void tile(int64_t depth, rows *, columns *, sums *, int64_t isFirst)`.
 struct MicroKernel {
   let ir: IRBuilder
-  let tiles: Schedule.Tiles
-  /// How many of the panel's rows there are.
-  let height: Int
+  let shape: MicroTile
 
-  private var element: LLVMTypeRef { tiles.isDouble ? ir.double : ir.float }
-  private var vector: LLVMTypeRef { ir.vector(element, tiles.lanes) }
+  private var tile: RegisterTile { shape.tile }
+  private var element: LLVMTypeRef { shape.isDouble ? ir.double : ir.float }
+  private var elementBytes: Int { shape.isDouble ? 8 : 4 }
+  private var vector: LLVMTypeRef { ir.vector(element, shape.lanes) }
   private static let unroll = 4
 
-  func emit(named name: String) -> LLVMValueRef {
-    let parameters = ir.begin(
-      function: name, result: ir.void, parameters: [ir.i64, ir.pointer, ir.pointer, ir.pointer, ir.i64],
-      isInternal: true)
+  private var parameters: [LLVMTypeRef] { [ir.i64, ir.pointer, ir.pointer, ir.pointer, ir.i64] }
+
+  /// The function of another module.
+  func declared() -> LLVMValueRef { ir.declare(shape.symbol(ir.profile), result: ir.void, parameters) }
+
+  @discardableResult
+  func emit(named name: String, isInternal: Bool) -> LLVMValueRef {
+    let parameters = ir.begin(function: name, result: ir.void, parameters: parameters, isInternal: isInternal)
     guard let function = ir.function else { internalFailure("emission", "no micro-kernel") }
     let (depth, rows, columns) = (parameters[0], parameters[1], parameters[2])
-    let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: height * tiles.tile.vectors)
+    let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: shape.height * tile.vectors)
     let whole = ir.multiply(ir.divide(depth, Self.unroll), Self.unroll)
     let unrolled = ir.loop(from: ir.index(0), to: whole, step: Self.unroll, carrying: zeros) { k, sums in
       (0..<Self.unroll).reduce(sums) { step(rows, columns, ir.add(k, ir.index($1)), $0) }
@@ -35,15 +70,14 @@ struct MicroKernel {
   private func step(_ rows: LLVMValueRef, _ columns: LLVMValueRef, _ k: LLVMValueRef, _ sums: [LLVMValueRef])
     -> [LLVMValueRef]
   {
-    let tile = tiles.tile
     let right = (0..<tile.vectors).map { v -> Lanes in
-      let place = ir.add(ir.multiply(k, tiles.columns), ir.index(v * tiles.lanes))
+      let place = ir.add(ir.multiply(k, tile.vectors * shape.lanes), ir.index(v * shape.lanes))
       return Lanes(ir.load(vector, ir.address(columns, element, place), align: ir.profile.vectorBytes), ir)
     }
-    return (0..<height).flatMap { row -> [LLVMValueRef] in
+    return (0..<shape.height).flatMap { row -> [LLVMValueRef] in
       let place = ir.add(ir.multiply(k, tile.rows), ir.index(row))
-      let one = ir.load(element, ir.address(rows, element, place), align: tiles.elementBytes)
-      let left = Lanes(ir.splat(one, tiles.lanes), ir)
+      let one = ir.load(element, ir.address(rows, element, place), align: elementBytes)
+      let left = Lanes(ir.splat(one, shape.lanes), ir)
       return right.enumerated().map { v, right in
         let sum = Lanes(sums[row * tile.vectors + v], ir)
         return switch tile.multiply {
@@ -58,20 +92,20 @@ struct MicroKernel {
   /// Stores the first block's sums, adds the others'.
   private func finish(_ sums: [LLVMValueRef], _ result: LLVMValueRef, isFirst: LLVMValueRef) {
     func places(_ body: (Int, LLVMValueRef) -> Void) {
-      for row in 0..<height {
-        for v in 0..<tiles.tile.vectors {
-          let place = ir.index(row * tiles.rowStride + v * tiles.lanes)
-          body(row * tiles.tile.vectors + v, ir.address(result, element, place))
+      for row in 0..<shape.height {
+        for v in 0..<tile.vectors {
+          let place = ir.index(row * shape.rowStride + v * shape.lanes)
+          body(row * tile.vectors + v, ir.address(result, element, place))
         }
       }
     }
-    if tiles.isSinglePass { return places { ir.store(sums[$0], $1, align: tiles.elementBytes) } }
-    ir.when(isFirst) { places { ir.store(sums[$0], $1, align: tiles.elementBytes) } }
+    if shape.isSinglePass { return places { ir.store(sums[$0], $1, align: elementBytes) } }
+    ir.when(isFirst) { places { ir.store(sums[$0], $1, align: elementBytes) } }
     let isLater: LLVMValueRef = LLVMBuildNot(ir.ref, isFirst, "")
     ir.when(isLater) {
       places { place, address in
-        let held = Lanes(ir.load(vector, address, align: tiles.elementBytes), ir)
-        ir.store((held + Lanes(sums[place], ir)).ref, address, align: tiles.elementBytes)
+        let held = Lanes(ir.load(vector, address, align: elementBytes), ir)
+        ir.store((held + Lanes(sums[place], ir)).ref, address, align: elementBytes)
       }
     }
   }

@@ -33,14 +33,16 @@ package struct ObjectCache: Sendable {
 
   private func path(_ key: String) -> String { "\(folder)/\(key).o" }
 
-  // A file: 8 bytes that name the format, 16 of checksum, then the object.
-  private static let magic: [UInt8] = Array("ltmobj1\n".utf8)
+  // A file: 8 bytes that name the format, 16 of checksum over the key and the object, then the object.
+  private static let magic: [UInt8] = Array("ltmobj2\n".utf8)
+
+  private static func checksum(_ object: [UInt8], _ key: String) -> [UInt8] { digest(Array(key.utf8) + object) }
 
   /// The object under a key, if it is there and whole.
   package func object(for key: String) -> [UInt8]? {
     guard let bytes = readFile(path(key)), bytes.count > 24, bytes.starts(with: Self.magic) else { return nil }
     let object = Array(bytes[24...])
-    guard Array(bytes[8..<24]) == Self.digest(object) else { return nil }
+    guard Array(bytes[8..<24]) == Self.checksum(object, key) else { return nil }
     // The time of last use, for pruning.
     utimes(path(key), nil)
     return object
@@ -49,7 +51,7 @@ package struct ObjectCache: Sendable {
   /// Keeps an object. A reader sees the whole file or none.
   package func store(_ object: [UInt8], for key: String) {
     let temporary = "\(folder)/.\(key).\(getpid()).\(UInt(pthread_self()))"
-    guard writeFile(temporary, Self.magic + Self.digest(object) + object), rename(temporary, path(key)) == 0 else {
+    guard writeFile(temporary, Self.magic + Self.checksum(object, key) + object), rename(temporary, path(key)) == 0 else {
       unlink(temporary)
       return
     }

@@ -34,6 +34,10 @@ package struct TargetProfile: Hashable, Sendable {
     return profile
   }
 
+  /// What decides machine code besides the kernel: for keys of the cache. Raise the emitters' number with any change of
+  /// generated code.
+  var codeKey: [String] { [triple, cpu, features, Bootstrap.version, "emitters 5"] }
+
   /// Lanes of an f32 register.
   package var floatLanes: Int { vectorBytes / 4 }
 

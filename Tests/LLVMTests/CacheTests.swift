@@ -92,6 +92,36 @@ import Testing
     }
   }
 
+  /// Contractions of several shapes need the same two micro-kernels; one that is damaged on disk, or is another function, is
+  /// made again, and each compiler's kernels compute the same as one that has no cache.
+  @Test func contractionsShareMicroKernels() throws {
+    let kernels = [(20, 40, 30), (26, 64, 50)].map { linearKernel(m: $0.0, n: $0.1, k: $0.2, dtype: .f32) }
+    let data = kernels.map { contents($0) }
+    let expected = try zip(kernels, data).map { try launch($0, $1) }
+    try withFolder { folder in
+      let cache = try #require(ObjectCache(folder: folder))
+      func check() throws {
+        let compiled = try KernelCompiler(cache: cache).compile(kernels)
+        for index in kernels.indices {
+          let result = try launch(compiled[index], kernels[index], data[index], order: .oneByOne)
+          #expect(result == expected[index])
+        }
+      }
+      try check()
+      let files = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+      #expect(files.count == 4)
+      let whole = try files.map { try Data(contentsOf: URL(fileURLWithPath: folder + "/" + $0)) }
+      for (index, file) in files.enumerated() {
+        for damaged in [Data("nonsense".utf8), whole[(index + 1) % 4]] {
+          try damaged.write(to: URL(fileURLWithPath: folder + "/" + file))
+          try check()
+          let again = try Data(contentsOf: URL(fileURLWithPath: folder + "/" + file))
+          #expect(again == whole[index])
+        }
+      }
+    }
+  }
+
   @Test func keysKeepTheirPartsApart() {
     #expect(ObjectCache.key(["ab", "c"]) != ObjectCache.key(["a", "bc"]))
     #expect(Set((0..<1000).map { ObjectCache.key(["kernel \($0)"]) }).count == 1000)
