@@ -1,6 +1,7 @@
 internal import CLLVM
 import LTMIR
 import LTMKernels
+import LTMSupport
 
 // Sums by destination: a task owns a range of rows, keeps their sums in scratch memory, and goes through the indices once.
 // Each sum is added up in index order, whatever the range. The kernel itself says: for each destination, the sum over all
@@ -9,7 +10,7 @@ import LTMKernels
 extension KernelEmitter {
   func scatter(_ numbers: Schedule.Scatter) {
     guard let form = ScatterForm(kernel), let place = kernel.domain.firstIndex(of: form.row) else {
-      preconditionFailure("emit: no sum by destination")
+      internalFailure("emission", "no sum by destination")
     }
     let (outer, columns) = (Array(kernel.domain[..<place]), Array(kernel.domain[(place + 1)...]))
     let rows = kernel.extent(form.row)
