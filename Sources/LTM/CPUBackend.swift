@@ -8,7 +8,7 @@ import LTMSupport
 
 /// Runs graphs as kernels that LLVM compiles for this machine, on a pool of threads.
 package struct CPUBackend: Backend {
-  let pool: ThreadPool
+  package let pool: ThreadPool
   let compiler: KernelCompiler
   /// Whether values share kernels; without, each has one of its own: what fusion is compared with.
   let fuses: Bool

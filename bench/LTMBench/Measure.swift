@@ -27,10 +27,23 @@ struct Measure: ParsableCommand {
         let built = clock.seconds
         if firstOnly { return try printLine(JSON.object([.init("in_process_s", .number(built))]).text()) }
         var samples = Samples()
-        try samples.measure { try executable.run() }
+        let peak = workload.flops == nil ? nil : Self.peak(execution, dtype)
+        try samples.measure(peak: peak) { try executable.run() }
         let cost = try workload.cost(model, policy)
         try printLine(row(workload, dtype, samples, built, executable.memory, cost).text())
       }
+    }
+  }
+
+  /// Measures, in a fifth of a millisecond, what all threads together multiply and add in registers.
+  private static func peak(_ execution: Execution, _ dtype: String) -> (() -> Double)? {
+    guard let pool = (execution.backend as? CPUBackend)?.pool else { return nil }
+    let dots = dtype.hasSuffix("bf16") && ltm_ceiling_bf16(1) > 0
+    return {
+      let clock = Stopwatch()
+      pool.run(tasks: pool.threads) { _ in _ = dots ? ltm_ceiling_bf16(100_000) : ltm_ceiling_fma(100_000) }
+      let each = dots ? ltm_ceiling_bf16(1) : ltm_ceiling_fma(1)
+      return each * 100_000 * Double(pool.threads) / clock.seconds
     }
   }
 
@@ -50,6 +63,7 @@ struct Measure: ParsableCommand {
       let bytes = Double(elements * (dtype == "f32" ? 4 : 2))
       members.append(.init("GBps", .number(bytes / samples.median * 1e-9)))
     }
+    if let share = workload.flops.flatMap(samples.peakShare) { members.append(.init("peak_share", .number(share))) }
     if let flops = workload.flops { members.append(.init("gflops", .number(flops / samples.median * 1e-9))) }
     return .object(members)
   }

@@ -92,6 +92,7 @@ struct Results {
 
   /// The share of the limit that a row of ours is measured against.
   func share(_ row: BenchRow) -> Double? {
+    if let share = row["peak_share"] { return share }
     guard let rate = row.rate else { return nil }
     let name = rate.unit == "GBps" ? "triad_nt" : row.dtype == "bf16" ? "dot_bf16" : "fma_f32"
     return (limit(name, row.threads) ?? limit("fma_f32", row.threads)).map { rate.value / $0 }
