@@ -103,12 +103,12 @@ extension KernelEmitter {
   }
 
   /// The new value in the lanes that lie inside, the old one beyond.
-  private func keep(_ new: Lanes, _ old: Lanes, _ live: Int) -> LLVMValueRef {
+  func keep(_ new: Lanes, _ old: Lanes, _ live: Int) -> LLVMValueRef {
     live == new.count ? new.ref : new.when(Lanes(ir.mask(lanes: new.count, live: live), ir), else: old).ref
   }
 
   /// Combines the lanes by halves: a fixed tree.
-  private func across(_ value: Lanes, _ merge: (Lanes, Lanes) -> Lanes) -> Lanes {
+  func across(_ value: Lanes, _ merge: (Lanes, Lanes) -> Lanes) -> Lanes {
     var value = value
     while value.count > 1 {
       let half = value.count / 2

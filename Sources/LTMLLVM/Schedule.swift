@@ -15,6 +15,8 @@ package struct Schedule: Hashable, Sendable {
     case scatter(Scatter)
     /// A contraction in packed tiles.
     case contraction(Tiles)
+    /// A matrix times a vector: several rows of the matrix at a time, vectors along them.
+    case product(Product)
   }
 
   /// Vectors along the innermost axis, which is cut into blocks.
@@ -38,6 +40,14 @@ package struct Schedule: Hashable, Sendable {
     package var rows: Int
     /// Elements from one row's sums to the next's.
     package var rowElements: Int
+  }
+
+  package struct Product: Hashable, Sendable {
+    package var lanes: Int
+    /// Rows that share what they read of the vector.
+    package var rows: Int
+    package var rowAxis: Int
+    package var blocksPerTask: Int
   }
 
   /// Tiles of `mc` by `nc`, their operands packed into panels of `tile.rows` and `columns`, in blocks of depth.
@@ -81,6 +91,7 @@ package struct Schedule: Hashable, Sendable {
     case .rows: "rows"
     case .scatter: "scatter"
     case .contraction: "contraction"
+    case .product: "product"
     }
   }
   /// Tasks of the launch, 0 for an empty domain.
@@ -101,7 +112,7 @@ package func schedule(_ kernel: Kernel, _ profile: TargetProfile) -> Schedule {
 }
 
 /// Elements of work that are worth a task.
-private let taskWork = 16_384
+let taskWork = 16_384
 
 struct Scheduler {
   let kernel: FlatKernel
@@ -109,6 +120,7 @@ struct Scheduler {
 
   func schedule() -> Schedule {
     if let tiles = tiles() { return tiles }
+    if let product = product() { return product }
     if let scatter = scatter() { return scatter }
     let reads = kernel.kernel.body.contains { !$0.innerAxes.isEmpty }
     if reads { return prefersColumns ? spread(isColumns: true) : rows() }
@@ -193,7 +205,7 @@ struct Scheduler {
   }
 
   /// Whether lanes along the domain's innermost axis read neighbours more often than lanes along the inner axes.
-  private var prefersColumns: Bool {
+  var prefersColumns: Bool {
     guard let column = kernel.domain.last else { return false }
     let (strayRows, strayColumns) = kernel.strayLoads
     let inner = kernel.kernel.body.flatMap { $0.innerAxes.map { kernel.extent($0.index) } }.max() ?? 1

@@ -6,7 +6,7 @@ import Testing
 @Suite struct ContractionTests {
   static let sizes = [
     (1, 64, 64), (64, 1, 64), (4, 8, 4), (6, 16, 1), (7, 17, 33), (33, 100, 257), (260, 24, 40), (13, 530, 20),
-    (2, 9, 600),
+    (2, 9, 600), (1, 37, 1003), (3, 10, 77), (1, 3, 20),
   ]
 
   private func tolerance(_ dtype: DType) -> Double {

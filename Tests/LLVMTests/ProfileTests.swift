@@ -132,7 +132,9 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
     let large = schedule(linearKernel(m: 512, n: 512, k: 512, dtype: .f32), .host)
     guard case .contraction = large.strategy else { return #expect(Bool(false), "\(large)") }
     #expect(large.taskCount >= 4)
-    guard case .rows = schedule(linearKernel(m: 1, n: 512, k: 512, dtype: .f32, transposedRight: true), .host).strategy,
+    guard
+      case .product = schedule(linearKernel(m: 1, n: 512, k: 512, dtype: .f16, transposedRight: true), .host).strategy,
+      case .rows = schedule(linearKernel(m: 1, n: 512, k: 512, dtype: .f32, transposedRight: true), .host).strategy,
       case .columns = schedule(linearKernel(m: 1, n: 512, k: 512, dtype: .f32), .host).strategy,
       case .columns = schedule(reduceKernel(.add, m: 100, n: 64, dtype: .f32, overRows: true, result: .f32), .host)
         .strategy,
