@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -29,6 +30,29 @@ int ltm_core_count(void) {
   // More cores than the set can name.
   long online = sysconf(_SC_NPROCESSORS_ONLN);
   return online > 0 ? (int)online : 1;
+}
+
+int32_t ltm_cores(int32_t *cores, int32_t capacity) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 0;
+  int32_t count = 0;
+  for (int32_t core = 0; core < CPU_SETSIZE; core++)
+    if (CPU_ISSET(core, &set)) {
+      if (count < capacity) cores[count] = core;
+      count++;
+    }
+  return count;
+}
+
+int32_t ltm_current_core(void) { return sched_getcpu(); }
+
+void ltm_move(unsigned long thread, int32_t core) {
+  cpu_set_t set;
+  if (core < 0 || core >= CPU_SETSIZE) return;
+  CPU_ZERO(&set);
+  CPU_SET(core, &set);
+  // Where it is refused, the thread stays where the system puts it.
+  pthread_setaffinity_np(thread, sizeof set, &set);
 }
 
 int ltm_open_read(const char *path) {

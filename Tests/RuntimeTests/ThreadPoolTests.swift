@@ -1,3 +1,4 @@
+import Glibc
 import LTMRuntime
 import LTMSupport
 import Synchronization
@@ -57,6 +58,30 @@ import Testing
       return try await group.reduce(0, +)
     }
     #expect(total == 2000 * (0 + 1 + 2 + 3))
+  }
+
+  /// As many threads as cores: each worker has one of its own, apart from the caller's at the launch. Fewer: the system's choice.
+  @Test(.enabled(if: ThreadPool.coreCount > 1), arguments: [ThreadPool.coreCount, ThreadPool.coreCount - 1])
+  func threadsStayApart(threads: Int) throws {
+    let pool = try ThreadPool(threads: threads)
+    let all = ThreadPool.coreCount
+    let caller = pthread_self()
+    for _ in 0..<20 {
+      let begun = Atomic(0)
+      let allowed = Mutex<[(isCaller: Bool, cores: Int, here: Int32)]>([])
+      pool.run(tasks: threads) { _ in
+        begun.add(1, ordering: .acquiringAndReleasing)
+        // No thread takes two.
+        while begun.load(ordering: .acquiring) < threads { sched_yield() }
+        let entry = (pthread_equal(pthread_self(), caller) != 0, ThreadPool.coreCount, sched_getcpu())
+        allowed.withLock { $0.append(entry) }
+      }
+      let seen = allowed.withLock { $0 }
+      #expect(seen.count == threads)
+      #expect(seen.allSatisfy { $0.cores == ($0.isCaller || threads < all ? all : 1) })
+      let workers = seen.filter { !$0.isCaller }.map(\.here)
+      #expect(threads < all || Set(workers).count == threads - 1)
+    }
   }
 
   @Test func noTasksIsNoCall() throws {

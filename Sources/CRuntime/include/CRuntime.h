@@ -10,6 +10,12 @@ void ltm_futex_wait(const uint32_t *address, uint32_t expected);
 void ltm_futex_wake(const uint32_t *address, int count);
 /// The number of cores that this process may run on, at least 1.
 int ltm_core_count(void);
+/// The cores that the calling thread may run on, the first `capacity` of them, and how many there are; 0 where that is not known.
+int32_t ltm_cores(int32_t *cores, int32_t capacity);
+/// The core that the calling thread runs on, or less than 0.
+int32_t ltm_current_core(void);
+/// Lets a thread run on one core only.
+void ltm_move(unsigned long thread, int32_t core);
 /// Opens a file for reading; a descriptor, or minus the errno. Never blocks on a pipe and never becomes a controlling terminal.
 int ltm_open_read(const char *path);
 /// Opens, or creates, a file for writing without following a symbolic link; a descriptor, or minus the errno.

@@ -12,7 +12,8 @@ package typealias KernelFunction =
 /// Threads that share the tasks of one launch at a time; the calling thread is one of them.
 ///
 /// Which thread does which task is left to chance, so a task's result may depend on its number alone. Raw threads, never
-/// Swift tasks: a launch forks and joins in microseconds. Idle threads spin for a moment and then sleep; where there are
+/// Swift tasks: a launch forks and joins in microseconds, and a pool as large as the machine keeps its threads on cores of
+/// their own. Idle threads spin for a moment and then sleep; where there are
 /// more threads than cores they sleep at once, because spinning would keep the core from whoever has work.
 package final class ThreadPool: @unchecked Sendable {
   /// More threads than this are refused as a mistake.
@@ -24,7 +25,8 @@ package final class ThreadPool: @unchecked Sendable {
   package let threads: Int
   private let board: PoolBoard
   private let workers: [pthread_t]
-  /// One launch at a time; guards the scratch too.
+  private var placement: CorePlacement
+  /// One launch at a time; guards the scratch and the placement too.
   private let launching = Lock()
   /// Memory of each thread for one task at a time.
   private var scratch: [AlignedBuffer] = []
@@ -48,6 +50,7 @@ package final class ThreadPool: @unchecked Sendable {
       started.append(thread)
     }
     workers = started
+    placement = CorePlacement(workers: started)
   }
 
   deinit { board.stop(workers) }
@@ -77,6 +80,7 @@ package final class ThreadPool: @unchecked Sendable {
         kernel(arguments, tasks.lowerBound, tasks.upperBound, board.scratch[0])
         ltm_inside_task().pointee = 0
       } else {
+        placement.settle()
         board.launch(PoolJob(kernel: kernel, arguments: arguments, tasks: tasks, threads: threads))
       }
     }
