@@ -1,6 +1,7 @@
 internal import CLLVM
 import LTMIR
 import LTMKernels
+import LTMSupport
 
 // A contraction after BLIS: operands are packed into panels, widening and transposing on the way; a micro-kernel keeps a
 // register tile of sums; a finished tile passes at once through the epilogue into narrow storage. What several tasks need
@@ -121,13 +122,20 @@ struct ContractionEmitter {
     let rows = panels(layout.rows, memory.rows, tile: rowTile, size: tiles.mc)
     evaluator.at(emitter.decompose(ir.divide(task, rowTiles * columnTiles), layout.batch)) {
       eachDepthBlock { block in
-        for part in [columns, rows] where !part.side.isShared {
-          let run = Packing.Run(axes: layout.over[tiles.blockedAxis...], start: block.start, count: block.count)
-          packing.pack(part.side, from: part.first, to: part.end, run, into: part.base)
+        let run = depthRun(block)
+        if !columns.side.isShared {
+          packing.pack(columns.side, from: columns.first, to: columns.end, run, into: columns.base)
+        }
+        if tiles.rows == .packed, !rows.side.isShared {
+          packing.pack(rows.side, from: rows.first, to: rows.end, run, into: rows.base)
         }
         multiply(rows, columns, block)
       }
     }
+  }
+
+  private func depthRun(_ block: DepthBlock) -> Packing.Run {
+    Packing.Run(axes: layout.over[tiles.blockedAxis...], start: block.start, count: block.count)
   }
 
   /// Points of the contracted axes that are packed and multiplied together.
@@ -178,30 +186,63 @@ struct ContractionEmitter {
 
   /// Runs the micro-kernel over the panels of a tile, and the epilogue over what is finished.
   private func multiply(_ rows: Panels, _ columns: Panels, _ block: DepthBlock) {
-    let first: LLVMValueRef = block.isFirst.map { LLVMBuildZExt(ir.ref, $0, ir.i64, "") } ?? ir.index(1)
     /// A panel that tasks pack for themselves is counted from the tile's first.
     func place(_ part: Panels, _ index: LLVMValueRef) -> LLVMValueRef {
       panel(part.side, part.base, part.side.isShared ? index : ir.subtract(index, part.first), block)
     }
-    ir.loop(from: columns.first, to: columns.end) { j, _ in
-      let right = place(columns, j)
-      ir.loop(from: rows.first, to: rows.end) { i, _ in
-        var sums = memory.sums
-        if !tiles.isSinglePass {
-          let row = ir.multiply(ir.subtract(i, rows.first), rows.side.width * tiles.rowStride)
-          sums = ir.address(sums, element, ir.add(row, ir.multiply(ir.subtract(j, columns.first), tiles.columns)))
-        }
-        either(i, rows.side, microKernels.whole, microKernels.rest) {
-          _ = ir.call($0, [block.depth, place(rows, i), right, sums, first])
-        }
-        if let isLast = block.isLast {
-          ir.when(isLast) { finish(i, j, sums) }
-        } else {
-          finish(i, j, sums)
-        }
+    func each(_ part: Panels, _ body: (LLVMValueRef) -> Void) {
+      ir.loop(from: part.first, to: part.end) { index, _ in
+        body(index)
         return []
       }
-      return []
+    }
+    func left(_ i: LLVMValueRef) -> LLVMValueRef { tiles.rows == .packed ? place(rows, i) : lines(rows, i, block) }
+    if tiles.isTurned {
+      // Lines stay in the first cache while all columns pass.
+      return each(rows) { i in
+        let lines = left(i)
+        each(columns) { j in multiply(rows, i, lines, columns, j, place(columns, j), block) }
+      }
+    }
+    each(columns) { j in
+      let right = place(columns, j)
+      each(rows) { i in multiply(rows, i, left(i), columns, j, right, block) }
+    }
+  }
+
+  /// The lines of a panel of rows: where they are, or copies.
+  private func lines(_ rows: Panels, _ index: LLVMValueRef, _ block: DepthBlock) -> LLVMValueRef {
+    if tiles.rows == .lines {
+      let end = ir.add(index, ir.index(1))
+      packing.copyLines(
+        rows.side, from: index, to: end, depthRun(block), lineStride: tiles.lineStride, into: rows.base)
+      return rows.base
+    }
+    let side = rows.side
+    guard let access = kernel.loads[side.operand.index] else { internalFailure("emission", "rows that are no load") }
+    return evaluator.at([(side.axis, ir.multiply(index, side.width)), (layout.over[tiles.blockedAxis], block.start)]) {
+      evaluator.address(access, mayLieOutside: false)
+    }
+  }
+
+  /// One panel of each.
+  private func multiply(
+    _ rows: Panels, _ i: LLVMValueRef, _ left: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef,
+    _ right: LLVMValueRef, _ block: DepthBlock
+  ) {
+    let first: LLVMValueRef = block.isFirst.map { LLVMBuildZExt(ir.ref, $0, ir.i64, "") } ?? ir.index(1)
+    var sums = memory.sums
+    if !tiles.isSinglePass {
+      let row = ir.multiply(ir.subtract(i, rows.first), rows.side.width * tiles.rowStride)
+      sums = ir.address(sums, element, ir.add(row, ir.multiply(ir.subtract(j, columns.first), tiles.columns)))
+    }
+    either(i, rows.side, microKernels.whole, microKernels.rest) {
+      _ = ir.call($0, [block.depth, left, right, sums, first, ir.index(tiles.lineStride)])
+    }
+    if let isLast = block.isLast {
+      ir.when(isLast) { finish(i, j, sums) }
+    } else {
+      finish(i, j, sums)
     }
   }
 
@@ -225,22 +266,26 @@ struct ContractionEmitter {
     let count = ir.minimum(ir.index(rows.width), ir.subtract(ir.index(rows.extent), row))
     let rest = columns.extent % columns.width
     either(j, columns, columns.extent >= columns.width ? columns.width : nil, rest == 0 ? nil : rest) { live in
-      ir.loop(from: ir.index(0), to: count) { r, _ in
-        evaluator.at(rows.axis, ir.add(row, r)) {
-          finishRow(ir.address(sums, element, ir.multiply(r, tiles.rowStride)), column, live: live)
+      let starts = Array(stride(from: 0, to: live, by: tiles.lanes))
+      // The lanes of a turned result go to as many lines, which the rows fill before the next vector's push them out.
+      for vectors in tiles.isTurned ? starts.map({ [$0] }) : [starts] {
+        ir.loop(from: ir.index(0), to: count) { r, _ in
+          evaluator.at(rows.axis, ir.add(row, r)) {
+            finishRow(ir.address(sums, element, ir.multiply(r, tiles.rowStride)), column, vectors, live: live)
+          }
+          return []
         }
-        return []
       }
     }
   }
 
-  private func finishRow(_ sums: LLVMValueRef, _ column: LLVMValueRef, live: Int) {
+  private func finishRow(_ sums: LLVMValueRef, _ column: LLVMValueRef, _ vectors: [Int], live: Int) {
     guard case .contract(let local, _, _, _)? = kernel.kernel.body.first else { return }
     let stores = kernel.kernel.body.flatMap(\.stores)
     let accesses = kernel.stores.flatMap { $0 }
     let lanes = tiles.lanes
     evaluator.hoist(stores.map(\.value), outOf: [tiles.columnAxis])
-    for start in stride(from: 0, to: live, by: lanes) {
+    for start in vectors {
       let vector = VectorAxis(axis: tiles.columnAxis, lanes: lanes, live: min(lanes, live - start))
       evaluator.at(tiles.columnAxis, ir.add(column, ir.index(start)), vector: vector) {
         let place = ir.address(sums, element, ir.index(start))
@@ -248,26 +293,5 @@ struct ContractionEmitter {
         evaluator.store(stores, accesses)
       }
     }
-  }
-}
-
-/// Where the packed operands and the sums of the task at hand lie.
-struct PackedMemory {
-  let rows: LLVMValueRef
-  let columns: LLVMValueRef
-  let sums: LLVMValueRef
-
-  init(_ layout: ContractionLayout, _ emitter: KernelEmitter) {
-    let ir = emitter.ir
-    var own = layout.sumBytes
-    var shared = 0
-    func place(_ side: PackedSide) -> LLVMValueRef {
-      let offset = side.isShared ? shared : own
-      if side.isShared { shared += side.bytes } else { own += side.bytes }
-      return ir.address(side.isShared ? emitter.workspace : emitter.scratch, ir.i8, ir.index(offset))
-    }
-    sums = emitter.scratch
-    columns = place(layout.columns)
-    rows = place(layout.rows)
   }
 }

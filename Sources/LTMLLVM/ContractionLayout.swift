@@ -1,3 +1,4 @@
+internal import CLLVM
 import LTMIR
 import LTMKernels
 import LTMSupport
@@ -17,7 +18,8 @@ struct PackedSide {
   let batches: Int
   /// Panels in a packing task when shared, in a tile otherwise.
   let panelsTogether: Int
-  /// Elements from one panel to the next: what the last vector writes beyond it included, and no power of two.
+  /// Elements from one panel to the next: what the last vector writes beyond it included, and no power of two. 0 where
+  /// nothing is packed.
   let stride: Int
   /// Panels whose vectors can be read whole.
   let roomyPanels: Int
@@ -50,18 +52,27 @@ struct ContractionLayout {
     let depth = kernel.points(over.map(\.index)) / tiles.tile.points
     let batch = kernel.domain.filter { $0 != tiles.rowAxis && $0 != tiles.columnAxis }
     self.batch = batch
-    func side(_ operand: ScalarID, _ axis: Int, width: Int, _ isShared: Bool, tile: Int) -> PackedSide {
+    func side(_ operand: ScalarID, _ axis: Int, width: Int, _ isShared: Bool, tile: Int, stride: Int? = nil)
+      -> PackedSide
+    {
       let extent = kernel.extent(axis)
       let own = batch.filter(kernel.dependencies[operand.index].contains)
       let padded = roundUp(width, tiles.lanes)
       return PackedSide(
         operand: operand, axis: axis, extent: extent, width: width, isShared: isShared, batch: own,
         batches: kernel.points(own), panelsTogether: isShared ? max(4, 32_768 / (depth * width)) : tile / width,
-        stride: roundUp((isShared ? depth : tiles.steps) * width + padded - width, 16) + 16,
+        stride: stride ?? roundUp((isShared ? depth : tiles.steps) * width + padded - width, 16) + 16,
         roomyPanels: extent < padded ? 0 : (extent - padded) / width + 1, elementBytes: tiles.elementBytes)
     }
+    let lines: Int? =
+      switch tiles.rows {
+      case .packed: nil
+      case .lines: tiles.lineStride * tiles.tile.rows
+      case .inPlace: 0
+      }
     rows = side(
-      tiles.isSwapped ? rhs : lhs, tiles.rowAxis, width: tiles.tile.rows, tiles.sharesRows, tile: tiles.mc)
+      tiles.isSwapped ? rhs : lhs, tiles.rowAxis, width: tiles.tile.rows, tiles.sharesRows,
+      tile: tiles.rows == .packed ? tiles.mc : tiles.tile.rows, stride: lines)
     columns = side(
       tiles.isSwapped ? lhs : rhs, tiles.columnAxis, width: tiles.columns, tiles.sharesColumns, tile: tiles.nc)
     tileTasks = kernel.points(batch) * Self.count(rows.extent, tiles.mc) * Self.count(columns.extent, tiles.nc)
@@ -79,4 +90,25 @@ struct ContractionLayout {
     roundUp((tiles.isSinglePass ? tiles.tile.rows : tiles.mc) * tiles.rowStride * tiles.elementBytes, 64)
   }
   var scratchBytes: Int { sumBytes + (rows.isShared ? 0 : rows.bytes) + (columns.isShared ? 0 : columns.bytes) }
+}
+
+/// Where the packed operands and the sums of the task at hand lie.
+struct PackedMemory {
+  let rows: LLVMValueRef
+  let columns: LLVMValueRef
+  let sums: LLVMValueRef
+
+  init(_ layout: ContractionLayout, _ emitter: KernelEmitter) {
+    let ir = emitter.ir
+    var own = layout.sumBytes
+    var shared = 0
+    func place(_ side: PackedSide) -> LLVMValueRef {
+      let offset = side.isShared ? shared : own
+      if side.isShared { shared += side.bytes } else { own += side.bytes }
+      return ir.address(side.isShared ? emitter.workspace : emitter.scratch, ir.i8, ir.index(offset))
+    }
+    sums = emitter.scratch
+    columns = place(layout.columns)
+    rows = place(layout.rows)
+  }
 }

@@ -11,12 +11,14 @@ struct MicroTile: Hashable, Sendable {
   let isSinglePass: Bool
   /// The distance between rows of sums.
   let rowStride: Int
+  /// Whether rows are lines along the depth, any distance apart, and not packed point by point.
+  let hasLines: Bool
   /// How many of the panel's rows there are.
   let height: Int
 
   init(_ tiles: Schedule.Tiles, height: Int) {
     (tile, lanes, isDouble) = (tiles.tile, tiles.lanes, tiles.isDouble)
-    (isSinglePass, rowStride) = (tiles.isSinglePass, tiles.rowStride)
+    (isSinglePass, rowStride, hasLines) = (tiles.isSinglePass, tiles.rowStride, tiles.rows != .packed)
     self.height = height
   }
 
@@ -34,7 +36,7 @@ struct MicroTile: Hashable, Sendable {
 }
 
 /// The innermost loops of a contraction: a tile of accumulators in registers, one column panel vector and one broadcast
-/// row element at a time. `void tile(int64_t depth, rows *, columns *, sums *, int64_t isFirst)`.
+/// row element at a time. `void tile(int64_t depth, rows *, columns *, sums *, int64_t isFirst, int64_t lineStride)`.
 struct MicroKernel {
   let ir: IRBuilder
   let shape: MicroTile
@@ -45,7 +47,7 @@ struct MicroKernel {
   private var vector: LLVMTypeRef { ir.vector(element, shape.lanes) }
   private static let unroll = 4
 
-  private var parameters: [LLVMTypeRef] { [ir.i64, ir.pointer, ir.pointer, ir.pointer, ir.i64] }
+  private var parameters: [LLVMTypeRef] { [ir.i64, ir.pointer, ir.pointer, ir.pointer, ir.i64, ir.i64] }
 
   /// The function of another module.
   func declared() -> LLVMValueRef { ir.declare(shape.symbol(ir.profile), result: ir.void, parameters) }
@@ -54,7 +56,10 @@ struct MicroKernel {
   func emit(named name: String, isInternal: Bool) -> LLVMValueRef {
     let parameters = ir.begin(function: name, result: ir.void, parameters: parameters, isInternal: isInternal)
     guard let function = ir.function else { internalFailure("emission", "no micro-kernel") }
-    let (depth, rows, columns) = (parameters[0], parameters[1], parameters[2])
+    let (depth, columns) = (parameters[0], parameters[2])
+    let rows = (0..<shape.height).map { row in
+      shape.hasLines ? ir.address(parameters[1], element, ir.multiply(parameters[5], row)) : parameters[1]
+    }
     let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: shape.height * tile.vectors)
     let whole = ir.multiply(ir.divide(depth, Self.unroll), Self.unroll)
     let unrolled = ir.loop(from: ir.index(0), to: whole, step: Self.unroll, carrying: zeros) { k, sums in
@@ -67,16 +72,16 @@ struct MicroKernel {
   }
 
   /// The products of one contracted index.
-  private func step(_ rows: LLVMValueRef, _ columns: LLVMValueRef, _ k: LLVMValueRef, _ sums: [LLVMValueRef])
+  private func step(_ rows: [LLVMValueRef], _ columns: LLVMValueRef, _ k: LLVMValueRef, _ sums: [LLVMValueRef])
     -> [LLVMValueRef]
   {
     let right = (0..<tile.vectors).map { v -> Lanes in
       let place = ir.add(ir.multiply(k, tile.vectors * shape.lanes), ir.index(v * shape.lanes))
       return Lanes(ir.load(vector, ir.address(columns, element, place), align: ir.profile.vectorBytes), ir)
     }
-    return (0..<shape.height).flatMap { row -> [LLVMValueRef] in
-      let place = ir.add(ir.multiply(k, tile.rows), ir.index(row))
-      let one = ir.load(element, ir.address(rows, element, place), align: elementBytes)
+    return rows.enumerated().flatMap { row, base -> [LLVMValueRef] in
+      let place = shape.hasLines ? k : ir.add(ir.multiply(k, tile.rows), ir.index(row))
+      let one = ir.load(element, ir.address(base, element, place), align: elementBytes)
       let left = Lanes(ir.splat(one, shape.lanes), ir)
       return right.enumerated().map { v, right in
         let sum = Lanes(sums[row * tile.vectors + v], ir)

@@ -64,6 +64,31 @@ struct Packing {
     }
   }
 
+  /// Copies the panels `from..<to` line by line, `lineStride` elements apart: halves widen, nothing is turned.
+  func copyLines(
+    _ side: PackedSide, from: LLVMValueRef, to: LLVMValueRef, _ run: Run, lineStride: Int, into base: LLVMValueRef
+  ) {
+    guard let axis = run.axes.first else { return }
+    let rest = evaluator.kernel.extent(axis) % lanes
+    let whole = ir.subtract(run.count, ir.remainder(run.count, lanes))
+    let first = ir.multiply(from, side.width)
+    ir.loop(from: first, to: ir.minimum(ir.multiply(to, side.width), ir.index(side.extent))) { line, _ in
+      let target = ir.address(base, element, ir.multiply(ir.subtract(line, first), lineStride))
+      func copy(_ k: LLVMValueRef, live: Int) {
+        let value = vector(side.operand, axis, ir.add(run.start, k), live: live)
+        ir.store(value, ir.address(target, element, k), align: elementBytes)
+      }
+      evaluator.at(side.axis, line) {
+        ir.loop(from: ir.index(0), to: whole, step: lanes) { k, _ in
+          copy(k, live: lanes)
+          return []
+        }
+        if rest != 0 { ir.when(ir.less(whole, run.count)) { copy(whole, live: rest) } }
+      }
+      return []
+    }
+  }
+
   /// Visits the points of all axes but the last.
   private func eachRun(_ run: Run, _ body: (Run) -> Void) {
     guard let axis = run.axes.first else { return }

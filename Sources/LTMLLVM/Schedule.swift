@@ -71,6 +71,10 @@ package struct Schedule: Hashable, Sendable {
     /// The operands stand as `rhs`, `lhs`.
     package var isSwapped: Bool
     package var isDouble: Bool
+    /// How the operand of the rows lies.
+    package var rows = RowPanels.packed
+    /// The rows are the result's innermost axis.
+    package var isTurned = false
     /// Whether an operand is packed once for all tasks, before the tiles, and not by each task for itself.
     package var sharesRows = false
     package var sharesColumns = false
@@ -80,6 +84,24 @@ package struct Schedule: Hashable, Sendable {
     /// no large power of two, whose rows would share cache sets.
     package var rowStride: Int { isSinglePass ? columns : nc % 128 == 0 ? nc + columns : nc }
     package var elementBytes: Int { isDouble ? 8 : 4 }
+    /// Elements from one line of the rows to the next, where they are not packed.
+    var lineStride: Int {
+      switch rows {
+      case .packed: 0
+      case .lines: roundUp(steps, lanes) + 16
+      case .inPlace(let stride): stride
+      }
+    }
+  }
+
+  /// Where the micro-kernel reads rows, one number at a time.
+  package enum RowPanels: Hashable, Sendable {
+    /// In panels `[panel][depth][width]`.
+    case packed
+    /// In copies of the operand's lines, widened.
+    case lines
+    /// In the operand itself, lines this many elements apart.
+    case inPlace(stride: Int)
   }
 
   package var strategy: Strategy

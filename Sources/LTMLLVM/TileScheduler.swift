@@ -5,12 +5,15 @@ import LTMKernels
 // block; shapes alone decide tasks and whether they share what they pack.
 extension Scheduler {
   func tiles() -> Schedule? {
-    guard var tiles = tileAxes(), case .contract(_, let over, _, _)? = kernel.kernel.body.first else { return nil }
+    guard var tiles = tileAxes(), case .contract(_, let over, let lhs, let rhs)? = kernel.kernel.body.first else {
+      return nil
+    }
     let (m, n) = (kernel.extent(tiles.rowAxis), kernel.extent(tiles.columnAxis))
     let depth = kernel.points(over.map(\.index))
     guard m >= 4, n >= tiles.lanes, depth >= 4 else { return nil }
+    chooseRows(lhs, rhs, depth: depth, &tiles)
     cutDepth(over.map(\.index), &tiles)
-    shareOut(m, n, depth, &tiles)
+    shareOut(kernel.extent(tiles.rowAxis), kernel.extent(tiles.columnAxis), depth, &tiles)
     let layout = ContractionLayout(kernel, tiles)
     return Schedule(
       strategy: .contraction(tiles), taskCount: layout.preparations + layout.tileTasks,
@@ -33,6 +36,37 @@ extension Scheduler {
     return Schedule.Tiles(
       tile: profile.tile(isBF16: isBF16), lanes: profile.vectorBytes / (isDouble ? 8 : 4), rowAxis: isSwapped ? b : a,
       columnAxis: isSwapped ? a : b, isSwapped: isSwapped, isDouble: isDouble)
+  }
+
+  /// An operand that is a buffer's elements as they are, neighbours along the depth: from one line along an axis to the
+  /// next, and whether its elements must be widened.
+  private func lines(_ operand: ScalarID, _ axis: Int) -> (stride: Int, areNarrow: Bool)? {
+    guard case .contract(let local, let over, _, _)? = kernel.kernel.body.first, over.count == 1,
+      case .load(let buffer, _, _, _) = kernel.kernel[operand], let access = kernel.loads[operand.index],
+      access.dynamic.isEmpty, access.guards.isEmpty, access.form.strides[over[0].index] == 1
+    else { return nil }
+    return (access.form.strides[axis], kernel.kernel[buffer].dtype != kernel.kernel[local].dtype)
+  }
+
+  /// Chooses what is not packed. The micro-kernel takes rows one number at a time, so that lines along the depth serve it
+  /// as they are. Few rows do not pay for packing such lines as columns: they become the rows then, widened line by line if
+  /// they must be, and the result is stored turned.
+  private func chooseRows(_ lhs: ScalarID, _ rhs: ScalarID, depth: Int, _ tiles: inout Schedule.Tiles) {
+    // Lines a power of two apart share a set of the first cache, of which a panel must leave some ways free.
+    guard tiles.tile.points == 1, tiles.tile.rows <= 6 else { return }
+    let (left, right) = tiles.isSwapped ? (rhs, lhs) : (lhs, rhs)
+    let (height, rows) = (tiles.tile.rows, kernel.extent(tiles.rowAxis))
+    // A panel of fewer than four rows takes as long as one of four. The few rows that turning adds cost less than packing.
+    let asRows = rows / height * height + (rows % height == 0 ? 0 : max(4, rows % height))
+    if rows <= 96, depth >= 128, roundUp(rows, tiles.columns) <= asRows + 3, let lines = lines(right, tiles.columnAxis)
+    {
+      tiles.rows = lines.areNarrow ? .lines : .inPlace(stride: lines.stride)
+      (tiles.rowAxis, tiles.columnAxis) = (tiles.columnAxis, tiles.rowAxis)
+      tiles.isSwapped.toggle()
+      tiles.isTurned = true
+    } else if let lines = lines(left, tiles.rowAxis), !lines.areNarrow {
+      tiles.rows = .inPlace(stride: lines.stride)
+    }
   }
 
   /// Whether every value of an operand is one of bf16.
@@ -74,17 +108,23 @@ extension Scheduler {
     let least = rowsFit && columnsFit ? 1_000_000 : 4_000_000
     // Columns that only one tile of rows needs are packed just before they are used, and should stay near until then;
     // halves of such a tile would both pack them.
-    if rowsFit, m <= mc {
+    if rowsFit, m <= mc, !tiles.isTurned {
       let near = profile.cacheBytes / 2 / (tiles.steps * tiles.elementBytes)
       nc = min(nc, max(columns, least / (mc * depth), min(near, roundUp(count(n, 16), columns))))
     }
-    while batches * count(m, mc) * count(n, nc) < 16, mc * nc * depth > 2 * least, mc > rows || nc > columns {
-      if nc > columns, nc >= mc || mc <= rows { nc = max(columns, nc / 2) } else { mc = max(rows, mc / 2) }
+    while batches * count(m, mc) * count(n, nc) < 16, mc * nc * depth > 2 * least,
+      mc > rows || (nc > columns && !tiles.isTurned)
+    {
+      if !tiles.isTurned, nc > columns, nc >= mc || mc <= rows {
+        nc = max(columns, nc / 2)
+      } else {
+        mc = max(rows, mc / 2)
+      }
     }
     // Even shares: 520 rows are three tiles of 174, not 240, 240 and 40.
     tiles.mc = roundUp(count(m, count(m, mc)), rows)
     tiles.nc = roundUp(count(n, count(n, nc)), columns)
-    tiles.sharesRows = rowsFit && n > tiles.nc
+    tiles.sharesRows = rowsFit && n > tiles.nc && tiles.rows == .packed
     tiles.sharesColumns = columnsFit && m > tiles.mc
   }
 

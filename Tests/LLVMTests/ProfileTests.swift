@@ -27,7 +27,8 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
   }
 
   @Test(
-    arguments: ["x86-64-v3", "x86-64-v4", "znver4", "sapphirerapids", "aarch64", "neoverse-v1"], [DType.f16, .bf16])
+    arguments: ["x86-64-v3", "x86-64-v4", "znver4", "sapphirerapids", "aarch64", "neoverse-v1"],
+    [DType.f16, .bf16, .f32])
   func registerTilesDoNotSpill(_ profile: String, _ dtype: DType) throws {
     let text = try assembly(linearKernel(m: 64, n: 128, k: 64, dtype: dtype), profile)
     let tile = try #require(text.components(afterLabel: "linear.tile:"))
@@ -51,7 +52,7 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
   }
 
   @Test func operandsThatTilesShareArePackedFirst() throws {
-    let large = schedule(linearKernel(m: 600, n: 512, k: 512, dtype: .f32), .host)
+    let large = schedule(linearKernel(m: 600, n: 512, k: 512, dtype: .f16), .host)
     guard case .contraction(let tiles) = large.strategy else { return #expect(Bool(false), "\(large)") }
     #expect(tiles.sharesRows && tiles.sharesColumns && tiles.isSinglePass)
     #expect(large.phases.count == 2 && large.phases[0].lowerBound == 0)
@@ -60,12 +61,35 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
     let small = schedule(linearKernel(m: 32, n: 64, k: 64, dtype: .f32), .host)
     #expect(small.phases == [0..<1] && small.workspaceBytes == 0)
     // Columns that one tile of rows needs are packed by the tasks.
-    let flat = schedule(linearKernel(m: 64, n: 1024, k: 1024, dtype: .f32), .host)
+    let flat = schedule(linearKernel(m: 64, n: 1024, k: 1024, dtype: .f16), .host)
     guard case .contraction(let narrow) = flat.strategy else { return #expect(Bool(false), "\(flat)") }
     #expect(narrow.sharesRows && !narrow.sharesColumns)
     let empty = schedule(binaryKernel(.add, .f32, 0), .host)
     #expect(empty.phases.isEmpty)
   }
+
+  @Test func linesAlongTheDepthAreNotPackedAsRows() throws {
+    func tiles(_ m: Int, _ dtype: DType, left: Bool = false, right: Bool = false, _ name: String = "x86-64-v3") throws
+      -> Schedule.Tiles
+    {
+      let kernel = linearKernel(m: m, n: 100, k: 300, dtype: dtype, transposedLeft: left, transposedRight: right)
+      let schedule = schedule(kernel, try #require(TargetProfile.named(name)))
+      guard case .contraction(let tiles) = schedule.strategy else { throw Failure(text: "\(schedule)") }
+      return tiles
+    }
+    let plain = try tiles(400, .f32)
+    #expect(plain.rows == .inPlace(stride: 300) && !plain.isTurned && !plain.sharesRows)
+    #expect(try tiles(400, .f16).rows == .packed && tiles(400, .f32, left: true).rows == .packed)
+    // Few rows, and columns that lie along the depth.
+    let few = try tiles(32, .f32, right: true)
+    #expect(few.rows == .inPlace(stride: 300) && few.isTurned)
+    #expect(try tiles(32, .bf16, right: true).rows == .lines && !tiles(18, .f32, right: true).isTurned)
+    #expect(try !tiles(400, .f32, right: true).isTurned && !tiles(32, .f16).isTurned)
+    // More lines than a set of the first cache has room for.
+    #expect(try tiles(400, .f32, "x86-64-v4").rows == .packed)
+  }
+
+  private struct Failure: Error { let text: String }
 
   @Test(arguments: [(1 << 21, false), (1 << 22, true)])
   func largeResultsGoPastTheCaches(_ count: Int, _ streams: Bool) throws {

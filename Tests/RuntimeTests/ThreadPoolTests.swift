@@ -68,12 +68,12 @@ import Testing
     let caller = pthread_self()
     for _ in 0..<20 {
       let begun = Atomic(0)
-      let allowed = Mutex<[(isCaller: Bool, cores: Int, here: Int32)]>([])
+      let allowed = Mutex<[(isCaller: Bool, cores: Int, here: Int)]>([])
       pool.run(tasks: threads) { _ in
         begun.add(1, ordering: .acquiringAndReleasing)
         // No thread takes two.
         while begun.load(ordering: .acquiring) < threads { sched_yield() }
-        let entry = (pthread_equal(pthread_self(), caller) != 0, ThreadPool.coreCount, sched_getcpu())
+        let entry = (pthread_equal(pthread_self(), caller) != 0, ThreadPool.coreCount, ThreadPool.currentCore)
         allowed.withLock { $0.append(entry) }
       }
       let seen = allowed.withLock { $0 }

@@ -20,6 +20,8 @@ package final class ThreadPool: @unchecked Sendable {
   package static let threadLimit = 1024
   /// The cores that this process may use: the default number of threads.
   package static var coreCount: Int { Int(ltm_core_count()) }
+  /// The core that the calling thread runs on at this moment.
+  package static var currentCore: Int { Int(ltm_current_core()) }
 
   /// The number of threads that do tasks, the calling one included.
   package let threads: Int
