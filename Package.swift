@@ -60,7 +60,7 @@ let package = Package(
     layer("LTMKernelPasses", ["LTMSupport", "LTMIR", "LTMKernels"], path: "passes/Kernels"),
 
     // Machines: code generation and what runs it.
-    layer("LTMLLVM", ["CLLVM", "LTMSupport", "LTMIR", "LTMKernels"]),
+    layer("LTMLLVM", ["CLLVM", "CRuntime", "LTMSupport", "LTMIR", "LTMKernels"]),
     layer("LTMPTX", ["CLLVM", "LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
     layer("LTMRuntime", ["CRuntime", "LTMSupport", "LTMIR"]),
     layer("LTMHLO", ["CPJRT", "LTMSupport", "LTMIR"]),
@@ -108,7 +108,9 @@ let package = Package(
     suite(
       "KernelTests", ["Fuzzing", "LTMSupport", "LTMIR", "LTMKernels", "LTMKernelPasses", "LTMGraphPasses"],
       exclude: ["Goldens"]),
-    suite("LLVMTests", ["LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
+    // AMX's instructions on processors without it.
+    .target(name: "CTiles", path: "Tests/CTiles"),
+    suite("LLVMTests", ["CTiles", "LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
     suite(
       "HLOTests", ["OpCases", "LTM", "LTMSupport", "LTMIR", "LTMFrontEnd", "LTMGraphPasses", "LTMPrecision", "LTMHLO"],
       exclude: ["Goldens", "FakePlugin", "evaluate.py"]),

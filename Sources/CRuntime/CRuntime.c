@@ -55,6 +55,15 @@ void ltm_move(unsigned long thread, int32_t core) {
   pthread_setaffinity_np(thread, sizeof set, &set);
 }
 
+int ltm_request_tiles(void) {
+#if defined(__x86_64__) && defined(SYS_arch_prctl)
+  enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 }; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0 ? 0 : errno;
+#else
+  return ENOSYS;
+#endif
+}
+
 int ltm_open_read(const char *path) {
   int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   return descriptor < 0 ? -errno : descriptor;

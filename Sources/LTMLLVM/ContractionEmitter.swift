@@ -16,7 +16,8 @@ extension KernelEmitter {
     ContractionEmitter(
       emitter: self, layout: layout, microKernels: microKernels,
       packing: Packing(
-        ir: ir, evaluator: evaluator, lanes: tiles.lanes, points: tiles.tile.points, element: element),
+        ir: ir, evaluator: evaluator, lanes: tiles.lanes, points: tiles.tile.points,
+        stepsTogether: tiles.tile.stepsTogether, element: element),
       memory: PackedMemory(layout, self), element: element
     ).emit()
   }
@@ -197,7 +198,7 @@ struct ContractionEmitter {
       }
     }
     func left(_ i: LLVMValueRef) -> LLVMValueRef { tiles.rows == .packed ? place(rows, i) : lines(rows, i, block) }
-    if tiles.isTurned {
+    if tiles.visitsRowsFirst {
       // Lines stay in the first cache while all columns pass.
       return each(rows) { i in
         let lines = left(i)
@@ -213,9 +214,7 @@ struct ContractionEmitter {
   /// The lines of a panel of rows: where they are, or copies.
   private func lines(_ rows: Panels, _ index: LLVMValueRef, _ block: DepthBlock) -> LLVMValueRef {
     if tiles.rows == .lines {
-      let end = ir.add(index, ir.index(1))
-      packing.copyLines(
-        rows.side, from: index, to: end, depthRun(block), lineStride: tiles.lineStride, into: rows.base)
+      packing.copyLines(rows.side, index, depthRun(block), lineStride: tiles.lineStride, into: rows.base)
       return rows.base
     }
     let side = rows.side

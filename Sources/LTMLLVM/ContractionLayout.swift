@@ -49,7 +49,7 @@ struct ContractionLayout {
     }
     self.tiles = tiles
     self.over = over.map(\.index)
-    let depth = kernel.points(over.map(\.index)) / tiles.tile.points
+    let depth = roundUp(kernel.points(over.map(\.index)) / tiles.tile.points, tiles.tile.stepsTogether)
     let batch = kernel.domain.filter { $0 != tiles.rowAxis && $0 != tiles.columnAxis }
     self.batch = batch
     func side(_ operand: ScalarID, _ axis: Int, width: Int, _ isShared: Bool, tile: Int, stride: Int? = nil)

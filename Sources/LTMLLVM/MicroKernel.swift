@@ -56,6 +56,10 @@ struct MicroKernel {
   func emit(named name: String, isInternal: Bool) -> LLVMValueRef {
     let parameters = ir.begin(function: name, result: ir.void, parameters: parameters, isInternal: isInternal)
     guard let function = ir.function else { internalFailure("emission", "no micro-kernel") }
+    if tile.multiply == .tileBF16 {
+      TileKernel(ir: ir, shape: shape, parameters: parameters).emit()
+      return function
+    }
     let (depth, columns) = (parameters[0], parameters[2])
     let rows = (0..<shape.height).map { row in
       shape.hasLines ? ir.address(parameters[1], element, ir.multiply(parameters[5], row)) : parameters[1]
@@ -89,6 +93,7 @@ struct MicroKernel {
         case .fma: left.times(right, plus: sum).ref
         case .multiplyAdd: (left * right + sum).ref
         case .dotBF16: ir.dotBF16(left, right, plus: sum).ref
+        case .tileBF16: internalFailure("emission", "tiles are multiplied as a whole")
         }
       }
     }

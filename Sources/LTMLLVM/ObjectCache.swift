@@ -51,7 +51,8 @@ package struct ObjectCache: Sendable {
   /// Keeps an object. A reader sees the whole file or none.
   package func store(_ object: [UInt8], for key: String) {
     let temporary = "\(folder)/.\(key).\(getpid()).\(UInt(pthread_self()))"
-    guard writeFile(temporary, Self.magic + Self.checksum(object, key) + object), rename(temporary, path(key)) == 0 else {
+    guard writeFile(temporary, Self.magic + Self.checksum(object, key) + object), rename(temporary, path(key)) == 0
+    else {
       unlink(temporary)
       return
     }

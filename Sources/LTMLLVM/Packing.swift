@@ -12,9 +12,11 @@ struct Packing {
   let lanes: Int
   /// Contracted points in an element.
   let points: Int
+  /// Elements of the depth that the micro-kernel takes at once.
+  let stepsTogether: Int
   let element: LLVMTypeRef
 
-  private var elementBytes: Int { element == ir.double ? 8 : 4 }
+  var elementBytes: Int { element == ir.double ? 8 : 4 }
   /// Panels that are filled side by side, so that whole cache lines are read.
   private static let group = 4
   /// How many points of the depth before their use elements are asked for.
@@ -62,31 +64,7 @@ struct Packing {
         }
       }
     }
-  }
-
-  /// Copies the panels `from..<to` line by line, `lineStride` elements apart: halves widen, nothing is turned.
-  func copyLines(
-    _ side: PackedSide, from: LLVMValueRef, to: LLVMValueRef, _ run: Run, lineStride: Int, into base: LLVMValueRef
-  ) {
-    guard let axis = run.axes.first else { return }
-    let rest = evaluator.kernel.extent(axis) % lanes
-    let whole = ir.subtract(run.count, ir.remainder(run.count, lanes))
-    let first = ir.multiply(from, side.width)
-    ir.loop(from: first, to: ir.minimum(ir.multiply(to, side.width), ir.index(side.extent))) { line, _ in
-      let target = ir.address(base, element, ir.multiply(ir.subtract(line, first), lineStride))
-      func copy(_ k: LLVMValueRef, live: Int) {
-        let value = vector(side.operand, axis, ir.add(run.start, k), live: live)
-        ir.store(value, ir.address(target, element, k), align: elementBytes)
-      }
-      evaluator.at(side.axis, line) {
-        ir.loop(from: ir.index(0), to: whole, step: lanes) { k, _ in
-          copy(k, live: lanes)
-          return []
-        }
-        if rest != 0 { ir.when(ir.less(whole, run.count)) { copy(whole, live: rest) } }
-      }
-      return []
-    }
+    fill(side, from: from, to: to, run, place)
   }
 
   /// Visits the points of all axes but the last.
@@ -108,7 +86,7 @@ struct Packing {
   }
 
   /// Whether the operand's neighbours in memory follow each other along the contracted axis.
-  private func runsAlongDepth(_ side: PackedSide, _ depthAxis: Int) -> Bool {
+  func runsAlongDepth(_ side: PackedSide, _ depthAxis: Int) -> Bool {
     let accesses = evaluator.kernel.closure(of: [side.operand]).compactMap { evaluator.kernel.loads[$0] }
     let stray = { (axis: Int) in accesses.filter { !(0...1 ~= $0.form.strides[axis]) }.count }
     return stray(depthAxis) < stray(side.axis)
@@ -149,7 +127,7 @@ struct Packing {
   }
 
   /// The operand's lanes along an axis; zeros where none is live.
-  private func vector(_ operand: ScalarID, _ axis: Int, _ start: LLVMValueRef, live: Int) -> LLVMValueRef {
+  func vector(_ operand: ScalarID, _ axis: Int, _ start: LLVMValueRef, live: Int) -> LLVMValueRef {
     if live <= 0 { return LLVMConstNull(ir.vector(element, lanes)) }
     let vector = VectorAxis(axis: axis, lanes: lanes, live: live)
     return evaluator.at(axis, start, vector: vector) { evaluator.value(operand, lanes: lanes).ref }
@@ -192,7 +170,7 @@ struct Packing {
   }
 
   /// The values of an element's points: as they are, or the upper halves of two, the later one above.
-  private func joined(_ values: [LLVMValueRef]) -> LLVMValueRef {
+  func joined(_ values: [LLVMValueRef]) -> LLVMValueRef {
     guard values.count == 2 else { return values[0] }
     let bits = values.map { Lanes($0, ir).cast(to: ir.i32) }
     return bits[0].shiftedRight(16).or(bits[1].and(bits[1].bits(-0x10000))).ref
@@ -200,7 +178,7 @@ struct Packing {
 
   /// Rows become columns: first inside blocks of 16 bytes, by the interleavings that processors have, then by exchanging
   /// blocks of doubling size.
-  private func transpose(_ rows: [LLVMValueRef]) -> [LLVMValueRef] {
+  func transpose(_ rows: [LLVMValueRef]) -> [LLVMValueRef] {
     let unit = min(16 / elementBytes, rows.count)
     var rows = stride(from: 0, to: rows.count, by: unit).flatMap { interleave(Array(rows[$0..<$0 + unit])) }
     var size = unit

@@ -75,6 +75,8 @@ package struct Schedule: Hashable, Sendable {
     package var rows = RowPanels.packed
     /// The rows are the result's innermost axis.
     package var isTurned = false
+    /// Each panel of rows meets all columns before the next one: it was copied for that.
+    package var visitsRowsFirst: Bool { isTurned || rows == .lines }
     /// Whether an operand is packed once for all tasks, before the tiles, and not by each task for itself.
     package var sharesRows = false
     package var sharesColumns = false

@@ -1,4 +1,5 @@
 internal import CLLVM
+import CRuntime
 import Glibc
 
 /// A processor as the emitters see it: what LLVM is told, and the facts that schedules depend on.
@@ -20,6 +21,10 @@ package struct TargetProfile: Hashable, Sendable {
   package var convertsBF16: Bool
   /// Multiplies pairs of bf16 and adds them in f32, in one instruction.
   package var dotsBF16: Bool
+  /// Multiplies tiles of bf16 pairs and adds them in f32 (AMX).
+  package var hasTiles: Bool
+  /// Whether contractions may use them: a process must have asked the kernel, which an object for C programs cannot rely on.
+  package var usesTiles = false
 
   /// Large results are stored past the caches: their buffers start on cache lines, as ours do and a C caller's may not.
   package var streamsStores = false
@@ -31,12 +36,13 @@ package struct TargetProfile: Hashable, Sendable {
   package var jitted: TargetProfile {
     var profile = self
     profile.streamsStores = architecture == .x86_64
+    profile.usesTiles = hasTiles
     return profile
   }
 
   /// What decides machine code besides the kernel: for keys of the cache. Raise the emitters' number with any change of
   /// generated code.
-  var codeKey: [String] { [triple, cpu, features, Bootstrap.version, "emitters 6"] }
+  var codeKey: [String] { [triple, cpu, features, Bootstrap.version, "emitters 7"] }
 
   /// Lanes of an f32 register.
   package var floatLanes: Int { vectorBytes / 4 }
@@ -48,6 +54,7 @@ package struct TargetProfile: Hashable, Sendable {
     var profile = TargetProfile(
       name: "host", triple: triple, cpu: takeMessage(LLVMGetHostCPUName()),
       features: takeMessage(LLVMGetHostCPUFeatures()))
+    profile.hasTiles = profile.hasTiles && ltm_request_tiles() == 0
     // Some virtual machines do not say.
     let size = sysconf(Int32(_SC_LEVEL2_CACHE_SIZE))
     if 256 << 10...4 << 20 ~= size { profile.cacheBytes = size }
@@ -65,7 +72,7 @@ package struct TargetProfile: Hashable, Sendable {
       features: "+avx2,+fma,+f16c,+avx512f,+avx512bf16"),
     TargetProfile(
       name: "sapphirerapids", triple: "x86_64-unknown-linux-gnu", cpu: "sapphirerapids",
-      features: "+avx2,+fma,+f16c,+avx512f,+avx512bf16"),
+      features: "+avx2,+fma,+f16c,+avx512f,+avx512bf16,+amx-tile,+amx-bf16"),
     TargetProfile(name: "aarch64", triple: "aarch64-unknown-linux-gnu", cpu: "generic", features: "+neon"),
     TargetProfile(
       name: "neoverse-v1", triple: "aarch64-unknown-linux-gnu", cpu: "neoverse-v1", features: "+neon,+fullfp16,+bf16"),
@@ -94,6 +101,7 @@ package struct TargetProfile: Hashable, Sendable {
       convertsF16 = has.contains("f16c")
       convertsBF16 = has.contains("avx512bf16")
       dotsBF16 = convertsBF16 && vectorBytes == 64
+      hasTiles = has.contains("amx-tile") && has.contains("amx-bf16") && vectorBytes >= 32
     case .aarch64:
       vectorBytes = 16
       vectorRegisters = 32
@@ -101,6 +109,7 @@ package struct TargetProfile: Hashable, Sendable {
       convertsF16 = true
       convertsBF16 = has.contains("bf16")
       dotsBF16 = convertsBF16
+      hasTiles = false
     case .nvptx64:
       // What one thread accesses at once.
       vectorBytes = 16
@@ -109,14 +118,21 @@ package struct TargetProfile: Hashable, Sendable {
       convertsF16 = true
       convertsBF16 = cpu != "sm_70" && cpu != "sm_75"
       dotsBF16 = false
+      hasTiles = false
     }
     cacheBytes = vectorBytes == 64 ? 1 << 20 : 512 << 10
     // LLVM prefers 256 bits on most CPUs with AVX-512; the tiles are made for whole registers.
     if vectorBytes == 64 { self.features += ",-prefer-256-bit" }
   }
 
-  /// How a contraction is tiled on this CPU: a row for each family of registers. `isBF16`: both operands hold bf16 values.
-  func tile(isBF16: Bool) -> RegisterTile {
+  /// How a contraction is tiled on this CPU: a row for each family of registers.
+  ///
+  /// - Parameters:
+  ///   - isBF16: both operands hold bf16 values, an even number of them along the depth.
+  ///   - isFlat: the depth is one axis.
+  func tile(isBF16: Bool, isFlat: Bool) -> RegisterTile {
+    // Two by two of AMX's tiles: each load serves two products, and the other four registers hold the operands.
+    if isBF16, isFlat, usesTiles { return RegisterTile(rows: 32, vectors: 128 / vectorBytes, multiply: .tileBF16) }
     let multiply: RegisterTile.Multiply = isBF16 && dotsBF16 ? .dotBF16 : hasFMA ? .fma : .multiplyAdd
     return switch (vectorBytes, vectorRegisters) {
     case (64, _): RegisterTile(rows: 12, vectors: 2, multiply: multiply)
@@ -133,11 +149,15 @@ package struct RegisterTile: Hashable, Sendable {
     case fma, multiplyAdd
     /// Two products of bf16 and a sum of f32 in each lane.
     case dotBF16
+    /// The same for 16 rows, 16 columns and 32 points of the depth at once.
+    case tileBF16
   }
   package var rows: Int
   /// Columns, in registers.
   package var vectors: Int
   package var multiply: Multiply
   /// Contracted points in a step: so many lie side by side in an element of a panel.
-  package var points: Int { multiply == .dotBF16 ? 2 : 1 }
+  package var points: Int { multiply == .dotBF16 || multiply == .tileBF16 ? 2 : 1 }
+  /// Steps that the micro-kernel takes at once: panels are filled up with zeros to whole ones.
+  package var stepsTogether: Int { multiply == .tileBF16 ? 16 : 1 }
 }

@@ -34,7 +34,8 @@ extension Scheduler {
     let isDouble = kernel.kernel[local].dtype == .f64
     let isBF16 = [lhs, rhs].allSatisfy(holdsBF16) && over.last.map { kernel.extent($0.index) % 2 == 0 } ?? false
     return Schedule.Tiles(
-      tile: profile.tile(isBF16: isBF16), lanes: profile.vectorBytes / (isDouble ? 8 : 4), rowAxis: isSwapped ? b : a,
+      tile: profile.tile(isBF16: isBF16, isFlat: over.count == 1), lanes: profile.vectorBytes / (isDouble ? 8 : 4),
+      rowAxis: isSwapped ? b : a,
       columnAxis: isSwapped ? a : b, isSwapped: isSwapped, isDouble: isDouble)
   }
 
@@ -52,6 +53,8 @@ extension Scheduler {
   /// as they are. Few rows do not pay for packing such lines as columns: they become the rows then, widened line by line if
   /// they must be, and the result is stored turned.
   private func chooseRows(_ lhs: ScalarID, _ rhs: ScalarID, depth: Int, _ tiles: inout Schedule.Tiles) {
+    // AMX's tiles have lines of bf16 as rows.
+    if tiles.tile.multiply == .tileBF16 { tiles.rows = .lines }
     // Lines a power of two apart share a set of the first cache, of which a panel must leave some ways free.
     guard tiles.tile.points == 1, tiles.tile.rows <= 6 else { return }
     let (left, right) = tiles.isSwapped ? (rhs, lhs) : (lhs, rhs)
@@ -87,7 +90,8 @@ extension Scheduler {
     let inner = kernel.points(over[(tiles.blockedAxis + 1)...])
     let blocks = (extent + limit / inner - 1) / max(1, limit / inner)
     // Vectors along the innermost axis end where a block does.
-    let unit = tiles.blockedAxis == over.count - 1 ? tiles.lanes : 1
+    let unit =
+      tiles.blockedAxis == over.count - 1 ? max(tiles.lanes, tiles.tile.stepsTogether * tiles.tile.points) : 1
     tiles.block = min(roundUp((extent + blocks - 1) / max(1, blocks), unit), roundUp(extent, unit))
     tiles.kc = tiles.block * inner
     tiles.isSinglePass = tiles.block >= extent && kernel.points(over[..<tiles.blockedAxis]) == 1
@@ -108,14 +112,14 @@ extension Scheduler {
     let least = rowsFit && columnsFit ? 1_000_000 : 4_000_000
     // Columns that only one tile of rows needs are packed just before they are used, and should stay near until then;
     // halves of such a tile would both pack them.
-    if rowsFit, m <= mc, !tiles.isTurned {
+    if rowsFit, m <= mc, !tiles.visitsRowsFirst {
       let near = profile.cacheBytes / 2 / (tiles.steps * tiles.elementBytes)
       nc = min(nc, max(columns, least / (mc * depth), min(near, roundUp(count(n, 16), columns))))
     }
     while batches * count(m, mc) * count(n, nc) < 16, mc * nc * depth > 2 * least,
-      mc > rows || (nc > columns && !tiles.isTurned)
+      mc > rows || (nc > columns && !tiles.visitsRowsFirst)
     {
-      if !tiles.isTurned, nc > columns, nc >= mc || mc <= rows {
+      if !tiles.visitsRowsFirst, nc > columns, nc >= mc || mc <= rows {
         nc = max(columns, nc / 2)
       } else {
         mc = max(rows, mc / 2)

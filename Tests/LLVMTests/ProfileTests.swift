@@ -171,7 +171,7 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
 
 extension String {
   /// The text after a label, up to the end of its function.
-  fileprivate func components(afterLabel label: String) -> String? {
+  func components(afterLabel label: String) -> String? {
     guard let start = range(of: label) else { return nil }
     let rest = self[start.upperBound...]
     return String(rest.range(of: ".size").map { rest[..<$0.lowerBound] } ?? rest)
