@@ -68,42 +68,6 @@ extension Elaborator {
       ])
   }
 
-  private func bind(_ arguments: [Given], to builtin: Builtin, _ span: Span) -> [Given]? {
-    let parameters = builtin.parameters
-    var bound = [Given?](repeating: nil, count: parameters.count)
-    var next = 0
-    for argument in arguments {
-      var index = next
-      if let name = argument.name {
-        guard let found = parameters.firstIndex(where: { $0.name == name.text }) else {
-          unknownArgument(name, parameters.map(\.name), builtin.rawValue)
-          return nil
-        }
-        index = found
-      } else {
-        next += 1
-      }
-      // `permute(x, 1, 0)`: the axes one by one.
-      if builtin == .permute, index >= 1, argument.name == nil, let old = bound[1] {
-        bound[1]?.value = Value(.list(old.value.items + [argument.value]), old.span)
-        continue
-      }
-      guard index < parameters.count else {
-        fail(
-          "'\(builtin.rawValue)' takes \(counted(parameters.count, "argument")), and this is one more",
-          at: argument.span)
-        return nil
-      }
-      bound[index] = argument
-    }
-    for (parameter, given) in zip(parameters, bound) where parameter.isRequired && given == nil {
-      let usage = "it is \(builtin.rawValue)(\(parameters.map(\.name).joined(separator: ", ")))"
-      fail("'\(builtin.rawValue)' needs '\(parameter.name)'", at: span, notes: [usage])
-      return nil
-    }
-    return bound.compactMap { $0 }
-  }
-
   // MARK: Numbers
 
   private func known(_ given: Given, _ what: String) -> Int? {

@@ -53,6 +53,10 @@ extension Elaborator {
     case .type(let type): return construct(type, arguments, calleeSpan, span)
     case .instance(let id): return call(id, calleeSpan, arguments, span)
     case .list(let items): return chain(items, calleeSpan, arguments, span)
+    case .dtype(let dtype):
+      let meant = dtype == .float ? DType.f32 : dtype
+      return fail(
+        "\(describe(callee)) cannot be called", at: calleeSpan, notes: ["cast(x, \(meant)) converts a tensor"])
     default: return fail("\(describe(callee)) cannot be called", at: calleeSpan)
     }
   }
@@ -172,6 +176,52 @@ extension Elaborator {
     return false
   }
 
+  /// The argument for each parameter of a built-in function, without those left out. Returns `nil` after an error.
+  func bind(_ arguments: [Given], to builtin: Builtin, _ span: Span) -> [Given]? {
+    let parameters = builtin.parameters
+    var bound = [Given?](repeating: nil, count: parameters.count)
+    var next = 0
+    for argument in arguments {
+      guard let index = place(of: argument, next, builtin) else { return nil }
+      if argument.name == nil { next += 1 }
+      // `permute(x, 1, 0)`: the axes one by one.
+      if builtin == .permute, index >= 1, argument.name == nil, let old = bound[1] {
+        bound[1]?.value = Value(.list(old.value.items + [argument.value]), old.span)
+        continue
+      }
+      guard index < parameters.count else {
+        fail(
+          "'\(builtin.rawValue)' takes \(counted(parameters.count, "argument")), and this is one more",
+          at: argument.span, notes: builtin == .ones || builtin == .zeros ? ["full(shape, value) makes a tensor"] : [])
+        return nil
+      }
+      guard bound[index] == nil else {
+        fail("'\(parameters[index].name)' is given twice", at: argument.name?.span ?? argument.span)
+        return nil
+      }
+      bound[index] = argument
+    }
+    return complete(bound, builtin, span)
+  }
+
+  /// Which parameter an argument is for; past the last one where there are too many.
+  private func place(of argument: Given, _ next: Int, _ builtin: Builtin) -> Int? {
+    guard let name = argument.name else { return next }
+    let names = builtin.parameters.map(\.name)
+    if let found = names.firstIndex(of: name.text) { return found }
+    unknownArgument(name, names, builtin.rawValue)
+    return nil
+  }
+
+  private func complete(_ bound: [Given?], _ builtin: Builtin, _ span: Span) -> [Given]? {
+    for (parameter, given) in zip(builtin.parameters, bound) where parameter.isRequired && given == nil {
+      let usage = "it is \(builtin.rawValue)(\(builtin.parameters.map(\.name).joined(separator: ", ")))"
+      fail("'\(builtin.rawValue)' needs '\(parameter.name)'", at: span, notes: [usage])
+      return nil
+    }
+    return bound.compactMap { $0 }
+  }
+
   private func signatureNote(_ callee: String, _ parameters: [Parameter]) -> [String] {
     ["it is \(callee)(\(parameters.map(\.span.text).joined(separator: ", ")))"]
   }
@@ -183,7 +233,8 @@ extension Elaborator {
     let meant = isWritten ? [] : fix.map { ["did you mean '\($0)'?"] } ?? []
     fail(
       "'\(callee)' has no argument '\(name.text)'", at: name.span,
-      notes: meant + (names.isEmpty ? [] : ["it has \(names.joined(separator: ", "))"]),
+      notes: meant + (names.isEmpty ? [] : ["it has \(names.joined(separator: ", "))"])
+        + ForeignNames.note(name.text, of: callee),
       fixIt: isWritten ? fix.map { .init(name.span, $0) } : nil)
   }
 

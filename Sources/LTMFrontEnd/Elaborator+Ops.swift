@@ -77,11 +77,15 @@ extension Elaborator {
         if !signature[next].kind.isVariadic || argument.value.isSequence { next += 1 }
       }
     }
-    for (parameter, given) in zip(signature, bound) where given.isEmpty && parameter.isRequired {
+    return isComplete(bound, op, span) ? bound : nil
+  }
+
+  private func isComplete(_ bound: [[Given]], _ op: Op, _ span: Span) -> Bool {
+    for (parameter, given) in zip(op.definition.signature, bound) where given.isEmpty && parameter.isRequired {
       fail("'\(op.name)' needs '\(parameter.name)'", at: span, notes: [usage(op)])
-      return nil
+      return false
     }
-    return bound
+    return true
   }
 
   /// `it is softmax(x, axis)`

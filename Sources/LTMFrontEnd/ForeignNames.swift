@@ -1,4 +1,5 @@
 import LTMSupport
+import LTMSyntax
 
 /// Names that other frameworks taught, for messages about names that mean nothing here.
 enum ForeignNames {
@@ -9,6 +10,15 @@ enum ForeignNames {
     "amax": "max", "amin": "min", "arange": "iota", "swapaxes": "transpose",
     "absolute": "abs", "multiply": "mul", "subtract": "sub", "divide": "div", "negative": "neg",
     "log_sum_exp": "logsumexp", "Dense": "Linear", "Integer": "Int", "Double": "Float",
+    "in_features": "inputs", "out_features": "outputs", "num_features": "features", "normalized_shape": "features",
+    "num_embeddings": "count", "embedding_dim": "features", "target": "labels",
+  ]
+
+  /// Arguments that say here what another argument, or another name, says.
+  private static let argumentNotes: [String: String] = [
+    "Linear.bias": "a Linear without bias is a Projection",
+    "cross_entropy.reduction": "it is the mean over the rows", "mse_loss.reduction": "it is the mean over all elements",
+    "Adam.betas": "they are two arguments, beta1 and beta2", "AdamW.betas": "they are two arguments, beta1 and beta2",
   ]
 
   private static let notes: [String: String] = [
@@ -31,12 +41,25 @@ enum ForeignNames {
     "Identity": "a function that returns its argument: func identity(x: [...]) -> [...] { return x }",
     "Conv2d": "there is no convolution yet", "Conv1d": "there is no convolution yet",
     "conv2d": "there is no convolution yet",
+    "nll_loss": "cross_entropy(logits, labels) is it, on what log_softmax would be given",
+    "half": "cast(x, f16) converts a tensor; which ops run in 16 bits is the opt level's choice",
+    "double": "cast(x, f64) converts a tensor", "long": "cast(x, i64) converts a tensor",
+    "to": "cast(x, f16) converts a tensor; where it runs is chosen by --target",
     "Dropout": "there are no random numbers yet", "dropout": "there are no random numbers yet",
   ]
 
   /// What a name is here; of the names given, where there are only those.
   static func replacement(_ name: String, among names: some Sequence<String>) -> String? {
-    renamed[name].flatMap { replacement in names.contains(replacement) ? replacement : nil }
+    let dtype = foreignDtypes[name]
+    guard let replacement = renamed[name] ?? dtype else { return nil }
+    // What takes several axes takes one.
+    let isMeant = names.contains(replacement) || replacement == "axis" && names.contains("axes")
+    return isMeant ? replacement : nil
+  }
+
+  /// A hint for an argument that a function or a layer does not have.
+  static func note(_ argument: String, of callee: String) -> [String] {
+    argumentNotes["\(callee).\(argument)"].map { [$0] } ?? []
   }
 
   /// A hint where no other name says it.

@@ -57,7 +57,11 @@ extension Resolver {
       diagnostics.add(
         Diagnostic(
           "'\(name.text)' cannot be assigned", at: name.span, notes: ["declare it with 'var' to assign it again"]))
-    case nil: requireKnown(name.text, name.span)
+    case nil:
+      let isNew = !isKnown(name.text)
+      requireKnown(name.text, name.span, notes: ["a new name is bound with 'let \(name.text) = ...'"])
+      // Said once: what follows reads it.
+      if isNew { define(name, .variable, what: "name") }
     }
   }
 

@@ -57,6 +57,8 @@ extension Parser {
     "def": .func, "fn": .func, "fun": .func, "function": .func, "class": .layer, "struct": .layer, "module": .layer,
     "const": .let, "val": .let, "mut": .var, "use": .import, "include": .import, "from": .import,
     "parameter": .param, "buffer": .state, "foreach": .for, "give": .return, "assert": .require,
+    "batch_size": .batch, "num_epochs": .epochs, "max_epochs": .epochs, "max_steps": .steps, "loss": .minimize,
+    "metric": .report, "scheduler": .schedule, "lr_scheduler": .schedule, "dataset": .data,
   ]
 
   static func keyword(meantBy text: String, among words: [Keyword]) -> Keyword? {

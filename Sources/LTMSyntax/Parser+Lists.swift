@@ -107,7 +107,11 @@ extension Parser {
 
   /// How what is meant by a form of other languages is written.
   private var foreignForm: String? {
-    switch current {
+    let words = [text(of: token), position > 0 ? text(of: tokens[position - 1]) : ""]
+    if ["and", "or"].contains(words[0]) || words[1] == "not" {
+      return "conditions are written with '&&', '||' and '!'"
+    }
+    return switch current {
     case .symbol(.at): "a product of matrices is written 'matmul(a, b)'"
     case .symbol(.arrow): "a value is piped by '|>'"
     case .keyword(.if): "a choice is written 'if c { a } else { b }'"

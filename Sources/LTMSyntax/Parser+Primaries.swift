@@ -84,7 +84,11 @@ extension Parser {
   private mutating func parseSubscript() throws(Unwind) -> (Subscript, Int) {
     if at(.ellipsis) { return (.ellipsis(span(of: advance())), 0) }
     let start = self.start
-    let low = at(.range) ? nil : try parseExpression()
+    let low = at(.range) || at(.colon) ? nil : try parseExpression()
+    if at(.colon) {
+      throw fail(
+        "a part of a tensor is 'a..<b', and '..<' is all of a dimension", fixIt: .init(span(of: token), "..<"))
+    }
     guard at(.range) else {
       guard let low else { throw expected("an index") }
       return (.index(low.expr), low.height)

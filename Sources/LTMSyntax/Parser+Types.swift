@@ -133,18 +133,12 @@ extension Parser {
 
   /// A name before a shape: the dtype of another language, most likely.
   private mutating func unknownDtype(_ name: Identifier) -> Unwind {
-    let meant = Self.foreignDtypes[name.text.lowercased()]
+    let meant = foreignDtypes[name.text.lowercased()]
     return fail(
       "'\(name.text)' is no dtype", at: name.span,
       notes: ["the dtypes are " + Self.dtypes.joined(separator: ", ") + "; without one, the opt level decides"],
       fixIt: meant.map { .init(name.span, $0) })
   }
-
-  /// What NumPy and PyTorch call the dtypes.
-  private static let foreignDtypes = [
-    "float16": "f16", "half": "f16", "bfloat16": "bf16", "float32": "f32", "float": "f32", "float64": "f64",
-    "double": "f64", "int32": "i32", "int": "i32", "int64": "i64", "long": "i64", "uint8": "u8", "byte": "u8",
-  ]
 
   private static let dtypes = Keyword.allCases.filter { $0.role == .dtype }.map(\.rawValue)
 
@@ -162,3 +156,9 @@ extension Parser {
     return .expression(try parseSum().expr)
   }
 }
+
+/// What NumPy and PyTorch call the dtypes.
+package let foreignDtypes = [
+  "float16": "f16", "half": "f16", "bfloat16": "bf16", "float32": "f32", "float": "f32", "float64": "f64",
+  "double": "f64", "int32": "i32", "int": "i32", "int64": "i64", "long": "i64", "uint8": "u8", "byte": "u8",
+]

@@ -37,7 +37,8 @@ struct PolicyTests {
   static let requests = [
     "16 O0", "16", "16 O2", "16 O3", "bf16", "bf16 O2", "bf16 O2 loss-scale=dynamic", "32", "64",
     "16 O2 loss-scale=128", "32 O0 loss-scale=dynamic", "64 O0 loss-scale=128",
-    "16 02", "16 01", "16 o2", "16 O4", "16 fast", "17", "fp16 O1", "32 O1", "32 O2", "64 O3", "32 O0 cast-model=half",
+    "16 02", "16 01", "16 o2", "16 O4", "16 fast", "17", "fp16 O1", "16-mixed O1", "bf16-true", "float32", "32 O1",
+    "32 O2", "64 O3", "32 O0 cast-model=half",
     "64 O0 cast-ops=yes", "16 O1 cast-model=half", "16 O1 keep-norm-f32=yes", "16 O1 master-weights=yes",
     "16 O1 master-weights=no keep-norm-f32=no", "16 O2 cast-ops=yes", "16 O0 cast-ops=yes", "16 O2 keep-norm-f32=no",
     "16 O2 master-weights=no", "16 O0 master-weights=yes", "16 O2 loss-scale=off", "16 O2 loss-scale=-1",

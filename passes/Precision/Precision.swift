@@ -16,14 +16,21 @@ public enum Precision: String, Sendable, Hashable, CaseIterable, CustomStringCon
   public init(parsing text: String) throws(Diagnostic) {
     guard let precision = Precision(rawValue: text) else {
       let names = Self.allCases.map(\.rawValue)
-      let near = ["fp16": "16", "f16": "16", "bfloat16": "bf16", "b16": "bf16", "fp32": "32", "f32": "32", "f64": "64"]
-      let likely = near[text] ?? suggestion(for: text, among: names)
+      // `16-mixed` and `bf16-true` are Lightning's.
+      let (format, isMixed) = (String(text.prefix { $0 != "-" }), text.hasSuffix("-mixed"))
+      let likely = Self.foreign[format] ?? (names.contains(format) ? format : suggestion(for: text, among: names))
       throw Diagnostic(
         .error, "unknown precision '\(text)'" + (likely.map { "; did you mean '\($0)'?" } ?? ""),
-        notes: ["the precisions are \(names.joined(separator: ", "))"])
+        notes: ["the precisions are \(names.joined(separator: ", "))"]
+          + (isMixed ? ["how it is mixed with f32 is the opt level: O1, the default, to O3"] : []))
     }
     self = precision
   }
+
+  private static let foreign = [
+    "fp16": "16", "f16": "16", "float16": "16", "half": "16", "bfloat16": "bf16", "b16": "bf16", "fp32": "32",
+    "f32": "32", "float32": "32", "fp64": "64", "f64": "64", "float64": "64", "double": "64",
+  ]
 
   /// The dtype of what is not half: parameters at O1, losses, masters.
   public var full: DType { self == .sixtyFour ? .f64 : .f32 }
