@@ -40,10 +40,14 @@ extension Compilation {
   /// process.
   public func compile(topology: String, pjrtPlugin: String? = nil) throws(LTMError) -> TopologyReport {
     let text = try stableHLOText()
-    let path = TPUBackend.pluginPath(pjrtPlugin)
+    let plugin: PJRTPlugin
+    do throws(PJRTError) {
+      plugin = try PJRTPlugin.openForCompiling(TPUBackend.pluginPath(pjrtPlugin))
+    } catch {
+      throw TPUBackend.unopened(error)
+    }
     return try reporting {
-      TopologyReport(
-        topology, try PJRTPlugin.openForCompiling(path).compile(text, topology: topology, replicas: tpuCores))
+      TopologyReport(topology, try plugin.compile(text, topology: topology, replicas: tpuCores))
     }
   }
 }

@@ -34,16 +34,8 @@ public final class CompiledEntry: Sendable {
   /// Floating arrays are converted to the parameter's dtype. Throws when a name is missing, a shape disagrees, or an
   /// integer array holds what an index must not.
   public func callAsFunction(_ inputs: [String: Tensor]) throws(LTMError) -> [(name: String, tensor: Tensor)] {
+    try checkNames(inputs)
     let graph = graph
-    let arguments = graph.inputs.filter { $0.role == .argument }
-    for argument in arguments where inputs[argument.name] == nil {
-      throw LTMError(
-        "no value for '\(argument.name)', which is \(graph[argument.value].type.sourceText)",
-        notes: ["given: \(listed(inputs.keys))"])
-    }
-    for name in inputs.keys where !arguments.contains(where: { $0.name == name }) {
-      throw LTMError("'\(self.name)' has no parameter '\(name)'", notes: ["it has \(listed(arguments.map(\.name)))"])
-    }
     let sizes = try reporting { try graph.bindings(inputs.mapValues(\.shape)) }
     return try state.withLock { (state) throws(LTMError) in
       let executable: any Executable
@@ -62,9 +54,19 @@ public final class CompiledEntry: Sendable {
       }
       for (name, tensor) in inputs { try executable.write(converting: tensor, to: name) }
       try executable.run()
-      var values: [(name: String, tensor: Tensor)] = []
-      for result in results { values.append((result, try executable.read(result))) }
-      return values
+      return try results.map { (name) throws(LTMError) in (name, try executable.read(name)) }
+    }
+  }
+
+  private func checkNames(_ inputs: [String: Tensor]) throws(LTMError) {
+    let arguments = graph.inputs.filter { $0.role == .argument }
+    for argument in arguments where inputs[argument.name] == nil {
+      throw LTMError(
+        "no value for '\(argument.name)', which is \(graph[argument.value].type.sourceText)",
+        notes: ["given: \(listed(inputs.keys))"])
+    }
+    for name in inputs.keys.sorted() where !arguments.contains(where: { $0.name == name }) {
+      throw LTMError("'\(self.name)' has no parameter '\(name)'", notes: ["it has \(listed(arguments.map(\.name)))"])
     }
   }
 
@@ -108,7 +110,9 @@ extension Executable {
   func write(converting tensor: Tensor, to input: String) throws(LTMError) {
     guard let dtype = dtype(of: input) else { throw LTMError("there is no input '\(input)'") }
     guard tensor.dtype == dtype || tensor.dtype.isFloating == dtype.isFloating else {
-      throw LTMError("'\(input)' is \(dtype), and was given \(tensor.dtype)")
+      throw LTMError(
+        "'\(input)' is \(dtype), and was given \(tensor.dtype)",
+        notes: ["convert the array before it is saved, as with NumPy's .astype"])
     }
     try write(tensor.converted(to: dtype), to: input)
   }

@@ -15,6 +15,16 @@ struct TPUBackend: Backend {
     given ?? ProcessInfo.processInfo.environment["TPU_LIBRARY_PATH"] ?? "libtpu.so"
   }
 
+  /// A plugin that could not be opened, with what to do.
+  static func unopened(_ error: PJRTError) -> LTMError {
+    LTMError(
+      error.description,
+      notes: [
+        "the target tpu needs a PJRT plugin, which --pjrt-plugin PATH names; on a machine with a TPU it is libtpu.so",
+        "'ltm compile --target tpu --emit stablehlo' works without one",
+      ])
+  }
+
   /// Throws for a number of cores that no machine has.
   static func check(cores: Int) throws(LTMError) {
     guard (1...coreLimit).contains(cores) else {
@@ -32,12 +42,7 @@ struct TPUBackend: Backend {
     do throws(PJRTError) {
       plugin = try PJRTPlugin.open(path)
     } catch {
-      throw LTMError(
-        error.description,
-        notes: [
-          "the target tpu needs a PJRT plugin, which --pjrt-plugin PATH names; on a machine with a TPU it is libtpu.so",
-          "'ltm compile --target tpu --emit stablehlo' works without one",
-        ])
+      throw Self.unopened(error)
     }
     do throws(PJRTError) {
       client = try PJRTClient.start(plugin, devices: cores)

@@ -127,6 +127,20 @@ extension LoadedFile {
     try instantiate(model: name, arguments: arguments, progress: nil)
   }
 
+  private func requireArguments(
+    _ type: TypeDeclaration, _ arguments: [String: CompileTimeValue]
+  ) throws(DiagnosticSet) {
+    let name = type.name.text
+    let missing = type.parameters.filter { $0.defaultValue == nil && arguments[$0.name.text] == nil }
+    guard let first = missing.first?.name.text else { return }
+    let names = missing.map { "'\($0.name.text)'" }.joined(separator: " and ")
+    throw DiagnosticSet([
+      Diagnostic(
+        "the model '\(name)' needs \(names)", at: type.name.span,
+        notes: ["give it with --set \(first)=..., or in the file: train \(name)(\(first): ...)"])
+    ])
+  }
+
   func instantiate(
     model name: String, arguments: [String: CompileTimeValue], progress: CheckProgress?
   ) throws(DiagnosticSet) -> Program {
@@ -138,6 +152,7 @@ extension LoadedFile {
     }
     let elaborator = Elaborator(self, progress: progress)
     let span = type.name.span
+    try requireArguments(type, arguments)
     let given = arguments.sorted { $0.key < $1.key }.map {
       Given(name: Identifier($0.key, span), value: Value($0.value.kind, span), span: span)
     }

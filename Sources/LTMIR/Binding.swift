@@ -57,7 +57,7 @@ extension Graph {
       for (dim, number) in zip(declared, shape) {
         guard let symbol = dim.symbol else { continue }
         if let earlier = values[symbol], earlier.number != number {
-          let reason = "\(symbol) is \(earlier.number) in `\(earlier.input)`"
+          let reason = "\(symbol) is \(earlier.number) in '\(earlier.input)'"
           diagnostics.add(shapeDiagnostic(input, shape, reason))
         } else {
           values[symbol] = (number, input.name)
@@ -80,7 +80,7 @@ extension Graph {
   private func shapeDiagnostic(_ input: GraphInput, _ shape: [Int], _ reason: String) -> Diagnostic {
     Diagnostic(
       .error,
-      "`\(input.name)` has shape \(shape), but is declared \(shapeText(self[input.value].type.shape)): \(reason)")
+      "'\(input.name)' has shape \(shape), but is declared \(shapeText(self[input.value].type.shape)): \(reason)")
   }
 }
 
@@ -101,7 +101,7 @@ extension OpError {
   /// The error with the place and the layer of the node that it is about.
   package func diagnostic(for node: Node) -> Diagnostic {
     let layer = node.scope.isEmpty ? "" : " of layer \(node.scope)"
-    var diagnostic = Diagnostic(.error, message, notes: ["in `\(node.op.name)`\(layer)"] + (note.map { [$0] } ?? []))
+    var diagnostic = Diagnostic(.error, message, notes: ["in '\(node.op.name)'\(layer)"] + (note.map { [$0] } ?? []))
     diagnostic.location = node.location
     return diagnostic
   }

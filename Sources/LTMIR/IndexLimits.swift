@@ -19,7 +19,7 @@ package struct IndexLimit: Sendable, Hashable {
     let things = op == .crossEntropy ? "classes" : "rows"
     var result = Diagnostic(
       .error,
-      "\(origin): '\(input)' holds \(Int(values[index])) in row \(row), and `\(op.name)` has \(count) \(things)",
+      "\(origin): '\(input)' holds \(Int(values[index])) in row \(row), and '\(op.name)' has \(count) \(things)",
       notes: ["valid are 0 to \(count - 1)"])
     result.location = location
     return result

@@ -89,6 +89,31 @@ import Testing
     }
   }
 
+  @Test func aLayersStateIsBlamedOnTheLayer() throws {
+    let folder = try TemporaryFolder()
+    let source = """
+      model M() {
+        let norm = BatchNorm(4)
+        let fc = Linear(4, 2)
+        func loss(x: [B, 4], label: i32[B]) -> [] {
+          return cross_entropy(fc(norm(x)), label)
+        }
+      }
+      train M {
+        minimize  loss
+        optimizer SGD(lr: 0.1)
+        batch     1
+      }
+
+      """
+    var model = try Model(contentsOf: try folder.write("model.ltm", source))
+    let error = #expect(throws: LTMError.self) { try Trainer().fit(&model, data: Self.data()) }
+    let text = try #require(error).description
+    #expect(text.contains("model.ltm:5"), "\(text)")
+    #expect(text.contains("variance in norm made the state 'norm.running_var' non-finite"), "\(text)")
+    #expect(text.contains("a larger batch has one"), "\(text)")
+  }
+
   @Test func noRunGoesOnFromWeightsThatAreNotFinite() throws {
     let folder = try TemporaryFolder()
     let saved = folder.file("good.safetensors")

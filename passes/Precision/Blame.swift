@@ -59,6 +59,7 @@ package func blameUpdate(
   let isSchedule = origin?.scope == "schedule"
   let note = "the loss and every gradient were finite: look at the learning rate and at the arguments of this rule"
   guard let origin, isSchedule || origin.scope.hasPrefix("optimizer/") else {
+    if slot.role == .state, let origin { return blameState(subject, origin, step) }
     return Diagnostic(
       .error, "step \(step): the update made \(subject) non-finite", at: rules.optimizer, notes: [note])
   }
@@ -66,6 +67,20 @@ package func blameUpdate(
   var diagnostic = Diagnostic(
     .error, "step \(step): \(origin.op.name) in the \(rule) made \(subject) non-finite", notes: [note])
   diagnostic.place(at: isSchedule ? rules.schedule : rules.optimizer, origin.location)
+  return diagnostic
+}
+
+/// Names the op of a layer that made its state non-finite.
+private func blameState(_ subject: String, _ origin: Node, _ step: Int) -> Diagnostic {
+  let layer = origin.scope.isEmpty ? "" : " in \(origin.scope)"
+  var diagnostic = Diagnostic(
+    .error, "step \(step): \(origin.op.name)\(layer) made the state \(subject) non-finite",
+    notes: ["the loss and every gradient were finite: look at what the layer writes to its state"])
+  if origin.op == .variance {
+    diagnostic.notes.append(
+      "the variance of a single value, with the correction of 1, is 0 / 0: a larger batch has one")
+  }
+  diagnostic.location = origin.location
   return diagnostic
 }
 

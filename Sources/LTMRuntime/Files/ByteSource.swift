@@ -83,7 +83,7 @@ final class ByteSource: Sendable {
 
   private static func openError(_ path: String, _ code: Int32) -> FileError {
     switch code {
-    case ENOENT, ENOTDIR: FileError(path, "no such file", remedy: "paths are relative to the folder that names them")
+    case ENOENT, ENOTDIR: FileError(path, "no such file", remedy: "a path in a .ltm file is relative to that file")
     case EACCES, EPERM: FileError(path, "may not be read", remedy: "change its permissions")
     case _: FileError(path, "cannot be opened: \(systemMessage(code))")
     }
