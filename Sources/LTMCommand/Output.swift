@@ -1,9 +1,12 @@
 import Foundation
 import LTM
 
-/// Writes a line to standard output. A closed pipe or a full disk ends the command with a message, not a trap.
-func printLine(_ text: String) throws {
-  if let reason = writeAll(Array((text + "\n").utf8), to: STDOUT_FILENO) {
+/// Writes a line to standard output.
+func printLine(_ text: String) throws { try printText(text + "\n") }
+
+/// Writes to standard output. A closed pipe or a full disk ends the command with a message, not a trap.
+func printText(_ text: String) throws {
+  if let reason = writeAll(Array(text.utf8), to: STDOUT_FILENO) {
     throw LTMError("cannot write to standard output: \(reason)")
   }
 }

@@ -49,13 +49,15 @@ struct FormatCommand: ParsableCommand {
   func run() throws {
     var differing: [String] = []
     for file in files {
-      let source = file == "-" ? try standardInput() : try Source(contentsOf: file)
+      let isStream = file == "-"
+      let source = isStream ? try standardInput() : try Source(contentsOf: file)
       let formatted = try source.formatted()
-      if file == "-" {
-        try FileHandle.standardOutput.write(contentsOf: Data(formatted.utf8))
+      if formatted != source.text { differing.append(file) }
+      if check { continue }
+      if isStream {
+        try printText(formatted)
       } else if formatted != source.text {
-        differing.append(file)
-        if !check { try source.replace(with: formatted) }
+        try source.replace(with: formatted)
       }
     }
     try report(differing)

@@ -138,6 +138,17 @@ import Testing
     #expect(try Command(["fmt", "--check", ugly]).status == 0)
   }
 
+  @Test func aStreamIsFormattedOrChecked() throws {
+    let folder = try TemporaryFolder()
+    let ugly = try folder.write("ugly.ltm", "model  M( ) {\nfunc f(x:[B]) -> [B] { return x+x }\n}\n")
+    let printed = try Command(["fmt", "-"], shell: "exec < \(ugly)")
+    #expect(printed.status == 0)
+    #expect(printed.output == "model M() {\n  func f(x: [B]) -> [B] { return x + x }\n}\n")
+    let checked = try Command(["fmt", "--check", "-"], shell: "exec < \(ugly)")
+    #expect(checked.status == 1)
+    #expect(checked.output == "")
+  }
+
   @Test func checkGoesOnAfterAMistakeAndFindsItInCodeThatNothingUses() throws {
     let folder = try TemporaryFolder()
     let wrong = try folder.write("wrong.ltm", "func f(x: [B, 2], y: [2, B]) -> [B, 2] {\n  return x + y\n}\n")
