@@ -83,7 +83,7 @@ public struct Compilation: Sendable {
   let tpuCores: Int
 
   /// - Parameters:
-  ///   - entry: the function; the one to minimize for a step or an explanation, else `forward`, when left out.
+  ///   - entry: the function; the one that the `train` block minimizes, else `forward`, when left out.
   ///   - dimensions: sizes of symbolic dimensions; those left out take the `train` block's batch.
   ///   - tpuCores: how many replicas share the batch of a training step: what is compiled is the program of each.
   public init(

@@ -20,7 +20,7 @@ public struct Model: Sendable {
   package let file: LoadedFile
   package let program: Program
   /// What the file's `train` block says.
-  package let settings: TrainSettings?
+  package private(set) var settings: TrainSettings?
 
   /// Reads a file and makes a model of it.
   ///
@@ -36,7 +36,7 @@ public struct Model: Sendable {
     guard let name = model ?? file.mainModel else {
       throw LTMError(
         "\(path) has \(file.models.isEmpty ? "no model" : "several models")",
-        notes: file.models.isEmpty ? [] : ["choose one of \(listed(file.models))"])
+        notes: file.models.isEmpty ? [] : ["choose one of \(listed(file.models)), as in --model \(file.models[0])"])
     }
     let settings = try reporting { try file.train(for: name) }
     let given = (settings?.arguments ?? [:]).merging(arguments.mapValues(\.value)) { $1 }
@@ -106,6 +106,23 @@ public struct Model: Sendable {
       }
       weights[name] = tensor.dtype == .f64 ? tensor : tensor.converted(to: held.dtype)
     }
+  }
+
+  /// Puts a line in place of one of the file's `train` block, or adds it, written as it would be there:
+  /// `optimizer SGD(lr: 0.1, momentum: 0.9)`, `schedule cosine(warmup: 50)`, `minimize loss`, `report accuracy`, `batch 64`.
+  public mutating func setTrainLine(_ line: String) throws(LTMError) {
+    let (file, program, name, settings) = (file, program, name, settings)
+    let changed = try reporting {
+      try file.settings(of: name, settings, replacing: SourceFile(path: "train line", text: line))
+    }
+    guard changed.seed?.span == settings?.seed?.span else {
+      throw LTMError(
+        "the seed cannot be set once there are first values",
+        notes: ["it is given with the model: --seed, Model(seed:)"])
+    }
+    let problems = program.entryProblems(with: changed)
+    if !problems.isEmpty { throw LTMError(DiagnosticSet(problems)) }
+    self.settings = changed
   }
 
   /// Saves the weights under PyTorch's names, whole or not at all.

@@ -3,7 +3,7 @@ import LTMPrecision
 import LTMRuntime
 import LTMSupport
 
-/// Trains a model, in the words of the page this project began from:
+/// Trains a model:
 ///
 ///     var model = try Model(contentsOf: "digits.ltm")
 ///     let trainer = try Trainer(precision: .sixteen, ampLevel: .O2)
@@ -25,10 +25,12 @@ public struct Trainer: Sendable {
   public var learningRate: Double?
   /// The seed of the data's order. Default: the model's own.
   public var seed: UInt64?
-  /// Whether each epoch has an order of its own; otherwise the file's.
-  public var shuffles = true
+  /// Whether each epoch has an order of its own; otherwise the data's. Default: the checkpoint's, else yes.
+  public var shuffles: Bool?
   /// The data file, in place of the `train` block's.
   public var dataPath: String?
+  /// For a parameter the key of its tensor in the data, in place of the `train` block's.
+  public var dataFields: [String: String] = [:]
   /// A checkpoint to go on from.
   public var resumePath: String?
   /// Where to write a checkpoint when training ends, and after each epoch.

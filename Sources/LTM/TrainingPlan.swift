@@ -1,5 +1,6 @@
 import LTMFrontEnd
 import LTMIR
+import LTMPrecision
 import LTMRuntime
 import LTMSupport
 
@@ -11,7 +12,10 @@ struct TrainingPlan {
   let replicas: Int
   let seed: UInt64
   let totalAttempts: Int
+  let shuffles: Bool
   let learningRate: Double
+  /// The rate from outside, which a resumed run keeps.
+  private let rateGiven: Double?
   /// The sizes of the loss's symbolic dimensions, for one replica.
   let sizes: [String: Int]
   let checkpoint: Checkpoint?
@@ -31,16 +35,18 @@ struct TrainingPlan {
     let full = trainer.policy.full
     dataset = try reporting { try Self.dataset(trainer, model, data, graph, full) }
     let rows = dataset.train.count
-    let (batchSize, seed) = (batchSize, seed)
+    shuffles = trainer.shuffles ?? saved[Self.shufflesKey].flatMap { Bool($0) } ?? true
+    let (batchSize, seed, shuffles) = (batchSize, seed, shuffles)
     let batches = try reporting {
-      try BatchSequence(rows: rows, batch: batchSize, seed: seed, shuffles: trainer.shuffles)
+      try BatchSequence(rows: rows, batch: batchSize, seed: seed, shuffles: shuffles)
     }
     self.batches = batches
     replicas = trainer.execution.tpuCores
     let share = try Self.share(of: batchSize, replicas)
     let shapes = dataset.train.tensors.mapValues { [share] + $0.shape.dropFirst() }
-    sizes = try reporting { try graph.bindings(shapes) }
-    learningRate = try Self.learningRate(trainer, model)
+    sizes = try Self.bind(graph, shapes, from: dataset.path)
+    rateGiven = trainer.learningRate ?? saved[Self.rateKey].flatMap { Double($0) }
+    learningRate = try Self.learningRate(rateGiven, model)
     totalAttempts = try Self.total(trainer, settings, batches)
   }
 
@@ -55,8 +61,25 @@ struct TrainingPlan {
     return batch / replicas
   }
 
-  private static func learningRate(_ trainer: Trainer, _ model: Model) throws(LTMError) -> Double {
-    let rate = try model.optimizer(learningRate: trainer.learningRate).learningRate
+  /// The sizes of symbolic dimensions for a batch of the data.
+  private static func bind(
+    _ graph: Graph, _ shapes: [String: [Int]], from path: String
+  ) throws(LTMError) -> [String: Int] {
+    do {
+      return try graph.bindings(shapes)
+    } catch {
+      throw LTMError(
+        DiagnosticSet(
+          error.all.map { problem in
+            var problem = problem
+            problem.notes.append("this is a batch of '\(path)'")
+            return problem
+          }))
+    }
+  }
+
+  private static func learningRate(_ given: Double?, _ model: Model) throws(LTMError) -> Double {
+    let rate = try model.optimizer(learningRate: given).learningRate
     guard rate.isFinite, rate >= 0 else {
       throw LTMError("the learning rate \(rate) is not a finite number of 0 or more")
     }
@@ -93,18 +116,26 @@ struct TrainingPlan {
         name: "the data given", train: data.train, test: data.test,
         fields: names.map { DataField(parameter: $0, key: $0, dtype: dtype($0)) })
     }
-    let settings = model.settings
-    guard let path = trainer.dataPath ?? settings?.data?.value else {
+    guard let path = trainer.dataPath ?? model.settings?.data?.value else {
       throw LTMError("no data is given", notes: ["name a file with --data, or in the train block's 'data' line"])
     }
-    let written = settings?.fields.map { (parameter: $0.parameter, key: $0.key) } ?? []
-    // Where the file maps nothing, a parameter takes what has its own name.
-    let same = graph.inputs.filter { $0.role == .argument }.map { (parameter: $0.name, key: $0.name) }
     return try Dataset(
       path: path,
-      fields: (written.isEmpty ? same : written).map {
-        DataField(parameter: $0.parameter, key: $0.key, dtype: dtype($0.parameter))
-      })
+      fields: try fields(trainer, model).map { DataField(parameter: $0, key: $1, dtype: dtype($0)) })
+  }
+
+  /// For each parameter of the entries its key in the data: its own name where nothing says another.
+  private static func fields(_ trainer: Trainer, _ model: Model) throws(LTMError) -> [(parameter: String, key: String)]
+  {
+    guard let settings = model.settings else { return [] }
+    let parameters = model.program.dataParameters(of: settings)
+    if let unknown = trainer.dataFields.keys.sorted().first(where: { !parameters.contains($0) }) {
+      throw LTMError(
+        "no entry that is trained or reported has a parameter '\(unknown)'",
+        notes: ["they have \(parameters.joined(separator: ", "))"])
+    }
+    let written = Dictionary(settings.fields.map { ($0.parameter, $0.key) }, uniquingKeysWith: { first, _ in first })
+    return parameters.map { ($0, trainer.dataFields[$0] ?? written[$0] ?? $0) }
   }
 
   /// Throws for a label that is no class and an index that is no row, in the data to train or to test on.
@@ -118,5 +149,32 @@ struct TrainingPlan {
         if let problem = tensor.flatMap({ limit.problem(in: $0, from: dataset.path) }) { throw LTMError(problem) }
       }
     }
+  }
+}
+
+extension TrainingPlan {
+  private static let rateKey = "ltm.lr"
+  private static let shufflesKey = "ltm.shuffles"
+
+  /// What a checkpoint keeps of how the run was asked for, so that a resumed one is the same.
+  func metadata(_ model: Model, _ policy: PrecisionPolicy) -> [String: String] {
+    var texts = [
+      "ltm.version": LTMVersion.current, "ltm.model": model.name, "ltm.seed": "\(seed)", "ltm.batch": "\(batchSize)",
+      Self.shufflesKey: "\(shuffles)", "ltm.precision": policy.precision.rawValue, "ltm.level": policy.level.name,
+    ]
+    texts[Self.rateKey] = rateGiven.map { "\($0)" }
+    return texts
+  }
+
+  /// A warning where the checkpoint was written at another precision or level.
+  func warningOfPrecision(_ policy: PrecisionPolicy) -> Diagnostic? {
+    guard let precision = checkpoint?.metadata["ltm.precision"], let level = checkpoint?.metadata["ltm.level"],
+      (precision, level) != (policy.precision.rawValue, policy.level.name)
+    else { return nil }
+    return Diagnostic(
+      .warning,
+      "the checkpoint was written at precision \(precision), \(level), and this run is at precision "
+        + "\(policy.precision), \(policy.level.name)",
+      notes: ["the weights go on, but not bit for bit"])
   }
 }

@@ -54,6 +54,7 @@ struct TrainingRun {
     let first = Int(try session.control(.attempt) ?? 0)
     firstStep = Int(try session.control(.step) ?? 0)
     var attempt = first
+    var value = attempt < plan.totalAttempts ? nil : try evaluate()
     try notify(observer, .started(overview(attempt)))
     let begin = ResourceUsage.monotonicSeconds
     var wasStopped = false
@@ -66,10 +67,9 @@ struct TrainingRun {
       if attempt % plan.batches.batchesPerEpoch == 0 || attempt == plan.totalAttempts || wasStopped {
         try settle(leaving: 0, observer)
         try save()
-        try notify(
-          observer,
-          .epoch(
-            EpochRecord(epoch: (attempt - 1) / plan.batches.batchesPerEpoch, loss: sum.mean, report: try evaluate())))
+        value = try evaluate()
+        let epoch = (attempt - 1) / plan.batches.batchesPerEpoch
+        try notify(observer, .epoch(EpochRecord(epoch: epoch, loss: sum.mean, report: value)))
         sum = LossSum()
       }
     }
@@ -77,7 +77,7 @@ struct TrainingRun {
     let seconds = ResourceUsage.monotonicSeconds - begin
     return TrainingResult(
       steps: Int(try session.control(.step) ?? 0), skipped: skipped, loss: last?.record.loss ?? .nan,
-      reportName: report?.name, report: try evaluate(), memory: session.executable.memory, seconds: seconds,
+      reportName: report?.name, report: value, memory: session.executable.memory, seconds: seconds,
       wasStopped: wasStopped)
   }
 
@@ -140,13 +140,7 @@ struct TrainingRun {
   private mutating func save() throws(LTMError) {
     try checkWeights(after: last?.record)
     guard let path = trainer.savePath else { return }
-    let checkpoint = try session.checkpoint(
-      of: model,
-      metadata: [
-        "ltm.version": LTMVersion.current, "ltm.model": model.name, "ltm.seed": "\(plan.seed)",
-        "ltm.batch": "\(plan.batchSize)", "ltm.precision": trainer.policy.precision.rawValue,
-        "ltm.level": trainer.policy.level.name,
-      ])
+    let checkpoint = try session.checkpoint(of: model, metadata: plan.metadata(model, trainer.policy))
     try reporting { try checkpoint.save(path: path) }
   }
 
@@ -168,7 +162,7 @@ struct TrainingRun {
     TrainingOverview(
       totalSteps: plan.totalAttempts, stepsPerEpoch: plan.batches.batchesPerEpoch, batchSize: plan.batchSize,
       firstAttempt: attempt, memory: session.executable.memory, compileSeconds: compileSeconds,
-      warnings: session.program.warnings)
+      warnings: session.program.warnings + [plan.warningOfPrecision(trainer.policy)].compactMap(\.self))
   }
 
   private func notify(_ observer: (TrainingEvent) throws -> Void, _ event: TrainingEvent) throws(LTMError) {

@@ -9,16 +9,25 @@ struct CompileCommand: ParsableCommand {
     discussion: """
       ltm compile samples/digits.ltm --emit graph --precision 16 --amp-level O2
       ltm compile samples/digits.ltm --emit kernels --step --dim B=64
-      ltm compile samples/digits.ltm --emit obj --dim B=1 -o digits.o     # and digits.h
+      ltm compile samples/digits.ltm --emit obj --entry forward -o digits.o
       ltm compile samples/digits.ltm --dump stages --step --dim B=64
-      ltm compile samples/digits.ltm --target tpu --emit stablehlo --step --precision 16 --amp-level O2
-      ltm compile samples/digits.ltm --target tpu --topology v5e:2x2 --pjrt-plugin libtpu.so --step --precision 16
+      ltm compile samples/digits.ltm --target cuda --emit ptx --precision 16
+      ltm compile samples/digits.ltm --target tpu --emit stablehlo --step
+      ltm compile samples/digits.ltm --target tpu --topology v5e:2x2 --step
+
+      Beside an object file its C header is written, with the ending .h.
       """)
 
   @Argument(help: ArgumentHelp("The .ltm file.", valueName: "file")) var file: String
-  @Option(help: ArgumentHelp("The stage.", valueName: Stage.allCases.map(\.rawValue).joined(separator: "|")))
+  @Option(
+    help: ArgumentHelp(
+      "The stage. With --target cuda also \(DeviceStage.allCases.map(\.rawValue).joined(separator: ", ")).",
+      valueName: Stage.allCases.map(\.rawValue).joined(separator: "|")))
   var emit: String?
-  @Option(help: ArgumentHelp("The function of the model.", valueName: "name")) var entry: String?
+  @Option(
+    help: ArgumentHelp(
+      "The function of the model. Default: what the train block minimizes, else forward.", valueName: "name"))
+  var entry: String?
   @Flag(help: "The whole training step instead of one entry.") var step = false
   @Option(
     name: .customLong("dim"), parsing: .singleValue,
@@ -45,6 +54,7 @@ struct CompileCommand: ParsableCommand {
   var arch: String?
   @OptionGroup(title: "Precision") var precision: PrecisionOptions
   @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Update") var update: UpdateOptions
   @OptionGroup(title: "Target") var target: TargetOptions
 
   func run() throws {
@@ -56,7 +66,8 @@ struct CompileCommand: ParsableCommand {
     guard self.target.tpuCores == nil || target == .tpu else { throw LTMError("--tpu-cores is for --target tpu") }
     guard topology == nil || target == .tpu else { throw LTMError("--topology is for --target tpu") }
     let policy = try precision.policy(for: target)
-    let loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
+    var loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
+    try update.apply(to: &loaded)
     let compilation = Compilation(
       model: loaded, policy: policy, entry: entry, isTrainingStep: step, dimensions: try parseDimensions(dims),
       tpuCores: self.target.tpuCores ?? 1)
@@ -76,7 +87,12 @@ struct CompileCommand: ParsableCommand {
       let stages =
         target == .cuda
         ? Stage.beforeTargets.map(\.rawValue) + DeviceStage.allCases.map(\.rawValue) : Stage.allCases.map(\.rawValue)
-      throw LTMError("unknown stage '\(name)'", notes: ["the stages are \(stages.joined(separator: ", "))"])
+      let isOfDevice = DeviceStage(rawValue: name) != nil
+      throw LTMError(
+        "unknown stage '\(name)'",
+        notes: ["the stages are \(stages.joined(separator: ", "))"]
+          + (isOfDevice ? ["'\(name)' needs --target cuda"] : [])
+      )
     }
     return try compilation.emit(stage, debugInfo: debugInfo)
   }

@@ -32,12 +32,14 @@ struct ExplainCommand: ParsableCommand {
   @Flag(help: "Print JSON.") var json = false
   @OptionGroup(title: "Precision") var precision: PrecisionOptions
   @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Update") var update: UpdateOptions
 
   func run() throws {
     let target = try target.map(parseTarget)
     guard arch == nil || target == .cuda else { throw LTMError("--arch is for --target cuda") }
     let policy = try precision.policy(for: target ?? .cpu)
-    let loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
+    var loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
+    try update.apply(to: &loaded)
     let compilation = Compilation(
       model: loaded, policy: policy, entry: entry, isTrainingStep: false, dimensions: try parseDimensions(dims))
     guard let target else {
@@ -52,13 +54,11 @@ struct ExplainCommand: ParsableCommand {
 
 /// Reads `B=64` and its like.
 func parseDimensions(_ texts: [String]) throws -> [String: Int] {
-  var sizes: [String: Int] = [:]
-  for text in texts {
-    let sides = text.split(separator: "=", maxSplits: 1).map(String.init)
-    guard sides.count == 2, let size = Int(sides[1]), size > 0 else {
-      throw LTMError("'--dim \(text)' is not written as --dim B=64")
+  try named(texts, flag: "--dim B=64").mapValues { text in
+    guard let size = Int(text), size > 0 else {
+      throw LTMError(
+        "'\(text)' is no size of a dimension", notes: ["write a whole number of 1 or more, as in --dim B=64"])
     }
-    sizes[sides[0]] = size
+    return size
   }
-  return sizes
 }

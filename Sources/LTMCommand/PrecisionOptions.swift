@@ -95,13 +95,36 @@ struct ModelOptions: ParsableArguments {
 
   /// The arguments by name.
   func parsed() throws -> [String: ModelArgument] {
-    var result: [String: ModelArgument] = [:]
-    for text in arguments {
-      let sides = text.split(separator: "=", maxSplits: 1).map(String.init)
-      guard sides.count == 2 else { throw LTMError("'--set \(text)' is not written as --set name=value") }
-      result[sides[0]] = try ModelArgument(parsing: sides[1])
+    try named(arguments, flag: "--set name=value").mapValues { try ModelArgument(parsing: $0) }
+  }
+}
+
+/// Reads `name=value` and its like; `flag` shows how it is written.
+func named(_ texts: [String], flag: String) throws -> [String: String] {
+  var values: [String: String] = [:]
+  for text in texts {
+    let sides = text.split(separator: "=", maxSplits: 1).map(String.init)
+    let option = flag.prefix { $0 != " " }
+    guard sides.count == 2 else { throw LTMError("'\(option) \(text)' is not written as \(flag)") }
+    guard values.updateValue(sides[1], forKey: sides[0]) == nil else {
+      throw LTMError("'\(option)' gives '\(sides[0])' twice")
     }
-    return result
+  }
+  return values
+}
+
+/// The flags that take the place of what a `train` block says of the update.
+struct UpdateOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("The optimizer with its arguments.", valueName: "'SGD(lr: 0.1)'"))
+  var optimizer: String?
+
+  @Option(help: ArgumentHelp("The schedule with its arguments.", valueName: "'cosine(warmup: 50)'"))
+  var schedule: String?
+
+  /// Puts them in place of the lines that the file has.
+  func apply(to model: inout Model) throws {
+    if let optimizer { try model.setTrainLine("optimizer \(optimizer)") }
+    if let schedule { try model.setTrainLine("schedule \(schedule)") }
   }
 }
 

@@ -19,7 +19,10 @@ struct ProfileCommand: ParsableCommand {
       """)
 
   @Argument(help: ArgumentHelp("The .ltm file.", valueName: "file")) var file: String
-  @Option(help: ArgumentHelp("The function of the model.", valueName: "name")) var entry: String?
+  @Option(
+    help: ArgumentHelp(
+      "The function of the model. Default: what the train block minimizes, else forward.", valueName: "name"))
+  var entry: String?
   @Flag(help: "The whole training step instead of one entry.") var step = false
   @Option(
     name: .customLong("dim"), parsing: .singleValue,
@@ -31,15 +34,17 @@ struct ProfileCommand: ParsableCommand {
   @Flag(help: "Print JSON.") var json = false
   @OptionGroup(title: "Precision") var precision: PrecisionOptions
   @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Update") var update: UpdateOptions
   @OptionGroup(title: "Target") var target: TargetOptions
 
   func run() throws {
     let clock = PhaseClock()
     clock.add("process start", ResourceUsage.secondsSinceStart)
     let policy = try precision.policy(for: target.parsed())
-    let loaded = try clock.time("model") {
+    var loaded = try clock.time("model") {
       try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
     }
+    try update.apply(to: &loaded)
     let compilation = Compilation(
       model: loaded, policy: policy, entry: entry, isTrainingStep: step, dimensions: try parseDimensions(dims))
     let execution = try target.execution()

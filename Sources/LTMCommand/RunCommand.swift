@@ -6,8 +6,9 @@ struct RunCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "run", abstract: "Runs an entry of a model on arrays from files, and writes what it gives to files.",
     discussion: """
-      ltm run samples/digits.ltm --entry forward --weights digits.safetensors --input image=x.npy --output y.npy
-      ltm run samples/digits.ltm --entry accuracy --weights digits.safetensors --input image=data.safetensors:x_test --input label=data.safetensors:y_test
+      ltm run samples/digits.ltm --weights w.safetensors --input image=x.npy -o y.npy
+      ltm run samples/digits.ltm --entry accuracy --weights w.safetensors \\
+        --input image=data.safetensors:x_test --input label=data.safetensors:y_test
       """)
 
   @Argument(help: ArgumentHelp("The .ltm file.", valueName: "file")) var file: String
@@ -47,12 +48,6 @@ struct RunCommand: ParsableCommand {
   }
 
   private func inputs() throws -> [String: Tensor] {
-    var tensors: [String: Tensor] = [:]
-    for text in input {
-      let sides = text.split(separator: "=", maxSplits: 1).map(String.init)
-      guard sides.count == 2 else { throw LTMError("'--input \(text)' is not written as --input name=file[:key]") }
-      tensors[sides[0]] = try TensorFile.read(sides[1])
-    }
-    return tensors
+    try named(input, flag: "--input name=file[:key]").mapValues { try TensorFile.read($0) }
   }
 }

@@ -8,15 +8,19 @@ struct TrainCommand: ParsableCommand {
     commandName: "train", abstract: "Trains a model as its train block says; every line of it can be overridden.",
     discussion: """
       ltm train samples/digits.ltm --precision 16 --amp-level O2
-      ltm train samples/digits.ltm --precision bf16 --epochs 5 --save digits.safetensors
-      ltm train samples/digits.ltm --resume digits.safetensors --epochs 20
+      ltm train samples/digits.ltm --precision bf16 --epochs 5 --save w.safetensors
+      ltm train samples/digits.ltm --precision bf16 --epochs 9 --resume w.safetensors
+      ltm train samples/digits.ltm --optimizer 'SGD(lr: 0.1, momentum: 0.9)'
       """)
 
   @Argument(help: ArgumentHelp("The .ltm file.", valueName: "file")) var file: String
   @OptionGroup(title: "Precision") var precision: PrecisionOptions
   @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Update") var update: UpdateOptions
   @OptionGroup(title: "Target") var target: TargetOptions
 
+  @Option(help: ArgumentHelp("The entry to minimize.", valueName: "name")) var minimize: String?
+  @Option(help: ArgumentHelp("The entry to report over the test data.", valueName: "name")) var report: String?
   @Option(parsing: .unconditional, help: ArgumentHelp("Passes over the training data.", valueName: "number"))
   var epochs: Int?
   @Option(parsing: .unconditional, help: ArgumentHelp("Tries after which training ends.", valueName: "number"))
@@ -24,24 +28,42 @@ struct TrainCommand: ParsableCommand {
   @Option(parsing: .unconditional, help: ArgumentHelp("Rows of a batch.", valueName: "number")) var batch: Int?
   @Option(parsing: .unconditional, help: ArgumentHelp("The learning rate.", valueName: "number")) var lr: Double?
   @Option(help: ArgumentHelp("The data: .safetensors, .npz, .npy or .csv.", valueName: "file")) var data: String?
-  @Flag(inversion: .prefixedNo, help: "Give each epoch an order of its own.") var shuffle = true
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "The key in the data that a parameter takes, as image=x for x_train and x_test; may be given several times.",
+      valueName: "name=key"))
+  var field: [String] = []
+  @Flag(inversion: .prefixedNo, help: "Give each epoch an order of its own. Default: yes.") var shuffle: Bool?
   @Option(help: ArgumentHelp("Initial weights, under PyTorch's names.", valueName: "file")) var weights: String?
   @Option(help: ArgumentHelp("Where to write a checkpoint, after each epoch and at the end.", valueName: "file"))
   var save: String?
-  @Option(help: ArgumentHelp("A checkpoint to go on from, bit for bit.", valueName: "file")) var resume: String?
-  @Option(help: ArgumentHelp("Where to write one JSON line per step.", valueName: "file")) var log: String?
+  @Option(help: ArgumentHelp("A checkpoint to go on from, bit for bit under the same flags.", valueName: "file"))
+  var resume: String?
+  @Option(
+    help: ArgumentHelp(
+      "Where to write one JSON line per step; after those that are there with --resume.", valueName: "file")) var log:
+    String?
   @Option(help: ArgumentHelp("A folder for the text of every compiler stage.", valueName: "folder")) var dump: String?
   @Flag(help: "Print the result as JSON.") var json = false
   @Flag(name: .shortAndLong, help: "Print nothing but errors.") var quiet = false
 
   func run() throws {
+    guard weights == nil || resume == nil else {
+      throw LTMError(
+        "--weights and --resume both say where the weights come from",
+        notes: ["--resume goes on with a run, --weights starts one"])
+    }
     let policy = try precision.policy(for: target.parsed())
     var loaded = try Model(
       contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
+    if let minimize { try loaded.setTrainLine("minimize \(minimize)") }
+    if let report { try loaded.setTrainLine("report \(report)") }
+    try update.apply(to: &loaded)
     if let weights { try loaded.load(weightsFrom: weights) }
     let trainer = try trainer(policy)
     let view = TrainingView(
-      isQuiet: quiet || json, reportName: loaded.reportName, log: try log.map { try StepLog(path: $0) })
+      isQuiet: quiet || json, reportName: loaded.reportName, logPath: log, appends: resume != nil)
     if !quiet && !json {
       printNote(policy.description)
       trainer.execution.device.map { printNote($0) }
@@ -60,6 +82,7 @@ struct TrainCommand: ParsableCommand {
     trainer.seed = model.seed
     trainer.shuffles = shuffle
     trainer.dataPath = data
+    trainer.dataFields = try named(field, flag: "--field image=x")
     trainer.resumePath = resume
     trainer.savePath = save
     trainer.dumpPath = dump

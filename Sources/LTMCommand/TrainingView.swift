@@ -5,19 +5,26 @@ import LTM
 final class TrainingView {
   private let isQuiet: Bool
   private let reportName: String?
-  private let log: StepLog?
+  private let logPath: String?
+  private let appends: Bool
+  private var log: StepLog?
   private var progress: Progress?
   private var overview: TrainingOverview?
 
-  init(isQuiet: Bool, reportName: String?, log: StepLog?) {
+  /// `appends` keeps what the log holds already.
+  init(isQuiet: Bool, reportName: String?, logPath: String?, appends: Bool) {
     self.isQuiet = isQuiet
     self.reportName = reportName
-    self.log = log
+    self.logPath = logPath
+    self.appends = appends
   }
 
   func show(_ event: TrainingEvent) throws {
     switch event {
-    case .started(let overview): start(overview)
+    case .started(let overview):
+      // Not before: a run that cannot start leaves the log of the last one alone.
+      log = try logPath.map { try StepLog(path: $0, appends: appends) }
+      start(overview)
     case .step(let record):
       try log?.write(record)
       progress?.update(record.attempt + 1, "loss \(format(record.loss, 4))" + (record.skipped ? " (skipped)" : ""))
@@ -64,7 +71,9 @@ final class TrainingView {
       )
       if let saved { try printLine("saved \(saved)") }
       if result.wasStopped {
-        printNote("stopped by Ctrl-C; " + (saved.map { "--resume \($0) goes on" } ?? "with --save it could be resumed"))
+        printNote(
+          "stopped by Ctrl-C; "
+            + (saved.map { "the same command with --resume \($0) goes on" } ?? "with --save it could be resumed"))
       }
     }
   }
@@ -75,10 +84,10 @@ final class StepLog {
   private let path: String
   private let descriptor: Int32
 
-  init(path: String) throws {
+  init(path: String, appends: Bool) throws {
     self.path = path
     // Opened, never replaced: the path may be a device or a pipe.
-    descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+    descriptor = open(path, O_WRONLY | O_CREAT | (appends ? O_APPEND : O_TRUNC) | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else {
       throw LTMError(
         "cannot write the log '\(path)': \(String(cString: strerror(errno)))",

@@ -112,22 +112,37 @@ private final class Checker {
 extension Program {
   /// What in a `train` block does not go with the model: entries that it lacks, fields that no parameter takes.
   package func problems(with settings: TrainSettings) -> [Diagnostic] {
+    let problems = entryProblems(with: settings)
+    // Where an entry is not known, neither are the fields that it needs.
+    guard settings.data != nil, problems.isEmpty else { return problems }
+    return fieldProblems(settings, dataParameters(of: settings))
+  }
+
+  /// The parameters of the entries that are minimized and reported, in order.
+  package func dataParameters(of settings: TrainSettings) -> [String] {
+    var names: [String] = []
+    for setting in [settings.minimize, settings.report].compactMap({ $0 }) {
+      for parameter in entry(setting.value)?.parameters ?? [] where !names.contains(parameter.name) {
+        names.append(parameter.name)
+      }
+    }
+    return names
+  }
+
+  /// The entries of a `train` block that the model lacks, or that are no scalars.
+  package func entryProblems(with settings: TrainSettings) -> [Diagnostic] {
     var problems: [Diagnostic] = []
-    var needed: [String] = []
     for setting in [settings.minimize, settings.report].compactMap({ $0 }) {
       guard let entry = entry(setting.value) else {
         problems.append(unknownEntry(setting.value, at: setting.span))
         continue
       }
-      needed += entry.parameters.map(\.name)
       if entry.results.count != 1 || entry.results[0].rank != 0 || !entry.results[0].dtype.isFloating {
         let types = entry.results.map { Elaborator.text($0) }.joined(separator: ", ")
         problems.append(
           Diagnostic("'\(setting.value)' returns \(types), and a scalar float, [], is needed here", at: setting.span))
       }
     }
-    // Where an entry is not known, neither are the fields that it needs.
-    if settings.data != nil, problems.isEmpty { problems += fieldProblems(settings, needed) }
     return problems
   }
 

@@ -65,6 +65,12 @@ struct Resolver {
     graph.add(from: user, to: target, at: span)
   }
 
+  /// Resolves the names of a block that stands in no file, as a module sees them.
+  mutating func resolve(_ block: TrainDeclaration, in module: Int) {
+    self.module = module
+    resolve(block)
+  }
+
   private mutating func resolve(_ block: TrainDeclaration) {
     for argument in block.arguments { resolve(argument.value) }
     for item in block.items {
@@ -168,10 +174,12 @@ struct Resolver {
     var visible = scopes.flatMap(\.keys) + file.visibleNames(in: module)
     let near = nearest(name, among: visible)
     visible += Names.all
-    let fix = ForeignNames.replacement(name, among: visible) ?? near ?? nearest(name, among: visible)
+    let hint = ForeignNames.note(name)
+    var fix = ForeignNames.replacement(name, among: visible) ?? near ?? nearest(name, among: visible)
+    // A hint says what is meant; another name would only look like it.
+    if !hint.isEmpty, fix?.lowercased() != name.lowercased() { fix = nil }
     diagnostics.add(
-      Diagnostic(
-        "unknown name '\(name)'", at: span, notes: notes + ForeignNames.note(name), fixIt: fix.map { .init(span, $0) }))
+      Diagnostic("unknown name '\(name)'", at: span, notes: notes + hint, fixIt: fix.map { .init(span, $0) }))
   }
 
   /// A name of one letter is near to every other; only its other case is meant.

@@ -17,6 +17,18 @@ public func sourceFile(path: String, bytes: [UInt8], into diagnostics: inout Dia
   return nil
 }
 
+/// A `train` block with one line, which is read from a text of its own; `nil` after a mistake, which is then reported.
+package func trainBlock(of model: String, line: SourceFile, into diagnostics: inout DiagnosticSet) -> TrainDeclaration?
+{
+  var parser = Parser(Lexer(line))
+  let item = parser.line(base: 0) { parser throws(Parser.Unwind) in try parser.parseTrainItem() }
+  parser.skipLines()
+  if item != nil, parser.token.kind != .end { _ = parser.expected("the end of the line") }
+  for diagnostic in parser.sortedDiagnostics { diagnostics.add(diagnostic) }
+  guard let item, !diagnostics.hasErrors else { return nil }
+  return TrainDeclaration(model: Identifier(model, item.span), arguments: [], items: [item], span: item.span)
+}
+
 extension ArraySlice<UInt8> {
   /// The end of the last whole character.
   fileprivate var lastValidBoundary: Int {

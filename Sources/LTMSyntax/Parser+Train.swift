@@ -15,7 +15,7 @@ extension Parser {
   }
 
   /// `train-item = data | minimize | report | use-optimizer | use-schedule | setting`
-  private mutating func parseTrainItem() throws(Unwind) -> TrainItem {
+  mutating func parseTrainItem() throws(Unwind) -> TrainItem {
     let settings: [Keyword] = [.batch, .epochs, .steps, .seed]
     let words: [Keyword] = [.data, .minimize, .report, .optimizer, .schedule] + settings
     mark(.item)

@@ -85,6 +85,13 @@ import Testing
       name: "a model argument that is not there", arguments: ["train", "samples/digits.ltm", "--set", "hiden=3"],
       message: ["hidden"]),
     Case(
+      name: "a model argument that is missing", arguments: ["train", "@/model.ltm"],
+      message: ["model.ltm:1:7: error: the model 'M' needs 'n'", "--set n="],
+      model: "model M(n: Int) {\n  let fc = Linear(n, 2)\n}\n"),
+    Case(
+      name: "several models", arguments: ["run", "@/model.ltm"], message: ["several models", "--model A"],
+      model: "model A() {\n  param w: [2] = ones()\n}\nmodel C() {\n  param w: [2] = ones()\n}\n"),
+    Case(
       name: "a model argument that is no number", arguments: ["train", "samples/digits.ltm", "--set", "hidden=many"],
       message: ["many"]),
     Case(
@@ -234,6 +241,11 @@ import Testing
     Case(
       name: "a dimension that is not there",
       arguments: ["compile", "samples/digits.ltm", "--emit", "graph", "--dim", "Z=3"], message: ["'Z'", "'B'"]),
+    Case(
+      name: "a plugin that is not there",
+      arguments: [
+        "compile", "samples/digits.ltm", "--target", "tpu", "--topology", "v5e:2x2", "--pjrt-plugin", "@/none.so",
+      ], message: ["none.so", "--pjrt-plugin PATH"]),
     Case(
       name: "an object file named as its header",
       arguments: ["compile", "samples/digits.ltm", "--emit", "obj", "-o", "@/x.h"], message: ["header"]),

@@ -1,0 +1,39 @@
+import LTMSupport
+import LTMSyntax
+
+extension LoadedFile {
+  /// The settings of a model with a line of its `train` block replaced, or added where it has none. The line is read as it
+  /// would be in the file.
+  package func settings(
+    of model: String, _ settings: TrainSettings?, replacing line: SourceFile
+  ) throws(DiagnosticSet) -> TrainSettings {
+    var diagnostics = DiagnosticSet()
+    let read = trainBlock(of: model, line: line, into: &diagnostics)
+    try diagnostics.throwIfErrors()
+    guard let block = read else {
+      throw DiagnosticSet([.internalError(in: "parsing", "no line of a train block and no message")])
+    }
+    var resolver = Resolver(file: self, diagnostics: DiagnosticSet())
+    resolver.resolve(block, in: mainIndex)
+    try resolver.diagnostics.throwIfErrors()
+    let replacement = try self.settings(of: block)
+    return settings?.replaced(by: replacement) ?? replacement
+  }
+}
+
+extension TrainSettings {
+  /// These settings, with what the other ones say in its place.
+  fileprivate func replaced(by other: TrainSettings) -> TrainSettings {
+    var result = self
+    if other.data != nil { (result.data, result.fields) = (other.data, other.fields) }
+    result.minimize = other.minimize ?? minimize
+    result.report = other.report ?? report
+    result.optimizer = other.optimizer ?? optimizer
+    result.schedule = other.schedule ?? schedule
+    result.batch = other.batch ?? batch
+    result.epochs = other.epochs ?? epochs
+    result.steps = other.steps ?? steps
+    result.seed = other.seed ?? seed
+    return result
+  }
+}
