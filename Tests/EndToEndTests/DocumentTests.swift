@@ -20,13 +20,55 @@ import Testing
     }
   }
 
-  @Test(arguments: ["README.md", "CONTRIBUTING.md", "docs/architecture.md"]) func linksLeadSomewhere(_ document: String)
-    throws
-  {
-    let text = try String(contentsOfFile: Command.root + "/" + document, encoding: .utf8)
-    let folder = URL(filePath: Command.root + "/" + document).deletingLastPathComponent().path
-    for match in text.matches(of: /\]\(([^)#:]+)\)/) {
-      #expect(FileManager.default.fileExists(atPath: "\(folder)/\(match.1)"), "\(match.1)")
+  /// Every page for readers.
+  static let documents: [String] = {
+    let docs = try? FileManager.default.contentsOfDirectory(atPath: Command.root + "/docs")
+    return ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md"]
+      + (docs ?? []).filter { $0.hasSuffix(".md") }.sorted().map { "docs/" + $0 }
+  }()
+
+  @Test(arguments: documents) func linksLeadSomewhere(_ document: String) throws {
+    let page = URL(filePath: Command.root + "/" + document)
+    for match in try String(contentsOf: page, encoding: .utf8).matches(of: /\]\(([^)#:]*)(?:#([^)]+))?\)/) {
+      let target = match.1.isEmpty ? page : page.deletingLastPathComponent().appending(path: String(match.1))
+      guard FileManager.default.fileExists(atPath: target.path) else {
+        Issue.record("\(document) links to \(match.1)")
+        continue
+      }
+      guard let anchor = match.2 else { continue }
+      let anchors = try Self.anchors(String(contentsOf: target, encoding: .utf8))
+      #expect(anchors.contains(String(anchor)), "\(document) links to \(match.1)#\(anchor)")
+    }
+  }
+
+  /// What a page's headings are called in links to them.
+  private static func anchors(_ text: String) -> Set<String> {
+    let headings = text.split(separator: "\n").filter { $0.hasPrefix("#") }
+    return Set(
+      headings.map { heading in
+        let words = heading.drop { $0 == "#" }.trimmingCharacters(in: .whitespaces).lowercased()
+        return words.replacing(" ", with: "-").filter { $0.isLetter || $0.isNumber || $0 == "-" || $0 == "_" }
+      })
+  }
+
+  /// The tour of the README, command by command, in a folder with nothing but the samples.
+  @Test func theCommandsOfTheTourRun() throws {
+    let folder = try TemporaryFolder()
+    try FileManager.default.createSymbolicLink(
+      atPath: folder.file("samples"), withDestinationPath: Command.root + "/samples")
+    let readme = try String(contentsOfFile: Command.root + "/README.md", encoding: .utf8)
+    let commands = readme.split(separator: "\n").filter { $0.hasPrefix("ltm ") }
+    #expect(commands.count >= 6)
+    for command in commands {
+      let result = try Command(Array(Self.words(command).dropFirst()), in: folder.path)
+      #expect(result.status == 0, "\(command): \(result.errors)")
+    }
+  }
+
+  /// The words of a command line; single quotes keep spaces.
+  private static func words(_ line: Substring) -> [String] {
+    line.split(separator: "'", omittingEmptySubsequences: false).enumerated().flatMap { index, part in
+      index.isMultiple(of: 2) ? part.split(separator: " ").map(String.init) : [String(part)]
     }
   }
 
