@@ -68,7 +68,11 @@ extension Scheduler {
       tiles.isSwapped.toggle()
       tiles.isTurned = true
     } else if let lines = lines(left, tiles.rowAxis), !lines.areNarrow {
-      tiles.rows = .inPlace(stride: lines.stride)
+      // Lines whole pages apart share few sets of the second cache: many of them would not stay there until the next columns.
+      let room = profile.cacheBytes / 2 / tiles.elementBytes / max(rows, 1)
+      if lines.stride % (4096 / tiles.elementBytes) != 0 || lines.stride <= room {
+        tiles.rows = .inPlace(stride: lines.stride)
+      }
     }
   }
 

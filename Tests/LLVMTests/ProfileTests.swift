@@ -69,10 +69,10 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
   }
 
   @Test func linesAlongTheDepthAreNotPackedAsRows() throws {
-    func tiles(_ m: Int, _ dtype: DType, left: Bool = false, right: Bool = false, _ name: String = "x86-64-v3") throws
-      -> Schedule.Tiles
-    {
-      let kernel = linearKernel(m: m, n: 100, k: 300, dtype: dtype, transposedLeft: left, transposedRight: right)
+    func tiles(
+      _ m: Int, _ dtype: DType, k: Int = 300, left: Bool = false, right: Bool = false, _ name: String = "x86-64-v3"
+    ) throws -> Schedule.Tiles {
+      let kernel = linearKernel(m: m, n: 100, k: k, dtype: dtype, transposedLeft: left, transposedRight: right)
       let schedule = schedule(kernel, try #require(TargetProfile.named(name)))
       guard case .contraction(let tiles) = schedule.strategy else { throw Failure(text: "\(schedule)") }
       return tiles
@@ -85,6 +85,8 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
     #expect(few.rows == .inPlace(stride: 300) && few.isTurned)
     #expect(try tiles(32, .bf16, right: true).rows == .lines && !tiles(18, .f32, right: true).isTurned)
     #expect(try !tiles(400, .f32, right: true).isTurned && !tiles(32, .f16).isTurned)
+    // Whole pages apart.
+    #expect(try tiles(400, .f32, k: 1024).rows == .packed && tiles(64, .f32, k: 1024).rows == .inPlace(stride: 1024))
     // More lines than a set of the first cache has room for.
     #expect(try tiles(400, .f32, "x86-64-v4").rows == .packed)
   }
