@@ -22,8 +22,9 @@ struct ScatterForm {
     self.over = over.map(\.index)
     update = parts[1]
     for (side, other) in [(sides[0], sides[1]), (sides[1], sides[0])] {
-      guard let row = Self.domainAxis(other, kernel), kernel.dependencies[side.index].isSubset(of: self.over),
-        !kernel.dependencies[update.index].contains(row)
+      // A float may lie between two rows.
+      guard !kernel.kernel.dtype(side).isFloating, let row = Self.domainAxis(other, kernel),
+        kernel.dependencies[side.index].isSubset(of: self.over), !kernel.dependencies[update.index].contains(row)
       else { continue }
       self.row = row
       index = side

@@ -54,6 +54,23 @@ import Testing
     }
   }
 
+  @Test("a sum by equal floats is no sum by destination") func comparedFloats() throws {
+    var b = GraphBuilder(name: "compared")
+    let (rows, count, width) = (4, 7, 5)
+    let x = b.input("x", TensorType(.f32, [Dim(count)]), role: .argument)
+    let u = b.input("u", TensorType(.f32, [Dim(count), Dim(width)]), role: .argument)
+    let row = try b.apply(.iota, [], ["shape": .dims([Dim(rows)]), "axis": .int(0), "dtype": .dtype(.f32)])
+    let shape = [Dim(rows), Dim(count), Dim(width)]
+    let isHere = b.make(.equal, [b.broadcast(x, to: shape, axes: [1]), b.broadcast(row, to: shape, axes: [0])])
+    let zeros = b.broadcast(b.constant(0, TensorType(.f32, [])), to: shape)
+    b.output("y", b.sum(b.select(isHere, b.broadcast(u, to: shape, axes: [1, 2]), zeros), [1]))
+    let inputs = [
+      "x": try #require(Tensor([0, 1, 2.5, .nan, -0.5, 3, 1e30], shape: [count], dtype: .f32)),
+      "u": try #require(Tensor((1...count * width).map { Double($0) }, shape: [count, width], dtype: .f32)),
+    ]
+    try expectAgreementEverywhere(b.graph, inputs, "compared") { _ in .exact }
+  }
+
   @Test("one kernel asked for by several threads is linked once") func concurrentCompilation() throws {
     var b = GraphBuilder(name: "race")
     let x = b.input("x", TensorType(.f32, [37]), role: .argument)
