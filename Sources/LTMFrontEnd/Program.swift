@@ -258,13 +258,18 @@ extension Elaborator {
 
   private func outputs(_ result: Value) {
     switch result.kind {
-    case .tensor(let id): builder.output("result", id)
+    case .tensor(let id): builder.output(resultName("result"), id)
     case .tuple(let items):
       for (index, item) in items.enumerated() {
-        if case .tensor(let id) = item.kind { builder.output("result.\(index)", id) }
+        if case .tensor(let id) = item.kind { builder.output(resultName("result.\(index)"), id) }
       }
     default: return
     }
+  }
+
+  /// The name, or a longer one where a parameter or a state is called that: what runs a graph finds both by name.
+  private func resultName(_ name: String) -> String {
+    builder.graph.input(name) == nil ? name : resultName(name + "_")
   }
 }
 

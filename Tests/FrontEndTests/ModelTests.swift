@@ -36,6 +36,23 @@ import Testing
     #expect(program.parameters.map(\.name) == ["a.weight", "a.bias", "both.2.weight", "both.2.bias"])
   }
 
+  @Test("a result has a name that no parameter and no state has") func namesOfResults() throws {
+    let program = try loaded(
+      """
+      model M {
+        state result_: [] = zeros()
+        func f(result: [B]) -> [B] {
+          result_ <- result_ + 1
+          return result * result_
+        }
+      }
+      """
+    ).instantiate(model: "M")
+    let graph = try program.graph(entry: "f", training: false)
+    #expect(graph.outputs.map(\.name) == ["result__", "result_"])
+    #expect(graph.outputs.map(\.updates) == [nil, "result_"])
+  }
+
   @Test func onlyParametersThatAreUsedAreInputs() throws {
     let program = try loaded(
       """
