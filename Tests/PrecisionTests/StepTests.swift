@@ -130,6 +130,16 @@ struct StepTests {
       try #require(error).description.contains("'loss' cannot be minimized: it gives f32[2], not one floating scalar"))
   }
 
+  @Test("a step's results keep their names to themselves", arguments: ["loss", "found_inf", "lr"])
+  func takenNames(_ name: String) throws {
+    var b = GraphBuilder(name: "error")
+    let w = b.input(name, TensorType(.float, [2]), role: .parameter)
+    b.output("result", b.sum(w, [0]))
+    let error = #expect(throws: DiagnosticSet.self) { try step(b.graph, policy("16 O1")) }
+    #expect(
+      try #require(error).description.contains("'error' cannot be trained with something called '\(name)'"))
+  }
+
   @Test func aStateThatAnOptimizerDoesNotUseTakesNoMemory() throws {
     let plain = OptimizerTemplate(name: "SGD", states: [("velocity", .constant(0))]) { shape throws(DiagnosticSet) in
       var b = GraphBuilder(name: "SGD")

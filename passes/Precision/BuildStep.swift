@@ -23,6 +23,19 @@ package func buildGradients(loss: Graph, policy: PrecisionPolicy) throws(Diagnos
   return step.finishGradients()
 }
 
+/// Throws where an input of the loss has the name of one of the step's own results.
+private func refuseNames(of graph: Graph) throws(DiagnosticSet) {
+  let taken = graph.inputs.filter { StepProgram.results.contains($0.name) }
+  if taken.isEmpty { return }
+  throw DiagnosticSet(
+    taken.map { input in
+      Diagnostic(
+        .error,
+        "'\(graph.name)' cannot be trained with something called '\(input.name)': a result of the training step is",
+        notes: ["give it another name; \(StepProgram.results.map { "'\($0)'" }.joined(separator: ", ")) are taken"])
+    })
+}
+
 /// Builds a step from front to back; the loss graph's nodes come first, as they are.
 struct StepBuilder {
   let policy: PrecisionPolicy
@@ -54,6 +67,7 @@ struct StepBuilder {
           notes: ["reduce it, as in mean(...)"])
       ])
     }
+    try refuseNames(of: graph)
     loss = result.value
     parameters = graph.inputs.filter { $0.role == .parameter && graph[$0.value].type.dtype.isFloating }
     stateUpdates = graph.outputs.filter { $0.updates != nil }

@@ -67,6 +67,8 @@ package struct StepProgram: Sendable {
   package static let foundInf = "found_inf"
   /// The name of the output that holds the learning rate of this step.
   package static let learningRate = "lr"
+  /// The names that no argument, parameter or state of a loss can have.
+  static let results = [loss, foundInf, learningRate]
 }
 
 /// What a step needs of an optimizer.
