@@ -46,9 +46,9 @@ struct PlanInterface {
       case .arena: break
       }
     }
-    var taken = Set<String>()
+    var taken = wordsOfC
     arguments = (inputs + outputs).map { id, name in
-      // `fc1.weight` and `fc1_weight` may both occur.
+      // `fc1.weight` and `fc1_weight` may both occur, and a name may be a word of C.
       var unique = cIdentifier(name)
       while !taken.insert(unique).inserted { unique += "_" }
       return (id, unique)
@@ -91,6 +91,17 @@ struct PlanInterface {
       """
   }
 }
+
+/// The words that no parameter can have as its name, in C or C++, and those that compilers for Linux define.
+private let wordsOfC = Set(
+  """
+  alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t char32_t class co_await
+  co_return co_yield compl concept const const_cast consteval constexpr constinit continue decltype default delete do double
+  dynamic_cast else enum explicit export extern false float for friend goto if inline int long mutable namespace new noexcept
+  not not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires restrict return short
+  signed sizeof static static_assert static_cast struct switch template this thread_local throw true try typedef typeid
+  typename typeof typeof_unqual union unsigned using virtual void volatile wchar_t while xor xor_eq linux unix i386
+  """.split(whereSeparator: \.isWhitespace).map(String.init))
 
 /// Emits the kernels of a plan and the function that launches them in order.
 private struct PlanEmitter {

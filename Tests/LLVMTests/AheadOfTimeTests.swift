@@ -87,6 +87,19 @@ func shell(_ program: String, _ arguments: [String]) throws -> (status: Int32, o
     for (got, want) in zip(results, expected) { #expect(abs(got - want) < (dtype == .f16 ? 1e-3 : 1e-5)) }
   }
 
+  @Test("a header is C whatever the model calls things") func wordsOfC() throws {
+    var plan = plan(.f32)
+    for (place, name) in ["register", "a.b", "a_b"].enumerated() { plan.buffers[place].place = .input(name) }
+    plan.buffers[4].place = .output("int")
+    let header = try emitAheadOfTime(plan: plan, symbol: "f").header
+    for name in ["*register_ ", "*a_b ", "*a_b_ ", "*int_ "] { #expect(header.contains(name)) }
+    let file = FileManager.default.temporaryDirectory.appendingPathComponent("ltm-header-\(UUID().uuidString).h")
+    defer { try? FileManager.default.removeItem(at: file) }
+    try header.write(to: file, atomically: true, encoding: .utf8)
+    let checked = try shell("/usr/bin/env", ["cc", "-fsyntax-only", "-Wall", "-Werror", file.path])
+    #expect(checked.status == 0, "\(checked.output)")
+  }
+
   private func cTypes(_ dtype: DType) -> (type: String, format: String) {
     switch dtype {
     case .f16: ("uint16_t", "%u")
