@@ -33,6 +33,9 @@ package struct ObjectCache: Sendable {
 
   private func path(_ key: String) -> String { "\(folder)/\(key).o" }
 
+  /// Nobody writes one object for longer.
+  private static let writingSeconds = 3600
+
   // A file: 8 bytes that name the format, 16 of checksum over the key and the object, then the object.
   private static let magic: [UInt8] = Array("ltmobj2\n".utf8)
 
@@ -60,7 +63,7 @@ package struct ObjectCache: Sendable {
     if key.hasPrefix("0") { prune() }
   }
 
-  /// Removes what was used least recently until the rest fits.
+  /// Removes what was used least recently until the rest fits, and what writers left behind that were ended.
   package func prune() {
     guard let directory = opendir(folder) else { return }
     defer { closedir(directory) }
@@ -70,7 +73,13 @@ package struct ObjectCache: Sendable {
         $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
       }
       var status = stat()
-      guard name.hasSuffix(".o"), stat("\(folder)/\(name)", &status) == 0 else { continue }
+      guard stat("\(folder)/\(name)", &status) == 0 else { continue }
+      if name.hasPrefix("."), status.st_mode & S_IFMT == S_IFREG,
+        status.st_mtim.tv_sec < time(nil) - Self.writingSeconds
+      {
+        unlink("\(folder)/\(name)")
+      }
+      guard name.hasSuffix(".o") else { continue }
       files.append(("\(folder)/\(name)", status.st_mtim.tv_sec, Int(status.st_size)))
     }
     var total = files.reduce(0) { $0 + $1.size }

@@ -71,6 +71,18 @@ import Testing
     }
   }
 
+  @Test func pruningRemovesWhatWasNeverFinished() throws {
+    try withFolder { folder in
+      let cache = try #require(ObjectCache(folder: folder))
+      let (left, recent) = (".key.1.2", ".key.3.4")
+      for name in [left, recent] { try Data([1]).write(to: URL(fileURLWithPath: "\(folder)/\(name)")) }
+      let date = Date(timeIntervalSince1970: 1_000_000)
+      try FileManager.default.setAttributes([.modificationDate: date], ofItemAtPath: "\(folder)/\(left)")
+      cache.prune()
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == [recent])
+    }
+  }
+
   @Test func anUnwritableFolderIsNoCache() {
     #expect(ObjectCache(folder: "/dev/null/cache") == nil)
   }
