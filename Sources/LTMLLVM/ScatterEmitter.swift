@@ -43,11 +43,12 @@ extension KernelEmitter {
   ) {
     _ = nest(form.over[...], hoisting: [form.index]) { _ in
       let index = evaluator.value(form.index)
-      let row = ir.subtract(ir.convert(index.lanes, from: index.dtype, to: .i64).ref, first)
-      let isOwn = Lanes(row, ir).compareBits(LLVMIntULT, Lanes(count, ir))
+      // Any number may stand in the data: what is far below wraps to far above.
+      let row = ir.convert(index.lanes, from: index.dtype, to: .i64).minusBits(Lanes(first, ir))
+      let isOwn = row.compareBits(LLVMIntULT, Lanes(count, ir))
       ir.when(isOwn.ref) {
         evaluator.scope {
-          eachColumn(columns, row, numbers) { element, lanes in
+          eachColumn(columns, row.ref, numbers) { element, lanes in
             let old = Lanes(
               ir.load(ir.vector(ir.stored(kernel.kernel[form.local].dtype), lanes), sum(form, element), align: 4), ir)
             let update = evaluator.value(form.update, lanes: lanes)
