@@ -1,0 +1,130 @@
+package import CLLVM
+import LTMIR
+import LTMKernels
+import LTMSupport
+
+// Where elements lie, and what is read there.
+extension Evaluator {
+  /// A linear form at the current place, its lane 0.
+  package func offset(_ form: LinearForm) -> LLVMValueRef {
+    var sum = ir.index(form.offset)
+    for (axis, stride) in form.strides.enumerated() where stride != 0 {
+      sum = ir.add(ir.multiply(index[axis], stride), sum)
+    }
+    return sum
+  }
+
+  /// The address of a load's element at the current place, where no index of it is data.
+  package func address(_ access: FlatAccess, mayLieOutside: Bool) -> LLVMValueRef {
+    let element = ir.stored(kernel.kernel[access.buffer].dtype)
+    return ir.address(base(access), element, offset(access.form), mayLieOutside: mayLieOutside)
+  }
+
+  /// The address of the buffer of an access.
+  package func base(_ access: FlatAccess) -> LLVMValueRef { buffers[access.buffer.index] }
+
+  func laneStride(_ form: LinearForm) -> Int { vector.map { form.strides[$0.axis] } ?? 0 }
+
+  func row(_ local: LocalID) -> Lanes {
+    if isDevice, let row = kernel.row(local) { return known(row.value.index).lanes }
+    guard let (base, stride) = rows[local], let axis = kernel.scratchAxis(local) else {
+      internalFailure("emission", "scratch used before its statement")
+    }
+    let dtype = kernel.kernel[local].dtype
+    let place = ir.address(base, ir.stored(dtype), ir.multiply(index[axis], stride))
+    // Rows are padded to whole vectors, so a tail reads past its end without harm.
+    let lanes = stride > 1 || vector?.axis == axis ? vector?.lanes ?? 1 : 1
+    return ir.widen(Lanes(ir.load(ir.vector(ir.stored(dtype), lanes), place, align: dtype.byteCount), ir), from: dtype)
+  }
+
+  /// The alignment of an access along the vector axis. Buffers start at multiples of 16.
+  func alignment(_ access: FlatAccess, _ lanes: Int) -> Int {
+    let bytes = kernel.kernel[access.buffer].dtype.byteCount
+    guard isDevice, let vector else { return bytes }
+    let strides = access.form.strides.enumerated().filter { $0.offset != vector.axis }.map(\.element)
+    let steps = strides + access.dynamic.map(\.stride) + [access.form.offset]
+    return steps.allSatisfy { $0 % lanes == 0 } ? min(16, lanes * bytes) : bytes
+  }
+
+  func load(_ access: FlatAccess) -> Lanes {
+    let dtype = kernel.kernel[access.buffer].dtype
+    let element = ir.stored(dtype)
+    let stride = laneStride(access.form)
+    let dynamic = access.dynamic.map { part in (clamp(known(part.index.index), part.limit), part.stride) }
+    let conditions = access.guards.map(condition)
+    let varies = (dynamic.map(\.0.count) + conditions.map(\.count)).contains { $0 > 1 }
+    if varies || (stride != 0 && stride != 1) {
+      return gather(access, dynamic, conditions)
+    }
+    let offset = dynamic.reduce(offset(access.form)) { ir.add($0, ir.multiply($1.0.ref, $1.1)) }
+    var place = ir.address(buffers[access.buffer.index], element, offset, mayLieOutside: !conditions.isEmpty)
+    for condition in conditions { place = ir.select(condition.ref, place, spare) }
+    let lanes = stride == 0 ? 1 : vector?.lanes ?? 1
+    let live = stride == 0 ? 1 : vector?.live ?? 1
+    if stride == 1, let vector, vector.isPaired {
+      let words = ir.load(ir.vector(ir.i32, vector.lanes / 2), place, align: dtype.byteCount)
+      return guarded(ir.widenPairs(Lanes(words, ir)), conditions, access.otherwise, dtype)
+    }
+    let raw = ir.load(element, place, lanes: lanes, live: live, align: alignment(access, lanes))
+    return guarded(ir.widen(Lanes(raw, ir), from: dtype), conditions, access.otherwise, dtype)
+  }
+
+  /// Asks for the elements of an expression's plain loads. The place may lie outside of the buffers.
+  func prefetch(_ id: ScalarID) {
+    for case let access? in kernel.closure(of: [id]).map({ kernel.loads[$0] })
+    where access.dynamic.isEmpty && access.guards.isEmpty {
+      let element = ir.stored(kernel.kernel[access.buffer].dtype)
+      let place = ir.address(buffers[access.buffer.index], element, offset(access.form), mayLieOutside: true)
+      _ = ir.call(
+        intrinsic: "llvm.prefetch", [ir.pointer], [place] + [0, 3, 1].map { ir.constant(bits: $0, ir.i32) })
+    }
+  }
+
+  /// Lane by lane: elements that are not neighbours.
+  private func gather(_ access: FlatAccess, _ dynamic: [(Lanes, Int)], _ conditions: [Lanes]) -> Lanes {
+    guard let vector else { internalFailure("emission", "gather without lanes") }
+    let dtype = kernel.kernel[access.buffer].dtype
+    let element = ir.stored(dtype)
+    let first = offset(access.form)
+    var whole: LLVMValueRef = LLVMConstNull(ir.vector(element, vector.lanes))
+    for lane in 0..<vector.live {
+      var place = ir.add(first, ir.index(lane * laneStride(access.form)))
+      for (index, stride) in dynamic {
+        place = ir.add(place, ir.multiply(ir.extract(index.ref, lane: lane), stride))
+      }
+      var pointer = ir.address(buffers[access.buffer.index], element, place, mayLieOutside: !conditions.isEmpty)
+      for condition in conditions { pointer = ir.select(ir.extract(condition.ref, lane: lane), pointer, spare) }
+      let value = ir.load(element, pointer, align: dtype.byteCount)
+      whole = vector.lanes == 1 ? value : ir.insert(value, into: whole, lane: lane)
+    }
+    return guarded(ir.widen(Lanes(whole, ir), from: dtype), conditions, access.otherwise, dtype)
+  }
+
+  private func guarded(_ value: Lanes, _ conditions: [Lanes], _ otherwise: Double, _ dtype: DType) -> Lanes {
+    guard let first = conditions.first else { return value }
+    let all = conditions.dropFirst().reduce(first) { both, next in
+      let lanes = max(both.count, next.count)
+      return spread(both, lanes).and(spread(next, lanes))
+    }
+    let lanes = max(all.count, value.count)
+    let fallback = spread(constant(otherwise, dtype.loaded), lanes)
+    // One bit can choose between whole vectors.
+    return spread(value, lanes).when(all.count == 1 ? all : spread(all, lanes), else: fallback)
+  }
+
+  /// `0 <= form < limit`, as one unsigned comparison.
+  private func condition(_ guarding: FlatAccess.Guard) -> Lanes {
+    let first = Lanes(offset(guarding.form), ir)
+    let stride = laneStride(guarding.form)
+    guard stride != 0, let lanes = vector?.lanes, lanes > 1 else {
+      return first.compareBits(LLVMIntULT, first.bits(guarding.limit))
+    }
+    let all = spread(first, lanes).plusBits(Lanes(ir.constants((0..<lanes).map { $0 * stride }, ir.i64), ir))
+    return all.compareBits(LLVMIntULT, all.bits(guarding.limit))
+  }
+
+  private func clamp(_ value: Value, _ limit: Int) -> Lanes {
+    let wide = value.dtype == .i64 ? value.lanes : ir.convert(value.lanes, from: value.dtype, to: .i64)
+    return ir.clampBits(wide, 0, max(limit - 1, 0))
+  }
+}
