@@ -2,6 +2,7 @@ import Foundation
 import LTMIR
 import LTMKernelPasses
 import LTMKernels
+import LTMSupport
 import Testing
 
 @Suite struct PlanTests {
@@ -21,6 +22,17 @@ import Testing
       case .i32, .i64, .u8, .bool: 0
       }
     }
+  }
+
+  @Test(
+    "what cannot be counted is refused",
+    arguments: [([1 << 20, 1 << 20, 2], "no size that memory could hold"), ([3 << 30], "indices go to 2147483647")])
+  func refused(_ shape: [Int], _ message: String) throws {
+    var b = GraphBuilder(name: "large")
+    let index = b.make(.iota, [], ["shape": .dims(shape.map { Dim($0) }), "axis": .int(0), "dtype": .dtype(.f32)])
+    b.output("y", b.sum(index, Array(shape.indices)))
+    let error = #expect(throws: DiagnosticSet.self) { try buildPlan(b.graph) }
+    #expect(try #require(error).description.contains(message))
   }
 
   @Test("kernels and plans print as recorded", arguments: samples)

@@ -36,8 +36,8 @@ struct LoweredGraph {
   /// For each node, its live users in order.
   private(set) var users: [[Int]] = []
 
-  /// Sizes beyond this could overflow byte offsets.
-  private static let elementLimit = 1 << 48
+  /// The bytes of as many values of this size as a graph has nodes can still be counted.
+  private static let elementLimit = 1 << 40
 
   init(_ source: Graph) throws(DiagnosticSet) {
     graph = source
@@ -53,6 +53,7 @@ struct LoweredGraph {
       shapes.append(shape)
       counts.append(count)
       kinds.append(try nodeKind(node, in: graph))
+      try checkIndices(of: node)
     }
     findUsers()
   }
@@ -64,6 +65,24 @@ struct LoweredGraph {
     (node.op, node.operands, node.attributes) = (.stopGradient, [value], [:])
     graph.nodes.append(node)
     return graph.nodes.count - 1
+  }
+
+  /// Throws where a kernel would count beyond an i32, which is what an index along an axis is.
+  private func checkIndices(of node: Node) throws(DiagnosticSet) {
+    let counted: [Int]
+    switch kinds[kinds.count - 1] {
+    case .iota, .pad, .concat, .scatterAdd: counted = shapes[shapes.count - 1]
+    case .argReduce: counted = shapes[node.operands[0].index]
+    case .input, .constant, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .gather, .reduce,
+      .contract:
+      return
+    }
+    guard let counted = counted.max(), counted > Int(Int32.max) else { return }
+    throw DiagnosticSet([
+      Diagnostic(
+        .error, "\(node.op.name) would count to \(counted) along an axis, and indices go to \(Int32.max)",
+        notes: ["reshape the tensor, so that no axis is that long"])
+    ])
   }
 
   private mutating func findUsers() {
