@@ -187,10 +187,13 @@ extension KernelEmitter {
     self.dtype(value) == dtype ? value : pool.add(.convert(value, dtype))
   }
 
-  /// The value as `dtype` holds it; what comes from a buffer of that dtype, or was rounded before, is that already.
-  private mutating func rounded(_ value: ScalarID, to dtype: DType) -> ScalarID {
+  /// The value as `dtype` holds it; what comes from a buffer of that dtype, or was rounded before, is that already. What
+  /// stands in for a guarded element need not be.
+  mutating func rounded(_ value: ScalarID, to dtype: DType) -> ScalarID {
     switch pool.expressions[value.index] {
-    case .load(let buffer, _, _, _) where buffers[buffer.index].dtype == dtype: value
+    case .load(let buffer, _, let guards, let otherwise)
+    where buffers[buffer.index].dtype == dtype && (guards.isEmpty || dtype.round(otherwise) == otherwise):
+      value
     case .round(_, dtype): value
     case .constant(let number, let own): pool.add(.constant(dtype.round(number), own))
     case .load, .round, .axis, .local, .scratch, .apply, .convert: pool.add(.round(value, dtype))
