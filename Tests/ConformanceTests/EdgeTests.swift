@@ -57,6 +57,32 @@ import Testing
     try expectAgreement(b, randomTensors(b.graph, fills, seed: 2), rounding: .everyOp, .exact)
   }
 
+  @Test("what a pad puts in is rounded by a cast that follows", arguments: [DType.f16, .bf16])
+  func paddedCasts(_ half: DType) throws {
+    var b = GraphBuilder(name: "padded")
+    let x = b.input("x", shaped(half, [5]), role: .argument)
+    let wide = b.cast(x, to: .f32)
+    let padded = b.make(.pad, [wide], ["axis": .int(0), "low": .int(1), "high": .int(2), "value": .float(0.1)])
+    b.output("error", b.sub(b.cast(b.cast(padded, to: half), to: .f32), padded))
+    try expectAgreement(b, randomTensors(b.graph, [:], seed: 3), rounding: .everyOp, .exact)
+  }
+
+  @Test("the first of what is equal as a half is the greatest", arguments: [DType.f16, .bf16], [Op.argmax, .argmin])
+  func tiedIndices(_ half: DType, _ op: Op) throws {
+    var b = GraphBuilder(name: "tied")
+    let x = b.input("x", shaped(half, [6, 3]), role: .argument)
+    let y = b.input("y", shaped(half, [6, 3]), role: .argument)
+    let sum = b.add(x, y)
+    b.output("rows", b.make(op, [sum], ["axis": .int(1), "keep": .bool(false)]))
+    b.output("columns", b.make(op, [sum], ["axis": .int(0), "keep": .bool(false)]))
+    let small = (0..<18).map { Double($0 % 5 - 2) * 0x1p-13 }
+    let inputs = [
+      "x": try #require(Tensor([Double](repeating: 1, count: 18), shape: [6, 3], dtype: half)),
+      "y": try #require(Tensor(small, shape: [6, 3], dtype: half)),
+    ]
+    try expectAgreement(b, inputs, rounding: .everyOp, .exact)
+  }
+
   @Test("f64 becomes half in one rounding") func oneRounding() throws {
     var b = GraphBuilder(name: "once")
     let x = b.input("x", shaped(.f64, [4]), role: .argument)

@@ -46,7 +46,10 @@ extension KernelEmitter {
     case .argReduce(let combiner, let axis):
       let inner = space.inners[try space.inner(lowered.shapes[operands[0]], [axis])]
       guard inner.axes.count == 1 else { throw .notFusible }
-      let value = try value(operands[0], at: inner.place)
+      var value = try value(operands[0], at: inner.place)
+      // Values that are equal as they are stored are equal here.
+      let type = lowered.nodes[operands[0]].type.dtype
+      if type.isHalf { value = rounded(value, to: type) }
       let local = addLocal(node, dtype: .i32)
       body.append(.argReduce(local, combiner, over: inner.axes[0], value: value))
       return pool.add(.local(local))
