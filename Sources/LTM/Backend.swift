@@ -11,14 +11,6 @@ public enum Target: String, Sendable, CaseIterable {
   case tpu
   /// An NVIDIA GPU, through its driver, which is opened at run time.
   case cuda
-
-  /// What precision 16 means there.
-  public var sixteen: DType {
-    switch self {
-    case .cpu, .interpreter, .cuda: .f16
-    case .tpu: .bf16
-    }
-  }
 }
 
 /// A compiled graph with its memory. Not thread-safe: one caller at a time.
@@ -52,8 +44,7 @@ package protocol QueuedExecutable: Executable {
 /// Values that a device has yet to compute; to be asked once.
 package typealias PendingValues = () throws(LTMError) -> [Tensor]
 
-/// Turns a graph whose dtypes and dimensions are settled into something that runs. A new target is one new conformance and
-/// one case of ``Target``.
+/// Turns a graph whose dtypes and dimensions are settled into something that runs.
 package protocol Backend: Sendable {
   func compile(_ graph: Graph) throws(LTMError) -> any Executable
 }

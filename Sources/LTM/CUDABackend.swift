@@ -10,19 +10,24 @@ struct CUDABackend: Backend {
   private let context: CUDAContext
 
   /// The GPU, the driver and the code made for it.
-  var deviceText: String {
+  var device: String? {
     let device = context.device
     return "\(device.name), compute capability \(device.capabilityText), code for \(context.architecture.rawValue), "
       + "CUDA \(versionText(context.driver.version))"
   }
 
-  /// Opens the driver and takes the first GPU that there is code for.
-  init(gpus: Int) throws(LTMError) {
+  /// Throws for a number of GPUs that cannot be used.
+  static func check(gpus: Int) throws(LTMError) {
     guard gpus == 1 else {
       throw LTMError(
         gpus < 1 ? "\(gpus) GPUs: 1 is needed" : "\(gpus) GPUs: training on several at once is not there yet",
         notes: ["CUDA_VISIBLE_DEVICES chooses which GPU is the one"])
     }
+  }
+
+  /// Opens the driver and takes the first GPU that there is code for.
+  init(gpus: Int) throws(LTMError) {
+    try Self.check(gpus: gpus)
     do throws(CUDAError) {
       context = try CUDAContext(CUDADriver.open())
     } catch {

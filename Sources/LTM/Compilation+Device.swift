@@ -26,7 +26,7 @@ extension Compilation {
 
   /// Writes a stage for a GPU; `architecture` is one of ``architectures``.
   public func emit(_ stage: DeviceStage, architecture name: String = "sm_80") throws(LTMError) -> Artifact {
-    let launches = try launches(for: name)
+    let launches = try Self.launches(plan(), for: name)
     func module(_ form: DeviceForm) throws(LTMError) -> String {
       try reporting { try emitDevice(launches.plan.kernels, as: form, launches.architecture) }
     }
@@ -38,17 +38,19 @@ extension Compilation {
     case .launchJSON: return Artifact(text: launches.json.text(indent: 2))
     }
   }
-  /// The launches on a GPU, by its architecture's name.
-  func launches(for name: String) throws(LTMError) -> LaunchPlan {
+
+  /// The launches on a GPU, by its architecture's name; on the default one where it has none.
+  static func launches(_ plan: Plan, for name: String?) throws(LTMError) -> LaunchPlan {
+    let name = name ?? architectures[0]
     guard let architecture = DeviceArchitecture(gpu: name) else {
       throw LTMError(
         "there is no code for '\(name)'",
         notes: [
-          "the architectures are \(Self.architectures.joined(separator: ", "))",
+          "the architectures are \(architectures.joined(separator: ", "))",
           "GPUs older than sm_70 have no tensor cores; newer ones run the PTX of sm_90",
         ])
     }
-    return try launchPlan(try plan(), architecture).checked()
+    return try launchPlan(plan, architecture).checked()
   }
 }
 

@@ -40,11 +40,14 @@ extension Compilation {
   /// process.
   public func compile(topology: String, pjrtPlugin: String? = nil) throws(LTMError) -> TopologyReport {
     let text = try stableHLOText()
+    let path = TPUBackend.pluginPath(pjrtPlugin)
     let plugin: PJRTPlugin
     do throws(PJRTError) {
-      plugin = try PJRTPlugin.openForCompiling(TPUBackend.pluginPath(pjrtPlugin))
+      plugin = try PJRTPlugin.openForCompiling(path)
     } catch {
-      throw TPUBackend.unopened(error)
+      throw LTMError(
+        error.description,
+        notes: ["--topology compiles with libtpu, which 'pip install libtpu' brings and --pjrt-plugin PATH names"])
     }
     return try reporting {
       TopologyReport(topology, try plugin.compile(text, topology: topology, replicas: tpuCores))

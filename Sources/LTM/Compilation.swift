@@ -107,8 +107,8 @@ public struct Compilation: Sendable {
     case .ast: return Artifact(text: try Source(contentsOf: model.path).syntaxTree())
     case .graph: return Artifact(text: try settledGraph().text)
     case .kernels: return Artifact(text: try plan().description)
-    case .llvm: return Artifact(text: try kernels(plan(), as: .llvmIR, lines: folder))
-    case .asm: return Artifact(text: try kernels(plan(), as: .assembly, lines: folder))
+    case .llvm: return Artifact(text: try CPUBackend.text(of: plan(), as: .llvmIR, lines: folder))
+    case .asm: return Artifact(text: try CPUBackend.text(of: plan(), as: .assembly, lines: folder))
     case .obj:
       let (plan, symbol) = (try plan(), "\(model.name)_\(isTrainingStep ? "step" : entry)")
       let result = try reporting { try emitAheadOfTime(plan: plan, symbol: symbol, lines: folder) }
@@ -123,20 +123,13 @@ public struct Compilation: Sendable {
     return try reporting { try stableHLO(graph) }
   }
 
-  /// Writes every stage into a folder, numbered; the last ones are the target's.
-  public func dump(to folder: String, for target: Target = .cpu) throws(LTMError) {
+  /// Writes every stage into a folder, numbered; the last ones are the target's, for a GPU of that architecture.
+  public func dump(to folder: String, for target: Target = .cpu, architecture: String? = nil) throws(LTMError) {
     let dump = try StageDump(folder)
     dump.add("source.ltm", try Source(contentsOf: model.path).text)
     dump.add("ast.txt", try Source(contentsOf: model.path).syntaxTree())
     let graph = try lowered(dump)
-    switch target {
-    case .tpu: dump.add("stablehlo.mlir", try reporting { try stableHLO(graph) })
-    case .cpu, .interpreter, .cuda:
-      let plan = try plan(graph)
-      dump.add("kernels.txt", plan.description)
-      dump.add("kernels.ll", try kernels(plan, as: .llvmIR))
-      dump.add("kernels.s", try kernels(plan, as: .assembly))
-    }
+    for (name, text) in try target.backend.dump(graph, architecture: architecture) { dump.add(name, text) }
     try dump.finish()
   }
 
@@ -207,13 +200,4 @@ public struct Compilation: Sendable {
   package func plan() throws(LTMError) -> Plan { try plan(lowered()) }
 
   private func plan(_ graph: Graph) throws(LTMError) -> Plan { try reporting { try buildPlan(graph) } }
-
-  /// The kernels as they run here, in a form that is text.
-  private func kernels(_ plan: Plan, as form: EmittedForm, lines folder: String? = nil) throws(LTMError) -> String {
-    try reporting {
-      try plan.kernels.map {
-        String(decoding: try LTMLLVM.emit($0, as: form, profile: .host.jitted, lines: folder), as: UTF8.self)
-      }.joined(separator: "\n")
-    }
-  }
 }

@@ -1,4 +1,3 @@
-import LTMLLVM
 import LTMRuntime
 import LTMSupport
 
@@ -41,29 +40,15 @@ public struct Execution: Sendable {
     }
     self.tpuCores = tpuCores ?? 1
     clock = PhaseClock()
-    let count = threads ?? ThreadPool.coreCount
-    switch target {
-    case .cpu:
-      let pool = try reporting { try ThreadPool(threads: count) }
-      let compiler = try clock.time("LLVM") { () throws(LTMError) in try reporting { try KernelCompiler() } }
-      backend = CPUBackend(pool: pool, compiler: compiler, clock: clock)
-      self.threads = pool.threads
-      device = nil
-    case .interpreter:
-      backend = InterpreterBackend()
-      self.threads = 1
-      device = nil
-    case .cuda:
-      let cuda = try CUDABackend(gpus: gpus ?? 1)
-      backend = cuda
-      device = cuda.deviceText
-      self.threads = 1
-    case .tpu:
-      backend = try TPUBackend(plugin: pjrtPlugin, cores: self.tpuCores)
-      self.threads = 1
-      device = nil
-    }
+    let started = try target.backend.init(
+      TargetRequest(threads: threads, pjrtPlugin: pjrtPlugin, tpuCores: self.tpuCores, gpus: gpus, clock: clock))
+    backend = started
+    self.threads = started.threads
+    device = started.device
   }
+
+  /// Throws for a number of GPUs that no execution takes.
+  package static func check(gpus: Int) throws(LTMError) { try CUDABackend.check(gpus: gpus) }
 
   /// The same, but for what runs the kernels.
   package func running(on backend: any Backend) -> Execution {

@@ -2,7 +2,21 @@ import LTMIR
 import LTMSupport
 
 /// Runs graphs in the reference interpreter, each op's result rounded to its dtype.
-struct InterpreterBackend: Backend {
+struct InterpreterBackend: TargetBackend {
+  init(_ request: TargetRequest) {}
+
+  static func status(_ request: TargetRequest) -> TargetStatus {
+    TargetStatus(
+      target: .interpreter, runs: true, found: ["the reference in f64, which judges the others; slow"], missing: [])
+  }
+
+  static func choices(of compilation: Compilation, architecture: String?) -> TargetChoices {
+    TargetChoices(
+      title: "target interpreter: ops one by one in f64, each result rounded to its dtype", columns: ["op"], rows: [])
+  }
+
+  static func dump(_ graph: Graph, architecture: String?) -> [(name: String, text: String)] { [] }
+
   func compile(_ graph: Graph) throws(LTMError) -> any Executable { try InterpretedExecutable(graph) }
 }
 

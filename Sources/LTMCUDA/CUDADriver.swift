@@ -55,7 +55,7 @@ package final class CUDADriver: @unchecked Sendable {
         ? "the kernel has NVIDIA's driver (\(module)), so only its library is missing from here"
         : "the kernel has no NVIDIA driver either (\(module) is not there)")
     return notes + [
-      "install NVIDIA's driver \(versionText(leastVersion)) or newer, or name its library with \(variable)=PATH"
+      "install NVIDIA's driver with CUDA \(versionText(leastVersion)) or newer, or name its library with \(variable)=PATH"
     ]
   }
 

@@ -71,7 +71,7 @@ struct CompileCommand: ParsableCommand {
     let compilation = Compilation(
       model: loaded, policy: policy, entry: entry, isTrainingStep: step, dimensions: try parseDimensions(dims),
       tpuCores: self.target.tpuCores ?? 1)
-    if let dump { try compilation.dump(to: dump, for: target) }
+    if let dump { try compilation.dump(to: dump, for: target, architecture: arch) }
     if let topology { try report(compilation.compile(topology: topology, pjrtPlugin: self.target.pjrtPlugin)) }
     guard let emit else { return }
     try write(try artifact(compilation, emit, target))
@@ -81,18 +81,13 @@ struct CompileCommand: ParsableCommand {
     if target == .cuda, let stage = DeviceStage(rawValue: name) {
       return try compilation.emit(stage, architecture: arch ?? Compilation.architectures[0])
     }
-    guard target != .cuda || Stage.beforeTargets.contains(where: { $0.rawValue == name }),
-      let stage = Stage(rawValue: name)
-    else {
-      let stages =
-        target == .cuda
-        ? Stage.beforeTargets.map(\.rawValue) + DeviceStage.allCases.map(\.rawValue) : Stage.allCases.map(\.rawValue)
-      let isOfDevice = DeviceStage(rawValue: name) != nil
+    guard let stage = target.stages.first(where: { $0.rawValue == name }) else {
+      let stages = target.stages.map(\.rawValue) + (target == .cuda ? DeviceStage.allCases.map(\.rawValue) : [])
+      let isKnown = Stage(rawValue: name) != nil || DeviceStage(rawValue: name) != nil
       throw LTMError(
-        "unknown stage '\(name)'",
+        isKnown ? "the target \(target.rawValue) has no stage '\(name)'" : "unknown stage '\(name)'",
         notes: ["the stages are \(stages.joined(separator: ", "))"]
-          + (isOfDevice ? ["'\(name)' needs --target cuda"] : [])
-      )
+          + (DeviceStage(rawValue: name) != nil && target != .cuda ? ["'\(name)' needs --target cuda"] : []))
     }
     return try compilation.emit(stage, debugInfo: debugInfo)
   }

@@ -163,6 +163,7 @@ struct TargetOptions: ParsableArguments {
     guard gpus == nil || target == .cuda else {
       throw LTMError("--gpus is for --target cuda", notes: ["without --target it says --target cuda itself"])
     }
+    if let gpus { try Execution.check(gpus: gpus) }
     return target
   }
 

@@ -63,15 +63,15 @@ struct FailureTests {
 
   @Test(
     "of the command",
-    arguments: [
+    arguments: ["train samples/norm.ltm --max-steps 1", "compile samples/norm.ltm --emit ptx"],
+    [
       ("--gpus 2", "several at once"), ("--gpus 0", "1 is needed"), ("--gpus -1", "1 is needed"),
       ("--gpus 1 --target cpu", "--gpus is for --target cuda"),
     ])
-  func command(flags: String, says: String) throws {
-    let outcome = try Outcome.ltm(
-      ["train", "samples/norm.ltm", "--max-steps", "1"] + flags.split(separator: " ").map(String.init))
+  func command(_ command: String, _ wrong: (String, String)) throws {
+    let outcome = try Outcome.ltm("\(command) \(wrong.0)".split(separator: " ").map(String.init))
     #expect(outcome.status == 1)
-    #expect(outcome.errors.contains(says), "\(outcome.errors)")
+    #expect(outcome.errors.contains(wrong.1), "\(outcome.errors)")
   }
 
   @Test("of the Swift API")

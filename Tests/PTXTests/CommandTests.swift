@@ -46,4 +46,30 @@ struct CommandTests {
     #expect(try Data(contentsOf: folder).prefix(4) == Data([0x7F, 0x45, 0x4C, 0x46]))
   }
 
+  @Test(
+    "ends a dump, as every target does, with the stages that are its own",
+    arguments: [
+      (Target.cpu, ["kernels.ll", "kernels.s", "kernels.txt"]), (.interpreter, []), (.tpu, ["stablehlo.mlir"]),
+      (.cuda, ["kernels.ll", "kernels.ptx", "kernels.txt", "launch.txt"]),
+    ])
+  func dump(target: Target, own: [String]) throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "ltm-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try digits().dump(to: folder.path, for: target, architecture: target == .cuda ? "sm_90a" : nil)
+    let files = try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+    #expect(files.filter { !$0.hasSuffix(".ltir") }.dropFirst(2).map { String($0.dropFirst(3)) }.sorted() == own)
+    for file in files where file.hasSuffix(".ptx") {
+      #expect(try String(contentsOf: folder.appending(path: file), encoding: .utf8).contains(".target sm_90a"))
+    }
+  }
+
+  @Test(
+    "writes no stage of another target",
+    arguments: [
+      (Target.tpu, Stage.llvm, false), (.tpu, .stablehlo, true), (.cuda, .asm, false), (.interpreter, .obj, false),
+      (.interpreter, .kernels, true), (.cpu, .obj, true),
+    ])
+  func stages(target: Target, stage: Stage, isThere: Bool) {
+    #expect(target.stages.contains(stage) == isThere)
+  }
 }
