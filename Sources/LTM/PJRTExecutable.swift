@@ -152,3 +152,29 @@ package final class PJRTExecutable: Executable {
     return use
   }
 }
+
+extension PJRTExecutable: QueuedExecutable {
+  package func start(before: [String], after: [String]) throws(LTMError) -> PendingValues {
+    let earlier = try before.map { (name) throws(LTMError) in try startRead(name) }
+    let run = try dispatch()
+    if comparesReplicas { try compareReplicas() }
+    let later = try after.map { (name) throws(LTMError) in try startRead(name) }
+    return { () throws(LTMError) in
+      try reporting {
+        try run.wait()
+        return try (earlier + later).map { try $0() }
+      }
+    }
+  }
+
+  /// Begins to read a scalar as it is now: on its way from the first device, or on the host still.
+  private func startRead(_ name: String) throws(LTMError) -> () throws -> Tensor {
+    if let tensor = pending[name] { return { tensor } }
+    guard let buffer = (storage[name] ?? results[name])?.first,
+      let dtype = inputs[name]?.dtype ?? outputs[name]?.dtype,
+      let shape = inputs[name]?.local ?? outputs[name]?.staticShape
+    else { throw LTMError("there is no output '\(name)'") }
+    let copy = try reporting { try buffer.startCopy(dtype, shape) }
+    return { try copy.tensor() }
+  }
+}

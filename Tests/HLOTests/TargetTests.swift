@@ -64,6 +64,26 @@ struct TargetTests {
     }
   }
 
+  /// Several tries are under way; the log must be exact all the same: which were skipped, and with which scale.
+  @Test("skips the steps that the cpu skips", .enabled(if: missing == nil, "\(missing ?? "")"))
+  func skips() throws {
+    let policy = try PrecisionPolicy(
+      precision: "16", level: "O2", overrides: [("loss-scale", "dynamic:init=16777216")], sixteen: .f16)
+    func log(_ execution: Execution) throws -> [StepRecord] {
+      var (model, trainer) = (try digits(), Trainer(policy: policy, execution: execution))
+      trainer.maxSteps = 10
+      var records: [StepRecord] = []
+      try trainer.fit(&model) { if case .step(let record) = $0 { records.append(record) } }
+      return records
+    }
+    let (there, here) = (try log(plugin()), try log(Execution()))
+    #expect(there.contains(where: \.skipped) && !there.allSatisfy(\.skipped) && there.count == here.count)
+    for (a, b) in zip(there, here) {
+      #expect(a.attempt == b.attempt && a.step == b.step && a.skipped == b.skipped && a.scale == b.scale, "\(a), \(b)")
+      #expect(agree(a.loss, b.loss, DType.f16.tolerance), "\(a), \(b)")
+    }
+  }
+
   @Test("runs an entry", .enabled(if: missing == nil, "\(missing ?? "")"))
   func entry() throws {
     let model = try digits()
@@ -79,6 +99,11 @@ struct TargetTests {
     let error = #expect(throws: LTMError.self) { try Execution(target: .tpu, pjrtPlugin: "/nowhere/libtpu.so") }
     #expect(error?.description.contains("/nowhere/libtpu.so") == true)
     #expect(error?.description.contains("--pjrt-plugin") == true)
+    let elsewhere = #expect(throws: LTMError.self) {
+      try Compilation(model: digits(), policy: PrecisionPolicy(.bf16, level: .O2))
+        .compile(topology: "v5e:2x2", pjrtPlugin: "/nowhere/libtpu.so")
+    }
+    #expect(elsewhere?.description.contains("pip install libtpu") == true)
   }
 
   @Test("writes StableHLO with the lines of the source")
