@@ -9,22 +9,31 @@ struct CheckScriptTests {
   private func archive() throws -> TemporaryFolder {
     let folder = try TemporaryFolder()
     let files = FileManager.default
-    for name in ["bin", "expected"] {
+    for name in ["bin", "expected", "gpu"] {
       try files.createDirectory(atPath: folder.file(name), withIntermediateDirectories: true)
     }
     try files.createSymbolicLink(atPath: folder.file("bin/ltm"), withDestinationPath: Outcome.command())
     try files.createSymbolicLink(
       atPath: folder.file("samples"), withDestinationPath: root.appending(path: "samples").path)
-    try files.copyItem(
-      atPath: root.appending(path: "scripts/gpu/gpu-check.sh").path, toPath: folder.file("gpu-check.sh"))
-    let log = folder.file("expected/norm+16+O2.log")
-    let trained = try Outcome.ltm([
-      "train", "samples/norm.ltm", "--precision", "16", "--amp-level", "O2", "--max-steps", "3", "--quiet", "--log",
-      log,
-    ])
+    for (source, name) in [
+      ("scripts/gpu/gpu-check.sh", "gpu-check.sh"), ("scripts/gpu/wide.ltm", "gpu/wide.ltm"),
+      ("bench/models/gemm.ltm", "gpu/gemm.ltm"),
+    ] { try files.copyItem(atPath: root.appending(path: source).path, toPath: folder.file(name)) }
+    let flags = "samples/norm.ltm --precision 16 --amp-level O2"
+    let trained = try Outcome.ltm(
+      ["train"] + flags.split(separator: " ").map(String.init)
+        + ["--max-steps", "3", "--quiet", "--log", folder.file("expected/norm+16+O2.log")])
     try #require(trained.status == 0, "\(trained.errors)")
+    try flags.write(toFile: folder.file("expected/norm+16+O2.flags"), atomically: true, encoding: .utf8)
     try "0".write(toFile: folder.file("expected/norm+16+O2.status"), atomically: true, encoding: .utf8)
     return folder
+  }
+
+  /// Puts a program in the place of the one that times cuBLAS.
+  private func fakeCuBLAS(_ folder: TemporaryFolder, operations: String) throws {
+    let path = folder.file("bin/cublas")
+    try "#!/bin/sh\necho \(operations)\n".write(toFile: path, atomically: true, encoding: .utf8)
+    try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
   }
 
   private func check(_ folder: TemporaryFolder, _ more: [String: String] = [:]) throws -> Outcome {
@@ -47,6 +56,20 @@ struct CheckScriptTests {
     try text.replacing(written, with: instead).write(toFile: log, atomically: true, encoding: .utf8)
     let outcome = try check(folder)
     #expect(outcome.status == 1 && outcome.output.contains("WRONG"), "\(outcome.output)\(text)")
+  }
+
+  /// An emulated GPU is no faster in 16 bits; that the numbers are read, and judged, shows all the same.
+  @Test("measures the wide perceptron, its activations and a product", arguments: [("1e3", true), ("1e18", false)])
+  func speed(operations: String, isFastEnough: Bool) throws {
+    let folder = try archive()
+    try fakeCuBLAS(folder, operations: operations)
+    let sizes = ["CHECK_SPEED": "yes", "CHECK_WIDE": "--set outer=16 --set inner=32 --dim B=16", "CHECK_GEMM": "64"]
+    let outcome = try check(folder, sizes)
+    #expect(outcome.output.contains(/wide perceptron +.*fp32 O0 [0-9.e-]+ s, fp16 O2 [0-9.e-]+ s: \d+\.\d\d times/))
+    #expect(outcome.output.contains(/its activations +0\.5\d of fp32's/), "\(outcome.output)\(outcome.errors)")
+    let product = try #require(outcome.output.split(separator: "\n").first { $0.contains("64-cubed fp16 product") })
+    #expect(product.contains("WRONG") != isFastEnough && product.contains("cuBLAS"), "\(product)")
+    #expect(outcome.errors.isEmpty, "\(outcome.errors)")
   }
 
   @Test("says when training fails")
