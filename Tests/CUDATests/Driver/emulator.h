@@ -1,7 +1,10 @@
 // A GPU's block on one CPU thread, for the C that ptx2c.py makes of a module. Each device thread is a coroutine that runs until a
 // barrier, a shuffle or a matrix instruction needs the others. What instructions compute follows the PTX manual.
 #define _GNU_SOURCE
+// Its longjmp refuses to go to another stack.
+#undef _FORTIFY_SOURCE
 #include <math.h>
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -29,8 +32,13 @@ typedef struct {
 } Copy;
 
 typedef struct {
+  // How it starts, and where it goes on: a context of its own for each switch would be two calls of the system.
   ucontext_t context;
-  int isDone, group, copyCount;
+  jmp_buf place;
+  // It goes on when the number that it waits for is no longer the one that it has seen.
+  const int *awaited;
+  int seen;
+  int isStarted, isDone, group, copyCount;
   Copy copies[MOST_COPIES];
 } Thread;
 
@@ -43,7 +51,7 @@ typedef struct {
 
 static Thread threads[MOST_THREADS];
 static Warp warps[MOST_THREADS / LANES];
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static char *stacks;
 static int current, threadCount, blockNumber, blockCount, barrierArrived, barrierGeneration, fault;
 static void (*kernel)(void **);
@@ -54,7 +62,26 @@ static char *dynamicShared;
 
 enum { DYNAMIC_BYTES = 256 * 1024 };
 
-static void pause_thread(void) { swapcontext(&threads[current].context, &scheduler); }
+static void pause_thread(void) {
+  if (_setjmp(threads[current].place) == 0) _longjmp(scheduler, 1);
+}
+
+static void wait_for_another(const int *number, int seen) {
+  threads[current].awaited = number;
+  threads[current].seen = seen;
+  pause_thread();
+  threads[current].awaited = NULL;
+}
+
+// Runs a thread until it pauses.
+static void resume_thread(int number) {
+  current = number;
+  Thread *thread = &threads[number];
+  if (_setjmp(scheduler) != 0) return;
+  if (thread->isStarted) _longjmp(thread->place, 1);
+  thread->isStarted = 1;
+  setcontext(&thread->context);
+}
 
 static void run_thread(void) {
   kernel(arguments);
@@ -171,7 +198,7 @@ static void barrier(void) {
     barrierGeneration++;
     return;
   }
-  while (barrierGeneration == generation) pause_thread();
+  wait_for_another(&barrierGeneration, generation);
 }
 
 // Waits for the warp; returns which of the two sets holds what its lanes gave.
@@ -184,7 +211,7 @@ static int meet(const uint32_t *words, int count, uint64_t address) {
     warp->arrived = 0;
     warp->generation++;
   } else {
-    while (warp->generation == generation) pause_thread();
+    wait_for_another(&warp->generation, generation);
   }
   return set;
 }
@@ -281,23 +308,26 @@ static void run_block(char *shared, int sharedBytes, int dynamicBytes) {
   memset(shared, 0xFF, sharedBytes);
   memset(dynamicShared, 0xFF, dynamicBytes);
   for (int i = 0; i < threadCount; i++) {
-    getcontext(&threads[i].context);
-    threads[i].isDone = threads[i].group = threads[i].copyCount = 0;
-    threads[i].context.uc_stack.ss_sp = stacks + (size_t)STACK * i;
-    threads[i].context.uc_stack.ss_size = STACK;
-    threads[i].context.uc_link = &scheduler;
-    makecontext(&threads[i].context, run_thread, 0);
+    Thread *thread = &threads[i];
+    getcontext(&thread->context);
+    thread->isStarted = thread->isDone = thread->group = thread->copyCount = 0;
+    thread->awaited = NULL;
+    thread->context.uc_stack.ss_sp = stacks + (size_t)STACK * i;
+    thread->context.uc_stack.ss_size = STACK;
+    thread->context.uc_link = NULL;
+    makecontext(&thread->context, run_thread, 0);
   }
-  int left = threadCount;
-  for (long round = 0; left > 0 && fault == 0; round++) {
-    // So many rounds mean that threads wait for each other for ever.
-    if (round > 5000000) fault = LAUNCH_FAILED;
+  for (int left = threadCount; left > 0 && fault == 0;) {
+    int ran = 0;
     for (int i = 0; i < threadCount && fault == 0; i++) {
-      if (threads[i].isDone) continue;
-      current = i;
-      swapcontext(&scheduler, &threads[i].context);
-      left -= threads[i].isDone;
+      const Thread *thread = &threads[i];
+      if (thread->isDone || (thread->awaited != NULL && *thread->awaited == thread->seen)) continue;
+      resume_thread(i);
+      ran = 1;
+      left -= thread->isDone;
     }
+    // They wait for each other for ever.
+    if (!ran) fault = LAUNCH_FAILED;
   }
 }
 
