@@ -15,7 +15,7 @@ fi
 llvm=/usr/lib/llvm-22
 scratch=.build/static
 # Package.swift links these in place of the shared library.
-LTM_STATIC_LLVM="$("$llvm/bin/llvm-config" --link-static --libs x86 aarch64 nvptx orcjit passes | sed 's/-l//g')"
+LTM_STATIC_LLVM="$("$llvm/bin/llvm-config" --link-static --libs x86 aarch64 nvptx orcjit passes perfjitevents | sed 's/-l//g')"
 export LTM_STATIC_LLVM
 # Swift asks for -lstdc++: a folder that has only the static one comes first.
 mkdir -p "$scratch/lib"

@@ -1,5 +1,6 @@
 import Foundation
 import LTM
+import LTMHLO
 import LTMSupport
 import Testing
 
@@ -104,6 +105,18 @@ struct TargetTests {
         .compile(topology: "v5e:2x2", pjrtPlugin: "/nowhere/libtpu.so")
     }
     #expect(elsewhere?.description.contains("pip install libtpu") == true)
+  }
+
+  @Test(
+    "says at once that a machine has no TPU, though it has libtpu",
+    .enabled(if: Tools.tpuPlugin != nil, "no libtpu in .build/tools; LTM_LIBTPU=1 scripts/tools.sh installs it"),
+    .enabled(if: !PJRTPlugin.mayHaveTPU, "this machine may have a TPU"), .timeLimit(.minutes(1)))
+  func noTPU() throws {
+    let error = #expect(throws: LTMError.self) {
+      try Execution(target: .tpu, pjrtPlugin: Tools.tpuPlugin, tpuCores: 8)
+    }
+    #expect(error?.description.contains("starting the devices") == true)
+    #expect(error?.description.contains("--tpu-cores 8 needs as many devices") == true)
   }
 
   @Test("writes StableHLO with the lines of the source")

@@ -23,8 +23,13 @@ package final class PJRTPlugin: @unchecked Sendable {
     }
   }
 
+  /// Whether the machine has what a TPU's chips are reached through.
+  package static var mayHaveTPU: Bool { access("/dev/accel0", F_OK) == 0 || access("/dev/vfio", F_OK) == 0 }
+
   private init(_ path: String) throws(PJRTError) {
     let action = "opening the PJRT plugin '\(path)'"
+    // On a machine without a TPU libtpu would ask a server of Google's cloud, for minutes, what machine it is.
+    if !Self.mayHaveTPU { setenv("TPU_SKIP_MDS_QUERY", "1", 0) }
     // A bare name is looked for among the system's libraries, unless it is a file here.
     let isHere = !path.isEmpty && !path.contains("/") && access(path, F_OK) == 0
     guard let library = dlopen(isHere ? "./" + path : path, RTLD_NOW | RTLD_LOCAL) else {
