@@ -18,7 +18,7 @@ import Testing
       git -c user.name=test -c user.email=test@localhost commit -qm copy
       git tag 0.1.0
       cd "$FOLDER/embed"
-      LTM_URL="file://$FOLDER/ltm" swift build 2>&1
+      LTM_URL="file://$FOLDER/ltm" swift build --disable-index-store 2>&1
       LTM_URL="file://$FOLDER/ltm" swift run --skip-build embed "$ROOT/samples/digits.ltm"
       """
     let process = Process()
