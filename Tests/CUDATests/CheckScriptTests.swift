@@ -2,8 +2,7 @@ import Foundation
 import Testing
 
 /// `gpu-check.sh`, which goes with the archive to machines with a GPU, on an emulated one.
-@Suite(
-  "gpu-check.sh", .serialized, .enabled(if: EmulatedDriver.missing == nil, "\(EmulatedDriver.missing ?? "")"))
+@Suite("gpu-check.sh", .enabled(if: EmulatedDriver.missing == nil, "\(EmulatedDriver.missing ?? "")"))
 struct CheckScriptTests {
   /// A folder laid out as the archive is, with the CPU's losses of one sample.
   private func archive() throws -> TemporaryFolder {

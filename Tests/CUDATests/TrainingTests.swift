@@ -4,7 +4,7 @@ import Testing
 
 /// The target cuda through its whole runtime, on an emulated GPU: the command, the driver's interface, PTX, and back.
 @Suite(
-  "the target cuda runs", .serialized, .enabled(if: EmulatedDriver.missing == nil, "\(EmulatedDriver.missing ?? "")"))
+  "the target cuda runs", .enabled(if: EmulatedDriver.missing == nil, "\(EmulatedDriver.missing ?? "")"))
 struct TrainingTests {
   struct Case: CustomTestStringConvertible, Sendable {
     var flags: String
