@@ -63,27 +63,77 @@ import Testing
     (.bf16, .O1, "amp-bf16", 3e-2), (.bf16, .O2, "o2-bf16", 3e-2),
   ]
 
-  /// The first gradients are as near to float64 as the bound says. Where rounding the weights and inputs alone flips ReLUs
-  /// (`operands-f16` in the fixture: 6e-2 in exact arithmetic), none can be: there PyTorch's own error counts, and a
-  /// twentieth on top.
-  @Test(arguments: gradientRecipes)
-  func firstGradients(_ precision: Precision, _ level: OptLevel, _ peer: String, _ bound: Double) throws {
-    let model = try Self.model("sgd")
-    let image = try TensorFile.read(Self.folder + "batches.safetensors:x_train")
-    let label = try TensorFile.read(Self.folder + "batches.safetensors:y_train")
-    let batch = [
+  /// Its first batch: 32 rows.
+  static func firstBatch() throws -> [String: Tensor] {
+    let image = try TensorFile.read(folder + "batches.safetensors:x_train")
+    let label = try TensorFile.read(folder + "batches.safetensors:y_train")
+    return [
       "image": try #require(Tensor(Array(image.doubles.prefix(32 * 32)), shape: [32, 32], dtype: .f32)),
       "label": try #require(Tensor(Array(label.doubles.prefix(32)), shape: [32], dtype: .i32)),
     ]
+  }
+
+  /// In f32 the first gradients are as near to float64 as the bound says. In 16 bits none can be: rounding the weights and
+  /// inputs alone flips ReLUs (`operands-f16` in the fixture: 6e-2 in exact arithmetic; `scripts/reference/floor.py`). There
+  /// PyTorch's own error counts, tensor by tensor, and a tenth on top.
+  @Test(arguments: gradientRecipes)
+  func firstGradients(_ precision: Precision, _ level: OptLevel, _ peer: String, _ bound: Double) throws {
+    let model = try Self.model("sgd")
     let peers = try JSON(parsing: Array(Data(contentsOf: URL(filePath: Self.folder + "gradient-errors.json"))))
-    let found = try model.gradients(on: batch, policy: PrecisionPolicy(precision, level: level), execution: Execution())
+    let policy = try PrecisionPolicy(precision, level: level)
+    let found = try model.gradients(on: Self.firstBatch(), policy: policy, execution: Execution())
     for (name, _) in model.parameters {
       let exact = try TensorFile.read(Self.folder + "gradients.safetensors:\(name)").doubles
       let error = relativeError(try #require(found.gradients[name]).doubles, exact)
       let peerError = try #require(peers[peer]?[name]?.doubleValue)
-      #expect(error <= max(bound, 1.05 * peerError), "\(name): \(error)")
+      #expect(error <= (level.name == "O0" ? bound : 1.1 * peerError), "\(name): \(error), PyTorch \(peerError)")
     }
   }
+
+  /// With each ReLU open where float64's is, what is left is rounding: less than the format's epsilon, a tenth and a quarter
+  /// of the bounds.
+  @Test(arguments: gradientRecipes)
+  func firstGradientsWithTheGatesOfFloat64(
+    _ precision: Precision, _ level: OptLevel, _ peer: String, _ bound: Double
+  ) throws {
+    let folder = try TemporaryFolder()
+    var model = try Model(contentsOf: try folder.write("gated.ltm", Self.gated))
+    try model.load(weightsFrom: Self.folder + "init.safetensors")
+    let execution = try Execution()
+    var batch = try Self.firstBatch()
+    let sums = try model.compile("sums", precision: .sixtyFour, execution: execution)(["image": batch["image"]!])
+    for (name, (_, tensor)) in zip(["gate0", "gate1"], sums) {
+      batch[name] = Tensor(tensor.doubles.map { $0 > 0 ? 1 : 0 }, shape: tensor.shape, dtype: .f32)
+    }
+    let policy = try PrecisionPolicy(precision, level: level)
+    let found = try model.gradients(on: batch, policy: policy, execution: execution)
+    let epsilon = precision == .thirtyTwo ? 1e-6 : precision == .sixteen ? 0x1p-10 : 0x1p-7
+    for (name, _) in model.parameters {
+      let exact = try TensorFile.read(Self.folder + "gradients.safetensors:\(name)").doubles
+      let error = relativeError(try #require(found.gradients[name]).doubles, exact)
+      #expect(error <= epsilon, "\(name): \(error)")
+    }
+  }
+
+  /// The network with its ReLUs' gates as arguments.
+  private static let gated = """
+    model MLP(inputs: Int = 32, hidden: Int = 48, classes: Int = 10) {
+      let fc0 = Linear(inputs, hidden)
+      let fc1 = Linear(hidden, hidden)
+      let fc2 = Linear(hidden, classes)
+      func sums(image: [B, inputs]) -> ([B, hidden], [B, hidden]) {
+        let first = fc0(image)
+        return (first, first |> relu |> fc1)
+      }
+      func loss(image: [B, inputs], gate0: [B, hidden], gate1: [B, hidden], label: i32[B]) -> [] {
+        return cross_entropy(fc2(fc1(fc0(image) * gate0) * gate1), label)
+      }
+    }
+    train MLP {
+      minimize loss
+      optimizer SGD(lr: 0.01)
+    }
+    """
 
   /// The same bounds on a network without kinks, against our own float64: rounding alone never reaches them.
   @Test(arguments: gradientRecipes)

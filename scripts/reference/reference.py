@@ -20,29 +20,10 @@ import torch
 import torch.nn.functional as F
 from safetensors.numpy import save_file
 
-SIZES = {"small": ([32, 48, 48, 10], 32), "full": ([784, 1024, 1024, 10], 256)}
+from network import SIZES, batch, initial_weights
+
 RECIPES = ["f64", "f32", "amp-f16", "amp-bf16", "o2-f16", "o2-bf16"]
 DTYPES = {"f64": torch.float64, "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
-
-
-def normal(generator, *shape):
-    return generator.standard_normal(shape, dtype=np.float32)
-
-
-def initial_weights(widths):
-    """torch.nn.Linear's default: uniform in +-1/sqrt(inputs); weights are [outputs, inputs]."""
-    generator, weights = np.random.default_rng(2), {}
-    for i, (n_in, n_out) in enumerate(zip(widths, widths[1:])):
-        bound = n_in ** -0.5
-        weights[f"fc{i}.weight"] = generator.uniform(-bound, bound, (n_out, n_in)).astype(np.float32)
-        weights[f"fc{i}.bias"] = generator.uniform(-bound, bound, n_out).astype(np.float32)
-    return weights
-
-
-def batch(widths, count, step):
-    x = normal(np.random.default_rng(5000 + step), count, widths[0])
-    teacher = normal(np.random.default_rng(6), widths[0], widths[-1])
-    return x, np.argmax(x @ teacher, 1).astype(np.int32)
 
 
 class MLP(torch.nn.Module):
