@@ -62,14 +62,17 @@ public struct Artifact: Sendable {
         "\(path): is where the header of the object file goes", notes: ["name the object file, as in -o model.o"])
     }
     try reporting {
-      try writeAtomically(path, bytes)
-      if let header {
-        let stem =
-          path.split(separator: "/").last.map { $0.contains(".") } ?? false
-          ? String(path[..<(path.lastIndex(of: ".") ?? path.endIndex)]) : path
-        try writeAtomically(stem + ".h", Array(header.utf8))
+      try writeAtomically(path) { (file) throws(FileError) in
+        try file.write(bytes)
+        // Before the object file takes its place, so that it does not where the header cannot.
+        if let header { try writeAtomically(Self.headerPath(path), Array(header.utf8)) }
       }
     }
+  }
+
+  private static func headerPath(_ path: String) -> String {
+    let hasEnding = path.split(separator: "/").last?.contains(".") ?? false
+    return (hasEnding ? String(path[..<(path.lastIndex(of: ".") ?? path.endIndex)]) : path) + ".h"
   }
 }
 
@@ -126,8 +129,7 @@ public struct Compilation: Sendable {
   /// Writes every stage into a folder, numbered; the last ones are the target's, for a GPU of that architecture.
   public func dump(to folder: String, for target: Target = .cpu, architecture: String? = nil) throws(LTMError) {
     let dump = try StageDump(folder)
-    dump.add("source.ltm", try Source(contentsOf: model.path).text)
-    dump.add("ast.txt", try Source(contentsOf: model.path).syntaxTree())
+    try dump.begin(model.path)
     let graph = try lowered(dump)
     for (name, text) in try target.backend.dump(graph, architecture: architecture) { dump.add(name, text) }
     try dump.finish()

@@ -1,4 +1,5 @@
 import LTMCUDA
+import LTMFrontEnd
 import LTMGraphPasses
 import LTMRuntime
 import LTMSupport
@@ -9,9 +10,9 @@ public struct LTMError: Error, Sendable, CustomStringConvertible {
   public let diagnostics: [Diagnostic]
 
   /// The messages of a phase.
-  public init(_ set: DiagnosticSet) { diagnostics = set.all }
+  public init(_ set: DiagnosticSet) { diagnostics = set.all.map { $0.showingItsLine() } }
   /// One message.
-  public init(_ diagnostic: Diagnostic) { diagnostics = [diagnostic] }
+  public init(_ diagnostic: Diagnostic) { diagnostics = [diagnostic.showingItsLine()] }
   /// One message with no place in a file.
   public init(_ message: String, notes: [String] = []) { diagnostics = [Diagnostic(.error, message, notes: notes)] }
 
@@ -20,6 +21,21 @@ public struct LTMError: Error, Sendable, CustomStringConvertible {
 
   /// The messages as a terminal shows them, without colour.
   public var description: String { diagnostics.map { $0.rendered() }.joined(separator: "\n") }
+}
+
+extension Diagnostic {
+  /// The message about an op, which remembers its place alone, with the line that it stands on, where that can be read.
+  func showingItsLine() -> Diagnostic {
+    guard span == nil, let location else { return self }
+    let text: String? =
+      location.path == preludePath
+      ? preludeText : (try? readFile(location.path)).map { String(decoding: $0, as: UTF8.self) }
+    var shown = self
+    shown.span = text.flatMap {
+      SourceFile(path: location.path, text: $0).span(line: location.line, column: location.column)
+    }
+    return shown
+  }
 }
 
 /// The bytes of a file that the front end asks for; it names the path itself.

@@ -29,9 +29,14 @@ struct TrainingRun {
     if let path = trainer.savePath { try reporting { try Checkpoint.checkPath(path) } }
     plan = try TrainingPlan(trainer, model, data)
     let dump = try trainer.dumpPath.map { (path) throws(LTMError) in try StageDump(path) }
+    try dump?.begin(model.path)
     let program = try TrainingProgram(
       model, trainer.policy, sizes: plan.sizes, replicas: plan.replicas, dump: dump)
-    try dump?.finish()
+    if let dump {
+      let backend = trainer.execution.target.backend
+      for (name, text) in try backend.dump(program.lowered, architecture: nil) { dump.add(name, text) }
+      try dump.finish()
+    }
     session = try TrainingSession(
       model, program, trainer.policy, trainer.execution, learningRate: plan.learningRate, totalSteps: plan.totalAttempts
     )
@@ -162,7 +167,9 @@ struct TrainingRun {
     TrainingOverview(
       totalSteps: plan.totalAttempts, stepsPerEpoch: plan.batches.batchesPerEpoch, batchSize: plan.batchSize,
       firstAttempt: attempt, memory: session.executable.memory, compileSeconds: compileSeconds,
-      warnings: session.program.warnings + [plan.warningOfPrecision(trainer.policy)].compactMap(\.self))
+      warnings: (session.program.warnings + [plan.warningOfPrecision(trainer.policy)].compactMap(\.self)).map {
+        $0.showingItsLine()
+      })
   }
 
   private func notify(_ observer: (TrainingEvent) throws -> Void, _ event: TrainingEvent) throws(LTMError) {

@@ -44,7 +44,8 @@ struct TrainCommand: ParsableCommand {
     help: ArgumentHelp(
       "Where to write one JSON line per step; after those that are there with --resume.", valueName: "file")) var log:
     String?
-  @Option(help: ArgumentHelp("A folder for the text of every compiler stage.", valueName: "folder")) var dump: String?
+  @Option(help: ArgumentHelp("A folder for the text of every compiler stage, numbered.", valueName: "folder"))
+  var dump: String?
   @Flag(help: "Print the result as JSON.") var json = false
   @Flag(name: .shortAndLong, help: "Print nothing but errors.") var quiet = false
 

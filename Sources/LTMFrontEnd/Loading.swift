@@ -54,6 +54,9 @@ struct ModuleScope: Sendable {
   var imports: [Int] = []
 }
 
+/// What messages call the prelude.
+package let preludePath = "prelude.ltm"
+
 /// The text of the prelude.
 package var preludeText: String { String(decoding: PackageResources.prelude_ltm, as: UTF8.self) }
 
@@ -89,7 +92,7 @@ private struct Loader {
   init(read: @escaping (String) throws -> [UInt8]) { self.read = read }
 
   mutating func loadPrelude() {
-    append(parse(SourceFile(path: "prelude.ltm", text: preludeText), into: &diagnostics), imports: [])
+    append(parse(SourceFile(path: preludePath, text: preludeText), into: &diagnostics), imports: [])
   }
 
   /// Loads one file; `nil` where that failed, which is then reported.

@@ -54,6 +54,10 @@ extension Graph {
         diagnostics.add(shapeDiagnostic(input, shape, "the number of dimensions differs"))
         continue
       }
+      if let axis = shape.firstIndex(where: { $0 < 1 }) {
+        diagnostics.add(shapeDiagnostic(input, shape, "dimension \(axis) is \(shape[axis]), and 1 is the least"))
+        continue
+      }
       for (dim, number) in zip(declared, shape) {
         guard let symbol = dim.symbol else { continue }
         if let earlier = values[symbol], earlier.number != number {
@@ -78,9 +82,11 @@ extension Graph {
   }
 
   private func shapeDiagnostic(_ input: GraphInput, _ shape: [Int], _ reason: String) -> Diagnostic {
-    Diagnostic(
-      .error,
-      "'\(input.name)' has shape \(shape), but is declared \(shapeText(self[input.value].type.shape)): \(reason)")
+    let declared = shapeText(self[input.value].type.shape)
+    var diagnostic = Diagnostic(
+      .error, "'\(input.name)' has shape \(shape), but is declared \(declared): \(reason)")
+    diagnostic.location = self[input.value].location
+    return diagnostic
   }
 }
 

@@ -54,6 +54,18 @@ public final class SourceFile: Sendable, Hashable {
     return String(decoding: bytes[start..<min(Int(range.upperBound), bytes.count)], as: UTF8.self)
   }
 
+  /// The word at a 1-based line and column, or the one character; `nil` where the line has no such column.
+  package func span(line: Int, column: Int) -> Span? {
+    let range = lineRange(line)
+    guard column >= 1, range.count <= Self.longLine else { return nil }
+    let text = String(decoding: bytes[range], as: UTF8.self)
+    let rest = text.dropFirst(column - 1)
+    guard let first = rest.first else { return nil }
+    let word = rest.prefix { $0.isLetter || $0.isNumber || $0 == "_" }
+    let start = range.lowerBound + text.prefix(column - 1).utf8.count
+    return Span(self, Int32(clamping: start), Int32(clamping: start + max(word.utf8.count, first.utf8.count)))
+  }
+
   /// Two files are the same when they are the same object.
   public static func == (left: SourceFile, right: SourceFile) -> Bool { left === right }
   /// Hashes the identity.
