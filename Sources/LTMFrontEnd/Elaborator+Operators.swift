@@ -102,6 +102,9 @@ extension Elaborator {
 
   private func quotient(_ x: Dim, _ y: Dim, _ span: Span) -> Value {
     if y.constant == 0 { return fail("division by zero", at: span) }
+    if let a = x.constant, let b = y.constant, a.dividedReportingOverflow(by: b).overflow {
+      return overflow(span, x, y)
+    }
     if let exact = x.dividedExactly(by: y) { return Value(.integer(exact), span) }
     return fail(
       "\(x) / \(y) is not a whole number", at: span,

@@ -42,11 +42,13 @@ extension Lexer {
     let digits = text(from: start, limit: .max).filter { $0 != "_" }
     if !isFloat, let value = Int(digits) { return append(.integer(value), from: start) }
     if !isFloat {
-      report("an integer must fit in 64 bits", from: start)
+      report("an integer must fit in 64 bits", from: start, notes: ["a Float has a point or an exponent: 1e20"])
       return append(.invalid, from: start)
     }
     guard let value = Double(digits), value.isFinite, value != 0 || isZero(digits) else {
-      report("the number is outside the range of f64", from: start)
+      report(
+        "the number is outside the range of f64", from: start,
+        notes: ["infinity is written inf, and what is too small is 0"])
       return append(.invalid, from: start)
     }
     append(.float(value), from: start)

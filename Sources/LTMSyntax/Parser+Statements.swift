@@ -36,6 +36,7 @@ extension Parser {
       throw fail(
         "'==' compares, and nothing is done with the result", at: operation, fixIt: .init(operation, "="))
     }
+    try refuseMemberWrite()
     let calls = [.symbol(.openParenthesis), .symbol(.dot), .symbol(.pipe), .symbol(.openBracket), .newline]
       .contains(next)
     if atName, calls, Self.keyword(meantBy: text(of: token), among: [.return]) == nil {
@@ -44,6 +45,15 @@ extension Parser {
         notes: ["bind it with 'let name = ...', or give it back with 'return'"])
     }
     return try leadingKeyword(of: words, "a statement")
+  }
+
+  /// `layer.state <- value`
+  private mutating func refuseMemberWrite() throws(Unwind) {
+    let kinds = tokens[position...].prefix(4).map(\.kind)
+    guard kinds.count == 4, atName, Array(kinds[1...]) == [.symbol(.dot), .name, .symbol(.write)] else { return }
+    throw fail(
+      "a state is written by its name alone, in its own layer", at: span(of: tokens[position + 3]),
+      notes: ["move the line into a function of the layer that declares '\(text(of: tokens[position + 2]))'"])
   }
 
   /// `let = "let" pattern "=" expression`

@@ -42,12 +42,18 @@ struct CSVTable {
       if record.count == 1, header.count > 1, scanner.isBlank(record[0]) { continue }
       guard record.count == header.count else {
         throw FileError(
-          "\(path):\(record[0].line):1", "this row has \(record.count) fields, and the header names \(header.count)")
+          "\(path):\(record[0].line):1", "this row has \(record.count) fields, and the header names \(header.count)",
+          remedy: "fields are separated by commas; one that holds a comma stands in quotes")
       }
       for (slot, column) in order.enumerated() {
         let field = record[column]
         if let word = meanings[slot].flatMap({ $0[scanner.text(field)] }) {
           values[slot].append(word)
+        } else if let words = meanings[slot], Double(scanner.text(field)) == nil {
+          throw FileError(
+            "\(path):\(field.line):\(field.column)",
+            "'\(shown(scanner.text(field)))' in column '\(shown(header[column]))' is not a word that it can hold",
+            remedy: "write \(words.sorted { $0.value < $1.value }.map(\.key).joined(separator: " or "))")
         } else {
           values[slot].append(try scanner.number(field, column: header[column]))
         }

@@ -79,7 +79,8 @@ private func checked(_ item: NamedTensor, _ field: DataField, _ path: String) th
   if let index = inexact ?? firstNonFinite(converted) {
     throw FileError(
       path, "'\(name)' holds \(value(tensor, index)) in row \(index / rowSize), which is no \(dtype)",
-      remedy: "the parameter '\(field.parameter)' takes \(dtype)")
+      remedy: "the parameter '\(field.parameter)' takes \(dtype)"
+        + (dtype.isFloating ? ": scale the values, or use a wider precision" : ", in which every value must be exact"))
   }
   return converted
 }
