@@ -1,4 +1,5 @@
 import LTMIR
+import LTMRuntime
 import LTMSupport
 import Synchronization
 
@@ -63,7 +64,7 @@ public final class CompiledEntry: Sendable {
     for argument in arguments where inputs[argument.name] == nil {
       throw LTMError(
         "no value for '\(argument.name)', which is \(graph[argument.value].type.sourceText)",
-        notes: ["given: \(listed(inputs.keys))"])
+        notes: ["given: \(listed(inputs.keys)); 'ltm run' takes it as --input \(argument.name)=FILE"])
     }
     for name in inputs.keys.sorted() where !arguments.contains(where: { $0.name == name }) {
       throw LTMError("'\(self.name)' has no parameter '\(name)'", notes: ["it has \(listed(arguments.map(\.name)))"])
@@ -114,6 +115,19 @@ extension Executable {
         "'\(input)' is \(dtype), and was given \(tensor.dtype)",
         notes: ["convert the array before it is saved, as with NumPy's .astype"])
     }
-    try write(tensor.converted(to: dtype), to: input)
+    let converted = tensor.converted(to: dtype)
+    if let index = firstOverflow(tensor, converted) {
+      throw LTMError(
+        "'\(input)' holds \(tensor.doubles[index]) as element \(index), and \(dtype) ends at \(dtype.greatestFinite)",
+        notes: ["scale the values, or use a wider precision"])
+    }
+    try write(converted, to: input)
+  }
+
+  /// The first element that was finite and is no longer.
+  private func firstOverflow(_ tensor: Tensor, _ converted: Tensor) -> Int? {
+    guard converted.dtype != tensor.dtype, let first = firstNonFinite(converted) else { return nil }
+    let (before, after) = (tensor.doubles, converted.doubles)
+    return (first..<before.count).first { before[$0].isFinite && !after[$0].isFinite }
   }
 }

@@ -36,7 +36,9 @@ public struct Model: Sendable {
     guard let name = model ?? file.mainModel else {
       throw LTMError(
         "\(path) has \(file.models.isEmpty ? "no model" : "several models")",
-        notes: file.models.isEmpty ? [] : ["choose one of \(listed(file.models)), as in --model \(file.models[0])"])
+        notes: file.models.isEmpty
+          ? ["declare one, as in model M() { func forward(x: [B, 64]) -> [B, 64] { return x } }"]
+          : ["choose one of \(listed(file.models)), as in --model \(file.models[0])"])
     }
     let settings = try reporting { try file.train(for: name) }
     let given = (settings?.arguments ?? [:]).merging(arguments.mapValues(\.value)) { $1 }

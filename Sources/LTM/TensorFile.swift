@@ -77,7 +77,9 @@ public enum TensorFile {
 extension Tensor {
   /// `f32[64, 10] 0.12 -1.5 ...`: the type and the first few values.
   public var summary: String {
-    let values = dtype.isFloating ? doubles.prefix(8).map { "\(Float($0))" } : integers.prefix(8).map { "\($0)" }
+    let values =
+      dtype.isFloating
+      ? doubles.prefix(8).map { $0.isNaN ? "nan" : "\(Float($0))" } : integers.prefix(8).map { "\($0)" }
     return "\(dtype)\(shape) \(values.joined(separator: " "))\(count > 8 ? " ..." : "")"
   }
 

@@ -8,7 +8,7 @@ struct ExplainCommand: ParsableCommand {
     abstract: "Says for each op which dtype it runs in and why, for each cast its reason, and what the bytes come to.",
     discussion: """
         ltm explain samples/digits.ltm --precision 16 --amp-level O1
-        ltm explain samples/digits.ltm --precision 16 --amp-level O2 --target cuda --arch sm_90
+        ltm explain samples/digits.ltm --precision 16 --target cuda --arch sm_90
 
       With --target, the target's own choices follow: of the whole training step for what the train block minimizes.
       """)

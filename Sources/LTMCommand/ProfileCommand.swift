@@ -12,9 +12,9 @@ struct ProfileCommand: ParsableCommand {
       ltm profile samples/digits.ltm --entry forward --dim B=1 --threads 1 --json
       ltm profile samples/digits.ltm --step --compile
 
-      Arguments are made up for their shapes. Each kernel's time is the least of all runs; its bytes count each operand
-      once, and 'roofline' is its least possible time by memory or arithmetic, both measured here and now, over the time
-      it took. More than 100% means that the operands came from the caches. On the target cuda times are the GPU's own,
+      Arguments are made up for their shapes. Each kernel's time is the least of all runs; its bytes count each operand \
+      once, and 'roofline' is its least possible time by memory or arithmetic, both measured here and now, over the time \
+      it took. More than 100% means that the operands came from the caches. On the target cuda times are the GPU's own, \
       and there is no roofline.
       """)
 
@@ -28,7 +28,7 @@ struct ProfileCommand: ParsableCommand {
     name: .customLong("dim"), parsing: .singleValue,
     help: ArgumentHelp("A symbolic dimension, as B=64. Default: the train block's batch.", valueName: "name=size"))
   var dims: [String] = []
-  @Option(help: ArgumentHelp("How often to run.", valueName: "number")) var runs = 30
+  @Option(parsing: .unconditional, help: ArgumentHelp("How often to run.", valueName: "number")) var runs = 30
   @Flag(help: "Where the time goes from the start of the process to the first result, instead of later ones.")
   var compile = false
   @Flag(help: "Print JSON.") var json = false

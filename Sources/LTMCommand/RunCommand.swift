@@ -1,5 +1,6 @@
 import ArgumentParser
 import LTM
+import LTMRuntime
 
 /// `ltm run`
 struct RunCommand: ParsableCommand {
@@ -48,6 +49,15 @@ struct RunCommand: ParsableCommand {
   }
 
   private func inputs() throws -> [String: Tensor] {
-    try named(input, flag: "--input name=file[:key]").mapValues { try TensorFile.read($0) }
+    let places = try named(input, flag: "--input name=file[:key]")
+    let tensors = try places.mapValues { try TensorFile.read($0) }
+    for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
+      guard let index = firstNonFinite(tensor) else { continue }
+      let warning = Diagnostic(
+        .warning, "\(places[name] ?? name): '\(name)' holds \(tensor.doubles[index]) as element \(index)",
+        notes: ["what is computed from it is most likely not finite either"])
+      printNote(warning.rendered())
+    }
+    return tensors
   }
 }

@@ -7,8 +7,8 @@ struct CheckCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "check", abstract: "Reports every mistake in a file: syntax, names, shapes, the train block.",
     discussion: """
-      Every entry of every model is checked, in training and in evaluation, and so are the layers and functions that no model
-      uses: a file of layers alone can be checked. The status is 1 where there is an error; warnings do not count.
+      Every entry of every model is checked, in training and in evaluation, and so are the layers and functions that no \
+      model uses: a file of layers alone can be checked. The status is 1 where there is an error; warnings do not count.
 
         ltm check samples/*.ltm
       """)
@@ -85,14 +85,14 @@ struct FormatCommand: ParsableCommand {
 struct GrammarCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "grammar", abstract: "Prints the normative grammar, the text that the tests hold the parser to.")
-  func run() throws { try printLine(Source.grammar) }
+  func run() throws { try printText(Source.grammar) }
 }
 
 /// `ltm prelude`
 struct PreludeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "prelude", abstract: "Prints the prelude: the layers, optimizers and schedules that every file sees.")
-  func run() throws { try printLine(Source.prelude) }
+  func run() throws { try printText(Source.prelude) }
 }
 
 /// `ltm ops`

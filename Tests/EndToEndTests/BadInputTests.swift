@@ -75,7 +75,42 @@ import Testing
       name: "wrong dtype",
       arguments: ["run", "samples/digits.ltm", "--input", "image=samples/data/digits.safetensors:y_test"],
       message: ["image"]),
-    Case(name: "a missing input", arguments: ["run", "samples/digits.ltm"], message: ["image"]),
+    Case(
+      name: "a missing input", arguments: ["run", "samples/digits.ltm"],
+      message: ["no value for 'image'", "--input image=FILE"]),
+    Case(
+      name: "a shape that disagrees",
+      arguments: ["run", "samples/digits.ltm", "--input", "image=samples/data/wine.safetensors:x_test"],
+      message: ["samples/digits.ltm:6:16: error: 'image' has shape", "func forward(image", "^~~~~"]),
+    Case(
+      name: "a number that the dtype cannot hold",
+      arguments: [
+        "run", "@/model.ltm", "--entry", "f", "--precision", "16", "--amp-level", "O2", "--input",
+        "x=Tests/Fixtures/bad/large.npy",
+      ], message: ["'x' holds 100000.0 as element 1", "f16 ends at 65504"],
+      model: "model M() {\n  func f(x: [B]) -> [B] { return x }\n}\n"),
+    Case(
+      name: "an array of no rows",
+      arguments: ["run", "@/model.ltm", "--entry", "f", "--input", "x=Tests/Fixtures/bad/empty.npy"],
+      message: ["model.ltm:2:10: error: 'x' has shape [0]", "dimension 0 is 0, and 1 is the least"],
+      model: "model M() {\n  func f(x: [B]) -> [B] { return x }\n}\n"),
+    Case(
+      name: "a row of the table that is for nothing", arguments: ["train", "@/model.ltm"],
+      message: ["split.csv:3:3: 'validate' in column 'split'", "write train or test"],
+      model: "model M() {\n  param w: [] = ones()\n  func loss(x: [B]) -> [] { return mean(x) * w }\n}\n"
+        + "train M {\n  data \"\(Command.root)/Tests/Fixtures/bad/split.csv\" { x: x }\n  minimize loss\n  optimizer SGD(lr: 0.1)\n}\n"
+    ),
+    Case(
+      name: "runs below zero", arguments: ["profile", "samples/digits.ltm", "--runs", "-1"],
+      message: ["-1 runs: at least 1 is needed"]),
+    Case(
+      name: "the least Int by -1", arguments: ["check", "@/model.ltm"], message: ["model.ltm:1:9", "overflows"],
+      model: "let x = (-9223372036854775807 - 1) / -1\n"),
+    Case(
+      name: "a literal that f16 cannot hold",
+      arguments: ["compile", "@/model.ltm", "--entry", "f", "--dim", "B=1", "--emit", "graph"],
+      message: ["model.ltm:2:48: error: 1000000000", "func f(x: f16[B])", "^~~"],
+      model: "model M() {\n  func f(x: f16[B]) -> f16[B] { return x * 2 + 1e9 }\n}\n"),
     Case(
       name: "an unknown entry", arguments: ["run", "samples/digits.ltm", "--entry", "foward"], message: ["forward"]),
     Case(

@@ -116,6 +116,38 @@ import Testing
     #expect(files.first == "00-source.ltm")
   }
 
+  /// Of the last run alone, whichever command made them.
+  @Test func aDumpHoldsTheStagesOfOneRun() throws {
+    let folder = try TemporaryFolder()
+    let stages = folder.file("stages")
+    func dump(_ arguments: [String]) throws -> [String] {
+      let run = try Command(arguments + [Self.digits, "--dump", stages])
+      #expect(run.status == 0, "\(run.errors)")
+      return try FileManager.default.contentsOfDirectory(atPath: stages).sorted()
+    }
+    let step = try dump(["compile", "--step"])
+    try folder.write("stages/notes.txt", "mine")
+    let entry = try dump(["compile", "--entry", "forward"])
+    #expect(entry.contains("notes.txt") && !entry.contains { $0.contains("step") }, "\(entry)")
+    #expect(Set(entry.dropLast().map { $0.prefix(2) }).count == entry.count - 1, "\(entry)")
+    #expect(try dump(["train", "--max-steps", "1", "--quiet"]) == step + ["notes.txt"])
+  }
+
+  @Test func anObjectFileComesWithItsHeaderOrNotAtAll() throws {
+    let folder = try TemporaryFolder()
+    try FileManager.default.createDirectory(atPath: folder.file("x.h"), withIntermediateDirectories: false)
+    let compile = try Command(["compile", Self.digits, "--emit", "obj", "-o", folder.file("x.o")])
+    #expect(compile.status == 1)
+    #expect(compile.errors.contains("x.h: is a directory"), "\(compile.errors)")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["x.h"])
+  }
+
+  @Test func thePreludeIsPrintedAsItIs() throws {
+    let folder = try TemporaryFolder()
+    let file = try folder.write("prelude.ltm", Command(["prelude"]).output)
+    #expect(try Command(["fmt", "--check", file]).status == 0)
+  }
+
   @Test func explainsEveryOp() throws {
     let text = try Command(["explain", Self.digits, "--precision", "16", "--amp-level", "O1"])
     #expect(text.status == 0, "\(text.errors)")
@@ -162,10 +194,17 @@ import Testing
   }
 
   @Test func helpTeaches() throws {
-    for command in [["--help"], ["train", "--help"], ["explain", "--help"]] {
-      let help = try Command(command)
+    for command in [[], ["train"], ["run"], ["compile"], ["explain"], ["profile"], ["devices"], ["check"], ["fmt"]] {
+      let help = try Command(command + ["--help"])
       #expect(help.status == 0)
       #expect(help.output.contains("ltm "))
+      // No command is broken, and the lines of a paragraph are full but for its last.
+      let lines = help.output.split(separator: "\n", omittingEmptySubsequences: false)
+      for (line, next) in zip(lines, lines.dropFirst()) where !next.isEmpty && !line.isEmpty && !line.hasPrefix(" ") {
+        let isHeading = line.hasSuffix(":") && line == line.uppercased()
+        #expect(isHeading || line.hasPrefix("ltm ") || line.count > 55, "\(line)\n\(next)")
+        #expect(!next.hasPrefix("--"), "\(line)\n\(next)")
+      }
     }
   }
 }
