@@ -151,7 +151,8 @@ final class Elaborator {
   /// The code being run.
   var frame: Frame {
     get { frames[frames.count - 1] }
-    set { frames[frames.count - 1] = newValue }
+    // In place: a copy of all names for each line would make long functions slow.
+    _modify { yield &frames[frames.count - 1] }
   }
 
   /// The place that a node is said to come from: the user's own line, not the prelude's.

@@ -171,6 +171,7 @@ struct Resolver {
   /// Reports a name that means nothing.
   mutating func requireKnown(_ name: String, _ span: Span, notes: [String] = []) {
     if isKnown(name) { return noteUse(name, span) }
+    guard !diagnostics.isFull else { return diagnostics.add(Diagnostic("unknown name '\(name)'", at: span)) }
     var visible = scopes.flatMap(\.keys) + file.visibleNames(in: module)
     let near = nearest(name, among: visible)
     visible += Names.all
@@ -223,7 +224,7 @@ struct Resolver {
     {
       return
     }
-    let visible = Array(Names.types) + file.visibleNames(in: module)
+    let visible = diagnostics.isFull ? [] : Array(Names.types) + file.visibleNames(in: module)
     diagnostics.add(
       Diagnostic(
         "unknown type '\(name.text)'", at: name.span,

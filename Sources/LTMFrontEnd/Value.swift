@@ -124,7 +124,7 @@ struct World: Sendable {
 
   subscript(id: InstanceID) -> Instance {
     get { instances[id.index] }
-    set { instances[id.index] = newValue }
+    _modify { yield &instances[id.index] }
   }
 
   subscript(id: StorageID) -> Storage {

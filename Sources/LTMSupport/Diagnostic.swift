@@ -99,6 +99,8 @@ public struct DiagnosticSet: Error, Sendable {
     if !all.contains(diagnostic) { all.append(diagnostic) }
   }
 
+  /// Whether further messages are only counted: what would make them good to read need not be looked for.
+  public var isFull: Bool { all.count >= Self.limit }
   /// Whether any message is an error.
   public var hasErrors: Bool { omittedError || all.contains { $0.severity != .warning } }
   /// The warnings alone.

@@ -47,6 +47,10 @@ import Testing
     Case(
       name: "many dimensions of a value",
       text: function("x: [B]", "return sum(full([1 for i in 0..<100], 1.0))"), message: "32 dimensions at most"),
+    Case(
+      name: "unknown names in many functions",
+      text: (0..<20_000).map { "func g_\($0)(x: [B]) -> Any_\($0) {\nreturn y_\($0)\n}\n" }.joined(),
+      message: "unknown name 'y_0'"),
     Case(name: "deep calls", text: chain(1000), message: "more than 100 calls"),
     Case(
       name: "deep blocks in deep calls",
@@ -87,6 +91,12 @@ import Testing
       if !found.all.isEmpty { throw found }
     }
     #expect(said.contains(hostile.message), "\(said.prefix(2000))")
+  }
+
+  /// Long, and right: its names are not copied line by line.
+  @Test func aLongFunctionIsChecked() throws {
+    let lines = (0..<60_000).map { "let y_\($0) = x" }.joined(separator: "\n")
+    #expect(try loaded("func f(x: [B]) -> [B] {\n\(lines)\nreturn x\n}\n").check().all.isEmpty)
   }
 
   @Test func manyFilesAreRefused() {
