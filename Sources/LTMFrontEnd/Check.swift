@@ -157,7 +157,8 @@ extension Program {
           notes: names.isEmpty ? [] : ["they have \(names.joined(separator: ", "))"],
           fixIt: suggestion(for: field.parameter, among: names).map { .init(field.span, $0) }))
     }
-    for name in Set(needed).subtracting(given).sorted() {
+    // A line without braces leaves every parameter the key of its own name.
+    for name in Set(needed).subtracting(given).sorted() where !given.isEmpty {
       problems.append(
         Diagnostic(
           "the data gives nothing for the parameter '\(name)'", at: settings.data?.span, notes: ["add '\(name): key'"]))

@@ -5,6 +5,24 @@ import Testing
 
 /// Lines of the `train` block that are given from outside.
 @Suite struct TrainLineTests {
+  /// Parameters that are called as their keys need no braces.
+  @Test func dataWithoutBracesGoesByTheParametersNames() throws {
+    let folder = try TemporaryFolder()
+    let model = """
+      model M() {
+        let fc = Linear(64, 10)
+        func loss(x: [B, 64], y: i32[B]) -> [] { return cross_entropy(fc(x), y) }
+      }
+      train M {
+        data      "\(Command.root)/samples/data/digits.safetensors"
+        minimize  loss
+        optimizer SGD(lr: 0.01)
+      }
+      """
+    let train = try Command(["train", try folder.write("model.ltm", model), "--max-steps", "2"])
+    #expect(train.status == 0, "\(train.errors)")
+  }
+
   static let update = ["optimizer SGD(lr: 0.1, momentum: 0.9)", "schedule linear_decay(warmup: 5)"]
 
   /// The digits' weights after some steps.
