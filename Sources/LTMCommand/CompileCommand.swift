@@ -61,6 +61,9 @@ struct CompileCommand: ParsableCommand {
     guard emit != nil || dump != nil || topology != nil else {
       throw LTMError("nothing to do", notes: ["give --emit STAGE, --dump FOLDER or --topology NAME"])
     }
+    if let output, isSameFile(output, file) {
+      throw LTMError("\(output): is the file that is compiled", notes: ["name another file with -o"])
+    }
     let target = try target.parsed()
     guard arch == nil || target == .cuda else { throw LTMError("--arch is for --target cuda") }
     guard self.target.tpuCores == nil || target == .tpu else { throw LTMError("--tpu-cores is for --target tpu") }

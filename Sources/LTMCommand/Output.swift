@@ -25,6 +25,12 @@ func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> String? {
   return nil
 }
 
+/// Whether both paths lead to one file that is there.
+func isSameFile(_ a: String, _ b: String) -> Bool {
+  var (first, second) = (stat(), stat())
+  return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino
+}
+
 /// Writes a line to standard error, where progress and warnings go.
 func printNote(_ text: String) { try? FileHandle.standardError.write(contentsOf: Data((text + "\n").utf8)) }
 

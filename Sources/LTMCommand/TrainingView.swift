@@ -87,12 +87,26 @@ final class StepLog {
   init(path: String, appends: Bool) throws {
     self.path = path
     // Opened, never replaced: the path may be a device or a pipe.
-    descriptor = open(path, O_WRONLY | O_CREAT | (appends ? O_APPEND : O_TRUNC) | O_CLOEXEC, 0o666)
+    descriptor = open(path, O_WRONLY | O_CREAT | (appends ? O_APPEND : 0) | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else {
       throw LTMError(
         "cannot write the log '\(path)': \(String(cString: strerror(errno)))",
         notes: ["name a file in a folder that exists and is writable"])
     }
+    guard Self.mayBeLog(path) else {
+      close(descriptor)
+      throw LTMError(
+        "'\(path)' is there already, and is no log", notes: ["name another file for the log, or remove it"])
+    }
+    if !appends { ftruncate(descriptor, 0) }
+  }
+
+  /// Whether nothing else is lost by writing there: a model, its data or a checkpoint does not begin as JSON lines do.
+  private static func mayBeLog(_ path: String) -> Bool {
+    var status = stat()
+    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size > 0 else { return true }
+    let begin = try? FileHandle(forReadingFrom: URL(filePath: path)).read(upToCount: 2)
+    return begin.map { $0 == Data("{\"".utf8) } ?? true
   }
 
   deinit { close(descriptor) }
