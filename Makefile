@@ -4,7 +4,7 @@ CONFIGURATION ?= release
 LTM = .build/$(CONFIGURATION)/ltm
 SOURCES = Package.swift Sources Tests passes grammar bench
 
-.PHONY: help setup build run test bless format lint reference bench embed gpu-archive clean
+.PHONY: help setup build run test bless format lint reference bench gpu-archive clean
 
 help: ## lists the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -57,10 +57,12 @@ public struct Model: Sendable {
   }
 
   private static func initialWeights(_ program: Program, seed: UInt64) throws(LTMError) -> [String: Tensor] {
-    var weights: [String: Tensor] = [:]
+    let specs = (program.parameters + program.states).map { spec in
+      (spec: spec, dtype: spec.dtype == .float ? DType.f32 : spec.dtype)
+    }
+    // All of them, before the first is made.
     var left = ResourceUsage.allowedBytes
-    for spec in program.parameters + program.states {
-      let dtype = spec.dtype == .float ? DType.f32 : spec.dtype
+    for (spec, dtype) in specs {
       let (bytes, overflow) = (elementCount(spec.shape) ?? Int.max).multipliedReportingOverflow(by: dtype.byteCount)
       guard !overflow, bytes <= left else {
         throw LTMError(
@@ -68,6 +70,9 @@ public struct Model: Sendable {
           notes: ["a model argument, as --set hidden=64, may make it smaller"])
       }
       left -= bytes
+    }
+    var weights: [String: Tensor] = [:]
+    for (spec, dtype) in specs {
       guard let tensor = initialTensor(spec.initializer, shape: spec.shape, dtype: dtype, seed: seed, name: spec.name)
       else { throw LTMError("'\(spec.name)' with the shape \(spec.shape) is larger than any memory") }
       weights[spec.name] = tensor
