@@ -87,18 +87,20 @@ final class StepLog {
   init(path: String, appends: Bool) throws {
     self.path = path
     // Opened, never replaced: the path may be a device or a pipe.
-    descriptor = open(path, O_WRONLY | O_CREAT | (appends ? O_APPEND : 0) | O_CLOEXEC, 0o666)
+    // What stands behind /dev/stdout may be a file that others write to.
+    let keeps = appends || path.hasPrefix("/dev/")
+    descriptor = open(path, O_WRONLY | O_CREAT | (keeps ? O_APPEND : 0) | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else {
       throw LTMError(
         "cannot write the log '\(path)': \(String(cString: strerror(errno)))",
         notes: ["name a file in a folder that exists and is writable"])
     }
-    guard Self.mayBeLog(path) else {
+    guard path.hasPrefix("/dev/") || Self.mayBeLog(path) else {
       close(descriptor)
       throw LTMError(
         "'\(path)' is there already, and is no log", notes: ["name another file for the log, or remove it"])
     }
-    if !appends { ftruncate(descriptor, 0) }
+    if !keeps { ftruncate(descriptor, 0) }
   }
 
   /// Whether nothing else is lost by writing there: a model, its data or a checkpoint does not begin as JSON lines do.

@@ -70,6 +70,16 @@ import Testing
     #expect(try String(contentsOfFile: path, encoding: .utf8) == text)
   }
 
+  @Test func aLogOnStandardOutputJoinsWhatIsThere() throws {
+    let folder = try TemporaryFolder()
+    let file = try folder.write("all.txt", "first\n")
+    let train = try Command(
+      ["train", "samples/digits.ltm", "--max-steps", "2", "--quiet", "--log", "/dev/stdout"], shell: "exec >> \(file)")
+    #expect(train.status == 0, "\(train.errors)")
+    let lines = try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n")
+    #expect(lines.count == 3 && lines.first == "first", "\(lines)")
+  }
+
   @Test func aLogIsWrittenInPlace() throws {
     let folder = try TemporaryFolder()
     let (link, target) = (folder.file("link.jsonl"), folder.file("target.jsonl"))
