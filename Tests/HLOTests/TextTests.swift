@@ -39,6 +39,16 @@ struct TextTests {
     }
   }
 
+  @Test(
+    "asks for all digits of what is no bf16",
+    arguments: [(DType.bf16, "DEFAULT"), (.f16, "HIGHEST"), (.f32, "HIGHEST"), (.f64, "HIGHEST")])
+  func precision(dtype: DType, asked: String) throws {
+    var b = GraphBuilder(name: "product")
+    let x = b.input("x", TensorType(dtype, [2, 3]), role: .argument)
+    b.output("y", b.contract(x, x, [1], [1]))
+    #expect(try stableHLO(b.graph).contains("precision = [\(asked), \(asked)]"))
+  }
+
   @Test("parses and verifies", .enabled(if: Tools.missing == nil, "\(Tools.missing ?? "")"))
   func parses() throws {
     let outcome = try Tools.evaluate([Job(name: "step", module: try stableHLO(Self.graph()), run: false)])["step"]

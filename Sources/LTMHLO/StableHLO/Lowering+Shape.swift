@@ -30,8 +30,8 @@ extension Lowering {
     let wide = lhs.dtype.accumulator
     let integers = lhs.dtype == .u8
     let operands = integers ? [builder.convert(lhs, to: wide), builder.convert(rhs, to: wide)] : [lhs, rhs]
-    // By default a TPU multiplies f32 in bf16.
-    let precision = lhs.dtype.isHalf ? "DEFAULT" : "HIGHEST"
+    // By default a TPU may multiply whatever it is given in bf16, which has fewer digits than f32 and f16.
+    let precision = lhs.dtype == .bf16 ? "DEFAULT" : "HIGHEST"
     let batch = axes.lhsBatch.isEmpty ? "" : ", batching_dims = \(list(axes.lhsBatch)) x \(list(axes.rhsBatch))"
     let contracted = ", contracting_dims = \(list(axes.lhsContract)) x \(list(axes.rhsContract))"
     let rest = "\(batch)\(contracted), precision = [\(precision), \(precision)]"
