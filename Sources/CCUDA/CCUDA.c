@@ -7,6 +7,6 @@ const char *CUDAFunctionsLoad(void *library, CUDAFunctions *functions) {
   if (((functions->name) = (CUresult(*) parameters)dlsym(library, #symbol)) == NULL) return #symbol;
 #define LOAD_IF_THERE(name, symbol, parameters) functions->name = (CUresult(*) parameters)dlsym(library, #symbol);
   CUDA_FUNCTIONS(LOAD)
-  CUDA_GRAPH_FUNCTIONS(LOAD_IF_THERE)
+  CUDA_OPTIONAL_FUNCTIONS(LOAD_IF_THERE)
   return NULL;
 }

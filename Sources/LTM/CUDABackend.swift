@@ -49,6 +49,8 @@ final class CUDAExecutable: QueuedExecutable {
   private let program: CUDAProgram
   let launches: LaunchPlan
   let memory: MemoryUse
+  /// The GPU clears its memory itself.
+  var startsAtZero: Bool { true }
 
   init(_ graph: Graph, _ launchPlan: LaunchPlan, _ ptx: String, _ context: CUDAContext) throws(LTMError) {
     var inputs: [(name: String, dtype: DType, shape: [Int])] = []

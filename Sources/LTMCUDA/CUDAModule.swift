@@ -34,10 +34,13 @@ final class CUDAModule {
     _ = context.functions.cuModuleUnload(module)
   }
 
+  /// A kernel, loaded: drivers from CUDA 12.2 on load it when it is first launched, which may need what a stream that is
+  /// being captured does not allow.
   func function(_ symbol: String) throws(CUDAError) -> CUfunction? {
     var function: CUfunction?
     try context.check(
       context.functions.cuModuleGetFunction(&function, module, symbol), "looking for the kernel \(symbol)")
+    if let load = context.functions.cuFuncLoad { try context.check(load(function), "loading the kernel \(symbol)") }
     return function
   }
 }

@@ -35,6 +35,7 @@ struct FailureTests {
       Case(
         setting: ["EMULATED_CUDA_FAIL": "cuModuleGetFunction:500:2"],
         says: ["CUDA_ERROR_NOT_FOUND", "looking for the kernel k"]),
+      Case(setting: ["EMULATED_CUDA_FAIL": "cuFuncLoad:2:1"], says: ["OUT_OF_MEMORY", "loading the kernel"]),
       Case(
         setting: ["EMULATED_CUDA_FAIL": "cuLaunchKernel:701:3"],
         says: ["CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "launching the kernel k"]),

@@ -82,8 +82,9 @@ enum {
     (CUfunction function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX, unsigned blockY, \
      unsigned blockZ, unsigned sharedBytes, CUstream stream, void **parameters, void **extra))
 
-// Those of graphs: a driver without them launches one by one.
-#define CUDA_GRAPH_FUNCTIONS(F) \
+// Those that a driver may lack: it then launches one by one, and loads a kernel when it likes.
+#define CUDA_OPTIONAL_FUNCTIONS(F) \
+  F(cuFuncLoad, cuFuncLoad, (CUfunction function)) \
   F(cuStreamBeginCapture, cuStreamBeginCapture_v2, (CUstream stream, int mode)) \
   F(cuStreamEndCapture, cuStreamEndCapture, (CUstream stream, CUgraph *graph)) \
   F(cuGraphInstantiate, cuGraphInstantiateWithFlags, (CUgraphExec *exec, CUgraph graph, unsigned long long flags)) \
@@ -99,7 +100,7 @@ enum {
 /// The driver's functions.
 typedef struct CUDAFunctions {
   CUDA_FUNCTIONS(CUDA_FIELD)
-  CUDA_GRAPH_FUNCTIONS(CUDA_NULLABLE_FIELD)
+  CUDA_OPTIONAL_FUNCTIONS(CUDA_NULLABLE_FIELD)
 } CUDAFunctions;
 
 /// Fills the table from a library that is open; gives the first symbol that it lacks, or null.

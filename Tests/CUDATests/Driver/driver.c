@@ -39,7 +39,7 @@ struct CUmod_st {
 
 struct CUfunc_st {
   struct CUmod_st *module;
-  int number, allowedBytes;
+  int number, allowedBytes, isLoaded;
 };
 
 enum { MOST_ARGUMENTS = 64, MOST_RANGES = 4096 };
@@ -113,6 +113,10 @@ static CUresult injected(const char *function) {
 #define NEEDS_CONTEXT                               \
   ENTER;                                            \
   if (!isCurrent) return 201
+// What a stream that is being captured does not allow.
+#define NEEDS_NO_CAPTURE                            \
+  NEEDS_CONTEXT;                                    \
+  if (capture != NULL) return 900
 
 static int within(const Range *list, int count, uint64_t address, size_t bytes) {
   for (int i = 0; i < count; i++) {
@@ -211,6 +215,7 @@ static const struct {
     {222, "CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "the provided PTX was compiled with an unsupported toolchain"},
     {500, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
     {700, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
+    {900, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"},
     {701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "too many resources requested for launch"},
     {716, "CUDA_ERROR_MISALIGNED_ADDRESS", "misaligned address"},
     {719, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
@@ -268,7 +273,7 @@ CUresult cuMemGetInfo_v2(size_t *available, size_t *total) {
   return CUDA_SUCCESS;
 }
 CUresult cuMemAlloc_v2(CUdeviceptr *address, size_t bytes) {
-  NEEDS_CONTEXT;
+  NEEDS_NO_CAPTURE;
   if (bytes == 0) return 1;
   if (usedBytes + bytes > deviceBytes() || rangeCount == MOST_RANGES) return CUDA_ERROR_OUT_OF_MEMORY;
   void *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
@@ -291,7 +296,7 @@ CUresult cuMemFree_v2(CUdeviceptr address) {
   return CUDA_SUCCESS;
 }
 CUresult cuMemAllocHost_v2(void **address, size_t bytes) {
-  NEEDS_CONTEXT;
+  NEEDS_NO_CAPTURE;
   if (pinnedCount == MOST_RANGES || (*address = malloc(bytes)) == NULL) return CUDA_ERROR_OUT_OF_MEMORY;
   pinned[pinnedCount++] = (Range){(uint64_t)*address, (uint64_t)*address + bytes};
   return CUDA_SUCCESS;
@@ -333,7 +338,7 @@ CUresult cuStreamDestroy_v2(CUstream stream) {
   return CUDA_SUCCESS;
 }
 CUresult cuStreamSynchronize(CUstream stream) {
-  NEEDS_CONTEXT;
+  NEEDS_NO_CAPTURE;
   return drain(&stream->queue, NULL);
 }
 CUresult cuEventCreate(CUevent *event, unsigned flags) {
@@ -351,7 +356,7 @@ CUresult cuEventRecord(CUevent event, CUstream stream) {
   return enqueue(stream, (Work){.kind = RECORD, .event = event});
 }
 CUresult cuEventSynchronize(CUevent event) {
-  NEEDS_CONTEXT;
+  NEEDS_NO_CAPTURE;
   return onlyStream == NULL ? CUDA_SUCCESS : drain(&onlyStream->queue, event);
 }
 CUresult cuEventElapsedTime(float *milliseconds, CUevent start, CUevent end) {
@@ -391,7 +396,7 @@ static int compile(const char *ptx, const char *folder, const char *library) {
 }
 
 CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned count, int *options, void **values) {
-  NEEDS_CONTEXT;
+  NEEDS_NO_CAPTURE;
   for (unsigned i = 0; i < count; i++) {
     if (options[i] == CU_JIT_ERROR_LOG_BUFFER) jitLog = values[i];
     if (options[i] == CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES) jitLogSize = (size_t)values[i];
@@ -427,6 +432,12 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *
   return 500;
 }
 
+CUresult cuFuncLoad(CUfunction function) {
+  NEEDS_NO_CAPTURE;
+  function->isLoaded = 1;
+  return CUDA_SUCCESS;
+}
+
 #ifndef WITHOUT_SHARED_MEMORY
 CUresult cuFuncSetAttribute(CUfunction function, int attribute, int value) {
   NEEDS_CONTEXT;
@@ -443,6 +454,7 @@ CUresult cuLaunchKernel(
   const EmulatedKernel *kernel = &function->module->kernels[function->number];
   if (gridX == 0 || gridY != 1 || gridZ != 1 || blockY != 1 || blockZ != 1) return 1;
   if (blockX > 1024 || kernel->parameters > MOST_ARGUMENTS || extra != NULL) return 1;
+  if (capture != NULL && !function->isLoaded) return 900;
   if ((int)sharedBytes > function->allowedBytes || kernel->sharedBytes > 48 << 10) return 701;
   Work work = {.kind = LAUNCH, .function = function, .grid = (int)gridX, .block = (int)blockX, .sharedBytes = (int)sharedBytes};
   for (int i = 0; i < kernel->parameters; i++) work.arguments[i] = *(uint64_t *)parameters[i];
