@@ -20,8 +20,9 @@ export LTM_STATIC_LLVM
 # Swift asks for -lstdc++: a folder that has only the static one comes first.
 mkdir -p "$scratch/lib"
 ln -sf "$(clang -print-file-name=libstdc++.a)" "$scratch/lib/libstdc++.a"
+clang -O2 -c scripts/gpu/arc4random.c -o "$scratch/lib/arc4random.o"
 swift build -c release --product ltm --static-swift-stdlib --scratch-path "$scratch" \
-  -Xlinker "-L$llvm/lib" -Xswiftc -use-ld=lld -Xswiftc -Xclang-linker -Xswiftc "-L$PWD/$scratch/lib" -Xswiftc -Xclang-linker -Xswiftc -static-libgcc
+  -Xlinker "$PWD/$scratch/lib/arc4random.o" -Xlinker "-L$llvm/lib" -Xswiftc -use-ld=lld -Xswiftc -Xclang-linker -Xswiftc "-L$PWD/$scratch/lib" -Xswiftc -Xclang-linker -Xswiftc -static-libgcc
 
 folder=.build/gpu-check/ltm-gpu-check
 rm -rf "$folder"
@@ -52,4 +53,5 @@ done
 
 archive=.build/ltm-gpu-check.tar.xz
 tar -C .build/gpu-check -cf - ltm-gpu-check | xz -T0 -6 > "$archive"
-echo "gpu-archive: $archive, $(du -h "$archive" | cut -f1); unpack it on a machine with a GPU and run ltm-gpu-check/gpu-check.sh"
+glibc=$(objdump -T "$folder/bin/ltm" "$folder/bin/cublas" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -n 1)
+echo "gpu-archive: $archive, $(du -h "$archive" | cut -f1), needs $glibc; unpack it on a machine with a GPU and run ltm-gpu-check/gpu-check.sh"

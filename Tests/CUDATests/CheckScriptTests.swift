@@ -28,11 +28,13 @@ struct CheckScriptTests {
     return folder
   }
 
-  /// Puts a program in the place of the one that times cuBLAS.
-  private func fakeCuBLAS(_ folder: TemporaryFolder, operations: String) throws {
-    let path = folder.file("bin/cublas")
-    try "#!/bin/sh\necho \(operations)\n".write(toFile: path, atomically: true, encoding: .utf8)
+  /// Puts a program in the place of a real one; gives its path.
+  private func fake(_ name: String, _ folder: TemporaryFolder, _ body: String) throws -> String {
+    let path = folder.file(name)
+    try? FileManager.default.removeItem(atPath: path)
+    try "#!/bin/sh\n\(body)\n".write(toFile: path, atomically: true, encoding: .utf8)
     try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
+    return path
   }
 
   private func check(_ folder: TemporaryFolder, _ more: [String: String] = [:]) throws -> Outcome {
@@ -61,7 +63,7 @@ struct CheckScriptTests {
   @Test("measures the wide perceptron, its activations and a product", arguments: [("1e3", true), ("1e18", false)])
   func speed(operations: String, isFastEnough: Bool) throws {
     let folder = try archive()
-    try fakeCuBLAS(folder, operations: operations)
+    _ = try fake("bin/cublas", folder, "echo \(operations)")
     let sizes = ["CHECK_SPEED": "yes", "CHECK_WIDE": "--set outer=16 --set inner=32 --dim B=16", "CHECK_GEMM": "64"]
     let outcome = try check(folder, sizes)
     #expect(outcome.output.contains(/wide perceptron +.*fp32 O0 [0-9.e-]+ s, fp16 O2 [0-9.e-]+ s: \d+\.\d\d times/))
@@ -69,6 +71,41 @@ struct CheckScriptTests {
     let product = try #require(outcome.output.split(separator: "\n").first { $0.contains("64-cubed fp16 product") })
     #expect(product.contains("WRONG") != isFastEnough && product.contains("cuBLAS"), "\(product)")
     #expect(outcome.errors.isEmpty, "\(outcome.errors)")
+  }
+
+  @Test(
+    "asks compute-sanitizer, and says what it found",
+    arguments: [
+      (9, "========= Error: Race reported", 1, "WRONG: ========= Error: Race reported"), (0, "", 0, "found nothing"),
+    ])
+  func sanitizer(ends: Int, says: String, status: Int32, verdict: String) throws {
+    let folder = try archive()
+    let body = "case $2 in racecheck) echo '\(says)'; exit \(ends);; esac; shift 4; exec \"$@\""
+    let outcome = try check(folder, ["CHECK_SANITIZER": fake("bin/compute-sanitizer", folder, body)])
+    #expect(outcome.status == status, "\(outcome.output)\(outcome.errors)")
+    #expect(outcome.output.contains(/compute-sanitizer memcheck norm +found nothing/), "\(outcome.output)")
+    let race = try #require(outcome.output.split(separator: "\n").first { $0.contains("racecheck norm") })
+    #expect(race.contains(verdict), "\(race)")
+  }
+
+  @Test("starts nothing when its time is over, and says what it left")
+  func noTime() throws {
+    let folder = try archive()
+    let outcome = try check(folder, ["CHECK_BUDGET": "0", "CHECK_SPEED": "yes"])
+    #expect(outcome.status == 2, "\(outcome.output)\(outcome.errors)")
+    for part in ["train norm 16 O2", "wide perceptron, 32 O0", "4096-cubed fp16 product"] {
+      let line = try #require(outcome.output.split(separator: "\n").first { $0.hasPrefix(part) })
+      #expect(line.contains("not run: the 0 seconds are over"), "\(line)")
+    }
+    #expect(try String(contentsOfFile: folder.file("results/report"), encoding: .utf8) == outcome.output)
+  }
+
+  @Test("tells a system that it does not start on from one without a GPU")
+  func noStart() throws {
+    let folder = try archive()
+    _ = try fake("bin/ltm", folder, "echo \"version 'GLIBC_2.36' not found\" >&2; exit 1")
+    let outcome = try check(folder)
+    #expect(outcome.status == 4 && outcome.output.contains("GLIBC_2.36"), "\(outcome.output)")
   }
 
   @Test("says when training fails")
