@@ -74,6 +74,57 @@ struct EmulatorTests {
     }
   }
 
+  /// Every sample's step, narrow, at every precision and level; the last has kernels that are cut in two.
+  static let interpretedCases: [Case] = {
+    let narrow: [(sample: String, arguments: [String: ModelArgument])] = [
+      ("digits", ["hidden": 24]), ("mlp", ["inputs": 24, "hidden": 16]), ("norm", ["width": 16]),
+      ("tour", ["width": 16]),
+    ]
+    let levels: [(Precision, OptLevel, Double)] = [
+      (.sixtyFour, .O0, 1e-9), (.thirtyTwo, .O0, 2e-5), (.sixteen, .O1, 2e-3), (.sixteen, .O2, 2e-3),
+      (.sixteen, .O3, 4e-3), (.bf16, .O1, 2e-2), (.bf16, .O2, 2e-2), (.bf16, .O3, 3e-2),
+    ]
+    let all = narrow.flatMap { sample, arguments in
+      levels.map { precision, level, tolerance in
+        Case(
+          sample: sample, architecture: .sm80, precision: precision, level: level, arguments: arguments,
+          dimensions: ["B": 16], tolerance: tolerance)
+      }
+    }
+    return all + [
+      Case(
+        sample: "digits", architecture: .sm80, precision: .sixteen, level: .O2, arguments: ["hidden": 8],
+        dimensions: ["B": 2048], tolerance: 2e-3)
+    ]
+  }()
+
+  @Test("launch plans, their kernels interpreted, give the CPU's results", arguments: interpretedCases)
+  func interpreted(_ item: Case) throws {
+    let plan = try item.plan()
+    let judge = PlanMemory(plan)
+    fill(judge)
+    var inputs: [String: Tensor] = [:]
+    for buffer in plan.buffers {
+      guard case .input(let name) = buffer.place, let bytes = judge.bytes(named: name) else { continue }
+      inputs[name] = Tensor(dtype: buffer.dtype, shape: buffer.shape, bytes: Array(bytes))
+    }
+    try runOnCPU(judge)
+    let exact = contents(judge)
+    var known: [Plan] = []
+    for architecture in DeviceArchitecture.allCases {
+      let launches = launchPlan(plan, architecture).plan
+      if known.contains(launches) { continue }
+      known.append(launches)
+      let found = try launches.evaluate(inputs)
+      #expect(!found.isEmpty)
+      for buffer in plan.buffers {
+        guard let name = owned(buffer), let values = found[name]?.data, let wanted = exact[name] else { continue }
+        expectClose(values, numbers(wanted, buffer.dtype), "\(architecture): \(name)", item.tolerance)
+      }
+    }
+    #expect(item.dimensions["B"] == 16 || known.contains { $0.launches.count > plan.launches.count })
+  }
+
   private func expectClose(_ found: [Double], _ wanted: [Double], _ name: String, _ tolerance: Double) {
     let magnitude = wanted.filter(\.isFinite).map(abs).max() ?? 0
     let difference = zip(found, wanted).map { $0 == $1 || $0.isNaN && $1.isNaN ? 0 : abs($0 - $1) }
