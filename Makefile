@@ -4,7 +4,7 @@ CONFIGURATION ?= release
 LTM = .build/$(CONFIGURATION)/ltm
 SOURCES = Package.swift Sources Tests passes grammar bench
 
-.PHONY: help setup build run test bless format lint reference bench gpu-archive clean
+.PHONY: help setup build run test proof bless format lint reference bench gpu-archive clean
 
 help: ## lists the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,11 @@ run: build ## trains samples/digits.ltm on the digits at O2 in fp16
 
 test: setup ## builds and runs every test
 	scripts/test.sh
+
+proof: setup ## what the targets cuda and tpu are proved by without a device, at every level: ptxas, SASS, XLA, libtpu
+	LTM_LIBTPU=1 scripts/tools.sh
+	$(SWIFT) build -c $(CONFIGURATION) --build-tests
+	LTM_WHOLE=1 $(SWIFT) test -c $(CONFIGURATION) --skip-build --filter 'PTXTests.SampleTests|HLOTests.SampleTests'
 
 bless: setup ## records the golden files anew; look at the diff before committing it
 	LTM_BLESS=1 $(SWIFT) test -c $(CONFIGURATION)

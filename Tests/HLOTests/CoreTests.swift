@@ -51,11 +51,6 @@ struct CoreTests {
     }
   }
 
-  private func relativeDistance(_ a: [Double], _ b: [Double]) -> Double {
-    let error = zip(a, b).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
-    return (error / b.reduce(1e-30) { $0 + $1 * $1 }).squareRoot()
-  }
-
   /// Two batches of eight rows; one value of the second, in the last core's share, is as large as a dtype holds.
   private func overflowing() throws -> TrainingData {
     var random = SplitMix(5)

@@ -48,6 +48,28 @@ struct PJRTTests {
     #expect(throws: PJRTError.self) { try client.buffer(tensor, device: 99) }
   }
 
+  /// Whether this thread's arithmetic has subnormals.
+  private func hasSubnormals() -> Bool { [Float.leastNormalMagnitude, 0.5].reduce(1, *) != 0 }
+
+  /// XLA computes without subnormals, in threads of its own and in the caller's.
+  @Test("leaves the caller's arithmetic as it was", .enabled(if: missing == nil, "\(missing ?? "")"))
+  func subnormals() throws {
+    #expect(hasSubnormals())
+    let client = try PJRTClient(PJRTPlugin.open(try #require(Tools.cpuPlugin)))
+    #expect(hasSubnormals(), "starting")
+    var b = GraphBuilder(name: "f")
+    let x = b.input("x", TensorType(.f32, [64, 64]), role: .argument)
+    b.output("y", b.contract(x, x, [1], [1]))
+    let program = try client.compile(stableHLO(b.graph))
+    #expect(hasSubnormals(), "compiling")
+    let buffer = try client.buffer(try #require(Tensor(zeros: [64, 64], dtype: .f32)))
+    #expect(hasSubnormals(), "copying there")
+    let result = try #require(try program.run([[buffer]]).first?.first)
+    #expect(hasSubnormals(), "running")
+    _ = try result.tensor(.f32, [64, 64])
+    #expect(hasSubnormals(), "copying back")
+  }
+
   @Test(
     "a cast that narrows is not folded away", .enabled(if: missing == nil, "\(missing ?? "")"),
     arguments: [(DType.f16, 1.0009765625), (.bf16, 1.0)])
