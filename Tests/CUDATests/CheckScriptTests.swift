@@ -5,7 +5,7 @@ import Testing
 @Suite("gpu-check.sh", .enabled(if: EmulatedDriver.missing == nil, "\(EmulatedDriver.missing ?? "")"))
 struct CheckScriptTests {
   /// A folder laid out as the archive is, with the CPU's losses of one sample.
-  private func archive() throws -> TemporaryFolder {
+  private func archive(_ flags: String = "samples/norm.ltm --precision 16 --amp-level O2") throws -> TemporaryFolder {
     let folder = try TemporaryFolder()
     let files = FileManager.default
     for name in ["bin", "expected", "gpu"] {
@@ -18,7 +18,6 @@ struct CheckScriptTests {
       ("scripts/gpu/gpu-check.sh", "gpu-check.sh"), ("scripts/gpu/wide.ltm", "gpu/wide.ltm"),
       ("bench/models/gemm.ltm", "gpu/gemm.ltm"),
     ] { try files.copyItem(atPath: root.appending(path: source).path, toPath: folder.file(name)) }
-    let flags = "samples/norm.ltm --precision 16 --amp-level O2"
     let trained = try Outcome.ltm(
       ["train"] + flags.split(separator: " ").map(String.init)
         + ["--max-steps", "3", "--quiet", "--log", folder.file("expected/norm+16+O2.log")])
@@ -57,6 +56,17 @@ struct CheckScriptTests {
     try text.replacing(written, with: instead).write(toFile: log, atomically: true, encoding: .utf8)
     let outcome = try check(folder)
     #expect(outcome.status == 1 && outcome.output.contains("WRONG"), "\(outcome.output)\(text)")
+  }
+
+  @Test("compares runs that diverge until they do")
+  func diverging() throws {
+    let folder = try archive("samples/norm.ltm --optimizer SGD(lr:100)")
+    let log = folder.file("expected/norm+16+O2.log")
+    var lines = try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n").map(String.init)
+    lines[1] = lines[1].replacing(/"loss":[0-9.e+-]+/, with: "\"loss\":77")
+    try lines.joined(separator: "\n").write(toFile: log, atomically: true, encoding: .utf8)
+    let outcome = try check(folder)
+    #expect(outcome.status == 0 && outcome.output.contains("both diverge from step 1"), "\(outcome.output)\(lines)")
   }
 
   /// An emulated GPU is no faster in 16 bits; that the numbers are read, and judged, shows all the same.
