@@ -146,8 +146,11 @@ struct Team {
         mask /= 2
       }
       let warps = numbers.threadsPerPoint / 32
-      return warps > 1
-        ? through(values, at: ir.divide(thread, 32), from: ir.index(0), step: 1, count: warps, merge) : values
+      if warps <= 1 { return values }
+      // All threads of a warp hold the same by now: one writes.
+      let isFirst = ir.equal(ir.remainder(thread, 32), ir.index(0))
+      return through(
+        values, at: ir.divide(thread, 32), where: isFirst, from: ir.index(0), step: 1, count: warps, merge)
     case .points:
       let count = numbers.threadsPerPoint
       if count == 1 { return values }
@@ -157,8 +160,8 @@ struct Team {
 
   /// Through shared memory: each writes at its place, then all read the team's places in order.
   private func through(
-    _ values: [Lanes], at place: LLVMValueRef, from first: LLVMValueRef, step: Int, count: Int,
-    _ merge: ([Lanes], [Lanes]) -> [Lanes]
+    _ values: [Lanes], at place: LLVMValueRef, where writes: LLVMValueRef? = nil, from first: LLVMValueRef, step: Int,
+    count: Int, _ merge: ([Lanes], [Lanes]) -> [Lanes]
   ) -> [Lanes] {
     guard let memory else { internalFailure("emission", "a team without memory") }
     let stored = values.map { ir.element(of: $0.type) == ir.i1 ? $0.extended(to: ir.i8) : $0 }
@@ -171,7 +174,10 @@ struct Team {
         return values[number].type == ir.i1 ? raw.truncated(to: ir.i1) : raw
       }
     }
-    for (number, value) in stored.enumerated() { ir.store(value.ref, address(place, number), align: 8) }
+    func write() {
+      for (number, value) in stored.enumerated() { ir.store(value.ref, address(place, number), align: 8) }
+    }
+    if let writes { ir.when(writes, write) } else { write() }
     ir.barrier()
     let start = read(first).map(\.ref)
     let result = ir.loop(1..<count, carrying: start) { i, held in

@@ -42,6 +42,21 @@ import Testing
       """, 0
     ),
     (
+      "long rows of two sums",
+      """
+      kernel @long(%0 x: f32[3, 5000] read, %1 y: f32[3, 5000] write) {
+        domain r: 3
+        axis k: 5000
+        %max: f32 = reduce maximum k { x[r, k] }
+        scratch %e[k]: f32 = exp(sub(x[r, k], %max))
+        %sum: f32 = reduce add k { %e[] }
+        for k {
+          y[r, k] = div(%e[], %sum)
+        }
+      }
+      """, 0
+    ),
+    (
       "guarded rows",
       """
       kernel @rows(%0 x: f32[3, 16383] read, %1 y: f32[3] write) {
@@ -111,6 +126,16 @@ import Testing
     }
     #expect(memory.marginsAreWhole)
     return inputs.keys.reduce(into: [:]) { $0[$1] = memory.bytes(named: $1).map { Array($0) } }
+  }
+
+  @Test("let one thread of a warp write what all of it hold")
+  func warpsWriteOnce() throws {
+    let index = try #require(Self.cases.firstIndex { $0.name == "long rows of two sums" })
+    let kernel = try kernels(Self.cases[index].text)
+    #expect(deviceSchedule(kernel[0], .sm80).block == 512)
+    let text = try emitDevice(kernel, as: .llvmIR, .sm80)
+    let writes = text.matches(of: /\n(\w+):[^:]*?store float [^\n]*addrspace\(3\)/)
+    #expect(writes.count == 2 && writes.allSatisfy { $0.1.hasPrefix("then") }, "\(text)")
   }
 
   @Test("are left whole where enough blocks compute them") func whole() throws {
