@@ -54,9 +54,13 @@ extension IRBuilder {
 
   /// The upper half of an f32, rounded; a NaN stays one.
   private func bfloatBits(_ value: Lanes) -> Lanes {
-    if profile.convertsBF16 { return value.narrowed(to: bfloat).cast(to: i16) }
     // Shifted last: upper halves known to be 0 pack in one instruction.
-    return roundedToUpperHalf(value).shiftedRight(16).truncated(to: i16)
+    let byIntegers = { self.roundedToUpperHalf(value).shiftedRight(16).truncated(to: self.i16) }
+    guard profile.convertsBF16 else { return byIntegers() }
+    let converted = { value.narrowed(to: self.bfloat).cast(to: self.i16) }
+    // The instruction of x86 takes subnormal numbers for zeros.
+    guard profile.architecture == .x86_64 else { return converted() }
+    return choose(value.hasSubnormals, then: byIntegers, otherwise: converted)
   }
 
   /// The bits of an f32 whose upper half is that of the nearest bf16.

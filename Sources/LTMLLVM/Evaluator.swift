@@ -39,12 +39,16 @@ package final class Evaluator {
   package private(set) var vector: VectorAxis?
   /// Whether a store bypassed the caches.
   var hasStreamed = false
+  /// Whether loads ask for what follows them.
+  var asksAhead = false
   private var scopes: [[Int: Value]] = [[:]]
   private var locals: [LocalID: Value] = [:]
   /// The address of a row scratch at index 0, and the distance between its elements.
   package var rows: [LocalID: (base: LLVMValueRef, stride: Int)] = [:]
-  /// Where f32 values that vary along the vector axis alone have been kept.
+  /// Where f32 values have been kept that vary along the vector axis: alone, or within the row at hand.
   var kept: [ScalarID: LLVMValueRef] = [:]
+  /// What the statement at hand keeps for those that follow, and where.
+  var keeping: [(id: ScalarID, base: LLVMValueRef)] = []
 
   /// Reads the addresses of the kernel's buffers from the launch's argument block.
   convenience init(_ ir: IRBuilder, _ kernel: FlatKernel, arguments: LLVMValueRef) {
@@ -131,6 +135,14 @@ package final class Evaluator {
     value.count == lanes ? value : Lanes(ir.splat(value.ref, lanes), ir)
   }
 
+  /// Keeps the vectors of `keeping` at the current place; a tail's fills its last one up.
+  func keep() {
+    guard let vector else { return }
+    for (id, base) in keeping {
+      ir.store(value(id, lanes: vector.lanes).ref, ir.address(base, ir.float, index[vector.axis]), align: 4)
+    }
+  }
+
   /// What follows computes a statement, until the next one.
   package func begin(_ statement: KernelStatement) { ir.debug?.locate(kernel.kernel.location(of: statement)) }
 
@@ -161,6 +173,9 @@ package final class Evaluator {
     case .scratch(let local): return row(local)
     case .apply(let primitive, let operands, _):
       if let sum = multiplyAdd(primitive, operands) { return sum }
+      if primitive == .exp, ir.hasShortExp, kernel.kernel.dtype(operands[0]) == .f32 {
+        return exponent(operands[0]).shortPower()
+      }
       let values = operands.map { known($0.index) }
       let lanes = values.map(\.lanes.count).max() ?? 1
       let dtype = primitive == .select ? values[1].dtype : values[0].dtype

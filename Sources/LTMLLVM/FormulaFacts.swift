@@ -4,12 +4,14 @@ import LTMKernels
 // What a kernel's formulas say beyond their instructions one by one. Depends on the kernel alone, so that every place that
 // computes an expression (a vector, a tail, a packed panel) rounds it alike.
 
-/// Products that become part of a multiply-add, and exponentials whose least results do not count.
+/// Products that become part of a multiply-add, exponentials whose least results do not count, and what is read only once.
 struct FormulaFacts {
   /// For each expression, whether it is a product that only one addition reads.
   private(set) var isFused: [Bool]
   /// For each expression, whether it is an `exp` that is only added to numbers beside which 2^-126 is nothing.
   private(set) var mayFlush: [Bool]
+  /// For each expression, whether one other reads it, and nothing else.
+  private(set) var isReadOnce: [Bool]
 
   init(_ kernel: Kernel) {
     let expressions = kernel.expressions
@@ -21,8 +23,9 @@ struct FormulaFacts {
     for root in kernel.body.flatMap(\.roots) { isRoot[root.index] = true }
     isFused = [Bool](repeating: false, count: expressions.count)
     mayFlush = isFused
+    isReadOnce = expressions.indices.map { users[$0].count == 1 && !isRoot[$0] }
     for index in expressions.indices where !isRoot[index] {
-      if users[index].count == 1, Self.isProduct(index, kernel) {
+      if isReadOnce[index], Self.isProduct(index, kernel) {
         isFused[index] = Self.takesOneProduct(users[index][0], kernel)
       }
       mayFlush[index] =

@@ -198,7 +198,9 @@ package final class IRBuilder {
   private static let allowed: Set<String> = [
     "llvm.fma", "llvm.sqrt", "llvm.fabs", "llvm.floor", "llvm.ceil", "llvm.roundeven", "llvm.copysign",
     "llvm.fptosi.sat", "llvm.smax", "llvm.smin", "llvm.prefetch", "llvm.x86.sse.sfence",
-    "llvm.x86.avx512bf16.dpbf16ps.512", "llvm.aarch64.neon.bfdot", "llvm.x86.tilezero.internal",
+    "llvm.x86.avx512.mask.reduce.ps.512", "llvm.x86.avx512.mask.scalef.ps.512",
+    "llvm.x86.avx512.fpclass.ps.512", "llvm.x86.avx512bf16.dpbf16ps.512",
+    "llvm.aarch64.neon.bfdot", "llvm.x86.tilezero.internal",
     "llvm.x86.tileloadd64.internal", "llvm.x86.tilestored64.internal", "llvm.x86.tdpbf16ps.internal",
   ]
 

@@ -5,13 +5,19 @@ import LTMKernels
 // Reductions over contiguous axes: points of the domain one by one, vectors along the inner axes.
 extension KernelEmitter {
   func rows(_ numbers: Schedule.Rows) {
-    for (local, offset) in RowLayout(kernel, rowLanes: numbers.lanes).offsets {
+    let layout = RowLayout(kernel, rowLanes: numbers.lanes)
+    for (local, offset) in layout.offsets {
       evaluator.rows[local] = (ir.address(scratch, ir.i8, ir.index(offset)), 1)
     }
+    let cache = RowCache(kernel, lanes: numbers.lanes)
+    let place = { (offset: Int) in ir.address(scratch, ir.i8, ir.index(layout.bytes + offset)) }
     eachUnit(kernel.points(kernel.domain), perTask: numbers.pointsPerTask) { point in
       evaluator.at(decompose(point, kernel.domain)) {
-        for (place, statement) in kernel.kernel.body.enumerated() where !isTaken(place) {
-          row(statement, kernel.stores[place], numbers.lanes, sum: isTaken(place + 1) ? place + 1 : nil)
+        for (index, statement) in kernel.kernel.body.enumerated() where !isTaken(index) {
+          evaluator.keeping = (cache.kept[index] ?? []).map { ($0.id, place($0.offset)) }
+          evaluator.kept = [:]
+          for (id, offset) in cache.found[index] ?? [] { evaluator.kept[id] = place(offset) }
+          row(statement, kernel.stores[index], numbers.lanes, sum: isTaken(index + 1) ? index + 1 : nil)
         }
       }
     }
@@ -94,11 +100,17 @@ extension KernelEmitter {
     return nest(axes.dropLast(), hoisting: roots, inside: [inner], carrying: start) { outer in
       let full = fullVector(inner, lanes)
       let sums = ir.loop(0..<extent - rest, step: lanes, carrying: outer) { i, sums in
-        evaluator.at(inner, i, vector: full) { step(sums, lanes) }
+        evaluator.at(inner, i, vector: full) {
+          evaluator.keep()
+          return step(sums, lanes)
+        }
       }
       guard rest != 0 else { return sums }
       let tail = VectorAxis(axis: inner, lanes: lanes, live: rest)
-      return evaluator.at(inner, ir.index(extent - rest), vector: tail) { step(sums, rest) }
+      return evaluator.at(inner, ir.index(extent - rest), vector: tail) {
+        evaluator.keep()
+        return step(sums, rest)
+      }
     }
   }
 

@@ -225,7 +225,7 @@ struct Scheduler {
     let perTask = max(1, taskWork / max(1, depth))
     return Schedule(
       strategy: .rows(.init(lanes: lanes, pointsPerTask: perTask)), taskCount: (points + perTask - 1) / perTask,
-      scratchBytes: RowLayout(kernel, rowLanes: lanes).bytes)
+      scratchBytes: RowLayout(kernel, rowLanes: lanes).bytes + RowCache(kernel, lanes: lanes).bytes)
   }
 
   /// Whether lanes along the domain's innermost axis read neighbours more often than lanes along the inner axes.

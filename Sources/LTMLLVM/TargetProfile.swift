@@ -19,6 +19,8 @@ package struct TargetProfile: Hashable, Sendable {
   package var convertsF16: Bool
   /// Narrows f32 vectors to bf16 in one instruction.
   package var convertsBF16: Bool
+  /// Takes numbers apart and scales them by powers of 2, each in one instruction (AVX-512).
+  package var scalesByPowers: Bool
   /// Multiplies pairs of bf16 and adds them in f32, in one instruction.
   package var dotsBF16: Bool
   /// Multiplies tiles of bf16 pairs and adds them in f32 (AMX).
@@ -42,7 +44,7 @@ package struct TargetProfile: Hashable, Sendable {
 
   /// What decides machine code besides the kernel: for keys of the cache. Raise the emitters' number with any change of
   /// generated code.
-  var codeKey: [String] { [triple, cpu, features, Bootstrap.version, "emitters 8"] }
+  var codeKey: [String] { [triple, cpu, features, Bootstrap.version, "emitters 10"] }
 
   /// Lanes of an f32 register.
   package var floatLanes: Int { vectorBytes / 4 }
@@ -66,13 +68,14 @@ package struct TargetProfile: Hashable, Sendable {
     TargetProfile(
       name: "x86-64-v3", triple: "x86_64-unknown-linux-gnu", cpu: "x86-64-v3", features: "+avx2,+fma,+f16c"),
     TargetProfile(
-      name: "x86-64-v4", triple: "x86_64-unknown-linux-gnu", cpu: "x86-64-v4", features: "+avx2,+fma,+f16c,+avx512f"),
+      name: "x86-64-v4", triple: "x86_64-unknown-linux-gnu", cpu: "x86-64-v4",
+      features: "+avx2,+fma,+f16c,+avx512f,+avx512dq"),
     TargetProfile(
       name: "znver4", triple: "x86_64-unknown-linux-gnu", cpu: "znver4",
-      features: "+avx2,+fma,+f16c,+avx512f,+avx512bf16"),
+      features: "+avx2,+fma,+f16c,+avx512f,+avx512dq,+avx512bf16"),
     TargetProfile(
       name: "sapphirerapids", triple: "x86_64-unknown-linux-gnu", cpu: "sapphirerapids",
-      features: "+avx2,+fma,+f16c,+avx512f,+avx512bf16,+amx-tile,+amx-bf16"),
+      features: "+avx2,+fma,+f16c,+avx512f,+avx512dq,+avx512bf16,+amx-tile,+amx-bf16"),
     TargetProfile(name: "aarch64", triple: "aarch64-unknown-linux-gnu", cpu: "generic", features: "+neon"),
     TargetProfile(
       name: "neoverse-v1", triple: "aarch64-unknown-linux-gnu", cpu: "neoverse-v1", features: "+neon,+fullfp16,+bf16"),
@@ -99,7 +102,8 @@ package struct TargetProfile: Hashable, Sendable {
       vectorRegisters = has.contains("avx512f") ? 32 : 16
       hasFMA = has.contains("fma")
       convertsF16 = has.contains("f16c")
-      convertsBF16 = has.contains("avx512bf16")
+      scalesByPowers = has.contains("avx512dq") && vectorBytes == 64
+      convertsBF16 = has.contains("avx512bf16") && scalesByPowers
       dotsBF16 = convertsBF16 && vectorBytes == 64
       hasTiles = has.contains("amx-tile") && has.contains("amx-bf16") && vectorBytes >= 32
     case .aarch64:
@@ -107,6 +111,7 @@ package struct TargetProfile: Hashable, Sendable {
       vectorRegisters = 32
       hasFMA = true
       convertsF16 = true
+      scalesByPowers = false
       convertsBF16 = has.contains("bf16")
       dotsBF16 = convertsBF16
       hasTiles = false
@@ -116,6 +121,7 @@ package struct TargetProfile: Hashable, Sendable {
       vectorRegisters = 32
       hasFMA = true
       convertsF16 = true
+      scalesByPowers = false
       convertsBF16 = cpu != "sm_70" && cpu != "sm_75"
       dotsBF16 = false
       hasTiles = false
