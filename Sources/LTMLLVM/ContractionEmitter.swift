@@ -235,6 +235,7 @@ struct ContractionEmitter {
       let row = ir.multiply(ir.subtract(i, rows.first), rows.side.width * tiles.rowStride)
       sums = ir.address(sums, element, ir.add(row, ir.multiply(ir.subtract(j, columns.first), tiles.columns)))
     }
+    askForResults(rows, i, columns, j)
     either(i, rows.side, microKernels.whole, microKernels.rest) {
       _ = ir.call($0, [block.depth, left, right, sums, first, ir.index(tiles.lineStride)])
     }
@@ -242,6 +243,37 @@ struct ContractionEmitter {
       ir.when(isLast) { finish(i, j, sums) }
     } else {
       finish(i, j, sums)
+    }
+  }
+
+  /// Asks for the result's lines of a register tile while the micro-kernel computes it.
+  private func askForResults(_ rows: Panels, _ i: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef) {
+    guard ir.profile.architecture == .x86_64, tiles.isSinglePass, !tiles.visitsRowsFirst else { return }
+    let row = ir.multiply(i, rows.side.width)
+    ir.loop(0..<rows.side.width) { r, _ in
+      evaluator.at([(rows.side.axis, ir.add(row, r)), (columns.side.axis, ir.multiply(j, columns.side.width))]) {
+        for access in kernel.stores.joined() {
+          evaluator.askForResult(access, columns.side.width, along: columns.side.axis)
+        }
+      }
+      return []
+    }
+    askForColumns(rows, i, columns, j)
+  }
+
+  /// Asks the second cache for a share of the columns that are packed next, each panel of rows for its own.
+  private func askForColumns(_ rows: Panels, _ i: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef) {
+    let axis = layout.over[0]
+    guard layout.over.count == 1, !columns.side.isShared, !packing.runsAlongDepth(columns.side, axis) else { return }
+    let panels = (tiles.mc + rows.side.width - 1) / rows.side.width
+    let share = (kernel.extent(axis) + panels - 1) / panels
+    let start = ir.multiply(ir.subtract(i, rows.first), share)
+    let next = ir.multiply(ir.add(j, ir.index(1)), columns.side.width)
+    ir.loop(0..<share) { k, _ in
+      evaluator.at([(axis, ir.add(start, k)), (columns.side.axis, next)]) {
+        evaluator.prefetch(columns.side.operand, elements: columns.side.width)
+      }
+      return []
     }
   }
 

@@ -65,20 +65,51 @@ extension Evaluator {
       let words = ir.load(ir.vector(ir.i32, vector.lanes / 2), place, align: dtype.byteCount)
       return guarded(ir.widenPairs(Lanes(words, ir)), conditions, access.otherwise, dtype)
     }
+    if stride == 1, live == lanes { ask(access, place, lanes) }
     let raw = ir.load(element, place, lanes: lanes, live: live, align: alignment(access, lanes))
     return guarded(ir.widen(Lanes(raw, ir), from: dtype), conditions, access.otherwise, dtype)
   }
 
-  /// Asks for the elements of an expression's plain loads. The place may lie outside of the buffers.
-  func prefetch(_ id: ScalarID) {
+  /// Asks for the elements of an expression's plain loads, so many neighbours of each. The place may lie outside of the
+  /// buffers.
+  func prefetch(_ id: ScalarID, elements: Int = 1) {
     for case let access? in kernel.closure(of: [id]).map({ kernel.loads[$0] })
     where access.dynamic.isEmpty && access.guards.isEmpty {
-      let element = ir.stored(kernel.kernel[access.buffer].dtype)
-      let place = ir.address(buffers[access.buffer.index], element, offset(access.form), mayLieOutside: true)
-      _ = ir.call(
-        intrinsic: "llvm.prefetch", [ir.pointer], [place] + [0, 3, 1].map { ir.constant(bits: $0, ir.i32) })
+      ask(access, elements, isWrite: false, cache: elements == 1 ? 3 : 2)
     }
   }
+
+  /// Asks for so many neighbours to write them. The place may lie outside of the buffer.
+  func askForResult(_ access: FlatAccess, _ count: Int, along axis: Int) {
+    if access.form.strides[axis] == 1 { ask(access, count, isWrite: true, cache: 3) }
+  }
+
+  private func ask(_ access: FlatAccess, _ count: Int, isWrite: Bool, cache: Int) {
+    let dtype = kernel.kernel[access.buffer].dtype
+    let place = address(access, mayLieOutside: true)
+    for line in stride(from: 0, to: count * dtype.byteCount, by: 64) {
+      let address = ir.address(place, ir.i8, ir.index(line), mayLieOutside: true)
+      _ = ir.call(
+        intrinsic: "llvm.prefetch", [ir.pointer],
+        [address] + [isWrite ? 1 : 0, cache, 1].map { ir.constant(bits: $0, ir.i32) })
+    }
+  }
+
+  /// Asks the second cache for what lies further along a large operand: the processor's own guesses end with each page.
+  private func ask(_ access: FlatAccess, _ place: LLVMValueRef, _ lanes: Int) {
+    let buffer = kernel.kernel[access.buffer]
+    let bytes = lanes * buffer.dtype.byteCount
+    guard asksAhead, ir.profile.architecture == .x86_64,
+      buffer.shape.reduce(buffer.dtype.byteCount, *) >= Self.streamedBytes / 4, bytes >= 16
+    else { return }
+    for line in stride(from: 0, to: bytes, by: 64) {
+      let ahead = ir.address(place, ir.i8, ir.index(Self.ahead + line), mayLieOutside: true)
+      _ = ir.call(
+        intrinsic: "llvm.prefetch", [ir.pointer], [ahead] + [0, 2, 1].map { ir.constant(bits: $0, ir.i32) })
+    }
+  }
+  /// Bytes ahead. Tried from 1 to 16 KB, into the first and the second cache: here memory keeps up with a core.
+  private static let ahead = 8192
 
   /// Lane by lane: elements that are not neighbours.
   private func gather(_ access: FlatAccess, _ dynamic: [(Lanes, Int)], _ conditions: [Lanes]) -> Lanes {

@@ -32,7 +32,7 @@ extension Evaluator {
   }
 
   /// The size from which a result does not stay in any cache until it is read again.
-  private static let streamedBytes = 16 << 20
+  static let streamedBytes = 16 << 20
 
   private func write(_ value: Lanes, _ access: FlatAccess) {
     let dtype = kernel.kernel[access.buffer].dtype

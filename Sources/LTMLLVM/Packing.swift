@@ -138,8 +138,10 @@ struct Packing {
     _ side: PackedSide, _ panel: LLVMValueRef, _ run: Run, live: Int, into target: LLVMValueRef
   ) {
     guard let axis = run.axes.first, let before = run.before else { return }
-    let rest = evaluator.kernel.extent(axis) % lanes
-    let whole = ir.subtract(run.count, ir.remainder(run.count, lanes))
+    let words = words(side, axis)
+    let length = words == nil ? lanes : lanes * points
+    let rest = evaluator.kernel.extent(axis) % length
+    let whole = ir.subtract(run.count, ir.remainder(run.count, length))
     func square(_ k: LLVMValueRef, depthLive: Int) {
       let first = ir.multiply(panel, side.width)
       let depth = ir.add(run.start, k)
@@ -150,23 +152,42 @@ struct Packing {
           (0..<lanes).map { line in
             guard start + line < live else { return LLVMConstNull(ir.vector(element, lanes)) }
             return evaluator.at(side.axis, ir.add(first, ir.index(start + line))) {
-              vector(side.operand, axis, depth, live: depthLive)
+              evaluator.at(axis, ir.add(depth, ir.index(2 * length))) { evaluator.prefetch(side.operand) }
+              if let words { return load(words, axis, depth, live: depthLive / points) }
+              return vector(side.operand, axis, depth, live: depthLive)
             }
           })
       }
       for q in 0..<depthLive / points {
         for (start, columns) in zip(starts, squares) {
           let place = ir.add(ir.multiply(ir.add(row, ir.index(q)), side.width), ir.index(start))
-          let value = joined(Array(columns[q * points..<(q + 1) * points]))
+          let value = words == nil ? joined(Array(columns[q * points..<(q + 1) * points])) : columns[q]
           ir.store(value, ir.address(target, element, place), align: elementBytes)
         }
       }
     }
-    ir.loop(from: ir.index(0), to: whole, step: lanes) { k, _ in
-      square(k, depthLive: lanes)
+    ir.loop(from: ir.index(0), to: whole, step: length) { k, _ in
+      square(k, depthLive: length)
       return []
     }
     if rest != 0 { ir.when(ir.less(whole, run.count)) { square(whole, depthLive: rest) } }
+  }
+
+  /// An operand of bf16 in memory that is neighbours along the depth: an element's two points are a word of it.
+  private func words(_ side: PackedSide, _ axis: Int) -> FlatAccess? {
+    guard points == 2, let access = evaluator.kernel.loads[side.operand.index], access.form.strides[axis] == 1,
+      access.dynamic.isEmpty, access.guards.isEmpty
+    else { return nil }
+    return access
+  }
+
+  /// Words along the depth, as they are; zeros where none is live.
+  private func load(_ access: FlatAccess, _ axis: Int, _ depth: LLVMValueRef, live: Int) -> LLVMValueRef {
+    evaluator.at(axis, depth) {
+      let place = evaluator.address(access, mayLieOutside: false)
+      return LLVMBuildBitCast(
+        ir.ref, ir.load(ir.i32, place, lanes: lanes, live: live, align: 2), ir.vector(element, lanes), "")
+    }
   }
 
   /// The values of an element's points: as they are, or the upper halves of two, the later one above.

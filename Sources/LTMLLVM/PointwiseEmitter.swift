@@ -9,6 +9,7 @@ extension KernelEmitter {
     keepInvariants(numbers)
     let stores = kernel.kernel.body.flatMap(\.stores)
     let accesses = kernel.stores.flatMap { $0 }
+    evaluator.asksAhead = true
     eachVector(numbers) { evaluator.store(stores, accesses) }
   }
 

@@ -95,7 +95,7 @@ extension Scheduler {
     let blocks = (extent + limit / inner - 1) / max(1, limit / inner)
     // Vectors along the innermost axis end where a block does.
     let unit =
-      tiles.blockedAxis == over.count - 1 ? max(tiles.lanes, tiles.tile.stepsTogether * tiles.tile.points) : 1
+      tiles.blockedAxis == over.count - 1 ? max(tiles.lanes, tiles.tile.stepsTogether) * tiles.tile.points : 1
     tiles.block = min(roundUp((extent + blocks - 1) / max(1, blocks), unit), roundUp(extent, unit))
     tiles.kc = tiles.block * inner
     tiles.isSinglePass = tiles.block >= extent && kernel.points(over[..<tiles.blockedAxis]) == 1
@@ -108,8 +108,9 @@ extension Scheduler {
     (tiles.sharesRows, tiles.sharesColumns) = (true, true)
     let whole = ContractionLayout(kernel, tiles)
     let (rowsFit, columnsFit) = (whole.rows.bytes <= Self.sharedBytes, whole.columns.bytes <= Self.sharedBytes)
+    let longest = profile.vectorBytes == 64 ? 1024 : 384
     // Rows stream from the third cache while a panel of columns stays near: more rows, fewer visits of the columns.
-    var mc = min(m, !rowsFit ? 240 : m <= 384 ? m : 342)
+    var mc = min(m, !rowsFit ? 240 : m <= longest ? m : 342)
     var nc = min(n, rowsFit ? 256 : columnsFit ? 1024 : 512)
     func count(_ extent: Int, _ size: Int) -> Int { (extent + size - 1) / size }
     /// Less work than this is not worth a task of its own.
