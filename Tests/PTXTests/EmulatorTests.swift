@@ -118,7 +118,8 @@ struct EmulatorTests {
       let found = try launches.evaluate(inputs)
       #expect(!found.isEmpty)
       for buffer in plan.buffers {
-        guard let name = owned(buffer), let values = found[name]?.data, let wanted = exact[name] else { continue }
+        guard let name = owned(buffer) else { continue }
+        let (values, wanted) = (try #require(found[name]).data, try #require(exact[name]))
         expectClose(values, numbers(wanted, buffer.dtype), "\(architecture): \(name)", item.tolerance)
       }
     }
