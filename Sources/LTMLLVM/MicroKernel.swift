@@ -11,14 +11,19 @@ struct MicroTile: Hashable, Sendable {
   let isSinglePass: Bool
   /// The distance between rows of sums.
   let rowStride: Int
-  /// Whether rows are lines along the depth, any distance apart, and not packed point by point.
+  /// Whether rows are lines along the depth, and not packed point by point.
   let hasLines: Bool
+  /// From one line to the next, where there are too many for a register each: then it is part of the code. Otherwise 0, and
+  /// kernels of any distance share the code, which is told.
+  let lineStride: Int
   /// How many of the panel's rows there are.
   let height: Int
 
   init(_ tiles: Schedule.Tiles, height: Int) {
     (tile, lanes, isDouble) = (tiles.tile, tiles.lanes, tiles.isDouble)
-    (isSinglePass, rowStride, hasLines) = (tiles.isSinglePass, tiles.rowStride, tiles.rows != .packed)
+    (isSinglePass, rowStride) = (tiles.isSinglePass, tiles.rowStride)
+    hasLines = tiles.rows != .packed
+    lineStride = tiles.tile.rows > 6 && tiles.tile.multiply != .tileBF16 ? tiles.lineStride : 0
     self.height = height
   }
 
@@ -62,7 +67,7 @@ struct MicroKernel {
     }
     let (depth, columns) = (parameters[0], parameters[2])
     let rows = (0..<shape.height).map { row in
-      shape.hasLines ? ir.address(parameters[1], element, ir.multiply(parameters[5], row)) : parameters[1]
+      shape.hasLines ? ir.address(parameters[1], element, distance(row, parameters[5])) : parameters[1]
     }
     let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: shape.height * tile.vectors)
     let whole = ir.multiply(ir.divide(depth, Self.unroll), Self.unroll)
@@ -73,6 +78,11 @@ struct MicroKernel {
     finish(sums, parameters[3], isFirst: LLVMBuildICmp(ir.ref, LLVMIntNE, parameters[4], ir.index(0), ""))
     LLVMBuildRetVoid(ir.ref)
     return function
+  }
+
+  /// From the first line to another.
+  private func distance(_ row: Int, _ lineStride: LLVMValueRef) -> LLVMValueRef {
+    shape.lineStride > 0 ? ir.index(shape.lineStride * row) : ir.multiply(lineStride, row)
   }
 
   /// The products of one contracted index.

@@ -55,19 +55,22 @@ extension Scheduler {
   private func chooseRows(_ lhs: ScalarID, _ rhs: ScalarID, depth: Int, _ tiles: inout Schedule.Tiles) {
     // AMX's tiles have lines of bf16 as rows.
     if tiles.tile.multiply == .tileBF16 { tiles.rows = .lines }
+    guard tiles.tile.points == 1, profile.architecture == .x86_64 else { return }
+    let height = tiles.tile.rows
     // Lines a power of two apart share a set of the first cache, of which a panel must leave some ways free.
-    guard tiles.tile.points == 1, tiles.tile.rows <= 6 else { return }
+    let bytes = tiles.elementBytes
+    func isCrowded(_ stride: Int) -> Bool { height > 6 && stride * bytes % 2048 == 0 }
     let (left, right) = tiles.isSwapped ? (rhs, lhs) : (lhs, rhs)
-    let (height, rows) = (tiles.tile.rows, kernel.extent(tiles.rowAxis))
+    let rows = kernel.extent(tiles.rowAxis)
     // A panel of fewer than four rows takes as long as one of four. The few rows that turning adds cost less than packing.
     let asRows = rows / height * height + (rows % height == 0 ? 0 : max(4, rows % height))
     if rows <= 96, depth >= 128, roundUp(rows, tiles.columns) <= asRows + 3, let lines = lines(right, tiles.columnAxis)
     {
-      tiles.rows = lines.areNarrow ? .lines : .inPlace(stride: lines.stride)
+      tiles.rows = lines.areNarrow || isCrowded(lines.stride) ? .lines : .inPlace(stride: lines.stride)
       (tiles.rowAxis, tiles.columnAxis) = (tiles.columnAxis, tiles.rowAxis)
       tiles.isSwapped.toggle()
       tiles.isTurned = true
-    } else if let lines = lines(left, tiles.rowAxis), !lines.areNarrow {
+    } else if height <= 6, let lines = lines(left, tiles.rowAxis), !lines.areNarrow {
       // Lines whole pages apart share few sets of the second cache: many of them would not stay there until the next columns.
       let room = profile.cacheBytes / 2 / tiles.elementBytes / max(rows, 1)
       if lines.stride % (4096 / tiles.elementBytes) != 0 || lines.stride <= room {

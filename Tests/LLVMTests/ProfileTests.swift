@@ -99,8 +99,10 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
     #expect(try !tiles(400, .f32, right: true).isTurned && !tiles(32, .f16).isTurned)
     // Whole pages apart.
     #expect(try tiles(400, .f32, k: 1024).rows == .packed && tiles(64, .f32, k: 1024).rows == .inPlace(stride: 1024))
-    // More lines than a set of the first cache has room for.
+    // More lines than registers for their addresses, and than a set of the first cache has room for.
     #expect(try tiles(400, .f32, "x86-64-v4").rows == .packed)
+    #expect(try tiles(32, .f32, right: true, "x86-64-v4").rows == .inPlace(stride: 300))
+    #expect(try tiles(32, .f32, k: 1024, right: true, "x86-64-v4").rows == .lines)
   }
 
   private struct Failure: Error { let text: String }
