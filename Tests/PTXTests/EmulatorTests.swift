@@ -119,7 +119,11 @@ struct EmulatorTests {
       #expect(!found.isEmpty)
       for buffer in plan.buffers {
         guard let name = owned(buffer) else { continue }
-        let (values, wanted) = (try #require(found[name]).data, try #require(exact[name]))
+        let wanted = try #require(exact[name])
+        guard let values = found[name]?.data else {
+          #expect(wanted == inputs[name]?.bytes, "\(architecture): \(name) is missing")
+          continue
+        }
         expectClose(values, numbers(wanted, buffer.dtype), "\(architecture): \(name)", item.tolerance)
       }
     }
