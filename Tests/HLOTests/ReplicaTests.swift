@@ -1,6 +1,8 @@
+import Dispatch
 import LTMHLO
 import LTMIR
 import LTMSupport
+import Synchronization
 import Testing
 
 /// What replicas tell each other, each dtype for itself, on two devices of XLA's CPU compiler.
@@ -28,6 +30,34 @@ struct ReplicaTests {
     for (found, exact) in zip(results, expected) {
       #expect(try found[0].tensor(dtype, [2, 3]).doubles == exact["y"]?.data)
     }
+  }
+
+  /// Replicas meet those of their own launch, not another's of the same program or client.
+  @Test(
+    "launches at the same time stay apart", .enabled(if: PJRTTests.missing == nil, "\(PJRTTests.missing ?? "")"))
+  func apart() throws {
+    var b = GraphBuilder(name: "apart")
+    let x = b.input("x", TensorType(.f32, [2]), role: .argument)
+    b.output("y", b.make(.allReduce, [x], ["replicas": .int(2), "first": .bool(false)]))
+    let client = try Self.client.get()
+    let program = try client.compile(stableHLO(b.graph), replicas: 2)
+    let wrong = Mutex<[String]>([])
+    DispatchQueue.concurrentPerform(iterations: 4) { thread in
+      for round in 0..<50 {
+        do {
+          let number = Double(thread * 100 + round)
+          let inputs = try (0..<2).map { device in
+            let tensor = try #require(Tensor([number, 1], shape: [2], dtype: .f32))
+            return [try client.buffer(tensor, device: device)]
+          }
+          for found in try program.run(inputs) {
+            let values = try found[0].tensor(.f32, [2]).doubles
+            if values != [2 * number, 2] { wrong.withLock { $0.append("\(values), not \(2 * number)") } }
+          }
+        } catch { wrong.withLock { $0.append("\(error)") } }
+      }
+    }
+    #expect(wrong.withLock { $0 } == [])
   }
 
   @Test(

@@ -1,5 +1,6 @@
 internal import CPJRT
 import LTMIR
+import Synchronization
 
 /// A compiled program with its place on the devices.
 package final class PJRTProgram: @unchecked Sendable {
@@ -75,6 +76,16 @@ package final class PJRTProgram: @unchecked Sendable {
     return run
   }
 
+  /// The number of this launch in the process, never 0. XLA's CPU client lets the replicas meet by it: those of launches that
+  /// run at the same time, of two trainers say, would meet each other and end the process.
+  private static func nextLaunch() -> Int32 {
+    launches.withLock { number in
+      number = number == .max ? 1 : number + 1
+      return number
+    }
+  }
+  private static let launches = Mutex<Int32>(0)
+
   private typealias Execute = (UnsafeMutablePointer<PJRT_LoadedExecutable_Execute_Args>?) -> OpaquePointer?
 
   private func call(
@@ -83,6 +94,7 @@ package final class PJRTProgram: @unchecked Sendable {
   ) -> OpaquePointer? {
     var options = PJRT_ExecuteOptions()
     options.struct_size = MemoryLayout.size(ofValue: options)
+    options.launch_id = Self.nextLaunch()
     return inputs.withUnsafeBufferPointer { inputs in
       outputs.withUnsafeBufferPointer { outputs in
         events.withUnsafeMutableBufferPointer { events in
