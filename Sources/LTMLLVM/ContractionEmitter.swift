@@ -48,10 +48,10 @@ struct ContractionEmitter {
   let memory: PackedMemory
   let element: LLVMTypeRef
 
-  private var ir: IRBuilder { emitter.ir }
-  private var evaluator: Evaluator { emitter.evaluator }
-  private var kernel: FlatKernel { emitter.kernel }
-  private var tiles: Schedule.Tiles { layout.tiles }
+  var ir: IRBuilder { emitter.ir }
+  var evaluator: Evaluator { emitter.evaluator }
+  var kernel: FlatKernel { emitter.kernel }
+  var tiles: Schedule.Tiles { layout.tiles }
 
   func emit() {
     packShared(layout.rows, memory.rows, tasks: 0..<layout.rows.tasks)
@@ -103,7 +103,7 @@ struct ContractionEmitter {
   // MARK: Tiles
 
   /// The panels of one side of a tile.
-  private struct Panels {
+  struct Panels {
     let side: PackedSide
     let base: LLVMValueRef
     let first: LLVMValueRef
@@ -246,39 +246,8 @@ struct ContractionEmitter {
     }
   }
 
-  /// Asks for the result's lines of a register tile while the micro-kernel computes it.
-  private func askForResults(_ rows: Panels, _ i: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef) {
-    guard ir.profile.architecture == .x86_64, tiles.isSinglePass, !tiles.visitsRowsFirst else { return }
-    let row = ir.multiply(i, rows.side.width)
-    ir.loop(0..<rows.side.width) { r, _ in
-      evaluator.at([(rows.side.axis, ir.add(row, r)), (columns.side.axis, ir.multiply(j, columns.side.width))]) {
-        for access in kernel.stores.joined() {
-          evaluator.askForResult(access, columns.side.width, along: columns.side.axis)
-        }
-      }
-      return []
-    }
-    askForColumns(rows, i, columns, j)
-  }
-
-  /// Asks the second cache for a share of the columns that are packed next, each panel of rows for its own.
-  private func askForColumns(_ rows: Panels, _ i: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef) {
-    let axis = layout.over[0]
-    guard layout.over.count == 1, !columns.side.isShared, !packing.runsAlongDepth(columns.side, axis) else { return }
-    let panels = (tiles.mc + rows.side.width - 1) / rows.side.width
-    let share = (kernel.extent(axis) + panels - 1) / panels
-    let start = ir.multiply(ir.subtract(i, rows.first), share)
-    let next = ir.multiply(ir.add(j, ir.index(1)), columns.side.width)
-    ir.loop(0..<share) { k, _ in
-      evaluator.at([(axis, ir.add(start, k)), (columns.side.axis, next)]) {
-        evaluator.prefetch(columns.side.operand, elements: columns.side.width)
-      }
-      return []
-    }
-  }
-
   /// Runs `body` with what serves a whole panel or the last, shorter one; `nil` where there is none of the kind.
-  private func either<T>(_ panel: LLVMValueRef, _ side: PackedSide, _ whole: T?, _ rest: T?, _ body: (T) -> Void) {
+  func either<T>(_ panel: LLVMValueRef, _ side: PackedSide, _ whole: T?, _ rest: T?, _ body: (T) -> Void) {
     guard let whole, let rest else {
       if let only = whole ?? rest { body(only) }
       return
@@ -286,43 +255,5 @@ struct ContractionEmitter {
     let isWhole = ir.less(panel, ir.index(side.extent / side.width))
     ir.when(isWhole) { body(whole) }
     ir.when(LLVMBuildNot(ir.ref, isWhole, "")) { body(rest) }
-  }
-
-  // MARK: Epilogue
-
-  /// Finishes a register tile: each row's sums become the contraction's local, and the stores that follow it run.
-  private func finish(_ i: LLVMValueRef, _ j: LLVMValueRef, _ sums: LLVMValueRef) {
-    let (rows, columns) = (layout.rows, layout.columns)
-    let (row, column) = (ir.multiply(i, rows.width), ir.multiply(j, columns.width))
-    let count = ir.minimum(ir.index(rows.width), ir.subtract(ir.index(rows.extent), row))
-    let rest = columns.extent % columns.width
-    either(j, columns, columns.extent >= columns.width ? columns.width : nil, rest == 0 ? nil : rest) { live in
-      let starts = Array(stride(from: 0, to: live, by: tiles.lanes))
-      // The lanes of a turned result go to as many lines, which the rows fill before the next vector's push them out.
-      for vectors in tiles.isTurned ? starts.map({ [$0] }) : [starts] {
-        ir.loop(from: ir.index(0), to: count) { r, _ in
-          evaluator.at(rows.axis, ir.add(row, r)) {
-            finishRow(ir.address(sums, element, ir.multiply(r, tiles.rowStride)), column, vectors, live: live)
-          }
-          return []
-        }
-      }
-    }
-  }
-
-  private func finishRow(_ sums: LLVMValueRef, _ column: LLVMValueRef, _ vectors: [Int], live: Int) {
-    guard case .contract(let local, _, _, _)? = kernel.kernel.body.first else { return }
-    let stores = kernel.kernel.body.flatMap(\.stores)
-    let accesses = kernel.stores.flatMap { $0 }
-    let lanes = tiles.lanes
-    evaluator.hoist(stores.map(\.value), outOf: [tiles.columnAxis])
-    for start in vectors {
-      let vector = VectorAxis(axis: tiles.columnAxis, lanes: lanes, live: min(lanes, live - start))
-      evaluator.at(tiles.columnAxis, ir.add(column, ir.index(start)), vector: vector) {
-        let place = ir.address(sums, element, ir.index(start))
-        evaluator.bind(local, Lanes(ir.load(ir.vector(element, lanes), place, align: tiles.elementBytes), ir))
-        evaluator.store(stores, accesses)
-      }
-    }
   }
 }

@@ -1,0 +1,84 @@
+internal import CLLVM
+import LTMKernels
+
+// What happens to a finished register tile: its sums become the contraction's local, and the stores that follow it run.
+extension ContractionEmitter {
+  /// Asks for the result's lines of a register tile while the micro-kernel computes it.
+  func askForResults(_ rows: Panels, _ i: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef) {
+    guard ir.profile.architecture == .x86_64, tiles.isSinglePass, !tiles.visitsRowsFirst else { return }
+    let row = ir.multiply(i, rows.side.width)
+    ir.loop(0..<rows.side.width) { r, _ in
+      evaluator.at([(rows.side.axis, ir.add(row, r)), (columns.side.axis, ir.multiply(j, columns.side.width))]) {
+        for access in kernel.stores.joined() {
+          evaluator.askForResult(access, columns.side.width, along: columns.side.axis)
+        }
+      }
+      return []
+    }
+    askForColumns(rows, i, columns, j)
+  }
+
+  /// Asks the second cache for a share of the columns that are packed next, each panel of rows for its own.
+  private func askForColumns(_ rows: Panels, _ i: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef) {
+    let axis = layout.over[0]
+    guard layout.over.count == 1, !columns.side.isShared, !packing.runsAlongDepth(columns.side, axis) else { return }
+    let panels = (tiles.mc + rows.side.width - 1) / rows.side.width
+    let share = (kernel.extent(axis) + panels - 1) / panels
+    let start = ir.multiply(ir.subtract(i, rows.first), share)
+    let next = ir.multiply(ir.add(j, ir.index(1)), columns.side.width)
+    ir.loop(0..<share) { k, _ in
+      evaluator.at([(axis, ir.add(start, k)), (columns.side.axis, next)]) {
+        evaluator.prefetch(columns.side.operand, elements: columns.side.width)
+      }
+      return []
+    }
+  }
+
+  /// Finishes a register tile: each row's sums become the contraction's local, and the stores that follow it run.
+  func finish(_ i: LLVMValueRef, _ j: LLVMValueRef, _ sums: LLVMValueRef) {
+    let (rows, columns) = (layout.rows, layout.columns)
+    let (row, column) = (ir.multiply(i, rows.width), ir.multiply(j, columns.width))
+    let count = ir.minimum(ir.index(rows.width), ir.subtract(ir.index(rows.extent), row))
+    let rest = columns.extent % columns.width
+    either(j, columns, columns.extent >= columns.width ? columns.width : nil, rest == 0 ? nil : rest) { live in
+      let lanes = finishedLanes
+      let starts = Array(stride(from: 0, to: live, by: lanes))
+      for vectors in tiles.isTurned ? starts.map({ [$0] }) : [starts] {
+        ir.loop(from: ir.index(0), to: count) { r, _ in
+          evaluator.at(rows.axis, ir.add(row, r)) {
+            finishRow(ir.address(sums, element, ir.multiply(r, tiles.rowStride)), column, vectors, lanes, live: live)
+          }
+          return []
+        }
+      }
+    }
+  }
+
+  /// The lanes of a turned result go to as many lines. Those whole or half pages apart share one or two sets of the first
+  /// cache, of eight lines each: so few at a time that the rows fill them before the next ones push them out.
+  private var finishedLanes: Int {
+    guard tiles.isTurned else { return tiles.lanes }
+    let distances = kernel.stores.joined().map {
+      $0.form.strides[tiles.columnAxis] * kernel.kernel[$0.buffer].dtype.byteCount
+    }
+    let most = distances.contains { $0 % 4096 == 0 } ? 4 : distances.contains { $0 % 2048 == 0 } ? 8 : 16
+    return min(tiles.lanes, most)
+  }
+
+  private func finishRow(
+    _ sums: LLVMValueRef, _ column: LLVMValueRef, _ vectors: [Int], _ lanes: Int, live: Int
+  ) {
+    guard case .contract(let local, _, _, _)? = kernel.kernel.body.first else { return }
+    let stores = kernel.kernel.body.flatMap(\.stores)
+    let accesses = kernel.stores.flatMap { $0 }
+    evaluator.hoist(stores.map(\.value), outOf: [tiles.columnAxis])
+    for start in vectors {
+      let vector = VectorAxis(axis: tiles.columnAxis, lanes: lanes, live: min(lanes, live - start))
+      evaluator.at(tiles.columnAxis, ir.add(column, ir.index(start)), vector: vector) {
+        let place = ir.address(sums, element, ir.index(start))
+        evaluator.bind(local, Lanes(ir.load(ir.vector(element, lanes), place, align: tiles.elementBytes), ir))
+        evaluator.store(stores, accesses)
+      }
+    }
+  }
+}
