@@ -174,7 +174,7 @@ package final class Evaluator {
     case .apply(let primitive, let operands, _):
       if let sum = multiplyAdd(primitive, operands) { return sum }
       if primitive == .exp, ir.hasShortExp, kernel.kernel.dtype(operands[0]) == .f32 {
-        return exponent(operands[0]).shortPower()
+        return exponent(operands[0]).shortPower(isAddend: facts.isAddend[id])
       }
       let values = operands.map { known($0.index) }
       let lanes = values.map(\.lanes.count).max() ?? 1

@@ -10,6 +10,8 @@ struct FormulaFacts {
   private(set) var isFused: [Bool]
   /// For each expression, whether it is an `exp` that is only added to numbers beside which 2^-126 is nothing.
   private(set) var mayFlush: [Bool]
+  /// For each expression, whether it is an `exp` that is only added to positive numbers: few digits of it are digits of the sum.
+  private(set) var isAddend: [Bool]
   /// For each expression, whether one other reads it, and nothing else.
   private(set) var isReadOnce: [Bool]
 
@@ -22,15 +24,16 @@ struct FormulaFacts {
     }
     for root in kernel.body.flatMap(\.roots) { isRoot[root.index] = true }
     isFused = [Bool](repeating: false, count: expressions.count)
-    mayFlush = isFused
+    (mayFlush, isAddend) = (isFused, isFused)
     isReadOnce = expressions.indices.map { users[$0].count == 1 && !isRoot[$0] }
     for index in expressions.indices where !isRoot[index] {
       if isReadOnce[index], Self.isProduct(index, kernel) {
         isFused[index] = Self.takesOneProduct(users[index][0], kernel)
       }
-      mayFlush[index] =
-        Self.applies(.exp, index, kernel) && !users[index].isEmpty
-        && users[index].allSatisfy { Self.addsLargeNumber($0, kernel) }
+      guard Self.applies(.exp, index, kernel), !users[index].isEmpty else { continue }
+      let numbers = users[index].map { Self.addedNumber($0, kernel) }
+      mayFlush[index] = numbers.allSatisfy { abs($0) >= 0x1p-64 }
+      isAddend[index] = numbers.allSatisfy { $0 >= 0x1p-64 }
     }
   }
 
@@ -48,10 +51,11 @@ struct FormulaFacts {
     return kernel.expressions[index].operands.count { isProduct($0.index, kernel) } == 1
   }
 
-  private static func addsLargeNumber(_ index: Int, _ kernel: Kernel) -> Bool {
-    guard applies(.add, index, kernel) else { return false }
-    return kernel.expressions[index].operands.contains {
-      if case .constant(let value, _) = kernel[$0] { abs(value) >= 0x1p-64 } else { false }
+  /// The number that an addition adds; 0 where it is none.
+  private static func addedNumber(_ index: Int, _ kernel: Kernel) -> Double {
+    guard applies(.add, index, kernel) else { return 0 }
+    return kernel.expressions[index].operands.reduce(0) { found, operand in
+      if case .constant(let value, _) = kernel[operand] { value } else { found }
     }
   }
 }

@@ -62,13 +62,17 @@ extension Lanes {
     return power * half.shiftedLeft(23).cast(to: ir.float) * rest.shiftedLeft(23).cast(to: ir.float)
   }
 
-  /// 2 to the power of this, for results that are halves: of its fraction a polynomial, within 2^-23 for f16 and 2^-18 for
-  /// bf16, and exact at 0; of the rest an instruction, which is right at the edges too.
-  func shortPower() -> Lanes {
+  /// 2 to the power of this, for results that are halves: of its fraction a polynomial, exact at 0; of the rest an instruction,
+  /// which is right at the edges too. Within 2^-23 for f16 and 2^-18 for bf16; as an addend within 2^-17 and 2^-13, which is
+  /// 0.01 and 0.02 ulp of the sum.
+  func shortPower(isAddend: Bool = false) -> Lanes {
     let coefficients =
-      ir.accuracy == .f16
-      ? [1.867_130_166e-3, 9.017_029_777e-3, 5.579_991_266e-2, 2.401_644_439e-1, 6.931_512_952e-1, 1]
-      : [1.342_668_384e-2, 5.224_247_277e-2, 2.412_801_981e-1, 6.930_448_413e-1, 1]
+      switch (ir.accuracy == .f16, isAddend) {
+      case (true, false): [1.867_130_166e-3, 9.017_029_777e-3, 5.579_991_266e-2, 2.401_644_439e-1, 6.931_512_952e-1, 1]
+      case (true, true): [1.358_124_427e-2, 5.195_080_861e-2, 2.414_452_136e-1, 6.930_185_556e-1, 1]
+      case (false, false): [1.342_668_384e-2, 5.224_247_277e-2, 2.412_801_981e-1, 6.930_448_413e-1, 1]
+      case (false, true): [7.706_704_736e-2, 2.276_449_949e-1, 6.951_167_583e-1, 1]
+      }
     return fraction().polynomial(coefficients).scaled(by: self)
   }
 
