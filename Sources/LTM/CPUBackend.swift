@@ -42,7 +42,13 @@ private final class CPUExecutable: Profilable {
   private let arena: AlignedBuffer
   /// What the tasks of a launch share.
   private let workspace: AlignedBuffer
+  /// The same for launches that keep what they make of constants in it, by their number.
+  private let keptWorkspaces: [Int: AlignedBuffer]
+  /// Whether that is made.
+  private var isPrepared = false
   private let storage: [String: Storage]
+  /// The inputs that kernels call constant.
+  private let constants: Set<String>
   /// Each launch's kernel and argument list, ready to pass on.
   private let launches: [(kernel: Int, arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>)]
   let memory: MemoryUse
@@ -53,14 +59,22 @@ private final class CPUExecutable: Profilable {
     self.kernels = kernels
     self.pool = pool
     arena = try reporting { try AlignedBuffer(byteCount: plan.arenaBytes) }
-    workspace = try reporting { try AlignedBuffer(byteCount: kernels.map(\.workspaceBytes).max() ?? 0) }
+    let (kept, others) = plan.launches.indices.reduce(into: ([Int](), [Int]())) { sorted, number in
+      let keeps = !kernels[plan.launches[number].kernel].schedule.keptPreparations.isEmpty
+      if keeps { sorted.0.append(number) } else { sorted.1.append(number) }
+    }
+    let bytes = plan.launches.map { kernels[$0.kernel].workspaceBytes }
+    workspace = try reporting { try AlignedBuffer(byteCount: others.map { bytes[$0] }.max() ?? 0) }
+    var keptWorkspaces: [Int: AlignedBuffer] = [:]
+    for number in kept { keptWorkspaces[number] = try reporting { try AlignedBuffer(byteCount: bytes[number]) } }
+    self.keptWorkspaces = keptWorkspaces
     try reporting { try pool.reserveScratch(byteCount: kernels.map(\.scratchBytes).max() ?? 0) }
     let storage = try Self.storage(of: graph, plan)
     self.storage = storage
     let (base, shared) = (arena.address, workspace.address)
-    launches = plan.launches.map { launch in
+    launches = plan.launches.enumerated().map { number, launch in
       let arguments = UnsafeMutablePointer<UnsafeMutableRawPointer?>.allocate(capacity: launch.arguments.count + 1)
-      arguments[launch.arguments.count] = shared
+      arguments[launch.arguments.count] = keptWorkspaces[number]?.address ?? shared
       for (index, argument) in launch.arguments.enumerated() {
         switch plan[argument].place {
         case .input(let name), .output(let name): arguments[index] = storage[name]?.buffer.address
@@ -69,11 +83,20 @@ private final class CPUExecutable: Profilable {
       }
       return (launch.kernel, arguments)
     }
+    constants = Self.constants(of: plan)
     memory = MemoryUse(graph, plan)
   }
 
   deinit {
     for launch in launches { launch.arguments.deallocate() }
+  }
+
+  private static func constants(of plan: Plan) -> Set<String> {
+    plan.launches.reduce(into: []) { names, launch in
+      for (argument, buffer) in zip(launch.arguments, plan.kernels[launch.kernel].buffers) where buffer.access == .constant {
+        if case .input(let name) = plan[argument].place { names.insert(name) }
+      }
+    }
   }
 
   /// Memory for every input, those that no kernel reads included, and for every output that updates none.
@@ -93,6 +116,7 @@ private final class CPUExecutable: Profilable {
 
   func write(_ tensor: Tensor, to input: String) throws(LTMError) {
     guard let held = storage[input] else { throw LTMError("there is no input '\(input)'") }
+    if constants.contains(input) { isPrepared = false }
     try held.write(tensor)
   }
 
@@ -100,16 +124,19 @@ private final class CPUExecutable: Profilable {
 
   func fill(_ input: String, _ body: (UnsafeMutableRawBufferPointer) -> Void) throws(LTMError) {
     guard let held = storage[input] else { throw LTMError("there is no input '\(input)'") }
+    if constants.contains(input) { isPrepared = false }
     body(held.buffer.bytes)
   }
 
   func run() {
     for launch in launches { run(launch.kernel, launch.arguments) }
+    isPrepared = true
   }
 
   private func run(_ kernel: Int, _ arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>) {
     let kernel = kernels[kernel]
-    for phase in kernel.schedule.phases { pool.run(tasks: phase, kernel: kernel.function, arguments: arguments) }
+    let phases = isPrepared ? kernel.schedule.laterPhases : kernel.schedule.phases
+    for phase in phases { pool.run(tasks: phase, kernel: kernel.function, arguments: arguments) }
   }
 
   func profile(runs: Int) -> [Profile.Timing] {

@@ -63,7 +63,12 @@ package struct KernelAxis: Hashable, Sendable {
 
 /// A memory operand: contiguous, row-major. The shape is this launch's view: any shape with the buffer's element count.
 package struct KernelBuffer: Hashable, Sendable {
-  package enum Access: String, Hashable, Sendable, CaseIterable { case read, write, readWrite = "read_write" }
+  package enum Access: String, Hashable, Sendable, CaseIterable {
+    case read, write, readWrite = "read_write"
+    /// Read, and the same at every launch: what is made of it alone may be kept.
+    case constant
+    package var writes: Bool { self == .write || self == .readWrite }
+  }
   package var name: String
   package var dtype: DType
   package var shape: [Int]

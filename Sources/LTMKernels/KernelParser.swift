@@ -121,7 +121,7 @@ struct KernelParser {
     var shape: [Int] = []
     try list(until: "]") { (parser) throws(DiagnosticSet) in shape.append(try parser.integer()) }
     guard case .word(let text) = token, let access = KernelBuffer.Access(rawValue: text) else {
-      return try fail("`read`, `write` or `read_write` is expected here")
+      return try fail("`read`, `write`, `read_write` or `constant` is expected here")
     }
     try advance()
     kernel.buffers.append(KernelBuffer(name: name, dtype: dtype, shape: shape, access: access))

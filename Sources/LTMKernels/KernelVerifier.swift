@@ -235,7 +235,7 @@ private struct KernelCheck {
     for statement in kernel.body {
       for store in statement.stores {
         let buffer = kernel[store.buffer]
-        require(buffer.access != .read, 6, "\(buffer.name) is stored to")
+        require(buffer.access.writes, 6, "\(buffer.name) is stored to")
         require(written[store.buffer] == nil, 6, "\(buffer.name) is stored to twice")
         written[store.buffer] = store.index
         let value = kernel.dtype(store.value)
@@ -243,7 +243,7 @@ private struct KernelCheck {
         checkMap(store, over: statement.innerAxes)
       }
     }
-    for (index, buffer) in kernel.buffers.enumerated() where buffer.access != .read {
+    for (index, buffer) in kernel.buffers.enumerated() where buffer.access.writes {
       require(written[BufferID(index)] != nil, 6, "\(buffer.name) is never stored to")
     }
     for case .load(let buffer, let index, let guards, _) in kernel.expressions where kernel[buffer].access == .readWrite

@@ -12,7 +12,7 @@ extension Plan {
       var arguments = launch.arguments.map { memory[$0.index] }
       kernels[launch.kernel].interpret(&arguments, rounding: rounding)
       for (number, argument) in launch.arguments.enumerated()
-      where kernels[launch.kernel].buffers[number].access != .read {
+      where kernels[launch.kernel].buffers[number].access.writes {
         memory[argument.index] = arguments[number]
       }
     }
@@ -48,7 +48,7 @@ extension Plan {
   private func isWritten(_ place: PlanBuffer.Place) -> Bool {
     launches.contains { launch in
       zip(launch.arguments, kernels[launch.kernel].buffers).contains {
-        buffers[$0.index].place == place && $1.access != .read
+        buffers[$0.index].place == place && $1.access.writes
       }
     }
   }

@@ -71,13 +71,21 @@ extension Plan {
           found.append("plan_c4: \(self[argument].name) is read before it is written")
         }
       }
-      for (argument, buffer) in zip(launch.arguments, kernels[launch.kernel].buffers) where buffer.access != .read {
+      for (argument, buffer) in zip(launch.arguments, kernels[launch.kernel].buffers) where buffer.access.writes {
         writes[argument.index] += 1
       }
     }
     for (buffer, count) in zip(buffers, writes) {
       let isOutput = if case .output = buffer.place { true } else { false }
       if count > 1 || (isOutput && count == 0) { found.append("plan_c5: \(buffer.name) is written \(count) times") }
+    }
+    for launch in launches {
+      for (argument, buffer) in zip(launch.arguments, kernels[launch.kernel].buffers) where buffer.access == .constant {
+        let isInput = if case .input = self[argument].place { true } else { false }
+        if !isInput || writes[argument.index] > 0 {
+          found.append("plan_c6: \(self[argument].name) is called constant and is not")
+        }
+      }
     }
     return found
   }

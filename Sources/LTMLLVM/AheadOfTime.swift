@@ -58,7 +58,7 @@ struct PlanInterface {
   /// Whether a launch writes to a buffer.
   private func isWritten(_ id: PlanBufferID) -> Bool {
     plan.launches.contains { launch in
-      zip(launch.arguments, plan.kernels[launch.kernel].buffers).contains { $0 == id && $1.access != .read }
+      zip(launch.arguments, plan.kernels[launch.kernel].buffers).contains { $0 == id && $1.access.writes }
     }
   }
 

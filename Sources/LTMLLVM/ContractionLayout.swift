@@ -83,6 +83,10 @@ struct ContractionLayout {
   var columnTiles: Int { Self.count(columns.extent, tiles.nc) }
 
   var preparations: Int { rows.tasks + columns.tasks }
+  var keptPreparations: Range<Int> {
+    if !tiles.keepsRows && !tiles.keepsColumns { return 0..<0 }
+    return (tiles.keepsRows ? 0 : rows.tasks)..<(tiles.keepsColumns ? preparations : rows.tasks)
+  }
   var workspaceBytes: Int { (rows.isShared ? rows.bytes : 0) + (columns.isShared ? columns.bytes : 0) }
 
   /// The scratch memory of a thread: sums, then the panels that tasks pack for themselves.

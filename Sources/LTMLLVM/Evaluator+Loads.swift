@@ -88,10 +88,7 @@ extension Evaluator {
     let dtype = kernel.kernel[access.buffer].dtype
     let place = address(access, mayLieOutside: true)
     for line in stride(from: 0, to: count * dtype.byteCount, by: 64) {
-      let address = ir.address(place, ir.i8, ir.index(line), mayLieOutside: true)
-      _ = ir.call(
-        intrinsic: "llvm.prefetch", [ir.pointer],
-        [address] + [isWrite ? 1 : 0, cache, 1].map { ir.constant(bits: $0, ir.i32) })
+      ir.prefetch(place, ir.index(line), isWrite: isWrite, cache: cache)
     }
   }
 
@@ -103,9 +100,7 @@ extension Evaluator {
       buffer.shape.reduce(buffer.dtype.byteCount, *) >= Self.streamedBytes / 4, bytes >= 16
     else { return }
     for line in stride(from: 0, to: bytes, by: 64) {
-      let ahead = ir.address(place, ir.i8, ir.index(Self.ahead + line), mayLieOutside: true)
-      _ = ir.call(
-        intrinsic: "llvm.prefetch", [ir.pointer], [ahead] + [0, 2, 1].map { ir.constant(bits: $0, ir.i32) })
+      ir.prefetch(place, ir.index(Self.ahead + line), cache: 2)
     }
   }
   /// Bytes ahead. Tried from 1 to 16 KB, into the first and the second cache: here memory keeps up with a core.

@@ -114,6 +114,13 @@ extension IRBuilder {
 
   /// Whether each lane is below `live`.
   package func mask(lanes: Int, live: Int) -> LLVMValueRef { constants((0..<lanes).map { $0 < live ? 1 : 0 }, i1) }
+
+  /// Asks for the cache line so many bytes after a place, into the first (3) or the second (2) cache. It may lie anywhere.
+  func prefetch(_ place: LLVMValueRef, _ bytes: LLVMValueRef, isWrite: Bool = false, cache: Int) {
+    let address = address(place, i8, bytes, mayLieOutside: true)
+    _ = call(
+      intrinsic: "llvm.prefetch", [pointer], [address] + [isWrite ? 1 : 0, cache, 1].map { constant(bits: $0, i32) })
+  }
 }
 
 /// `live` cut into descending powers of two: 11 is 8, 2, 1.

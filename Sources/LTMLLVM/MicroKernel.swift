@@ -16,6 +16,8 @@ struct MicroTile: Hashable, Sendable {
   /// From one line to the next, where there are too many for a register each: then it is part of the code. Otherwise 0, and
   /// kernels of any distance share the code, which is told.
   let lineStride: Int
+  /// Whether the second cache is asked for the panel of columns after this one, which lies behind it, or else for the next rows.
+  let asksForColumns: Bool
   /// How many of the panel's rows there are.
   let height: Int
 
@@ -24,6 +26,7 @@ struct MicroTile: Hashable, Sendable {
     (isSinglePass, rowStride) = (tiles.isSinglePass, tiles.rowStride)
     hasLines = tiles.rows != .packed
     lineStride = tiles.tile.rows > 6 && tiles.tile.multiply != .tileBF16 ? tiles.lineStride : 0
+    asksForColumns = tiles.keepsColumns
     self.height = height
   }
 
@@ -69,12 +72,16 @@ struct MicroKernel {
     let rows = (0..<shape.height).map { row in
       shape.hasLines ? ir.address(parameters[1], element, distance(row, parameters[5])) : parameters[1]
     }
+    let step = { (k: LLVMValueRef, sums: [LLVMValueRef]) in
+      ask(rows[0], columns, at: ir.add(k, depth))
+      return products(rows, columns, k, sums)
+    }
     let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: shape.height * tile.vectors)
     let whole = ir.multiply(ir.divide(depth, Self.unroll), Self.unroll)
     let unrolled = ir.loop(from: ir.index(0), to: whole, step: Self.unroll, carrying: zeros) { k, sums in
-      (0..<Self.unroll).reduce(sums) { step(rows, columns, ir.add(k, ir.index($1)), $0) }
+      (0..<Self.unroll).reduce(sums) { step(ir.add(k, ir.index($1)), $0) }
     }
-    let sums = ir.loop(from: whole, to: depth, carrying: unrolled) { k, sums in step(rows, columns, k, sums) }
+    let sums = ir.loop(from: whole, to: depth, carrying: unrolled) { k, sums in step(k, sums) }
     finish(sums, parameters[3], isFirst: LLVMBuildICmp(ir.ref, LLVMIntNE, parameters[4], ir.index(0), ""))
     LLVMBuildRetVoid(ir.ref)
     return function
@@ -85,8 +92,20 @@ struct MicroKernel {
     shape.lineStride > 0 ? ir.index(shape.lineStride * row) : ir.multiply(lineStride, row)
   }
 
+  /// Asks the second cache for what the next call reads, a point of the depth at a time.
+  private func ask(_ rows: LLVMValueRef, _ columns: LLVMValueRef, at k: LLVMValueRef) {
+    let width = shape.asksForColumns ? tile.vectors * shape.lanes : tile.rows
+    guard ir.profile.vectorBytes == 64, shape.asksForColumns || (!shape.hasLines && shape.height == tile.rows) else {
+      return
+    }
+    let base = shape.asksForColumns ? columns : rows
+    for byte in stride(from: 0, to: max(64, width * elementBytes), by: 64) {
+      ir.prefetch(base, ir.add(ir.multiply(k, width * elementBytes), ir.index(byte)), cache: 2)
+    }
+  }
+
   /// The products of one contracted index.
-  private func step(_ rows: [LLVMValueRef], _ columns: LLVMValueRef, _ k: LLVMValueRef, _ sums: [LLVMValueRef])
+  private func products(_ rows: [LLVMValueRef], _ columns: LLVMValueRef, _ k: LLVMValueRef, _ sums: [LLVMValueRef])
     -> [LLVMValueRef]
   {
     let right = (0..<tile.vectors).map { v -> Lanes in

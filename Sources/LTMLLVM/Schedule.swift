@@ -80,6 +80,9 @@ package struct Schedule: Hashable, Sendable {
     /// Whether an operand is packed once for all tasks, before the tiles, and not by each task for itself.
     package var sharesRows = false
     package var sharesColumns = false
+    /// Whether what is packed of an operand that never changes serves all launches.
+    package var keepsRows = false
+    package var keepsColumns = false
     /// Columns of a register tile.
     package var columns: Int { tile.vectors * lanes }
     /// The distance between rows of sums: of one register tile, or of the task's tile where sums wait for the next block;
@@ -122,12 +125,19 @@ package struct Schedule: Hashable, Sendable {
   package var taskCount: Int
   /// How many of them, the first, must be done before the others begin.
   package var preparations = 0
+  /// Which of those need not be done again as long as constant operands stay as they are and nothing else uses the workspace.
+  package var keptPreparations = 0..<0
   /// Bytes of memory that all tasks of a launch share, aligned to 64: the entry after the buffers' in the argument list.
   package var workspaceBytes = 0
   /// Bytes of scratch memory that each thread needs, aligned to 64.
   package var scratchBytes: Int
   /// Tasks that may run at the same time, in the order in which these groups must run.
   package var phases: [Range<Int>] { [0..<preparations, preparations..<taskCount].filter { !$0.isEmpty } }
+  /// The same when the kept preparations are done.
+  package var laterPhases: [Range<Int>] {
+    let (first, last) = (0..<keptPreparations.lowerBound, keptPreparations.upperBound..<preparations)
+    return [first, last, preparations..<taskCount].filter { !$0.isEmpty }
+  }
 }
 
 /// Chooses how a kernel runs on a CPU.

@@ -17,7 +17,8 @@ extension Scheduler {
     let layout = ContractionLayout(kernel, tiles)
     return Schedule(
       strategy: .contraction(tiles), taskCount: layout.preparations + layout.tileTasks,
-      preparations: layout.preparations, workspaceBytes: layout.workspaceBytes, scratchBytes: layout.scratchBytes)
+      preparations: layout.preparations, keptPreparations: layout.keptPreparations,
+      workspaceBytes: layout.workspaceBytes, scratchBytes: layout.scratchBytes)
   }
 
   /// The axes of rows and columns, where the kernel is one contraction and the stores of its result.
@@ -55,16 +56,19 @@ extension Scheduler {
   private func chooseRows(_ lhs: ScalarID, _ rhs: ScalarID, depth: Int, _ tiles: inout Schedule.Tiles) {
     // AMX's tiles have lines of bf16 as rows.
     if tiles.tile.multiply == .tileBF16 { tiles.rows = .lines }
+    let (left, right) = tiles.isSwapped ? (rhs, lhs) : (lhs, rhs)
+    let (rows, columns) = (kernel.extent(tiles.rowAxis), kernel.extent(tiles.columnAxis))
+    tiles.keepsRows = columns <= Self.few && tiles.rows == .packed && isKept(left, rows * depth, tiles)
+    tiles.keepsColumns = rows <= Self.few && isKept(right, columns * depth, tiles)
+    if tiles.keepsRows || tiles.keepsColumns { return }
     guard tiles.tile.points == 1, profile.architecture == .x86_64 else { return }
     let height = tiles.tile.rows
     // Lines a power of two apart share a set of the first cache, of which a panel must leave some ways free.
     let bytes = tiles.elementBytes
     func isCrowded(_ stride: Int) -> Bool { height > 6 && stride * bytes % 2048 == 0 }
-    let (left, right) = tiles.isSwapped ? (rhs, lhs) : (lhs, rhs)
-    let rows = kernel.extent(tiles.rowAxis)
     // A panel of fewer than four rows takes as long as one of four. The few rows that turning adds cost less than packing.
     let asRows = rows / height * height + (rows % height == 0 ? 0 : max(4, rows % height))
-    if rows <= 96, depth >= 128, roundUp(rows, tiles.columns) <= asRows + 3, let lines = lines(right, tiles.columnAxis)
+    if rows <= Self.few, depth >= 128, roundUp(rows, tiles.columns) <= asRows + 3, let lines = lines(right, tiles.columnAxis)
     {
       tiles.rows = lines.areNarrow || isCrowded(lines.stride) ? .lines : .inPlace(stride: lines.stride)
       (tiles.rowAxis, tiles.columnAxis) = (tiles.columnAxis, tiles.rowAxis)
@@ -77,6 +81,16 @@ extension Scheduler {
         tiles.rows = .inPlace(stride: lines.stride)
       }
     }
+  }
+
+  /// So few rows or columns that packing the other operand shows.
+  private static let few = 96
+
+  /// Whether an operand of so many elements is the same at every launch, and small enough to be there twice.
+  private func isKept(_ operand: ScalarID, _ elements: Int, _ tiles: Schedule.Tiles) -> Bool {
+    let accesses = kernel.closure(of: [operand]).compactMap { kernel.loads[$0] }
+    return accesses.allSatisfy { kernel.kernel[$0.buffer].access == .constant }
+      && elements / tiles.tile.points * tiles.elementBytes <= Self.sharedBytes
   }
 
   /// Whether every value of an operand is one of bf16.
@@ -136,8 +150,8 @@ extension Scheduler {
     // Even shares: 520 rows are three tiles of 174, not 240, 240 and 40.
     tiles.mc = roundUp(count(m, count(m, mc)), rows)
     tiles.nc = roundUp(count(n, count(n, nc)), columns)
-    tiles.sharesRows = rowsFit && n > tiles.nc && tiles.rows == .packed
-    tiles.sharesColumns = columnsFit && m > tiles.mc
+    tiles.sharesRows = (rowsFit && n > tiles.nc && tiles.rows == .packed) || tiles.keepsRows
+    tiles.sharesColumns = (columnsFit && m > tiles.mc) || tiles.keepsColumns
   }
 
   /// What a shared operand may take at most.

@@ -13,7 +13,7 @@ struct DeviceEmitter {
   static func emit(_ source: Kernel, _ schedule: DeviceSchedule, named symbol: String, into ir: IRBuilder) {
     let kernel = FlatKernel(source)
     let parameters = ir.begin(
-      kernel: symbol, parameters: source.buffers.map { $0.access == .read }, threads: schedule.block)
+      kernel: symbol, parameters: source.buffers.map { !$0.access.writes }, threads: schedule.block)
     ir.mathLibrary = { DeviceMath(ir: ir).formula($0, $1, $2) }
     let evaluator = Evaluator(ir, kernel, buffers: parameters, spare: ir.spareMemory, isDevice: true)
     let emitter = DeviceEmitter(ir: ir, evaluator: evaluator, kernel: kernel, symbol: symbol)

@@ -26,7 +26,7 @@ package func launchPlan(_ plan: Plan, _ architecture: DeviceArchitecture) -> Lau
   let entries = zip(plan.kernels, deviceSymbols(plan.kernels)).map { kernel, symbol in
     LaunchPlan.Entry(
       symbol: symbol, schedule: deviceSchedule(kernel, architecture),
-      readOnly: kernel.buffers.map { $0.access == .read })
+      readOnly: kernel.buffers.map { !$0.access.writes })
   }
   return LaunchPlan(name: plan.name, architecture: architecture, entries: entries, plan: plan)
 }

@@ -25,6 +25,25 @@ import Testing
     }
   }
 
+  @Test("weights that are written again are packed again") func weightsWrittenAgain() throws {
+    var b = GraphBuilder(name: "weights")
+    let x = b.input("x", TensorType(.f16, [32, 96]), role: .argument)
+    let w = b.input("w", TensorType(.f16, [96, 64]), role: .parameter)
+    b.output("y", b.make(.matmul, [x, w]))
+    let graph = try lowered(b.graph)
+    let executable = try processor(threads: 2).compile(graph)
+    for seed: UInt64 in 1...3 {
+      let inputs = randomTensors(b.graph, [:], seed: seed)
+      // The second time only the argument changes, the third time both do.
+      let given = seed == 2 ? inputs.filter { $0.key == "x" } : inputs
+      for (name, tensor) in given { try executable.write(tensor, to: name) }
+      try executable.run()
+      var expected = inputs
+      if seed == 2 { expected["w"] = randomTensors(b.graph, [:], seed: 1)["w"] }
+      #expect(try executable.read("y") == run(graph, on: processor(threads: 1), expected)["y"])
+    }
+  }
+
   @Test("a part of what a concat guards is read inside") func concatOfSlices() throws {
     try check { b in
       let x = b.input("x", TensorType(.f32, [8]), role: .argument)

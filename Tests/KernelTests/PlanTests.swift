@@ -48,6 +48,23 @@ import Testing
     }
   }
 
+  @Test("weights are constant unless the plan updates them", arguments: [false, true])
+  func constants(_ isUpdated: Bool) throws {
+    var b = GraphBuilder(name: "constants")
+    let x = b.input("x", TensorType(.f32, [4, 8]), role: .argument)
+    let w = b.input("w", TensorType(.f32, [4, 8]), role: .parameter)
+    let sum = b.add(x, w)
+    b.output("y", b.mul(sum, x))
+    if isUpdated { b.output("next", sum, updates: "w") }
+    let plan = try buildPlan(b.graph)
+    #expect(plan.verify() == [])
+    let accesses = plan.launches.flatMap { launch in
+      zip(launch.arguments, plan.kernels[launch.kernel].buffers).map { (plan[$0].place, $1.access) }
+    }
+    #expect(accesses.contains { $0 == .input("w") && $1 == .constant } == !isUpdated)
+    #expect(!accesses.contains { $0 == .input("x") && $1 == .constant })
+  }
+
   @Test(
     "the patterns that matter are this many kernels",
     arguments: [

@@ -65,4 +65,23 @@ private let violations: [(rule: String, text: String)] = [
     plan.launches[0].arguments.removeLast()
     #expect(plan.verify().allSatisfy { $0.hasPrefix("plan_c1") })
   }
+
+  @Test("what a plan makes or updates is no constant")
+  func constants() throws {
+    let text = "kernel @k(%0 x: f32[4] constant, %1 y: f32[4] write) {\n domain m: 4\n y[m] = x[m] }"
+    var plan = Plan(name: "p")
+    plan.kernels = try parseKernels(SourceFile(path: "k", text: text))
+    plan.buffers = [.input("x"), .output("y"), .output("z")].map {
+      PlanBuffer(name: "b", dtype: .f32, shape: [4], place: $0)
+    }
+    func launch(_ from: Int, _ to: Int) -> Launch {
+      Launch(kernel: 0, arguments: [PlanBufferID(from), PlanBufferID(to)], results: [])
+    }
+    plan.launches = [launch(0, 1), launch(0, 2)]
+    #expect(plan.verify() == [])
+    plan.launches = [launch(0, 1), launch(1, 2)]
+    #expect(plan.verify().map { $0.prefix(7) } == ["plan_c6"])
+    plan.buffers[1].place = .input("w")
+    #expect(plan.verify().map { $0.prefix(7) } == ["plan_c6"])
+  }
 }

@@ -56,6 +56,30 @@ import Testing
     }
   }
 
+  /// What is packed of an operand that never changes serves the next launch, on either side; the other is packed anew.
+  @Test(arguments: [(32, 150, 140), (70, 33, 41), (300, 24, 96)], [DType.f32, .f16, .bf16, .f64])
+  func keptPanels(_ size: (m: Int, n: Int, k: Int), _ dtype: DType) throws {
+    for isTransposed in [false, true] {
+      var kernel = linearKernel(
+        m: size.m, n: size.n, k: size.k, dtype: dtype, transposedLeft: isTransposed, transposedRight: isTransposed)
+      let constant = size.m > 96 ? 0 : 1
+      kernel.buffers[constant].access = .constant
+      let compiler = try #require(compiler)
+      let compiled = try #require(try compiler.compile([kernel]).first)
+      #expect(!compiled.schedule.keptPreparations.isEmpty)
+      var (first, second) = (contents(kernel), contents(kernel, seed: 7))
+      second[constant] = first[constant]
+      let expected = try launch(kernel, second)[3]
+      #expect(try launch(compiled, kernel, second, order: .backwards, after: first)[3] == expected)
+      // Without what was kept it would be wrong: the first launch's panels are in use.
+      first[constant] = first[constant].map { -$0 }
+      #expect(try launch(compiled, kernel, second, order: .together, after: first)[3] != expected)
+      kernel.buffers[constant].access = .read
+      try expectJudged(kernel, second, tolerance: tolerance(dtype))
+      #expect(schedule(kernel, .host).keptPreparations.isEmpty)
+    }
+  }
+
   @Test(arguments: [(3, 5, 9, 8), (2, 40, 50, 30)], [DType.f32, .f16])
   func batches(_ size: (Int, Int, Int, Int), _ dtype: DType) throws {
     for right in [false, true] {

@@ -16,7 +16,10 @@ func launch(_ kernel: Kernel, _ buffers: [[Double]], order: TaskOrder = .togethe
   return try launch(compiled, kernel, buffers, order: order)
 }
 
-func launch(_ compiled: CompiledKernel, _ kernel: Kernel, _ buffers: [[Double]], order: TaskOrder) throws -> [Tensor] {
+/// - Parameter earlier: the buffers of a launch before this one, which leaves the workspace as it is.
+func launch(
+  _ compiled: CompiledKernel, _ kernel: Kernel, _ buffers: [[Double]], order: TaskOrder, after earlier: [[Double]]? = nil
+) throws -> [Tensor] {
   let margin = 64
   let tensors = try zip(kernel.buffers, buffers).map { buffer, values in
     try #require(Tensor(values, shape: [values.count], dtype: buffer.dtype))
@@ -26,6 +29,12 @@ func launch(_ compiled: CompiledKernel, _ kernel: Kernel, _ buffers: [[Double]],
     area.initializeMemory(as: UInt8.self, repeating: 0xA5)
     UnsafeMutableRawBufferPointer(rebasing: area[margin...]).copyBytes(from: tensor.bytes)
     return area
+  }
+  func fill(_ buffers: [[Double]]) throws {
+    for ((area, buffer), values) in zip(zip(memory, kernel.buffers), buffers) {
+      let tensor = try #require(Tensor(values, shape: [values.count], dtype: buffer.dtype))
+      UnsafeMutableRawBufferPointer(rebasing: area[margin...]).copyBytes(from: tensor.bytes)
+    }
   }
   let scratch = UnsafeMutableRawPointer.allocate(byteCount: compiled.scratchBytes + margin, alignment: 64)
   scratch.initializeMemory(as: UInt8.self, repeating: 0xFF, count: compiled.scratchBytes + margin)
@@ -37,15 +46,23 @@ func launch(_ compiled: CompiledKernel, _ kernel: Kernel, _ buffers: [[Double]],
     workspace.deallocate()
   }
   var pointers = memory.map { $0.baseAddress.map { $0 + margin } } + [workspace]
-  pointers.withUnsafeMutableBufferPointer { pointers in
-    guard let base = pointers.baseAddress else { return }
-    for phase in compiled.schedule.phases {
+  func run(_ phases: [Range<Int>]) {
+    let base = pointers.withUnsafeMutableBufferPointer { $0.baseAddress }
+    for phase in phases {
       switch order {
       case .together: compiled.function(base, phase.lowerBound, phase.upperBound, scratch)
       case .oneByOne: for task in phase { compiled.function(base, task, task + 1, scratch) }
       case .backwards: for task in phase.reversed() { compiled.function(base, task, task + 1, scratch) }
       }
     }
+  }
+  if let earlier {
+    try fill(earlier)
+    run(compiled.schedule.phases)
+    try fill(buffers)
+    run(compiled.schedule.laterPhases)
+  } else {
+    run(compiled.schedule.phases)
   }
   for (area, tensor) in zip(memory, tensors) {
     let outside = Array(area[..<margin]) + Array(area[(margin + tensor.bytes.count)...])
@@ -70,7 +87,7 @@ func expectJudged(
   let rounded = zip(kernel.buffers, buffers).map { buffer, values in values.map(buffer.dtype.round) }
   let expected = Judge.run(kernel, rounded)
   let results = try launch(kernel, rounded)
-  for (index, buffer) in kernel.buffers.enumerated() where buffer.access != .read {
+  for (index, buffer) in kernel.buffers.enumerated() where buffer.access.writes {
     for (place, (got, want)) in zip(results[index].doubles, expected[index]).enumerated() {
       let close = got == want || (got.isNaN && want.isNaN) || abs(got - want) <= tolerance * max(1, abs(want))
       #expect(close, "\(kernel.name) \(buffer.dtype) [\(place)]: \(got), not \(want)", sourceLocation: location)

@@ -22,13 +22,19 @@ private struct PlanBuilder {
   /// Where each stored value lies.
   private var homes: [Int: PlanBufferID] = [:]
   private var inputs: [String: PlanBufferID] = [:]
+  /// Inputs that are the same at every run, unless the caller writes others: weights that no output updates.
+  private let constants: Set<PlanBuffer.Place>
   private var fusion: FusionGraph { grouping.fusion }
   private var lowered: LoweredGraph { grouping.fusion.lowered }
 
   init(_ grouping: Grouping) {
     self.grouping = grouping
     order = LaunchOrder(grouping)
-    plan = Plan(name: grouping.fusion.lowered.graph.name)
+    let graph = grouping.fusion.lowered.graph
+    plan = Plan(name: graph.name)
+    let updated = Set(graph.outputs.compactMap(\.updates))
+    let weights = graph.inputs.filter { [.parameter, .state].contains($0.role) && !updated.contains($0.name) }
+    constants = Set(weights.map { .input($0.name) })
   }
 
   mutating func build() throws(DiagnosticSet) -> Plan {
@@ -93,7 +99,11 @@ private struct PlanBuilder {
       arguments.append(home)
     }
     let results = members.filter { homes[$0] != nil }.map { ValueID($0) }
-    add(emitted.kernel, name: kernelName(members), arguments, results)
+    var kernel = emitted.kernel
+    for (number, argument) in arguments.enumerated() where constants.contains(plan[argument].place) {
+      kernel.buffers[number].access = .constant
+    }
+    add(kernel, name: kernelName(members), arguments, results)
   }
 
   private mutating func add(_ kernel: Kernel, name: String, _ arguments: [PlanBufferID], _ results: [ValueID]) {
