@@ -53,7 +53,7 @@ extension CPUBackend: TargetBackend {
 
 extension TargetChoices {
   fileprivate init(cpu plan: Plan) {
-    let profile = TargetProfile.host
+    let profile = TargetProfile.host.jitted
     self.init(
       title:
         "target cpu: \(profile.cpu), \(profile.vectorBytes * 8)-bit vectors; \(plan.launches.count) launches, arena "

@@ -29,8 +29,8 @@ struct KernelJob: CodeJob {
     folder = session?.folder
     let needed: [MicroTile]
     if case .contraction(let tiles) = schedule.strategy {
-      let both = MicroTile.needed(tiles, rows: FlatKernel(kernel).extent(tiles.rowAxis))
-      needed = [both.whole, both.rest].compactMap { $0 }
+      let all = MicroTile.needed(tiles, FlatKernel(kernel))
+      needed = [all.whole, all.rest, all.first].compactMap { $0 }
     } else {
       needed = []
     }

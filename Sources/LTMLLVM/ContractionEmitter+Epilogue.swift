@@ -18,10 +18,36 @@ extension ContractionEmitter {
     askForColumns(rows, i, columns, j)
   }
 
+  /// What the second cache is asked for while a panel of rows is multiplied that so many others follow: a part of the next panel of
+  /// columns where those follow each other in memory, packed for good or in lines along the depth. Asked for by the last rows only, it
+  /// is still there afterwards.
+  func next(
+    _ others: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef, _ right: LLVMValueRef, _ block: DepthBlock,
+    otherwise: LLVMValueRef
+  ) -> LLVMValueRef {
+    let side = columns.side
+    guard tiles.isSinglePass, !tiles.visitsRowsFirst, ir.profile.vectorBytes == 64 else { return otherwise }
+    let (base, bytes): (LLVMValueRef, Int)
+    if tiles.keepsColumns {
+      base = ir.address(right, element, ir.index(side.stride), mayLieOutside: true)
+      bytes = side.stride * side.elementBytes
+    } else if let access = kernel.loads[side.operand.index], layout.over.count == 1, access.dynamic.isEmpty,
+      access.form.strides[layout.over[0]] == 1, access.form.strides[side.axis] == kernel.extent(layout.over[0])
+    {
+      base = address(access, columns, ir.add(j, ir.index(1)), block)
+      bytes = side.width * access.form.strides[side.axis] * kernel.kernel[access.buffer].dtype.byteCount
+    } else {
+      return otherwise
+    }
+    // A line for each step of the micro-kernel.
+    let offset = ir.multiply(others, tiles.steps * 64)
+    return ir.select(ir.less(offset, ir.index(bytes)), ir.address(base, ir.i8, offset, mayLieOutside: true), otherwise)
+  }
+
   /// Asks the second cache for a share of the columns that are packed next, each panel of rows for its own.
   private func askForColumns(_ rows: Panels, _ i: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef) {
     let axis = layout.over[0]
-    guard layout.over.count == 1, !columns.side.isShared, !packing.runsAlongDepth(columns.side, axis) else { return }
+    guard layout.over.count == 1, !columns.side.isShared, !tiles.packsInPassing, !packing.runsAlongDepth(columns.side, axis) else { return }
     let panels = (tiles.mc + rows.side.width - 1) / rows.side.width
     let share = (kernel.extent(axis) + panels - 1) / panels
     let start = ir.multiply(ir.subtract(i, rows.first), share)

@@ -10,7 +10,7 @@ extension KernelEmitter {
   func contraction(_ tiles: Schedule.Tiles, symbol: String) {
     let layout = ContractionLayout(kernel, tiles)
     let (function, resume) = (ir.function, ir.currentBlock)
-    let microKernels = RowKernels(ir: ir, layout: layout, symbol: symbol)
+    let microKernels = RowKernels(ir: ir, layout: layout, kernel: kernel, symbol: symbol)
     ir.resume(function, at: resume)
     let element = tiles.isDouble ? ir.double : ir.float
     ContractionEmitter(
@@ -23,20 +23,22 @@ extension KernelEmitter {
   }
 }
 
-/// The micro-kernel of whole panels of rows, and that of the last when it is not whole: functions of this module, or
-/// declared, where the JIT has them once for all kernels.
+/// The micro-kernel of whole panels of rows, that of the last when it is not whole, and that of the first where it packs the
+/// columns: functions of this module, or declared, where the JIT has them once for all kernels.
 struct RowKernels {
   let whole: LLVMValueRef?
   let rest: LLVMValueRef?
+  let first: LLVMValueRef?
 
-  init(ir: IRBuilder, layout: ContractionLayout, symbol: String) {
+  init(ir: IRBuilder, layout: ContractionLayout, kernel: FlatKernel, symbol: String) {
     let make = { (shape: MicroTile, name: String) in
       let microKernel = MicroKernel(ir: ir, shape: shape)
       return ir.sharesMicroKernels ? microKernel.declared() : microKernel.emit(named: symbol + name, isInternal: true)
     }
-    let needed = MicroTile.needed(layout.tiles, rows: layout.rows.extent)
+    let needed = MicroTile.needed(layout.tiles, kernel)
     whole = needed.whole.map { make($0, ".tile") }
     rest = needed.rest.map { make($0, ".rest") }
+    first = needed.first.map { make($0, ".first") }
   }
 }
 
@@ -124,7 +126,7 @@ struct ContractionEmitter {
     evaluator.at(emitter.decompose(ir.divide(task, rowTiles * columnTiles), layout.batch)) {
       eachDepthBlock { block in
         let run = depthRun(block)
-        if !columns.side.isShared {
+        if !columns.side.isShared, !tiles.packsInPassing {
           packing.pack(columns.side, from: columns.first, to: columns.end, run, into: columns.base)
         }
         if tiles.rows == .packed, !rows.side.isShared {
@@ -140,7 +142,7 @@ struct ContractionEmitter {
   }
 
   /// Points of the contracted axes that are packed and multiplied together.
-  private struct DepthBlock {
+  struct DepthBlock {
     /// Along the blocked axis.
     let start: LLVMValueRef
     let count: LLVMValueRef
@@ -189,7 +191,8 @@ struct ContractionEmitter {
   private func multiply(_ rows: Panels, _ columns: Panels, _ block: DepthBlock) {
     /// A panel that tasks pack for themselves is counted from the tile's first.
     func place(_ part: Panels, _ index: LLVMValueRef) -> LLVMValueRef {
-      panel(part.side, part.base, part.side.isShared ? index : ir.subtract(index, part.first), block)
+      if tiles.packsInPassing, part.side.axis == columns.side.axis { return part.base }
+      return panel(part.side, part.base, part.side.isShared ? index : ir.subtract(index, part.first), block)
     }
     func each(_ part: Panels, _ body: (LLVMValueRef) -> Void) {
       ir.loop(from: part.first, to: part.end) { index, _ in
@@ -207,6 +210,12 @@ struct ContractionEmitter {
     }
     each(columns) { j in
       let right = place(columns, j)
+      let whole = columns.side.extent / columns.side.width
+      if tiles.packsInPassing, whole < columns.side.panels {
+        ir.when(ir.equal(j, ir.index(whole))) {
+          packing.pack(columns.side, from: j, to: ir.add(j, ir.index(1)), depthRun(block), into: right)
+        }
+      }
       each(rows) { i in multiply(rows, i, left(i), columns, j, right, block) }
     }
   }
@@ -236,14 +245,31 @@ struct ContractionEmitter {
       sums = ir.address(sums, element, ir.add(row, ir.multiply(ir.subtract(j, columns.first), tiles.columns)))
     }
     askForResults(rows, i, columns, j)
-    either(i, rows.side, microKernels.whole, microKernels.rest) {
-      _ = ir.call($0, [block.depth, left, right, sums, first, ir.index(tiles.lineStride)])
+    let next = next(ir.subtract(rows.end, ir.add(i, ir.index(1))), columns, j, right, block, otherwise: left)
+    let arguments = [block.depth, left, right, sums, first, ir.index(tiles.lineStride), next]
+    func run() { either(i, rows.side, microKernels.whole, microKernels.rest) { _ = ir.call($0, arguments) } }
+    if let packs = microKernels.first, let source = kernel.columnSource(tiles)?.access {
+      let isWhole = ir.less(j, ir.index(columns.side.extent / columns.side.width))
+      let isFirst = ir.select(isWhole, ir.equal(i, rows.first), ir.constant(bits: 0, ir.i1))
+      ir.when(isFirst) {
+        let place = address(source, columns, j, block)
+        _ = ir.call(packs, arguments + [place, ir.index(source.form.strides[layout.over[0]])])
+      }
+      ir.when(LLVMBuildNot(ir.ref, isFirst, ""), run)
+    } else {
+      run()
     }
     if let isLast = block.isLast {
       ir.when(isLast) { finish(i, j, sums) }
     } else {
       finish(i, j, sums)
     }
+  }
+
+  /// Where a panel of columns lies before it is packed. It may lie outside.
+  func address(_ source: FlatAccess, _ columns: Panels, _ j: LLVMValueRef, _ block: DepthBlock) -> LLVMValueRef {
+    let place = [(columns.side.axis, ir.multiply(j, columns.side.width)), (layout.over[0], block.start)]
+    return evaluator.at(place) { evaluator.address(source, mayLieOutside: true) }
   }
 
   /// Runs `body` with what serves a whole panel or the last, shorter one; `nil` where there is none of the kind.

@@ -74,7 +74,8 @@ struct ContractionLayout {
       tiles.isSwapped ? rhs : lhs, tiles.rowAxis, width: tiles.tile.rows, tiles.sharesRows,
       tile: tiles.rows == .packed ? tiles.mc : tiles.tile.rows, stride: lines)
     columns = side(
-      tiles.isSwapped ? lhs : rhs, tiles.columnAxis, width: tiles.columns, tiles.sharesColumns, tile: tiles.nc)
+      tiles.isSwapped ? lhs : rhs, tiles.columnAxis, width: tiles.columns, tiles.sharesColumns,
+      tile: tiles.packsInPassing ? tiles.columns : tiles.nc)
     tileTasks = kernel.points(batch) * Self.count(rows.extent, tiles.mc) * Self.count(columns.extent, tiles.nc)
   }
 

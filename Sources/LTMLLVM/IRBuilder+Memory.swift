@@ -8,6 +8,7 @@ extension IRBuilder {
   package func multiply(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef {
     b == 1 ? a : LLVMBuildNSWMul(ref, a, index(b), "")
   }
+  package func multiply(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildNSWMul(ref, a, b, "") }
   package func subtract(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildNSWSub(ref, a, b, "") }
   /// Of a number that is never negative.
   package func divide(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef { b == 1 ? a : LLVMBuildUDiv(ref, a, index(b), "") }

@@ -1,4 +1,5 @@
 internal import CLLVM
+import LTMIR
 import LTMKernels
 import LTMSupport
 
@@ -16,25 +17,30 @@ struct MicroTile: Hashable, Sendable {
   /// From one line to the next, where there are too many for a register each: then it is part of the code. Otherwise 0, and
   /// kernels of any distance share the code, which is told.
   let lineStride: Int
-  /// Whether the second cache is asked for the panel of columns after this one, which lies behind it, or else for the next rows.
-  let asksForColumns: Bool
+  /// What the columns lie in, where they are packed while they are multiplied.
+  let packsFrom: DType?
   /// How many of the panel's rows there are.
   let height: Int
 
-  init(_ tiles: Schedule.Tiles, height: Int) {
+  init(_ tiles: Schedule.Tiles, height: Int, packsFrom: DType? = nil) {
     (tile, lanes, isDouble) = (tiles.tile, tiles.lanes, tiles.isDouble)
     (isSinglePass, rowStride) = (tiles.isSinglePass, tiles.rowStride)
     hasLines = tiles.rows != .packed
     lineStride = tiles.tile.rows > 6 && tiles.tile.multiply != .tileBF16 ? tiles.lineStride : 0
-    asksForColumns = tiles.keepsColumns
     self.height = height
+    self.packsFrom = packsFrom
   }
 
-  /// The micro-kernels of a contraction: of whole panels of rows, and of the last when it is not whole.
-  static func needed(_ tiles: Schedule.Tiles, rows: Int) -> (whole: MicroTile?, rest: MicroTile?) {
-    let (width, rest) = (tiles.tile.rows, rows % tiles.tile.rows)
+  /// The micro-kernels of a contraction: of whole panels of rows, of the last when it is not whole, and of the first where it
+  /// packs the columns.
+  static func needed(
+    _ tiles: Schedule.Tiles, _ kernel: FlatKernel
+  ) -> (whole: MicroTile?, rest: MicroTile?, first: MicroTile?) {
+    let (rows, width) = (kernel.extent(tiles.rowAxis), tiles.tile.rows)
+    let rest = rows % width
     return (
-      rows >= width ? MicroTile(tiles, height: width) : nil, rest == 0 ? nil : MicroTile(tiles, height: rest)
+      rows >= width ? MicroTile(tiles, height: width) : nil, rest == 0 ? nil : MicroTile(tiles, height: rest),
+      kernel.columnSource(tiles).map { MicroTile(tiles, height: width, packsFrom: $0.dtype) }
     )
   }
 
@@ -43,8 +49,20 @@ struct MicroTile: Hashable, Sendable {
   func symbol(_ profile: TargetProfile) -> String { "ltm_" + key(profile) }
 }
 
+extension FlatKernel {
+  /// Where columns lie that are packed in passing.
+  func columnSource(_ tiles: Schedule.Tiles) -> (access: FlatAccess, dtype: DType)? {
+    guard tiles.packsInPassing, case .contract(_, _, let lhs, let rhs)? = kernel.body.first,
+      let access = loads[(tiles.isSwapped ? lhs : rhs).index]
+    else { return nil }
+    return (access, kernel[access.buffer].dtype)
+  }
+}
+
 /// The innermost loops of a contraction: a tile of accumulators in registers, one column panel vector and one broadcast
-/// row element at a time. `void tile(int64_t depth, rows *, columns *, sums *, int64_t isFirst, int64_t lineStride)`.
+/// row element at a time. `void tile(int64_t depth, rows *, columns *, sums *, int64_t isFirst, int64_t lineStride, void *next)`,
+/// where `next` is what to ask the second cache for, a cache line for each point of the depth. Where it packs the columns, `source *,
+/// int64_t sourceStride` follow.
 struct MicroKernel {
   let ir: IRBuilder
   let shape: MicroTile
@@ -55,7 +73,10 @@ struct MicroKernel {
   private var vector: LLVMTypeRef { ir.vector(element, shape.lanes) }
   private static let unroll = 4
 
-  private var parameters: [LLVMTypeRef] { [ir.i64, ir.pointer, ir.pointer, ir.pointer, ir.i64, ir.i64] }
+  private var parameters: [LLVMTypeRef] {
+    [ir.i64, ir.pointer, ir.pointer, ir.pointer, ir.i64, ir.i64, ir.pointer]
+      + (shape.packsFrom == nil ? [] : [ir.pointer, ir.i64])
+  }
 
   /// The function of another module.
   func declared() -> LLVMValueRef { ir.declare(shape.symbol(ir.profile), result: ir.void, parameters) }
@@ -68,13 +89,13 @@ struct MicroKernel {
       TileKernel(ir: ir, shape: shape, parameters: parameters).emit()
       return function
     }
-    let (depth, columns) = (parameters[0], parameters[2])
+    let depth = parameters[0]
     let rows = (0..<shape.height).map { row in
       shape.hasLines ? ir.address(parameters[1], element, distance(row, parameters[5])) : parameters[1]
     }
     let step = { (k: LLVMValueRef, sums: [LLVMValueRef]) in
-      ask(rows[0], columns, at: ir.add(k, depth))
-      return products(rows, columns, k, sums)
+      ask(parameters, k)
+      return products(rows, columns(parameters, k), k, sums)
     }
     let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: shape.height * tile.vectors)
     let whole = ir.multiply(ir.divide(depth, Self.unroll), Self.unroll)
@@ -92,26 +113,43 @@ struct MicroKernel {
     shape.lineStride > 0 ? ir.index(shape.lineStride * row) : ir.multiply(lineStride, row)
   }
 
-  /// Asks the second cache for what the next call reads, a point of the depth at a time.
-  private func ask(_ rows: LLVMValueRef, _ columns: LLVMValueRef, at k: LLVMValueRef) {
-    let width = shape.asksForColumns ? tile.vectors * shape.lanes : tile.rows
-    guard ir.profile.vectorBytes == 64, shape.asksForColumns || (!shape.hasLines && shape.height == tile.rows) else {
-      return
+  /// Asks the second cache for what is read later, a point of the depth at a time: what the caller says, the next panel of rows,
+  /// and what comes soon of columns that are packed in passing.
+  private func ask(_ parameters: [LLVMValueRef], _ k: LLVMValueRef) {
+    guard ir.profile.vectorBytes == 64 else { return }
+    ir.prefetch(parameters[6], ir.multiply(k, 64), cache: 2)
+    if !shape.hasLines, shape.height == tile.rows {
+      ir.prefetch(parameters[1], ir.multiply(ir.add(k, parameters[0]), tile.rows * elementBytes), cache: 2)
     }
-    let base = shape.asksForColumns ? columns : rows
-    for byte in stride(from: 0, to: max(64, width * elementBytes), by: 64) {
-      ir.prefetch(base, ir.add(ir.multiply(k, width * elementBytes), ir.index(byte)), cache: 2)
+    guard let dtype = shape.packsFrom else { return }
+    let first = ir.multiply(ir.multiply(ir.add(k, ir.index(Self.ahead)), parameters[8]), dtype.byteCount)
+    for line in stride(from: 0, to: tile.vectors * shape.lanes * dtype.byteCount, by: 64) {
+      ir.prefetch(parameters[7], ir.add(first, ir.index(line)), cache: 2)
+    }
+  }
+
+  /// How many points of the depth before their use. Asking the first cache as well, 4 points before, brought nothing.
+  private static let ahead = 24
+
+  /// The panel's vectors at a contracted index; where it is packed in passing, they go there from where they lie.
+  private func columns(_ parameters: [LLVMValueRef], _ k: LLVMValueRef) -> [Lanes] {
+    (0..<tile.vectors).map { v in
+      let place = ir.add(ir.multiply(k, tile.vectors * shape.lanes), ir.index(v * shape.lanes))
+      let panel = ir.address(parameters[2], element, place)
+      guard let dtype = shape.packsFrom else { return Lanes(ir.load(vector, panel, align: ir.profile.vectorBytes), ir) }
+      let source = ir.add(ir.multiply(k, parameters[8]), ir.index(v * shape.lanes))
+      let stored = ir.vector(ir.stored(dtype), shape.lanes)
+      let held = ir.load(stored, ir.address(parameters[7], ir.stored(dtype), source), align: dtype.byteCount)
+      let lanes = ir.widen(Lanes(held, ir), from: dtype)
+      ir.store(lanes.ref, panel, align: ir.profile.vectorBytes)
+      return lanes
     }
   }
 
   /// The products of one contracted index.
-  private func products(_ rows: [LLVMValueRef], _ columns: LLVMValueRef, _ k: LLVMValueRef, _ sums: [LLVMValueRef])
+  private func products(_ rows: [LLVMValueRef], _ right: [Lanes], _ k: LLVMValueRef, _ sums: [LLVMValueRef])
     -> [LLVMValueRef]
   {
-    let right = (0..<tile.vectors).map { v -> Lanes in
-      let place = ir.add(ir.multiply(k, tile.vectors * shape.lanes), ir.index(v * shape.lanes))
-      return Lanes(ir.load(vector, ir.address(columns, element, place), align: ir.profile.vectorBytes), ir)
-    }
     return rows.enumerated().flatMap { row, base -> [LLVMValueRef] in
       let place = shape.hasLines ? k : ir.add(ir.multiply(k, tile.rows), ir.index(row))
       let one = ir.load(element, ir.address(base, element, place), align: elementBytes)

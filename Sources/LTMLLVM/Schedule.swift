@@ -83,6 +83,8 @@ package struct Schedule: Hashable, Sendable {
     /// Whether what is packed of an operand that never changes serves all launches.
     package var keepsRows = false
     package var keepsColumns = false
+    /// Whether the first panel of rows packs each panel of columns while it is multiplied with them.
+    package var packsInPassing = false
     /// Columns of a register tile.
     package var columns: Int { tile.vectors * lanes }
     /// The distance between rows of sums: of one register tile, or of the task's tile where sums wait for the next block;

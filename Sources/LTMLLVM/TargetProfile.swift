@@ -27,6 +27,8 @@ package struct TargetProfile: Hashable, Sendable {
   package var hasTiles: Bool
   /// Whether contractions may use them: a process must have asked the kernel, which an object for C programs cannot rely on.
   package var usesTiles = false
+  /// Whether what is packed of constants may wait in memory for the next launch.
+  package var keepsPanels = false
 
   /// Large results are stored past the caches: their buffers start on cache lines, as ours do and a C caller's may not.
   package var streamsStores = false
@@ -39,6 +41,7 @@ package struct TargetProfile: Hashable, Sendable {
     var profile = self
     profile.streamsStores = architecture == .x86_64
     profile.usesTiles = hasTiles
+    profile.keepsPanels = true
     return profile
   }
 

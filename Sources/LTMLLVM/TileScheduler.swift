@@ -83,13 +83,25 @@ extension Scheduler {
     }
   }
 
+  /// Whether whole panels of columns lie in a buffer as they are multiplied: vectors of neighbours, a line for each point of
+  /// the depth.
+  private func liesAcross(_ tiles: Schedule.Tiles) -> Bool {
+    guard case .contract(let local, let over, let lhs, let rhs)? = kernel.kernel.body.first, over.count == 1,
+      case let columns = tiles.isSwapped ? lhs : rhs, case .load(let buffer, _, _, _) = kernel.kernel[columns],
+      let access = kernel.loads[columns.index], access.dynamic.isEmpty, access.guards.isEmpty
+    else { return false }
+    return tiles.tile.points == 1 && kernel.extent(tiles.columnAxis) >= tiles.columns
+      && access.form.strides[tiles.columnAxis] == 1
+      && kernel.kernel[buffer].dtype.loaded == kernel.kernel[local].dtype
+  }
+
   /// So few rows or columns that packing the other operand shows.
   private static let few = 96
 
   /// Whether an operand of so many elements is the same at every launch, and small enough to be there twice.
   private func isKept(_ operand: ScalarID, _ elements: Int, _ tiles: Schedule.Tiles) -> Bool {
     let accesses = kernel.closure(of: [operand]).compactMap { kernel.loads[$0] }
-    return accesses.allSatisfy { kernel.kernel[$0.buffer].access == .constant }
+    return profile.keepsPanels && accesses.allSatisfy { kernel.kernel[$0.buffer].access == .constant }
       && elements / tiles.tile.points * tiles.elementBytes <= Self.sharedBytes
   }
 
@@ -152,6 +164,8 @@ extension Scheduler {
     tiles.nc = roundUp(count(n, count(n, nc)), columns)
     tiles.sharesRows = (rowsFit && n > tiles.nc && tiles.rows == .packed) || tiles.keepsRows
     tiles.sharesColumns = (columnsFit && m > tiles.mc) || tiles.keepsColumns
+    let beginsWhole = m >= rows && (m <= tiles.mc || m % rows == 0)
+    tiles.packsInPassing = !tiles.sharesColumns && !tiles.visitsRowsFirst && beginsWhole && liesAcross(tiles)
   }
 
   /// What a shared operand may take at most.
