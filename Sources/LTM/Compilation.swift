@@ -103,13 +103,15 @@ public struct Compilation: Sendable {
 
   /// Writes a stage.
   ///
-  /// - Parameter debugInfo: puts line tables of the `.ltm` into `llvm`, `asm` and `obj`, for debuggers.
-  public func emit(_ stage: Stage, debugInfo: Bool = false) throws(LTMError) -> Artifact {
+  /// - Parameters:
+  ///   - debugInfo: puts line tables of the `.ltm` into `llvm`, `asm` and `obj`, for debuggers.
+  ///   - target: whose `kernels` they are.
+  public func emit(_ stage: Stage, debugInfo: Bool = false, for target: Target = .cpu) throws(LTMError) -> Artifact {
     let folder = debugInfo ? FileManager.default.currentDirectoryPath : nil
     switch stage {
     case .ast: return Artifact(text: try Source(contentsOf: model.path).syntaxTree())
     case .graph: return Artifact(text: try settledGraph().text)
-    case .kernels: return Artifact(text: try plan().description)
+    case .kernels: return Artifact(text: try plan(folds: target != .cuda).description)
     case .llvm: return Artifact(text: try CPUBackend.text(of: plan(), as: .llvmIR, lines: folder))
     case .asm: return Artifact(text: try CPUBackend.text(of: plan(), as: .assembly, lines: folder))
     case .obj:
@@ -199,7 +201,10 @@ public struct Compilation: Sendable {
     return try Pipeline.inference(try sizes(training: false), policy).run(graph, dump: dump)
   }
 
-  package func plan() throws(LTMError) -> Plan { try plan(lowered()) }
+  /// The plan of the CPU; without folds, that of GPUs.
+  package func plan(folds: Bool = true) throws(LTMError) -> Plan { try plan(lowered(), folds: folds) }
 
-  private func plan(_ graph: Graph) throws(LTMError) -> Plan { try reporting { try buildPlan(graph) } }
+  private func plan(_ graph: Graph, folds: Bool = true) throws(LTMError) -> Plan {
+    try reporting { try buildPlan(graph, folds: folds) }
+  }
 }

@@ -92,7 +92,7 @@ struct CompileCommand: ParsableCommand {
         notes: ["the stages are \(stages.joined(separator: ", "))"]
           + (DeviceStage(rawValue: name) != nil && target != .cuda ? ["'\(name)' needs --target cuda"] : []))
     }
-    return try compilation.emit(stage, debugInfo: debugInfo)
+    return try compilation.emit(stage, debugInfo: debugInfo, for: target)
   }
 
   private func report(_ report: TopologyReport) throws {

@@ -67,7 +67,7 @@ extension KernelStatement {
     case .reduce(_, _, _, let value), .argReduce(_, _, _, let value), .scratch(_, _, let value): [value]
     case .contract(_, _, let lhs, let rhs): [lhs, rhs]
     case .loop(_, let stores): stores.map(\.value)
-    case .store(let store): [store.value]
+    case .store(let store), .fold(let store, _, _): [store.value]
     }
   }
 
@@ -76,7 +76,7 @@ extension KernelStatement {
     switch self {
     case .reduce(_, _, let over, _), .contract(_, let over, _, _), .loop(let over, _): over
     case .argReduce(_, _, let over, _), .scratch(_, let over, _): [over]
-    case .store: []
+    case .store, .fold: []
     }
   }
 
@@ -86,16 +86,16 @@ extension KernelStatement {
     case .reduce(let local, _, _, _), .argReduce(let local, _, _, _), .contract(let local, _, _, _),
       .scratch(let local, _, _):
       local
-    case .loop, .store: nil
+    case .loop, .store, .fold: nil
     }
   }
 
-  /// The writes it makes.
+  /// The writes it makes at points.
   package var stores: [KernelStore] {
     switch self {
     case .loop(_, let stores): stores
     case .store(let store): [store]
-    case .reduce, .argReduce, .contract, .scratch: []
+    case .reduce, .argReduce, .contract, .scratch, .fold: []
     }
   }
 
@@ -110,6 +110,7 @@ extension KernelStatement {
     case .scratch(let local, let over, let value): .scratch(local, over: over, value: map(value))
     case .loop(let over, let stores): .loop(over: over, stores: stores.map(mapped))
     case .store(let store): .store(mapped(store))
+    case .fold(let store, let combiner, let over): .fold(mapped(store), combiner, over: over)
     }
   }
 }

@@ -24,6 +24,16 @@ import LTMSupport
 // What is used twice has a name: `let $0 = ...`. A guarded load is `guarded(x[m-1], m-1 < 5, else 0)`, a loaded index
 // `w[{%i}, n]`. A domain without axes is `domain []`. At a point, loads see memory as it was before the point's stores.
 //
+// What a contraction gives can be reduced on the way, over axes of the domain: the gradient of a bias, of what is stored.
+//
+//     kernel @bias(%0 g: f16[64, 10] read, %1 w: f16[10, 128] read, %2 y: f16[64, 128] write, %3 b: f16[128] write) {
+//       domain m: 64, n: 128
+//       axis k: 10
+//       %acc: f32 = contract k { g[m, k], w[k, n] }
+//       y[m, n] = %acc
+//       b[n] = fold add m { round_f16(%acc) }
+//     }
+//
 // Scalars are f32, f64, i32, i64 or bool, never half: a load from a half buffer widens, a store to one narrows (to nearest
 // even), and `round` narrows and widens again: that is what a cast in the graph becomes. So no accumulator can be half.
 
@@ -166,6 +176,9 @@ package enum KernelStatement: Hashable, Sendable {
   case loop(over: [AxisID], stores: [KernelStore])
   /// A write at the point.
   case store(KernelStore)
+  /// A write for each point of the domain's other axes: `value` combined over these, in its own dtype, in a fixed order that
+  /// depends on shapes only. Stands in a kernel of one contraction and stores; nothing in the kernel reads it.
+  case fold(KernelStore, Combiner, over: [AxisID])
 }
 
 /// A write of one element, narrowed to the buffer's dtype. The map from points to elements is one to one.

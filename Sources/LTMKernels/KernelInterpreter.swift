@@ -13,51 +13,6 @@ extension Kernel {
   }
 }
 
-/// An index form over axes, as the interpreter adds it up.
-struct LinearForm {
-  let terms: [(axis: Int, stride: Int)]
-  let offset: Int
-
-  init(_ form: Affine) {
-    terms = form.terms.map { ($0.axis.index, $0.stride) }
-    offset = form.offset
-  }
-
-  func at(_ position: [Int]) -> Int {
-    var sum = offset
-    for term in terms { sum += position[term.axis] * term.stride }
-    return sum
-  }
-}
-
-/// A load with its address worked out as far as it can be.
-struct CompiledLoad {
-  let buffer: Int
-  let address: LinearForm
-  /// Loaded indices: the expression, its dimension's size, its stride.
-  let gathered: [(value: Int, size: Int, stride: Int)]
-  let guards: [(form: LinearForm, limit: Int)]
-  let otherwise: Double
-
-  init(_ kernel: Kernel, _ buffer: BufferID, _ index: [KernelIndex], _ guards: [KernelGuard], _ otherwise: Double) {
-    let shape = kernel[buffer].shape
-    let strides = rowMajorStrides(shape) ?? []
-    var flat = Affine.zero
-    var gathered: [(value: Int, size: Int, stride: Int)] = []
-    for (dim, part) in index.enumerated() {
-      switch part {
-      case .affine(let form): flat = form.scaled(by: strides[dim]).flatMap(flat.adding) ?? flat
-      case .loaded(let value): gathered.append((value.index, shape[dim], strides[dim]))
-      }
-    }
-    self.buffer = buffer.index
-    address = LinearForm(flat)
-    self.gathered = gathered
-    self.guards = guards.map { (LinearForm($0.form), $0.limit) }
-    self.otherwise = otherwise
-  }
-}
-
 /// The state of one run.
 private struct KernelRun {
   private let kernel: Kernel
@@ -72,6 +27,8 @@ private struct KernelRun {
   private var locals: [Double]
   private var scratch: [[Double]]
   private var tables: [LocalID: ContractionTables] = [:]
+  /// For each statement, what a fold has combined so far, by place in its buffer.
+  private var folded: [[Double]] = []
 
   init(_ kernel: Kernel, rounding: Bool) {
     self.kernel = kernel
@@ -90,7 +47,7 @@ private struct KernelRun {
       // All that the stores at the point need is found before the first of them writes.
       let needed: [Int] =
         switch statement {
-        case .store: kernel.reachable(from: kernel.pointStoreRoots)
+        case .store, .fold: kernel.reachable(from: kernel.pointStoreRoots)
         // Its operands are tabulated before the first point: nothing of them is known at one.
         case .contract: []
         case .loop, .scratch, .reduce, .argReduce: kernel.reachable(from: statement.roots)
@@ -101,7 +58,7 @@ private struct KernelRun {
     }
     (outerSteps, self.innerSteps) = (outer, innerSteps)
     targets = kernel.body.map {
-      $0.stores.map { store in
+      $0.writes.map { store in
         (
           store.buffer.index, LinearForm(flatten(store.index, shape: kernel[store.buffer].shape) ?? .zero),
           store.value.index
@@ -121,10 +78,19 @@ private struct KernelRun {
     for case .contract(let local, let over, let lhs, let rhs) in kernel.body {
       tables[local] = ContractionTables(lhs: tabulate(lhs, over, memory), rhs: tabulate(rhs, over, memory))
     }
+    folded = kernel.body.map { statement in
+      guard case .fold(let store, let combiner, _) = statement else { return [] }
+      return [Double](repeating: combiner.identity, count: memory[store.buffer.index].count)
+    }
     let domain = (0..<kernel.domainRank).map { $0 }
     repeat {
       for index in kernel.body.indices { perform(index, &memory) }
     } while advance(domain)
+    for case (let index, .fold(let store, _, _)) in kernel.body.enumerated() {
+      let dtype = kernel[store.buffer].dtype
+      let sums = folded[index].map { rounded($0, kernel.dtype(store.value)) }
+      memory[store.buffer.index] = rounding ? sums.map(dtype.round) : sums
+    }
   }
 
   /// Steps the axes like an odometer; false when it is back at the start.
@@ -148,6 +114,11 @@ private struct KernelRun {
     for axis in axes { position[axis] = 0 }
     switch statement {
     case .store: write(index, &memory)
+    case .fold(_, let combiner, _):
+      for target in targets[index] {
+        let place = target.address.at(position)
+        folded[index][place] = combiner.apply(folded[index][place], values[target.value])
+      }
     case .loop:
       repeat {
         for step in innerSteps[index] { values[step] = evaluate(step, memory) }
@@ -261,7 +232,7 @@ private struct KernelRun {
 
 extension Kernel {
   /// The expressions that some need, operands first.
-  func reachable(from roots: [ScalarID]) -> [Int] {
+  package func reachable(from roots: [ScalarID]) -> [Int] {
     var needed = [Bool](repeating: false, count: expressions.count)
     for root in roots { needed[root.index] = true }
     for index in expressions.indices.reversed() where needed[index] {
@@ -271,11 +242,11 @@ extension Kernel {
   }
 
   fileprivate var pointStoreRoots: [ScalarID] {
-    body.flatMap { statement in if case .store(let store) = statement { [store.value] } else { [ScalarID]() } }
+    body.filter(\.isEpilogue).flatMap(\.roots)
   }
 
   /// The axes that expressions name.
-  func axesUsed(by expressions: [Int]) -> Set<Int> {
+  package func axesUsed(by expressions: [Int]) -> Set<Int> {
     expressions.reduce(into: Set<Int>()) { axes, index in
       switch self.expressions[index] {
       case .axis(let axis): axes.insert(axis.index)

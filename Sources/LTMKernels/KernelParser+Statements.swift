@@ -1,7 +1,7 @@
 import LTMIR
 import LTMSupport
 
-/// What a kernel does: `let`, `scratch`, loops, reductions, contractions, stores.
+/// What a kernel does: `let`, `scratch`, loops, reductions, contractions, stores, folds.
 extension KernelParser {
   mutating func statement() throws(DiagnosticSet) -> KernelStatement? {
     if try take(word: "let") {
@@ -19,7 +19,7 @@ extension KernelParser {
       return .loop(over: over, stores: stores)
     }
     if case .local = token { return try binding() }
-    return .store(try store())
+    return try write()
   }
 
   private mutating func scratch() throws(DiagnosticSet) -> KernelStatement {
@@ -90,11 +90,28 @@ extension KernelParser {
   }
 
   private mutating func store() throws(DiagnosticSet) -> KernelStore {
+    let (buffer, index) = try target()
+    return KernelStore(buffer, index, try expression())
+  }
+
+  /// A store, or a fold.
+  private mutating func write() throws(DiagnosticSet) -> KernelStatement {
+    let (buffer, index) = try target()
+    guard try take(word: "fold") else { return .store(KernelStore(buffer, index, try expression())) }
+    let combiner = try combiner()
+    let over = try axisList()
+    let value = try expression()
+    try expect("}")
+    return .fold(KernelStore(buffer, index, value), combiner, over: over)
+  }
+
+  /// `buffer[index] =`
+  private mutating func target() throws(DiagnosticSet) -> (BufferID, [Affine]) {
     let buffer = try bufferID()
     try expect("[")
     var index: [Affine] = []
     try list(until: "]") { (parser) throws(DiagnosticSet) in index.append(try parser.affine()) }
     try expect("=")
-    return KernelStore(buffer, index, try expression())
+    return (buffer, index)
   }
 }

@@ -73,12 +73,16 @@ private struct KernelPrinter {
       lines += ["  for \(names(over)) {"] + body + ["  }"]
     case .store(let store):
       lines.append("  " + storeText(store))
+    case .fold(let store, let combiner, let over):
+      lines.append("  \(target(store)) = fold \(combiner.rawValue) \(names(over)) { \(text(store.value)) }")
     }
   }
 
-  private mutating func storeText(_ store: KernelStore) -> String {
-    let index = store.index.map { affineText($0) }.joined(separator: ", ")
-    return "\(kernel[store.buffer].name)[\(index)] = \(text(store.value))"
+  private mutating func storeText(_ store: KernelStore) -> String { "\(target(store)) = \(text(store.value))" }
+
+  /// The element that is written.
+  private func target(_ store: KernelStore) -> String {
+    "\(kernel[store.buffer].name)[\(store.index.map { affineText($0) }.joined(separator: ", "))]"
   }
 
   private func binder(_ local: LocalID) -> String { "%\(kernel[local].name): \(kernel[local].dtype)" }

@@ -14,6 +14,8 @@ extension Kernel {
   /// - kernel_c9: a `read_write` buffer is read only at the element that the same point writes.
   /// - kernel_c10: a store's map from points to elements is one to one.
   /// - kernel_c11: whatever is accumulated has the local's dtype; what comes from half buffers accumulates in f32.
+  /// - kernel_c12: a fold stands in a kernel of one contraction, stores and folds, goes over axes of the domain, and writes
+  ///   a buffer that is not read, at an index without these axes.
   package func verify() -> [String] {
     var check = KernelCheck(self)
     return check.run()
@@ -34,6 +36,7 @@ private struct KernelCheck {
     for id in kernel.expressions.indices { checkExpression(ScalarID(id)) }
     checkStatements()
     checkStores()
+    for (rule, message) in kernel.foldViolations() { report(rule, message) }
     return found
   }
 
@@ -58,9 +61,9 @@ private struct KernelCheck {
     for statement in kernel.body {
       let isValid =
         statement.roots.allSatisfy { kernel.expressions.indices.contains($0.index) }
-        && statement.innerAxes.allSatisfy { kernel.axes.indices.contains($0.index) }
+        && (statement.innerAxes + statement.foldedAxes).allSatisfy { kernel.axes.indices.contains($0.index) }
         && statement.definition.map { kernel.locals.indices.contains($0.index) } ?? true
-        && statement.stores.allSatisfy {
+        && statement.writes.allSatisfy {
           kernel.buffers.indices.contains($0.buffer.index) && $0.index.allSatisfy(hasValidAxes)
         }
       require(isValid, 1, "a statement names what does not exist")
@@ -173,7 +176,7 @@ private struct KernelCheck {
       let needed = kernel.reachable(from: statement.roots)
       let allowed = Set(over.map(\.index))
       var used = kernel.axesUsed(by: needed)
-      for store in statement.stores { used.formUnion(store.index.flatMap(\.terms).map(\.axis.index)) }
+      for store in statement.writes { used.formUnion(store.index.flatMap(\.terms).map(\.axis.index)) }
       for axis in used where axis >= kernel.domainRank && !allowed.contains(axis) {
         report(7, "axis \(kernel.axes[axis].name) is used outside of a statement over it")
       }
@@ -214,7 +217,7 @@ private struct KernelCheck {
       require(
         operands == [dtype, dtype] && dtype != .bool, 11, "%\(kernel[local].name), \(dtype), accumulates \(operands)")
     case .scratch: require(operands == [dtype], 11, "%\(kernel[local].name), \(dtype), keeps \(operands)")
-    case .loop, .store: break
+    case .loop, .store, .fold: break
     }
     checkHalfAccumulation(statement, dtype)
   }
@@ -233,14 +236,15 @@ private struct KernelCheck {
   private mutating func checkStores() {
     var written: [BufferID: [Affine]] = [:]
     for statement in kernel.body {
-      for store in statement.stores {
+      let points = (0..<kernel.domainRank).map { AxisID($0) }.filter { !statement.foldedAxes.contains($0) }
+      for store in statement.writes {
         let buffer = kernel[store.buffer]
         require(buffer.access.writes, 6, "\(buffer.name) is stored to")
         require(written[store.buffer] == nil, 6, "\(buffer.name) is stored to twice")
         written[store.buffer] = store.index
         let value = kernel.dtype(store.value)
         require(value == buffer.dtype.loaded, 3, "\(buffer.name), \(buffer.dtype), stores \(value)")
-        checkMap(store, over: statement.innerAxes)
+        checkMap(store, from: points + statement.innerAxes)
       }
     }
     for (index, buffer) in kernel.buffers.enumerated() where buffer.access.writes {
@@ -261,7 +265,7 @@ private struct KernelCheck {
     return read.droppingUnitAxes(kernel.axes) == flat.droppingUnitAxes(kernel.axes)
   }
 
-  private mutating func checkMap(_ store: KernelStore, over: [AxisID]) {
+  private mutating func checkMap(_ store: KernelStore, from axes: [AxisID]) {
     let buffer = kernel[store.buffer]
     guard store.index.count == buffer.shape.count else {
       return report(5, "\(buffer.name) has rank \(buffer.shape.count), not \(store.index.count)")
@@ -269,13 +273,12 @@ private struct KernelCheck {
     for (form, size) in zip(store.index, buffer.shape) {
       require(stays(form, in: size, []), 5, "\(buffer.name) is written outside of \(size)")
     }
-    require(isOneToOne(store, over, buffer.shape), 10, "two points write one element of \(buffer.name)")
+    require(isOneToOne(store, axes, buffer.shape), 10, "two points write one element of \(buffer.name)")
   }
 
   /// Each axis of more than one value occurs, with a stride beyond the reach of all shorter ones together.
-  private func isOneToOne(_ store: KernelStore, _ over: [AxisID], _ shape: [Int]) -> Bool {
+  private func isOneToOne(_ store: KernelStore, _ axes: [AxisID], _ shape: [Int]) -> Bool {
     guard let flat = flatten(store.index, shape: shape) else { return false }
-    let axes = (0..<kernel.domainRank).map { AxisID($0) } + over
     guard axes.allSatisfy({ axis in kernel[axis].extent == 1 || flat.terms.contains { $0.axis == axis } }) else {
       return false
     }

@@ -57,6 +57,8 @@ extension KernelEmitter {
         return [candidate.when(wins, else: held).ref, place.when(wins, else: at).ref]
       }
       evaluator.bind(local, Lanes(best[1], ir))
+    // Rows take those that no tiles make.
+    case .fold: break
     }
   }
 

@@ -61,28 +61,33 @@ extension ContractionEmitter {
   }
 
   /// Finishes a register tile: each row's sums become the contraction's local, and the stores that follow it run.
-  func finish(_ i: LLVMValueRef, _ j: LLVMValueRef, _ sums: LLVMValueRef) {
+  func finish(_ rowPanels: Panels, _ i: LLVMValueRef, _ columnPanels: Panels, _ j: LLVMValueRef, _ sums: LLVMValueRef) {
     let (rows, columns) = (layout.rows, layout.columns)
     let (row, column) = (ir.multiply(i, rows.width), ir.multiply(j, columns.width))
     let count = ir.minimum(ir.index(rows.width), ir.subtract(ir.index(rows.extent), row))
     let rest = columns.extent % columns.width
+    let places = foldPlaces(rowPanels, i, columnPanels, j)
     either(j, columns, columns.extent >= columns.width ? columns.width : nil, rest == 0 ? nil : rest) { live in
       let lanes = finishedLanes
       let starts = Array(stride(from: 0, to: live, by: lanes))
       for vectors in tiles.isTurned ? starts.map({ [$0] }) : [starts] {
-        ir.loop(from: ir.index(0), to: count) { r, _ in
+        let folds = runningFolds(places, vectors, lanes)
+        let combined = ir.loop(from: ir.index(0), to: count, carrying: folds.map(\.start)) { r, held in
           evaluator.at(rows.axis, ir.add(row, r)) {
-            finishRow(ir.address(sums, element, ir.multiply(r, tiles.rowStride)), column, vectors, lanes, live: live)
+            let line = ir.address(sums, element, ir.multiply(r, tiles.rowStride))
+            var run = FoldRun(row: r, folds: folds, places: places, held: held)
+            finishRow(line, column, vectors, lanes, live: live, &run)
+            return run.held
           }
-          return []
         }
+        for (fold, value) in zip(folds, combined) { add(value, to: fold) }
       }
     }
   }
 
   /// The lanes of a turned result go to as many lines. Those whole or half pages apart share one or two sets of the first
   /// cache, of eight lines each: so few at a time that the rows fill them before the next ones push them out.
-  private var finishedLanes: Int {
+  var finishedLanes: Int {
     guard tiles.isTurned else { return tiles.lanes }
     let distances = kernel.stores.joined().map {
       $0.form.strides[tiles.columnAxis] * kernel.kernel[$0.buffer].dtype.byteCount
@@ -92,17 +97,19 @@ extension ContractionEmitter {
   }
 
   private func finishRow(
-    _ sums: LLVMValueRef, _ column: LLVMValueRef, _ vectors: [Int], _ lanes: Int, live: Int
+    _ sums: LLVMValueRef, _ column: LLVMValueRef, _ vectors: [Int], _ lanes: Int, live: Int, _ run: inout FoldRun
   ) {
     guard case .contract(let local, _, _, _)? = kernel.kernel.body.first else { return }
     let stores = kernel.kernel.body.flatMap(\.stores)
     let accesses = kernel.stores.flatMap { $0 }
-    evaluator.hoist(stores.map(\.value), outOf: [tiles.columnAxis])
+    evaluator.hoist(stores.map(\.value) + layout.folds.map(\.value), outOf: [tiles.columnAxis])
     for start in vectors {
       let vector = VectorAxis(axis: tiles.columnAxis, lanes: lanes, live: min(lanes, live - start))
       evaluator.at(tiles.columnAxis, ir.add(column, ir.index(start)), vector: vector) {
         let place = ir.address(sums, element, ir.index(start))
         evaluator.bind(local, Lanes(ir.load(ir.vector(element, lanes), place, align: tiles.elementBytes), ir))
+        // Before the stores: these may replace what a fold reads.
+        fold(start, vector, &run)
         evaluator.store(stores, accesses)
       }
     }

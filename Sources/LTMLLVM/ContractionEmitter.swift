@@ -58,26 +58,15 @@ struct ContractionEmitter {
   func emit() {
     packShared(layout.rows, memory.rows, tasks: 0..<layout.rows.tasks)
     packShared(layout.columns, memory.columns, tasks: layout.rows.tasks..<layout.preparations)
-    eachTask(layout.preparations..<layout.preparations + layout.tileTasks, tile)
-  }
-
-  /// The tasks of a range that this call has to do, counted from its beginning.
-  private func eachTask(_ range: Range<Int>, _ body: (LLVMValueRef) -> Void) {
-    if range.isEmpty { return }
-    let clip = { (task: LLVMValueRef) in
-      let low = ir.index(range.lowerBound)
-      return ir.subtract(ir.minimum(ir.maximum(task, low), ir.index(range.upperBound)), low)
-    }
-    ir.loop(from: clip(emitter.firstTask), to: clip(emitter.endTask)) { task, _ in
-      evaluator.scope { body(task) }
-      return []
-    }
+    let tileEnd = layout.preparations + layout.tileTasks
+    emitter.eachTask(layout.preparations..<tileEnd, tile)
+    emitter.eachTask(tileEnd..<tileEnd + layout.conclusions) { _ in layout.folds.forEach(conclude) }
   }
 
   // MARK: Packing
 
   private func packShared(_ side: PackedSide, _ base: LLVMValueRef, tasks: Range<Int>) {
-    eachTask(tasks) { task in
+    emitter.eachTask(tasks) { task in
       let batch = ir.divide(task, side.tasksPerBatch)
       let first = ir.multiply(ir.remainder(task, side.tasksPerBatch), side.panelsTogether)
       let end = ir.minimum(ir.add(first, ir.index(side.panelsTogether)), ir.index(side.panels))
@@ -108,6 +97,8 @@ struct ContractionEmitter {
   struct Panels {
     let side: PackedSide
     let base: LLVMValueRef
+    /// The tile's number along the side, and its panels.
+    let tile: LLVMValueRef
     let first: LLVMValueRef
     let end: LLVMValueRef
   }
@@ -115,7 +106,7 @@ struct ContractionEmitter {
   private func panels(_ side: PackedSide, _ base: LLVMValueRef, tile: LLVMValueRef, size: Int) -> Panels {
     let first = ir.multiply(tile, size / side.width)
     let end = ir.minimum(ir.add(first, ir.index(size / side.width)), ir.index(side.panels))
-    return Panels(side: side, base: base, first: first, end: end)
+    return Panels(side: side, base: base, tile: tile, first: first, end: end)
   }
 
   private func tile(_ task: LLVMValueRef) {
@@ -124,6 +115,7 @@ struct ContractionEmitter {
     let rowTile = ir.remainder(ir.divide(task, columnTiles), rowTiles)
     let rows = panels(layout.rows, memory.rows, tile: rowTile, size: tiles.mc)
     evaluator.at(emitter.decompose(ir.divide(task, rowTiles * columnTiles), layout.batch)) {
+      for fold in layout.folds { begin(fold, task) }
       eachDepthBlock { block in
         let run = depthRun(block)
         if !columns.side.isShared, !tiles.packsInPassing {
@@ -260,9 +252,9 @@ struct ContractionEmitter {
       run()
     }
     if let isLast = block.isLast {
-      ir.when(isLast) { finish(i, j, sums) }
+      ir.when(isLast) { finish(rows, i, columns, j, sums) }
     } else {
-      finish(i, j, sums)
+      finish(rows, i, columns, j, sums)
     }
   }
 

@@ -42,6 +42,7 @@ struct ContractionLayout {
   let rows: PackedSide
   let columns: PackedSide
   let tileTasks: Int
+  private(set) var folds: [TileFold] = []
 
   init(_ kernel: FlatKernel, _ tiles: Schedule.Tiles) {
     guard case .contract(_, let over, let lhs, let rhs)? = kernel.kernel.body.first else {
@@ -77,6 +78,7 @@ struct ContractionLayout {
       tiles.isSwapped ? lhs : rhs, tiles.columnAxis, width: tiles.columns, tiles.sharesColumns,
       tile: tiles.packsInPassing ? tiles.columns : tiles.nc)
     tileTasks = kernel.points(batch) * Self.count(rows.extent, tiles.mc) * Self.count(columns.extent, tiles.nc)
+    folds = TileFold.all(kernel, self)
   }
 
   private static func count(_ extent: Int, _ size: Int) -> Int { size == 0 ? 0 : (extent + size - 1) / size }
@@ -88,7 +90,11 @@ struct ContractionLayout {
     if !tiles.keepsRows && !tiles.keepsColumns { return 0..<0 }
     return (tiles.keepsRows ? 0 : rows.tasks)..<(tiles.keepsColumns ? preparations : rows.tasks)
   }
-  var workspaceBytes: Int { (rows.isShared ? rows.bytes : 0) + (columns.isShared ? columns.bytes : 0) }
+  /// One task combines what tiles have of the folds: so little that others need not be woken for it.
+  var conclusions: Int { folds.isEmpty ? 0 : 1 }
+  /// The workspace: what is packed for all tasks, then what each tile has of the folds.
+  var packedBytes: Int { (rows.isShared ? rows.bytes : 0) + (columns.isShared ? columns.bytes : 0) }
+  var workspaceBytes: Int { packedBytes + folds.reduce(0) { $0 + $1.bytes } }
 
   /// The scratch memory of a thread: sums, then the panels that tasks pack for themselves.
   var sumBytes: Int {

@@ -63,6 +63,9 @@ extension IRBuilder {
     return choose(value.hasSubnormals, then: byIntegers, otherwise: converted)
   }
 
+  /// An f32 that holds a bf16, narrowed.
+  func upperHalf(_ value: Lanes) -> Lanes { value.cast(to: i32).shiftedRight(16).truncated(to: i16) }
+
   /// The bits of an f32 whose upper half is that of the nearest bf16.
   private func roundedToUpperHalf(_ value: Lanes) -> Lanes {
     let bits = value.cast(to: i32)

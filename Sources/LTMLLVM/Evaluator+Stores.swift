@@ -11,12 +11,20 @@ extension Evaluator {
       let dtype = kernel.kernel[store.buffer].dtype
       let wide =
         value.dtype == dtype.loaded ? value.lanes : ir.convert(value.lanes, from: value.dtype, to: dtype.loaded)
-      return vector?.isPaired == true && wide.count > 1 ? ir.narrowPairs(wide) : ir.narrow(wide, to: dtype)
+      if vector?.isPaired == true, wide.count > 1 { return ir.narrowPairs(wide) }
+      // What was rounded for another reader too is not rounded once more.
+      if case .round(_, .bf16) = kernel.kernel[store.value], dtype == .bf16 { return ir.upperHalf(wide) }
+      return ir.narrow(wide, to: dtype)
     }
     for (index, value) in values.enumerated() {
       ir.debug?.locate(kernel.kernel.location(of: stores[index].value))
       write(value, accesses[index])
     }
+  }
+
+  /// Writes a value of the scalar dtype that its buffer loads as.
+  func store(_ value: Lanes, to access: FlatAccess) {
+    write(ir.narrow(value, to: kernel.kernel[access.buffer].dtype), access)
   }
 
   /// Whether a vector goes past the caches: the buffer is larger than what they would keep, and written only. Vectors

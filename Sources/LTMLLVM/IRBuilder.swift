@@ -29,7 +29,7 @@ package final class IRBuilder {
     case f16
 
     init(_ kernel: Kernel) {
-      let stored = Set(kernel.body.flatMap(\.stores).map { kernel[$0.buffer].dtype })
+      let stored = Set(kernel.body.flatMap(\.writes).map { kernel[$0.buffer].dtype })
       self = stored == [.f16] ? .f16 : !stored.isEmpty && stored.allSatisfy(\.isHalf) ? .bf16 : .single
     }
   }

@@ -64,10 +64,26 @@ struct KernelEmitter {
   /// Every expression that the kernel's statements evaluate.
   var roots: [ScalarID] { kernel.kernel.body.flatMap(\.roots) }
 
-  /// Visits `units` numbered pieces of work, `perTask` of them in each task.
-  func eachUnit(_ units: Int, perTask: Int, _ body: (LLVMValueRef) -> Void) {
-    let first = ir.multiply(firstTask, perTask)
-    let end = ir.minimum(ir.multiply(endTask, perTask), ir.index(units))
+  /// The tasks of a range that this call has to do, counted from its beginning.
+  func eachTask(_ range: Range<Int>, _ body: (LLVMValueRef) -> Void) {
+    if range.isEmpty { return }
+    let clip = { (task: LLVMValueRef) in
+      let low = ir.index(range.lowerBound)
+      return ir.subtract(ir.minimum(ir.maximum(task, low), ir.index(range.upperBound)), low)
+    }
+    ir.loop(from: clip(firstTask), to: clip(endTask)) { task, _ in
+      evaluator.scope { body(task) }
+      return []
+    }
+  }
+
+  /// Visits `units` numbered pieces of work, `perTask` of them in each task after the first ones.
+  func eachUnit(_ units: Int, perTask: Int, after: Int = 0, _ body: (LLVMValueRef) -> Void) {
+    func unit(_ task: LLVMValueRef) -> LLVMValueRef {
+      after == 0 ? task : ir.subtract(ir.maximum(task, ir.index(after)), ir.index(after))
+    }
+    let first = ir.multiply(unit(firstTask), perTask)
+    let end = ir.minimum(ir.multiply(unit(endTask), perTask), ir.index(units))
     ir.loop(from: first, to: end) { unit, _ in
       body(unit)
       return []

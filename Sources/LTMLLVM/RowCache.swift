@@ -44,7 +44,7 @@ struct RowCache {
 
   private static func key(_ id: ScalarID, along axis: Int, _ kernel: FlatKernel) -> Key? {
     guard var access = kernel.loads[id.index], kernel.kernel[access.buffer].dtype.isHalf,
-      kernel.kernel[access.buffer].access == .read, access.form.strides[axis] == 1, access.guards.isEmpty,
+      !kernel.kernel[access.buffer].access.writes, access.form.strides[axis] == 1, access.guards.isEmpty,
       access.dynamic.isEmpty, kernel.extent(axis) <= longestRow
     else { return nil }
     access.form.strides[axis] = 0

@@ -11,7 +11,8 @@ extension KernelEmitter {
     }
     let cache = RowCache(kernel, lanes: numbers.lanes)
     let place = { (offset: Int) in ir.address(scratch, ir.i8, ir.index(layout.bytes + offset)) }
-    eachUnit(kernel.points(kernel.domain), perTask: numbers.pointsPerTask) { point in
+    foldRows(numbers.lanes)
+    eachUnit(kernel.points(kernel.domain), perTask: numbers.pointsPerTask, after: foldCount) { point in
       evaluator.at(decompose(point, kernel.domain)) {
         for (index, statement) in kernel.kernel.body.enumerated() where !isTaken(index) {
           evaluator.keeping = (cache.kept[index] ?? []).map { ($0.id, place($0.offset)) }
@@ -32,7 +33,7 @@ extension KernelEmitter {
     return over == [axis] && kernel.kernel[value] == .scratch(row)
   }
 
-  private func row(_ statement: KernelStatement, _ accesses: [FlatAccess], _ limit: Int, sum: Int?) {
+  func row(_ statement: KernelStatement, _ accesses: [FlatAccess], _ limit: Int, sum: Int?) {
     evaluator.begin(statement)
     let axes = statement.innerAxes.map(\.index)
     let lanes = rowLanes(axes.last, limit)
@@ -65,6 +66,7 @@ extension KernelEmitter {
       evaluator.bind(local, across(Lanes(sum[0], ir), +))
     case .argReduce(let local, let combiner, let axis, let value):
       evaluator.bind(local, argReduceRow(axis.index, combiner, value, lanes))
+    case .fold: break
     }
   }
 

@@ -129,16 +129,21 @@ package struct Schedule: Hashable, Sendable {
   package var preparations = 0
   /// Which of those need not be done again as long as constant operands stay as they are and nothing else uses the workspace.
   package var keptPreparations = 0..<0
+  /// How many of them, the last, wait until the others are done.
+  package var conclusions = 0
   /// Bytes of memory that all tasks of a launch share, aligned to 64: the entry after the buffers' in the argument list.
   package var workspaceBytes = 0
   /// Bytes of scratch memory that each thread needs, aligned to 64.
   package var scratchBytes: Int
   /// Tasks that may run at the same time, in the order in which these groups must run.
-  package var phases: [Range<Int>] { [0..<preparations, preparations..<taskCount].filter { !$0.isEmpty } }
+  package var phases: [Range<Int>] { [0..<preparations].filter { !$0.isEmpty } + ending }
   /// The same when the kept preparations are done.
   package var laterPhases: [Range<Int>] {
-    let (first, last) = (0..<keptPreparations.lowerBound, keptPreparations.upperBound..<preparations)
-    return [first, last, preparations..<taskCount].filter { !$0.isEmpty }
+    [0..<keptPreparations.lowerBound, keptPreparations.upperBound..<preparations].filter { !$0.isEmpty } + ending
+  }
+  private var ending: [Range<Int>] {
+    let last = taskCount - conclusions
+    return [preparations..<last, last..<taskCount].filter { !$0.isEmpty }
   }
 }
 
@@ -158,6 +163,7 @@ struct Scheduler {
     if let tiles = tiles() { return tiles }
     if let product = product() { return product }
     if let scatter = scatter() { return scatter }
+    if kernel.kernel.folds { return rows() }
     let reads = kernel.kernel.body.contains { !$0.innerAxes.isEmpty }
     if reads { return prefersColumns ? spread(isColumns: true) : rows() }
     let isReduction = kernel.kernel.body.contains { if case .store = $0 { false } else { true } }
@@ -235,8 +241,10 @@ struct Scheduler {
     let depth = kernel.kernel.body.reduce(0) { $0 + kernel.points($1.innerAxes.map(\.index)) }
     let points = kernel.points(kernel.domain)
     let perTask = max(1, taskWork / max(1, depth))
+    let folds = kernel.folds.count { $0 != nil }
     return Schedule(
-      strategy: .rows(.init(lanes: lanes, pointsPerTask: perTask)), taskCount: (points + perTask - 1) / perTask,
+      strategy: .rows(.init(lanes: lanes, pointsPerTask: perTask)), taskCount: folds + (points + perTask - 1) / perTask,
+      preparations: folds,
       scratchBytes: RowLayout(kernel, rowLanes: lanes).bytes + RowCache(kernel, lanes: lanes).bytes)
   }
 

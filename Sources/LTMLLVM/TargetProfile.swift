@@ -47,7 +47,7 @@ package struct TargetProfile: Hashable, Sendable {
 
   /// What decides machine code besides the kernel: for keys of the cache. Raise the emitters' number with any change of
   /// generated code.
-  var codeKey: [String] { [triple, cpu, features, Bootstrap.version, "emitters 13"] }
+  var codeKey: [String] { [triple, cpu, features, Bootstrap.version, "emitters 14"] }
 
   /// Lanes of an f32 register.
   package var floatLanes: Int { vectorBytes / 4 }

@@ -43,7 +43,8 @@ extension DeviceEmitter {
           return []
         }
       }
-    case .scratch: break
+    // Kernels with folds are refused before.
+    case .scratch, .fold: break
     case .reduce(let local, let combiner, _, let value):
       let (dtype, lanes) = (kernel.kernel[local].dtype, lanes(axes, [value], [], team))
       let start = ir.identity(combiner, dtype, lanes: lanes)

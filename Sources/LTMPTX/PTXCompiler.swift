@@ -14,6 +14,7 @@ package enum DeviceForm: String, Sendable, CaseIterable {
 package func emitDevice(_ kernels: [Kernel], as form: DeviceForm, _ architecture: DeviceArchitecture)
   throws(LLVMFailure) -> String
 {
+  if let problem = kernels.compactMap(\.foldProblem).first { throw LLVMFailure(problem) }
   defer { CurrentWork.set(nil) }
   let profile = architecture.profile
   let machine = try Machine(profile)
@@ -28,6 +29,13 @@ package func emitDevice(_ kernels: [Kernel], as form: DeviceForm, _ architecture
   try workspace.run(passes: "default<O2>", machine: machine)
   if form == .optimizedIR { return workspace.text }
   return String(decoding: try workspace.generate(LLVMAssemblyFile, machine: machine), as: UTF8.self)
+}
+
+extension Kernel {
+  /// Why no GPU runs it; `nil` where nothing is folded.
+  var foldProblem: String? {
+    folds ? "kernel \(name) folds what it contracts, which only the CPU's plans do" : nil
+  }
 }
 
 /// The entry's name of each kernel, no two alike.

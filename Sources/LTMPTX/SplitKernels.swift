@@ -75,7 +75,7 @@ private struct SplitKernel {
     switch statement {
     case .contract: (SplitLimits.contraction, .add)
     case .reduce(_, let combiner, _, _): (SplitLimits.reduction, combiner)
-    case .argReduce, .scratch, .loop, .store: nil
+    case .argReduce, .scratch, .loop, .store, .fold: nil
     }
   }
 
@@ -160,7 +160,7 @@ extension KernelStatement {
     case .reduce(let local, let combiner, let over, let value):
       .reduce(local, combiner, over: over.map(map), value: value)
     case .contract(let local, let over, let lhs, let rhs): .contract(local, over: over.map(map), lhs: lhs, rhs: rhs)
-    case .argReduce, .scratch, .loop, .store: self
+    case .argReduce, .scratch, .loop, .store, .fold: self
     }
   }
 }

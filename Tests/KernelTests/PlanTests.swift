@@ -69,7 +69,8 @@ import Testing
     "the patterns that matter are this many kernels",
     arguments: [
       ("softmax", 1), ("layer_norm", 1), ("linear_relu", 1), ("linear_gelu_bf16", 1), ("adam", 2),
-      ("attention_scores", 2), ("mlp_step", 20),
+      ("attention_scores", 2), ("mlp_step", 18),
+      ("gradients", 2),
     ])
   func count(_ name: String, _ launches: Int) throws {
     let sample = try #require(samples.first { $0.name == name })

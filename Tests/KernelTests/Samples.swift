@@ -78,8 +78,23 @@ let samples: [SampleGraph] = [
     b.output("x", b.add(x, b.transpose(x, [1, 0])), updates: "x")
     b.output("old", x)
   },
-  adam, mlpStep,
+  adam, mlpStep, gradients,
 ]
+
+/// The gradients of a layer: of its bias, and of its weights with whether all are finite.
+let gradients = SampleGraph("gradients") { b in
+  let (x, dy, w) = (
+    b.argument("x", .f16, [24, 40]), b.argument("dy", .f16, [24, 20]), b.argument("w", .f16, [20, 32])
+  )
+  let dx = b.contract(dy, w, [1], [0])
+  let isOn = b.make(.greater, [b.argument("y", .f16, [24, 32]), b.zeros(b.type(dx))])
+  let passed = b.select(isOn, dx, b.zeros(b.type(dx)))
+  b.output("bias", b.sum(passed, [0]))
+  let dw = b.contract(passed, x, [0], [0])
+  b.output("weight", dw)
+  let finite = b.make(.all, [b.make(.isFinite, [dw])], ["axes": .ints([0, 1]), "keep": .bool(false)])
+  b.output("finite", finite)
+}
 
 /// One parameter's Adam update with skip and cast-back: one kernel.
 let adam = SampleGraph("adam") { b in

@@ -29,7 +29,30 @@ private let violations: [(rule: String, text: String)] = [
     "kernel_c11",
     "kernel @k(%0 x: f16[4] read, %1 y: f32[] write) {\n domain []\n axis k: 4\n %s: i32 = reduce add k { x[k] }\n y[] = 1 }"
   ),
+  ("kernel_c10", folding("y[0, n] = fold add m { %s }", result: "f32[2, 8]", domain: "m: 4, n: 8, b: 2")),
+  ("kernel_c11", folding("y[n] = fold and m { %s }")),
+  ("kernel_c11", folding("y[n] = fold add m { is_finite(%s) }", result: "bool[8]")),
+  ("kernel_c12", folding("y[n] = fold add k { %s }")),
+  ("kernel_c12", folding("y[n] = fold add m, m { %s }")),
+  ("kernel_c12", folding("y[n] = fold add n { %s }")),
+  ("kernel_c12", folding("%t: f32 = reduce add k { x[m, k] }\n y[n] = fold add m { %t }")),
+  (
+    "kernel_c12",
+    "kernel @k(%0 x: f32[4, 8] read, %1 y: f32[8] write) {\n domain m: 4, n: 8\n y[n] = fold add m { x[m, n] } }"
+  ),
 ]
+
+/// A contraction with a line after it, which writes `y`.
+private func folding(_ line: String, result: String = "f32[8]", domain: String = "m: 4, n: 8") -> String {
+  """
+  kernel @k(%0 x: f32[4, 5] read, %1 w: f32[5, 8] read, %2 y: \(result) write) {
+   domain \(domain)
+   axis k: 5
+   %s: f32 = contract k { x[m, k], w[k, n] }
+   \(line)
+  }
+  """
+}
 
 @Suite struct VerifierTests {
   @Test("each rule finds its violation", arguments: violations.indices)
@@ -38,6 +61,18 @@ private let violations: [(rule: String, text: String)] = [
     let kernel = try #require(try parseKernels(SourceFile(path: "k", text: text)).first)
     let found = kernel.verify()
     #expect(found.contains { $0.hasPrefix(rule + ":") }, "\(found)")
+  }
+
+  @Test("a fold of what a contraction gives is legal") func folds() throws {
+    let text = folding("y[n] = fold add m { %s }")
+    let kernel = try #require(try parseKernels(SourceFile(path: "k", text: text)).first)
+    #expect(kernel.verify() == [])
+    var memory = [(0..<20).map(Double.init), (0..<40).map(Double.init), [Double](repeating: .nan, count: 8)]
+    kernel.interpret(&memory)
+    let sums = (0..<8).map { n in
+      (0..<4).reduce(0) { sum, m in sum + (0..<5).reduce(0) { $0 + (m * 5 + $1) * ($1 * 8 + n) } }
+    }
+    #expect(memory[2] == sums.map(Double.init))
   }
 
   @Test("ids out of range are found before they are used")

@@ -15,7 +15,7 @@ private func plan(of kernel: Kernel) -> Plan {
   plan.buffers = kernel.buffers.map { buffer in
     PlanBuffer(
       name: buffer.name, dtype: buffer.dtype, shape: buffer.shape,
-      place: buffer.access == .read ? .input(buffer.name) : .output(buffer.name))
+      place: !buffer.access.writes ? .input(buffer.name) : .output(buffer.name))
   }
   plan.launches = [Launch(kernel: 0, arguments: kernel.buffers.indices.map { PlanBufferID($0) }, results: [])]
   return plan
@@ -23,8 +23,8 @@ private func plan(of kernel: Kernel) -> Plan {
 
 /// A C program that reads each buffer from `in`, runs `one`, and writes each buffer to `out`.
 private func program(_ kernel: Kernel) -> String {
-  let order = kernel.buffers.indices.filter { kernel.buffers[$0].access == .read }
-  let outputs = kernel.buffers.indices.filter { kernel.buffers[$0].access != .read }
+  let order = kernel.buffers.indices.filter { !kernel.buffers[$0].access.writes }
+  let outputs = kernel.buffers.indices.filter { kernel.buffers[$0].access.writes }
   let sizes = kernel.buffers.map { $0.shape.reduce($0.dtype.byteCount, *) }
   return """
     #include <stdio.h>
@@ -93,6 +93,8 @@ struct EmulatorTests {
         m: 131, n: 203, k: 100, dtype: dtype, transposedLeft: left, transposedRight: right)
       try expectJudged(kernel, profile: profile, tolerance: tolerance)
     }
+    let folds = foldingKernel(m: 131, n: 203, k: 100, dtype)
+    try expectJudged(folds, profile: profile, tolerance: tolerance)
   }
 
   @Test(arguments: [DType.f32, .f16, .bf16])

@@ -9,6 +9,8 @@ struct Judge {
   private var locals: [Int: Double] = [:]
   private var pending: [(buffer: Int, place: Int, value: Double)] = []
   private var rows: [Int: [Double]] = [:]
+  /// What folds have combined, by buffer and place.
+  private var folded: [Int: [Int: Double]] = [:]
   private var axes: [Int]
   /// For each load, its place as strides of the axes; a debug build is slow enough without recomputing them.
   private let places: [(strides: [Int], offset: Int)]
@@ -39,6 +41,9 @@ struct Judge {
       for statement in kernel.body { judge.execute(statement) }
       judge.flush()
     }
+    for (buffer, values) in judge.folded {
+      for (place, value) in values { judge.buffers[buffer][place] = kernel.buffers[buffer].dtype.round(value) }
+    }
     return judge.buffers
   }
 
@@ -60,6 +65,10 @@ struct Judge {
     case .store(let store):
       // Writes of one point wait for each other: each reads what was there before.
       pending.append((store.buffer.index, offset(store.buffer, store.index.map { form($0) }), value(store.value)))
+    case .fold(let store, let combiner, _):
+      let (place, next) = (offset(store.buffer, store.index.map { form($0) }), value(store.value))
+      let held = folded[store.buffer.index, default: [:]][place]
+      folded[store.buffer.index, default: [:]][place] = held.map { combine(combiner, $0, next) } ?? next
     case .loop(let over, let stores): each(over.map(\.index)) { $0.write(stores) }
     case .reduce(let local, let combiner, let over, let value):
       var sum: Double?

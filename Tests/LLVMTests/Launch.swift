@@ -6,8 +6,8 @@ import Testing
 /// One compiler for the whole suite, with no cache on disk.
 let compiler: KernelCompiler? = try? KernelCompiler(cache: nil)
 
-/// The order in which a launch's tasks run.
-enum TaskOrder: CaseIterable { case together, oneByOne, backwards }
+/// The order in which a launch's tasks run: phase by phase, or all by one call, as an object for C does.
+enum TaskOrder: CaseIterable { case together, oneByOne, backwards, atOnce }
 
 /// Runs a kernel's machine code on host values; memory around each buffer is checked for stray writes.
 func launch(_ kernel: Kernel, _ buffers: [[Double]], order: TaskOrder = .together) throws -> [Tensor] {
@@ -47,12 +47,14 @@ func launch(
   }
   var pointers = memory.map { $0.baseAddress.map { $0 + margin } } + [workspace]
   func run(_ phases: [Range<Int>]) {
-    let base = pointers.withUnsafeMutableBufferPointer { $0.baseAddress }
-    for phase in phases {
-      switch order {
-      case .together: compiled.function(base, phase.lowerBound, phase.upperBound, scratch)
-      case .oneByOne: for task in phase { compiled.function(base, task, task + 1, scratch) }
-      case .backwards: for task in phase.reversed() { compiled.function(base, task, task + 1, scratch) }
+    pointers.withUnsafeMutableBufferPointer { pointers in
+      let base = pointers.baseAddress
+      for phase in phases {
+        switch order {
+        case .together, .atOnce: compiled.function(base, phase.lowerBound, phase.upperBound, scratch)
+        case .oneByOne: for task in phase { compiled.function(base, task, task + 1, scratch) }
+        case .backwards: for task in phase.reversed() { compiled.function(base, task, task + 1, scratch) }
+        }
       }
     }
   }
@@ -62,7 +64,7 @@ func launch(
     try fill(buffers)
     run(compiled.schedule.laterPhases)
   } else {
-    run(compiled.schedule.phases)
+    run(order == .atOnce ? [0..<compiled.taskCount] : compiled.schedule.phases)
   }
   for (area, tensor) in zip(memory, tensors) {
     let outside = Array(area[..<margin]) + Array(area[(margin + tensor.bytes.count)...])
@@ -80,13 +82,15 @@ func launch(
 
 /// Compares a kernel's machine code with the judge. `tolerance` is relative to the larger of 1 and the value.
 func expectJudged(
-  _ kernel: Kernel, _ buffers: [[Double]], tolerance: Double, location: SourceLocation = #_sourceLocation
+  _ kernel: Kernel, _ buffers: [[Double]], tolerance: Double, by compiler: KernelCompiler? = compiler,
+  location: SourceLocation = #_sourceLocation
 ) throws {
   let complaints = kernel.verify()
   #expect(complaints.isEmpty, "\(complaints)", sourceLocation: location)
   let rounded = zip(kernel.buffers, buffers).map { buffer, values in values.map(buffer.dtype.round) }
   let expected = Judge.run(kernel, rounded)
-  let results = try launch(kernel, rounded)
+  let compiled = try #require(try compiler?.compile([kernel]).first)
+  let results = try launch(compiled, kernel, rounded, order: .together)
   for (index, buffer) in kernel.buffers.enumerated() where buffer.access.writes {
     for (place, (got, want)) in zip(results[index].doubles, expected[index]).enumerated() {
       let close = got == want || (got.isNaN && want.isNaN) || abs(got - want) <= tolerance * max(1, abs(want))

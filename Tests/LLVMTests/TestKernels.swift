@@ -65,6 +65,11 @@ struct KernelMaker {
     return add(.local(result))
   }
 
+  mutating func fold(_ buffer: BufferID, _ axes: [Int], _ combiner: Combiner, over: [Int], _ value: ScalarID) {
+    let store = KernelStore(buffer, at(axes), value)
+    kernel.body.append(.fold(store, combiner, over: over.map { AxisID($0) }))
+  }
+
   mutating func argReduce(_ combiner: Combiner, over axis: Int, _ value: ScalarID) -> ScalarID {
     let result = local(.i32)
     kernel.body.append(.argReduce(result, combiner, over: AxisID(axis), value: value))
@@ -143,4 +148,39 @@ func reduceKernel(_ combiner: Combiner, m: Int, n: Int, dtype: DType, overRows: 
   let value = maker.reduce(combiner, over: [1], maker.load(x, overRows ? [1, 0] : [0, 1]))
   maker.store(y, [0], value)
   return maker.kernel
+}
+
+/// A linear kernel that also sums its result over the rows, finds the least of each row, tells whether all of it is finite,
+/// and sums all of it: what is stored, that is, and 1 more than it, so that lanes beyond the edge would show.
+func foldingKernel(
+  m: Int, n: Int, k: Int, _ dtype: DType, left: Bool = false, right: Bool = false, batch: Int? = nil,
+  stores: Bool = true, epilogue: Bool = true
+) -> Kernel {
+  var maker = KernelMaker("folding", domain: [])
+  maker.kernel = linearKernel(
+    m: m, n: n, k: k, dtype: dtype, transposedLeft: left, transposedRight: right, batch: batch, epilogue: epilogue)
+  let outer = batch == nil ? [] : [0]
+  let (rows, columns) = (outer.count, outer.count + 1)
+  guard var value = maker.kernel.body.last?.roots.first else { return maker.kernel }
+  let wide = maker.kernel.dtype(value)
+  if dtype.isHalf {
+    value = maker.add(.round(value, dtype))
+    // As fusion writes it, or from the value before.
+    if right { maker.kernel.body = maker.kernel.body.dropLast() + [maker.kernel.body[1].mapRoots { _ in value }] }
+  }
+  let more = maker.apply(.add, [value, maker.constant(1, wide)])
+  if !stores {
+    maker.kernel.body.removeLast()
+    maker.kernel.buffers.removeLast()
+  }
+  let (sums, least) = (maker.buffer(dtype, [n], .write), maker.buffer(wide, [m, 1], .write))
+  let (finite, total) = (maker.buffer(.bool, [], .write), maker.buffer(wide, [1], .write))
+  maker.fold(sums, [columns], .add, over: outer + [rows], more)
+  let place = [Affine(axis: AxisID(rows)), Affine(constant: 0)]
+  maker.kernel.body.append(
+    .fold(KernelStore(least, place, more), .minimum, over: (outer + [columns]).map { AxisID($0) }))
+  maker.fold(finite, [], .and, over: outer + [rows, columns], maker.apply(.isFinite, [value]))
+  let all = KernelStore(total, [Affine(constant: 0)], more)
+  maker.kernel.body.append(.fold(all, .add, over: (outer + [rows, columns]).map { AxisID($0) }))
+  return maker.kernel.canonicalised()
 }

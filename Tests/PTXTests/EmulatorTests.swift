@@ -29,7 +29,7 @@ struct EmulatorTests {
       return try Compilation(
         model: model, policy: PrecisionPolicy(precision, level: level), entry: entry, isTrainingStep: entry == nil,
         dimensions: dimensions
-      ).plan()
+      ).plan(folds: false)
     }
   }
 

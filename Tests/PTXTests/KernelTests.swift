@@ -1,6 +1,7 @@
 import LTM
 import LTMIR
 import LTMKernels
+import LTMLLVM
 import LTMPTX
 import LTMSupport
 import Testing
@@ -159,5 +160,24 @@ struct KernelTests {
     #expect(!ptx.contains(".extern .func"))
     let report = try #require(Tools.assembler).assemble(ptx, architecture: architecture.rawValue).report
     #expect(Assembled.parse(report).count == texts.count + 1)
+  }
+
+  @Test("folds are refused, and no plan for GPUs has them") func folds() throws {
+    let text = """
+      kernel @k(%0 x: f32[64, 32] read, %1 w: f32[32, 64] read, %2 y: f32[64] write) {
+        domain m: 64, n: 64
+        axis k: 32
+        %s: f32 = contract k { x[m, k], w[k, n] }
+        y[n] = fold add m { %s }
+      }
+      """
+    let kernel = try #require(try parseKernels(SourceFile(path: "k", text: text)).first)
+    for architecture in DeviceArchitecture.allCases {
+      let error = #expect(throws: LLVMFailure.self) { try emitDevice([kernel], as: .ptx, architecture) }
+      #expect(try #require(error).description.contains("folds what it contracts"))
+      var plan = Plan(name: "p")
+      plan.kernels = [kernel]
+      #expect(launchPlan(plan, architecture).problem != nil)
+    }
   }
 }

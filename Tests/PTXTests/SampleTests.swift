@@ -21,7 +21,7 @@ struct SampleTests {
         let model = try Model(contentsOf: "\(folder)/\(sample)")
         let policy = try PrecisionPolicy(precision, level: level)
         return try [("forward", false), (nil, true)].map { entry, isStep in
-          try Compilation(model: model, policy: policy, entry: entry, isTrainingStep: isStep).plan()
+          try Compilation(model: model, policy: policy, entry: entry, isTrainingStep: isStep).plan(folds: false)
         }
       }
     }

@@ -5,6 +5,8 @@ import LTMIR
 
 struct FusionGraph {
   let lowered: LoweredGraph
+  /// Whether a contraction's kernel may reduce what it computes.
+  let folds: Bool
   /// Computed once, in one kernel; all others but inputs are expanded.
   private(set) var isCompute: [Bool]
   /// For each node, the inputs and compute nodes that it reads, through what is expanded.
@@ -12,8 +14,9 @@ struct FusionGraph {
   /// For each input and compute node, the compute nodes that read it.
   private(set) var readers: [[Int]] = []
 
-  init(_ lowered: LoweredGraph) {
+  init(_ lowered: LoweredGraph, folds: Bool) {
     self.lowered = lowered
+    self.folds = folds
     isCompute = [Bool](repeating: false, count: lowered.nodes.count)
     var analysis = Expansion(lowered)
     for index in lowered.nodes.indices where lowered.isLive[index] { isCompute[index] = analysis.settle(index) }

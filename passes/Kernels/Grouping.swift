@@ -3,7 +3,7 @@ import LTMKernels
 import LTMSupport
 
 // Groups compute nodes into kernels. Every merge is tried by emitting the kernel: what cannot be emitted is not merged.
-// First, a contraction takes what follows it element for element. Then, a node whose readers share one group joins it: its
+// First, a contraction takes what follows it element for element, and the reductions of that. Then, a node whose readers share one group joins it: its
 // value then needs no memory. Then groups merge that read the same, or what the other wrote, over one iteration space.
 
 struct Grouping {
@@ -15,8 +15,8 @@ struct Grouping {
   /// How many rounds of merging look for more.
   private static let rounds = 3
 
-  init(_ lowered: LoweredGraph, fuse: Bool = true) throws(DiagnosticSet) {
-    fusion = FusionGraph(lowered)
+  init(_ lowered: LoweredGraph, fuse: Bool, folds: Bool) throws(DiagnosticSet) {
+    fusion = FusionGraph(lowered, folds: folds)
     try makeEmittable()
     for node in lowered.nodes.indices where fusion.isCompute[node] {
       groupOf[node] = groups.count
@@ -25,6 +25,7 @@ struct Grouping {
     order = GroupOrder(count: groups.count)
     guard fuse else { return }
     joinEpilogues()
+    if folds { joinFolds() }
     for _ in 0..<Self.rounds {
       joinReaders()
       // Siblings before producers: what both read then joins them, instead of whatever made it.
@@ -113,7 +114,7 @@ struct Grouping {
     groups[group].contains { if case .contract = fusion.lowered.kinds[$0] { true } else { false } }
   }
 
-  private mutating func merge(_ source: Int, into target: Int) -> Bool {
+  mutating func merge(_ source: Int, into target: Int) -> Bool {
     guard source != target, shareSizes(source, target), !order.hasPath(source, target, readers: readers),
       !order.hasPath(target, source, readers: readers)
     else { return false }

@@ -28,6 +28,8 @@ struct KernelEmitter {
   let memberSet: Set<Int>
   /// Members whose value leaves the kernel.
   let stored: [Int]
+  /// Members that reduce what the contraction among them gives.
+  let folded: [Int]
   var space: KernelSpace
   var pool = ExpressionPool()
   var body: [KernelStatement] = []
@@ -55,10 +57,15 @@ struct KernelEmitter {
     self.members = members
     let memberSet = Set(members)
     self.memberSet = memberSet
+    let contracts = fusion.lowered.contraction(among: members) != nil
+    folded = members.filter { if case .reduce = fusion.lowered.kinds[$0] { contracts } else { false } }
+    let isFold = Set(folded)
     stored = members.filter { node in
-      fusion.lowered.outputOf[node] != nil || fusion.readers[node].contains { !memberSet.contains($0) }
+      if isFold.contains(node) { return false }
+      return fusion.lowered.outputOf[node] != nil || fusion.readers[node].contains { !memberSet.contains($0) }
     }
-    space = try KernelSpace(fusion.lowered, members)
+    space = try KernelSpace(fusion.lowered, members.filter { !isFold.contains($0) })
+    guard canFold() else { throw .notFusible }
     try checkLevels()
     findPhases()
   }
@@ -68,8 +75,8 @@ struct KernelEmitter {
     for node in stored { _ = try memberValue(node) }
     var refused: Set<Int> = []
     try addStores(inPlace: inPlace, refused: &refused)
-    let contracts = members.contains { if case .contract = lowered.kinds[$0] { true } else { false } }
-    let limit = contracts ? Self.contractBufferLimit : Self.bufferLimit
+    try addFolds(inPlace: inPlace, refused: &refused)
+    let limit = lowered.contraction(among: members) != nil ? Self.contractBufferLimit : Self.bufferLimit
     if members.count > 1, buffers.count > limit || pool.expressions.count > Self.expressionLimit { throw .notFusible }
     var kernel = Kernel(name: "k")
     kernel.buffers = buffers
@@ -78,6 +85,7 @@ struct KernelEmitter {
     kernel.expressions = pool.expressions
     kernel.locals = locals
     kernel.body = body
+    guard folded.isEmpty || hasTwoSides(kernel) else { throw .notFusible }
     addLocations(&kernel)
     return EmittedKernel(kernel: kernel.canonicalised(), arguments: arguments, refused: refused)
   }
@@ -94,7 +102,7 @@ struct KernelEmitter {
 
   /// A value of every element of a row is written row by row: only rows that are contiguous, short and many.
   private func checkLevels() throws(EmissionFailure) {
-    for node in members {
+    for node in members where !folded.contains(node) {
       guard case .full(let number) = try space.level(count: lowered.counts[node]) else { continue }
       let inner = space.inners[number]
       // A domain without axes is one task: rows in it would be written by one thread.

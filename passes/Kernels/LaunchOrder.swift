@@ -56,12 +56,13 @@ struct LaunchOrder {
 
   /// Every group after those before it; of the ready ones, that whose last node comes first in the graph.
   func sorted() throws(DiagnosticSet) -> [Int] {
+    let last = grouping.groups.map(lastNode)
     var waiting = before.map(\.count)
     var after = [[Int]](repeating: [], count: before.count)
     for (group, earlier) in before.enumerated() { for other in earlier { after[other].append(group) } }
     var ready = grouping.groups.indices.filter { !grouping.groups[$0].isEmpty && waiting[$0] == 0 }
     var order: [Int] = []
-    while let position = ready.indices.min(by: { last(ready[$0]) < last(ready[$1]) }) {
+    while let position = ready.indices.min(by: { last[ready[$0]] < last[ready[$1]] }) {
       let group = ready.remove(at: position)
       order.append(group)
       for next in after[group] {
@@ -75,5 +76,6 @@ struct LaunchOrder {
     return order
   }
 
-  private func last(_ group: Int) -> Int { grouping.groups[group].last ?? 0 }
+  /// Folds do not count: they come with what they reduce, and do not hold it back.
+  private func lastNode(_ members: [Int]) -> Int { members.last { !grouping.folds($0) } ?? members.last ?? 0 }
 }

@@ -3,15 +3,24 @@ import LTMKernels
 import LTMSupport
 
 /// Turns a concrete graph (bound, cast, decomposed) into kernels and the memory they run in.
-package func buildPlan(_ graph: Graph) throws(DiagnosticSet) -> Plan {
-  try buildPlan(graph, fuse: true)
-}
-
-/// The same with one kernel for each value: what fusion is compared with.
-package func buildPlan(_ graph: Graph, fuse: Bool) throws(DiagnosticSet) -> Plan {
-  let lowered = try LoweredGraph(splitReductions(shareRectified(graph)))
-  var builder = PlanBuilder(try Grouping(lowered, fuse: fuse))
-  return try builder.build()
+///
+/// - Parameters:
+///   - fuse: whether values share kernels. With one kernel for each value, the plan is what fusion is compared with.
+///   - folds: whether contractions may reduce what they compute: a choice of the target.
+package func buildPlan(_ graph: Graph, fuse: Bool = true, folds: Bool = true) throws(DiagnosticSet) -> Plan {
+  let graph = shareRectified(graph)
+  // Reductions that shall be folds are not cut; those that turn out to be none are, after all.
+  var whole = fuse && folds ? foldCandidates(graph) : []
+  while true {
+    let split = splitReductions(graph, except: whole)
+    let grouping = try Grouping(LoweredGraph(split.graph), fuse: fuse, folds: fuse && folds)
+    let missed = whole.filter { !grouping.folds(split.moved[$0].index) }
+    if missed.isEmpty {
+      var builder = PlanBuilder(grouping)
+      return try builder.build()
+    }
+    whole.subtract(missed)
+  }
 }
 
 private struct PlanBuilder {

@@ -4,22 +4,39 @@ import LTMSupport
 // Reductions that leave too few results to occupy a machine are cut in two by shape: partial results, then those. A loss
 // over rows is cut at the row, so that its partial sums come from the kernel that has the row at hand.
 
-/// The graph with long reductions in two stages.
-func splitReductions(_ graph: Graph) -> Graph {
+/// The graph with long reductions in two stages, but for some, and where each of its values is now.
+func splitReductions(_ graph: Graph, except whole: Set<Int>) -> (graph: Graph, moved: [ValueID]) {
   var builder = GraphBuilder(Graph(name: graph.name, inputs: graph.inputs, outputs: graph.outputs))
   var moved: [ValueID] = []
-  for node in graph.nodes {
+  for (index, node) in graph.nodes.enumerated() {
     var node = node
     node.operands = node.operands.map { moved[$0.index] }
     builder.location = node.location
     builder.scope = node.scope
     builder.reason = node.reason
-    moved.append(split(node, in: &builder) ?? builder.append(node))
+    moved.append((whole.contains(index) ? nil : split(node, in: &builder)) ?? builder.append(node))
   }
   var result = builder.graph
   for index in result.inputs.indices { result.inputs[index].value = moved[result.inputs[index].value.index] }
   for index in result.outputs.indices { result.outputs[index].value = moved[result.outputs[index].value.index] }
-  return result
+  return (result, moved)
+}
+
+/// Reductions that would be cut, of what a contraction gives, or of what is made from that element for element.
+func foldCandidates(_ graph: Graph) -> Set<Int> {
+  var comesFromContraction = [Bool](repeating: false, count: graph.nodes.count)
+  var found: Set<Int> = []
+  for (index, node) in graph.nodes.enumerated() {
+    let operands = node.operands.map { comesFromContraction[$0.index] }
+    switch node.op.definition.lowering {
+    case .primitive: comesFromContraction[index] = operands.contains(true)
+    case .structural where node.op == .cast: comesFromContraction[index] = operands[0]
+    case .structural: comesFromContraction[index] = node.op == .contract
+    case .reduction: if operands[0], cut(node, graph) != nil { found.insert(index) }
+    case .decompose: break
+    }
+  }
+  return found
 }
 
 private enum SplitLimits {
@@ -31,19 +48,29 @@ private enum SplitLimits {
   static let chunk = 4096
 }
 
-private func split(_ node: Node, in builder: inout GraphBuilder) -> ValueID? {
+/// Where a reduction is cut.
+private enum Cut { case rows, chunks }
+
+private func cut(_ node: Node, _ graph: Graph) -> Cut? {
   guard case .reduction = node.op.definition.lowering, let operand = node.operands.first,
-    let shape = builder.type(operand).staticShape, let axes = node.attributes.ints("axes"), let first = axes.first,
+    let shape = graph[operand].type.staticShape, let axes = node.attributes.ints("axes"), let first = axes.first,
     let results = node.type.staticShape.flatMap(elementCount), let total = elementCount(shape), results > 0
   else { return nil }
   let isWhole = axes.count == shape.count
-  if isWhole, axes.count > 1, comesFromRows(operand, builder.graph) {
-    return twoStages(node, operand, [shape.count - 1], Array(0..<shape.count - 1), &builder)
-  }
-  guard results < SplitLimits.results, total >= SplitLimits.elements, total / results >= SplitLimits.chunk,
-    axes == Array(first..<first + axes.count)
+  if isWhole, axes.count > 1, comesFromRows(operand, graph) { return .rows }
+  let isLong = results < SplitLimits.results && total >= SplitLimits.elements && total / results >= SplitLimits.chunk
+  return isLong && axes == Array(first..<first + axes.count) ? .chunks : nil
+}
+
+private func split(_ node: Node, in builder: inout GraphBuilder) -> ValueID? {
+  guard let operand = node.operands.first, let shape = builder.type(operand).staticShape,
+    let axes = node.attributes.ints("axes")
   else { return nil }
-  return chunked(node, operand, shape, axes, &builder)
+  return switch cut(node, builder.graph) {
+  case .rows: twoStages(node, operand, [shape.count - 1], Array(0..<shape.count - 1), &builder)
+  case .chunks: chunked(node, operand, shape, axes, &builder)
+  case nil: nil
+  }
 }
 
 /// `[outer, reduced, inner]` seen as `[outer, chunks, chunk, inner]`: reduced over the third, then over the second.
