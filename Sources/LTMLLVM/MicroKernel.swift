@@ -122,28 +122,39 @@ struct MicroKernel {
       ir.prefetch(parameters[1], ir.multiply(ir.add(k, parameters[0]), tile.rows * elementBytes), cache: 2)
     }
     guard let dtype = shape.packsFrom else { return }
-    let first = ir.multiply(ir.multiply(ir.add(k, ir.index(Self.ahead)), parameters[8]), dtype.byteCount)
-    for line in stride(from: 0, to: tile.vectors * shape.lanes * dtype.byteCount, by: 64) {
-      ir.prefetch(parameters[7], ir.add(first, ir.index(line)), cache: 2)
+    for half in 0..<tile.points {
+      let point = ir.add(ir.multiply(ir.add(k, ir.index(Self.ahead)), tile.points), ir.index(half))
+      let first = ir.multiply(ir.multiply(point, parameters[8]), dtype.byteCount)
+      for line in stride(from: 0, to: tile.vectors * shape.lanes * dtype.byteCount, by: 64) {
+        ir.prefetch(parameters[7], ir.add(first, ir.index(line)), cache: 2)
+      }
     }
   }
 
   /// How many points of the depth before their use. Asking the first cache as well, 4 points before, brought nothing.
   private static let ahead = 24
 
-  /// The panel's vectors at a contracted index; where it is packed in passing, they go there from where they lie.
+  /// The panel's vectors at a step; where it is packed in passing, they go there from where they lie.
   private func columns(_ parameters: [LLVMValueRef], _ k: LLVMValueRef) -> [Lanes] {
     (0..<tile.vectors).map { v in
       let place = ir.add(ir.multiply(k, tile.vectors * shape.lanes), ir.index(v * shape.lanes))
       let panel = ir.address(parameters[2], element, place)
       guard let dtype = shape.packsFrom else { return Lanes(ir.load(vector, panel, align: ir.profile.vectorBytes), ir) }
-      let source = ir.add(ir.multiply(k, parameters[8]), ir.index(v * shape.lanes))
-      let stored = ir.vector(ir.stored(dtype), shape.lanes)
-      let held = ir.load(stored, ir.address(parameters[7], ir.stored(dtype), source), align: dtype.byteCount)
-      let lanes = ir.widen(Lanes(held, ir), from: dtype)
+      let points = (0..<tile.points).map { half in
+        let line = ir.multiply(ir.add(ir.multiply(k, tile.points), ir.index(half)), parameters[8])
+        let place = ir.address(parameters[7], ir.stored(dtype), ir.add(line, ir.index(v * shape.lanes)))
+        return Lanes(ir.load(ir.vector(ir.stored(dtype), shape.lanes), place, align: dtype.byteCount), ir)
+      }
+      let lanes = points.count == 2 ? pairs(points) : ir.widen(points[0], from: dtype)
       ir.store(lanes.ref, panel, align: ir.profile.vectorBytes)
       return lanes
     }
+  }
+
+  /// Words of two bf16, the later one above.
+  private func pairs(_ points: [Lanes]) -> Lanes {
+    let words = points.map { Lanes(LLVMBuildZExt(ir.ref, $0.ref, ir.vector(ir.i32, shape.lanes), ""), ir) }
+    return words[0].or(words[1].shiftedLeft(16)).cast(to: ir.float)
   }
 
   /// The products of one contracted index.

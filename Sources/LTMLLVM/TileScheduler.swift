@@ -90,7 +90,8 @@ extension Scheduler {
       case let columns = tiles.isSwapped ? lhs : rhs, case .load(let buffer, _, _, _) = kernel.kernel[columns],
       let access = kernel.loads[columns.index], access.dynamic.isEmpty, access.guards.isEmpty
     else { return false }
-    return tiles.tile.points == 1 && kernel.extent(tiles.columnAxis) >= tiles.columns
+    let fits = tiles.tile.multiply == .dotBF16 ? kernel.kernel[buffer].dtype == .bf16 : tiles.tile.points == 1
+    return fits && kernel.extent(tiles.columnAxis) >= tiles.columns
       && access.form.strides[tiles.columnAxis] == 1
       && kernel.kernel[buffer].dtype.loaded == kernel.kernel[local].dtype
   }
