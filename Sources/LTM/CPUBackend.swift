@@ -93,7 +93,8 @@ private final class CPUExecutable: Profilable {
 
   private static func constants(of plan: Plan) -> Set<String> {
     plan.launches.reduce(into: []) { names, launch in
-      for (argument, buffer) in zip(launch.arguments, plan.kernels[launch.kernel].buffers) where buffer.access == .constant {
+      for (argument, buffer) in zip(launch.arguments, plan.kernels[launch.kernel].buffers)
+      where buffer.access == .constant {
         if case .input(let name) = plan[argument].place { names.insert(name) }
       }
     }

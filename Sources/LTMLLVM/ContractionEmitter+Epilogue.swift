@@ -47,7 +47,9 @@ extension ContractionEmitter {
   /// Asks the second cache for a share of the columns that are packed next, each panel of rows for its own.
   private func askForColumns(_ rows: Panels, _ i: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef) {
     let axis = layout.over[0]
-    guard layout.over.count == 1, !columns.side.isShared, !tiles.packsInPassing, !packing.runsAlongDepth(columns.side, axis) else { return }
+    guard layout.over.count == 1, !columns.side.isShared, !tiles.packsInPassing,
+      !packing.runsAlongDepth(columns.side, axis)
+    else { return }
     let panels = (tiles.mc + rows.side.width - 1) / rows.side.width
     let share = (kernel.extent(axis) + panels - 1) / panels
     let start = ir.multiply(ir.subtract(i, rows.first), share)

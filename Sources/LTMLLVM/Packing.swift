@@ -133,7 +133,8 @@ struct Packing {
     return evaluator.at(axis, start, vector: vector) { evaluator.value(operand, lanes: lanes).ref }
   }
 
-  /// Lanes along the contracted axis, turned in squares of `lanes` rows, `live` of which there are.
+  /// Lanes along the contracted axis, turned in squares; where the panel's width is no multiple of these, as many lines at a
+  /// time as a block of 16 bytes has elements: turned block by block, each goes to its place in the panel.
   private func transposed(
     _ side: PackedSide, _ panel: LLVMValueRef, _ run: Run, live: Int, into target: LLVMValueRef
   ) {
@@ -142,35 +143,50 @@ struct Packing {
     let length = words == nil ? lanes : lanes * points
     let rest = evaluator.kernel.extent(axis) % length
     let whole = ir.subtract(run.count, ir.remainder(run.count, length))
-    func square(_ k: LLVMValueRef, depthLive: Int) {
-      let first = ir.multiply(panel, side.width)
+    let unit = side.width % lanes == 0 ? lanes : blockLanes
+    func turn(_ k: LLVMValueRef, depthLive: Int, _ start: LLVMValueRef, live: Int) {
+      let first = ir.add(ir.multiply(panel, side.width), start)
       let depth = ir.add(run.start, k)
-      let row = ir.divide(ir.add(before, k), points)
-      let starts = Array(stride(from: 0, to: side.width, by: lanes))
-      let squares = starts.map { start in
-        transpose(
-          (0..<lanes).map { line in
-            guard start + line < live else { return LLVMConstNull(ir.vector(element, lanes)) }
-            return evaluator.at(side.axis, ir.add(first, ir.index(start + line))) {
-              evaluator.at(axis, ir.add(depth, ir.index(2 * length))) { evaluator.prefetch(side.operand) }
-              if let words { return load(words, axis, depth, live: depthLive / points) }
-              return vector(side.operand, axis, depth, live: depthLive)
-            }
-          })
+      let lines = (0..<unit).map { line -> LLVMValueRef in
+        guard line < live else { return LLVMConstNull(ir.vector(element, lanes)) }
+        return evaluator.at(side.axis, ir.add(first, ir.index(line))) {
+          evaluator.at(axis, ir.add(depth, ir.index(2 * length))) { evaluator.prefetch(side.operand) }
+          if let words { return load(words, axis, depth, live: depthLive / points) }
+          return vector(side.operand, axis, depth, live: depthLive)
+        }
       }
-      for q in 0..<depthLive / points {
-        for (start, columns) in zip(starts, squares) {
-          let place = ir.add(ir.multiply(ir.add(row, ir.index(q)), side.width), ir.index(start))
-          let value = words == nil ? joined(Array(columns[q * points..<(q + 1) * points])) : columns[q]
-          ir.store(value, ir.address(target, element, place), align: elementBytes)
+      let turned = unit == lanes ? transpose(lines) : interleave(lines)
+      let together = words == nil ? points : 1
+      let columns = stride(from: 0, to: unit, by: together).map { joined(Array(turned[$0..<$0 + together])) }
+      let row = ir.divide(ir.add(before, k), points)
+      for block in 0..<lanes / unit {
+        for (place, column) in columns.enumerated() where (block * columns.count + place) * points < depthLive {
+          let line = ir.multiply(ir.add(row, ir.index(block * columns.count + place)), side.width)
+          let value = ir.slice(column, block * unit, unit)
+          ir.store(value, ir.address(target, element, ir.add(line, start)), align: elementBytes)
         }
       }
     }
+    // From the last lines to the first: what reaches beyond the panel's width, the first lines of the next point overwrite.
+    func turn(_ k: LLVMValueRef, depthLive: Int) {
+      for start in stride(from: 0, to: side.width, by: unit).reversed() where start + unit > live {
+        turn(k, depthLive: depthLive, ir.index(start), live: live - start)
+      }
+      let whole = live / unit * unit
+      if whole == 0 { return }
+      // As many as there are: a number that is unknown here, or the loop would become four times as much code.
+      let count = ir.minimum(
+        ir.index(whole), ir.subtract(ir.index(side.extent), ir.multiply(panel, side.width)))
+      ir.loop(from: ir.index(0), to: count, step: unit) { line, _ in
+        turn(k, depthLive: depthLive, ir.subtract(ir.index(whole - unit), line), live: unit)
+        return []
+      }
+    }
     ir.loop(from: ir.index(0), to: whole, step: length) { k, _ in
-      square(k, depthLive: length)
+      turn(k, depthLive: length)
       return []
     }
-    if rest != 0 { ir.when(ir.less(whole, run.count)) { square(whole, depthLive: rest) } }
+    if rest != 0 { ir.when(ir.less(whole, run.count)) { turn(whole, depthLive: rest) } }
   }
 
   /// An operand of bf16 in memory that is neighbours along the depth: an element's two points are a word of it.
@@ -197,10 +213,13 @@ struct Packing {
     return bits[0].shiftedRight(16).or(bits[1].and(bits[1].bits(-0x10000))).ref
   }
 
+  /// Elements in 16 bytes, or in a register that is shorter.
+  private var blockLanes: Int { min(16 / elementBytes, lanes) }
+
   /// Rows become columns: first inside blocks of 16 bytes, by the interleavings that processors have, then by exchanging
   /// blocks of doubling size.
   func transpose(_ rows: [LLVMValueRef]) -> [LLVMValueRef] {
-    let unit = min(16 / elementBytes, rows.count)
+    let unit = min(blockLanes, rows.count)
     var rows = stride(from: 0, to: rows.count, by: unit).flatMap { interleave(Array(rows[$0..<$0 + unit])) }
     var size = unit
     while size < lanes {

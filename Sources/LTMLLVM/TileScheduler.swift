@@ -68,7 +68,8 @@ extension Scheduler {
     func isCrowded(_ stride: Int) -> Bool { height > 6 && stride * bytes % 2048 == 0 }
     // A panel of fewer than four rows takes as long as one of four. The few rows that turning adds cost less than packing.
     let asRows = rows / height * height + (rows % height == 0 ? 0 : max(4, rows % height))
-    if rows <= Self.few, depth >= 128, roundUp(rows, tiles.columns) <= asRows + 3, let lines = lines(right, tiles.columnAxis)
+    if rows <= Self.few, depth >= 128, roundUp(rows, tiles.columns) <= asRows + 3,
+      let lines = lines(right, tiles.columnAxis)
     {
       tiles.rows = lines.areNarrow || isCrowded(lines.stride) ? .lines : .inPlace(stride: lines.stride)
       (tiles.rowAxis, tiles.columnAxis) = (tiles.columnAxis, tiles.rowAxis)

@@ -18,7 +18,8 @@ func launch(_ kernel: Kernel, _ buffers: [[Double]], order: TaskOrder = .togethe
 
 /// - Parameter earlier: the buffers of a launch before this one, which leaves the workspace as it is.
 func launch(
-  _ compiled: CompiledKernel, _ kernel: Kernel, _ buffers: [[Double]], order: TaskOrder, after earlier: [[Double]]? = nil
+  _ compiled: CompiledKernel, _ kernel: Kernel, _ buffers: [[Double]], order: TaskOrder,
+  after earlier: [[Double]]? = nil
 ) throws -> [Tensor] {
   let margin = 64
   let tensors = try zip(kernel.buffers, buffers).map { buffer, values in
