@@ -150,7 +150,9 @@ struct Packing {
       let lines = (0..<unit).map { line -> LLVMValueRef in
         guard line < live else { return LLVMConstNull(ir.vector(element, lanes)) }
         return evaluator.at(side.axis, ir.add(first, ir.index(line))) {
-          evaluator.at(axis, ir.add(depth, ir.index(2 * length))) { evaluator.prefetch(side.operand) }
+          evaluator.at(axis, ir.add(depth, ir.index(Self.squaresAhead * length))) {
+            evaluator.prefetch(side.operand, elements: length)
+          }
           if let words { return load(words, axis, depth, live: depthLive / points) }
           return vector(side.operand, axis, depth, live: depthLive)
         }
@@ -167,10 +169,17 @@ struct Packing {
         }
       }
     }
+    func eachDepth(_ body: (LLVMValueRef, Int) -> Void) {
+      ir.loop(from: ir.index(0), to: whole, step: length) { k, _ in
+        body(k, length)
+        return []
+      }
+      if rest != 0 { ir.when(ir.less(whole, run.count)) { body(whole, rest) } }
+    }
     // From the last lines to the first: what reaches beyond the panel's width, the first lines of the next point overwrite.
-    func turn(_ k: LLVMValueRef, depthLive: Int) {
+    func eachStart(_ body: (LLVMValueRef, Int) -> Void) {
       for start in stride(from: 0, to: side.width, by: unit).reversed() where start + unit > live {
-        turn(k, depthLive: depthLive, ir.index(start), live: live - start)
+        body(ir.index(start), live - start)
       }
       let whole = live / unit * unit
       if whole == 0 { return }
@@ -178,16 +187,20 @@ struct Packing {
       let count = ir.minimum(
         ir.index(whole), ir.subtract(ir.index(side.extent), ir.multiply(panel, side.width)))
       ir.loop(from: ir.index(0), to: count, step: unit) { line, _ in
-        turn(k, depthLive: depthLive, ir.subtract(ir.index(whole - unit), line), live: unit)
+        body(ir.subtract(ir.index(whole - unit), line), unit)
         return []
       }
     }
-    ir.loop(from: ir.index(0), to: whole, step: length) { k, _ in
-      turn(k, depthLive: length)
-      return []
+    // Squares fill cache lines of the panel: each reads on along its own lines of the operand.
+    if unit == lanes {
+      eachStart { start, live in eachDepth { k, depthLive in turn(k, depthLive: depthLive, start, live: live) } }
+    } else {
+      eachDepth { k, depthLive in eachStart { start, live in turn(k, depthLive: depthLive, start, live: live) } }
     }
-    if rest != 0 { ir.when(ir.less(whole, run.count)) { turn(whole, depthLive: rest) } }
   }
+
+  /// How many squares before their use elements are asked for.
+  private static let squaresAhead = 8
 
   /// An operand of bf16 in memory that is neighbours along the depth: an element's two points are a word of it.
   private func words(_ side: PackedSide, _ axis: Int) -> FlatAccess? {
