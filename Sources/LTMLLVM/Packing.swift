@@ -122,7 +122,9 @@ struct Packing {
   /// Asks for the panel's elements at a later point of the depth: its neighbours lie too far apart for the processor to guess.
   private func prefetch(_ side: PackedSide, _ panel: LLVMValueRef, _ axis: Int, _ depth: LLVMValueRef) {
     evaluator.at(axis, depth) {
-      evaluator.at(side.axis, ir.multiply(panel, side.width)) { evaluator.prefetch(side.operand) }
+      evaluator.at(side.axis, ir.multiply(panel, side.width)) {
+        evaluator.prefetch(side.operand, elements: side.width)
+      }
     }
   }
 
