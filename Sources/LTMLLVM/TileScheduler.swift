@@ -75,12 +75,17 @@ extension Scheduler {
       (tiles.rowAxis, tiles.columnAxis) = (tiles.columnAxis, tiles.rowAxis)
       tiles.isSwapped.toggle()
       tiles.isTurned = true
-    } else if height <= 6, let lines = lines(left, tiles.rowAxis), !lines.areNarrow {
+    } else if let lines = lines(left, tiles.rowAxis), !lines.areNarrow {
       // Lines whole pages apart share few sets of the second cache: many of them would not stay there until the next columns.
-      let room = profile.cacheBytes / 2 / tiles.elementBytes / max(rows, 1)
-      if lines.stride % (4096 / tiles.elementBytes) != 0 || lines.stride <= room {
-        tiles.rows = .inPlace(stride: lines.stride)
-      }
+      let (arePages, all) = (lines.stride * bytes % 4096 == 0, lines.stride * bytes * rows)
+      // Many of them are read more slowly than a panel, and need code for their distance: few columns, and much work, make
+      // up for it.
+      let pays =
+        height > 6
+        ? !arePages && all <= profile.cacheBytes && columns <= Self.fewColumns
+          && rows * columns * depth >= Self.muchWork
+        : !arePages || all <= profile.cacheBytes / 2
+      if pays { tiles.rows = .inPlace(stride: lines.stride) }
     }
   }
 
@@ -99,6 +104,10 @@ extension Scheduler {
 
   /// So few rows or columns that packing the other operand shows.
   private static let few = 96
+  /// So few that packing the rows shows.
+  private static let fewColumns = 512
+  /// Products that are worth micro-kernels of their own.
+  private static let muchWork = 1 << 26
 
   /// Whether an operand of so many elements is the same at every launch, and small enough to be there twice.
   private func isKept(_ operand: ScalarID, _ elements: Int, _ tiles: Schedule.Tiles) -> Bool {

@@ -28,10 +28,12 @@ import Testing
     }
   }
 
-  /// Shapes that the judge is too slow for: rows shared, both operands shared, several blocks of depth, batches.
+  /// Shapes that the judge is too slow for: rows shared, both operands shared, several blocks of depth, batches, twelve rows in
+  /// place.
   @Test(
     arguments: [
       (40, 333, 257, nil), (401, 203, 70, nil), (65, 50, 2111, nil), (512, 64, 1030, nil), (200, 130, 40, 3),
+      (500, 400, 500, nil),
     ],
     [DType.f32, .f16, .bf16, .f64])
   func largeProducts(_ size: (m: Int, n: Int, k: Int, batch: Int?), _ dtype: DType) throws {

@@ -82,9 +82,10 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
 
   @Test func linesAlongTheDepthAreNotPackedAsRows() throws {
     func tiles(
-      _ m: Int, _ dtype: DType, k: Int = 300, left: Bool = false, right: Bool = false, _ name: String = "x86-64-v3"
+      _ m: Int, _ dtype: DType, n: Int = 100, k: Int = 300, left: Bool = false, right: Bool = false,
+      _ name: String = "x86-64-v3"
     ) throws -> Schedule.Tiles {
-      let kernel = linearKernel(m: m, n: 100, k: k, dtype: dtype, transposedLeft: left, transposedRight: right)
+      let kernel = linearKernel(m: m, n: n, k: k, dtype: dtype, transposedLeft: left, transposedRight: right)
       let schedule = schedule(kernel, try #require(TargetProfile.named(name)))
       guard case .contraction(let tiles) = schedule.strategy else { throw Failure(text: "\(schedule)") }
       return tiles
@@ -101,6 +102,8 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
     #expect(try tiles(400, .f32, k: 1024).rows == .packed && tiles(64, .f32, k: 1024).rows == .inPlace(stride: 1024))
     // More lines than registers for their addresses, and than a set of the first cache has room for.
     #expect(try tiles(400, .f32, "x86-64-v4").rows == .packed)
+    #expect(try tiles(500, .f32, n: 400, k: 500, "x86-64-v4").rows == .inPlace(stride: 500))
+    #expect(try tiles(512, .f32, n: 1024, k: 500, "x86-64-v4").rows == .packed)
     #expect(try tiles(32, .f32, right: true, "x86-64-v4").rows == .inPlace(stride: 300))
     #expect(try tiles(32, .f32, k: 1024, right: true, "x86-64-v4").rows == .lines)
   }
