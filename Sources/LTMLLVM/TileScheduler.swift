@@ -58,8 +58,8 @@ extension Scheduler {
     if tiles.tile.multiply == .tileBF16 { tiles.rows = .lines }
     let (left, right) = tiles.isSwapped ? (rhs, lhs) : (lhs, rhs)
     let (rows, columns) = (kernel.extent(tiles.rowAxis), kernel.extent(tiles.columnAxis))
-    tiles.keepsRows = columns <= Self.few && tiles.rows == .packed && isKept(left, rows * depth, tiles)
-    tiles.keepsColumns = rows <= Self.few && isKept(right, columns * depth, tiles)
+    tiles.keepsRows = columns <= Self.few && tiles.rows == .packed && isKept(left, depth, tiles)
+    tiles.keepsColumns = rows <= Self.few && isKept(right, depth, tiles)
     if tiles.keepsRows || tiles.keepsColumns { return }
     guard tiles.tile.points == 1, profile.architecture == .x86_64 else { return }
     let height = tiles.tile.rows
@@ -109,9 +109,10 @@ extension Scheduler {
   /// Products that are worth micro-kernels of their own.
   private static let muchWork = 1 << 26
 
-  /// Whether an operand of so many elements is the same at every launch, and small enough to be there twice.
-  private func isKept(_ operand: ScalarID, _ elements: Int, _ tiles: Schedule.Tiles) -> Bool {
+  /// Whether an operand is the same at every launch, and small enough to be there twice.
+  private func isKept(_ operand: ScalarID, _ depth: Int, _ tiles: Schedule.Tiles) -> Bool {
     let accesses = kernel.closure(of: [operand]).compactMap { kernel.loads[$0] }
+    let elements = depth * kernel.points(kernel.domain.filter(kernel.dependencies[operand.index].contains))
     return profile.keepsPanels && accesses.allSatisfy { kernel.kernel[$0.buffer].access == .constant }
       && elements / tiles.tile.points * tiles.elementBytes <= Self.sharedBytes
   }

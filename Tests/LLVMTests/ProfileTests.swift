@@ -108,6 +108,16 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
     #expect(try tiles(32, .f32, k: 1024, right: true, "x86-64-v4").rows == .lines)
   }
 
+  /// Weights are held twice up to 32 MB, those of all batches together.
+  @Test(arguments: [(nil, true), (4, true), (16, false)])
+  func largeWeightsAreNotKept(_ batch: Int?, _ isKept: Bool) {
+    var kernel = linearKernel(m: 32, n: 1024, k: 1024, dtype: .f32, batch: batch)
+    kernel.buffers[1].access = .constant
+    let schedule = schedule(kernel, .host.jitted)
+    #expect(schedule.keptPreparations.isEmpty != isKept)
+    #expect(schedule.workspaceBytes < 64 << 20)
+  }
+
   private struct Failure: Error { let text: String }
 
   @Test(arguments: [(1 << 21, false), (1 << 22, true)])
