@@ -31,7 +31,9 @@ let package = Package(
     .executable(name: "ltm", targets: ["LTMCommand"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    // SHA-256, for machine code that is kept on disk. Either version will do, so that a package that embeds ltm chooses.
+    .package(url: "https://github.com/apple/swift-crypto", "3.12.3"..<"5.0.0"),
   ],
   targets: [
     // C: LLVM's headers (symbolic links into llvm-22-dev) and the few instructions that Swift lacks.
@@ -60,7 +62,9 @@ let package = Package(
     layer("LTMKernelPasses", ["LTMSupport", "LTMIR", "LTMKernels"], path: "passes/Kernels"),
 
     // Machines: code generation and what runs it.
-    layer("LTMLLVM", ["CLLVM", "CRuntime", "LTMSupport", "LTMIR", "LTMKernels"]),
+    layer(
+      "LTMLLVM",
+      ["CLLVM", "CRuntime", "LTMSupport", "LTMIR", "LTMKernels", .product(name: "Crypto", package: "swift-crypto")]),
     layer("LTMPTX", ["CLLVM", "LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
     layer("LTMRuntime", ["CRuntime", "LTMSupport", "LTMIR"]),
     layer("LTMHLO", ["CPJRT", "LTMSupport", "LTMIR"]),
