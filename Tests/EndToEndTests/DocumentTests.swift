@@ -20,6 +20,42 @@ import Testing
     }
   }
 
+  /// The tour's blocks are what the command writes. A line of three dots stands for any lines.
+  @Test func theTourShowsRealDumps() throws {
+    let folder = try TemporaryFolder()
+    let page = try String(contentsOfFile: Command.root + "/docs/architecture.md", encoding: .utf8)
+    let model = try #require(page.firstMatch(of: /(?s)```ltm\n(.*?)```/)?.1)
+    try folder.write("tour.ltm", String(model))
+    let line = try #require(page.split(separator: "\n").first { $0.hasPrefix("    ltm compile tour.ltm") })
+    let words = line.split(separator: " ").map(String.init)
+    #expect(try Command(Array(words.dropFirst()), in: folder.path).status == 0)
+    let emit = words.dropFirst().prefix { $0 != "--dump" } + ["--target", "tpu", "--emit", "stablehlo"]
+    let texts = try Self.stages(folder.file("stages")) + [("stablehlo", Command(Array(emit), in: folder.path).output)]
+    let blocks = page.matches(of: /(?s)<!-- (\S+) -->\n```\n(.*?)```/)
+    #expect(blocks.count >= 6)
+    for block in blocks {
+      let text = try #require(texts.first { $0.name.hasSuffix(block.1) }?.text, "no stage ends in \(block.1)")
+      #expect(Self.shows(String(block.2), text), "\(block.1) is now:\n\(text)")
+    }
+  }
+
+  private static func stages(_ folder: String) throws -> [(name: String, text: String)] {
+    try FileManager.default.contentsOfDirectory(atPath: folder).sorted().map {
+      ($0, try String(contentsOfFile: "\(folder)/\($0)", encoding: .utf8))
+    }
+  }
+
+  private static func shows(_ excerpt: String, _ text: String) -> Bool {
+    let parts = "\n\(excerpt)".split(separator: "\n...\n", omittingEmptySubsequences: false)
+    guard parts.count > 1 else { return "\n" + text == parts[0] }
+    var rest = Substring("\n" + text)
+    for part in parts where !part.isEmpty {
+      guard let found = rest.range(of: part) else { return false }
+      rest = rest[found.upperBound...]
+    }
+    return true
+  }
+
   /// Every page for readers.
   static let documents: [String] = {
     let docs = try? FileManager.default.contentsOfDirectory(atPath: Command.root + "/docs")
