@@ -100,6 +100,9 @@ let package = Package(
         "LTMRuntime",
       ],
       exclude: ["Goldens"]),
+    // What every suite compares numbers with.
+    layer("TestSupport", ["LTMIR"], path: "Tests/TestSupport"),
+    suite("SupportTests", ["LTMIR", "TestSupport"]),
     // Damage to texts and bytes, for the suites that read them.
     layer("Fuzzing", path: "Tests/Fuzzing"),
     suite("RuntimeTests", ["Fuzzing", "LTMRuntime", "LTMIR", "LTMSupport", "SaveHelper"], exclude: ["Fixtures"]),
