@@ -18,23 +18,13 @@ struct CompileCommand: ParsableCommand {
       Beside an object file its C header is written, with the ending .h.
       """)
 
-  @Argument(help: ArgumentHelp("The .ltm file.", valueName: "file")) var file: String
+  @OptionGroup var source: SourceArgument
   @Option(
     help: ArgumentHelp(
       "The stage. With --target cuda also \(DeviceStage.allCases.map(\.rawValue).joined(separator: ", ")).",
       valueName: Stage.allCases.map(\.rawValue).joined(separator: "|")))
   var emit: String?
-  @Option(
-    help: ArgumentHelp(
-      "The function of the model. Default: what the train block minimizes, else forward.", valueName: "name"))
-  var entry: String?
-  @Flag(help: "The whole training step instead of one entry.") var step = false
-  @Option(
-    name: .customLong("dim"), parsing: .singleValue,
-    help: ArgumentHelp(
-      "A symbolic dimension, as B=64; may be given several times. Default: the train block's batch.",
-      valueName: "name=size"))
-  var dims: [String] = []
+  @OptionGroup var scope: StepOptions
   @Option(name: .shortAndLong, help: ArgumentHelp("Where to write; standard output without.", valueName: "file"))
   var output: String?
   @Flag(
@@ -47,11 +37,7 @@ struct CompileCommand: ParsableCommand {
       "Compile for TPUs that are elsewhere and print what the compiler says of memory and cost; -o writes the program.",
       valueName: "v5e:2x2"))
   var topology: String?
-  @Option(
-    help: ArgumentHelp(
-      "The GPU for the target cuda. Default: \(Compilation.architectures[0]).",
-      valueName: Compilation.architectures.joined(separator: "|")))
-  var arch: String?
+  @OptionGroup var architecture: ArchitectureOptions
   @OptionGroup(title: "Precision") var precision: PrecisionOptions
   @OptionGroup(title: "Model") var model: ModelOptions
   @OptionGroup(title: "Update") var update: UpdateOptions
@@ -61,28 +47,25 @@ struct CompileCommand: ParsableCommand {
     guard emit != nil || dump != nil || topology != nil else {
       throw LTMError("nothing to do", notes: ["give --emit STAGE, --dump FOLDER or --topology NAME"])
     }
-    if let output, isSameFile(output, file) {
+    if let output, isSameFile(output, source.file) {
       throw LTMError("\(output): is the file that is compiled", notes: ["name another file with -o"])
     }
     let target = try target.parsed()
-    guard arch == nil || target == .cuda else { throw LTMError("--arch is for --target cuda") }
+    let arch = try architecture.named(for: target)
     guard self.target.tpuCores == nil || target == .tpu else { throw LTMError("--tpu-cores is for --target tpu") }
     guard topology == nil || target == .tpu else { throw LTMError("--topology is for --target tpu") }
     let policy = try precision.policy(for: target)
-    var loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
-    try update.apply(to: &loaded)
-    let compilation = Compilation(
-      model: loaded, policy: policy, entry: entry, isTrainingStep: step, dimensions: try parseDimensions(dims),
-      tpuCores: self.target.tpuCores ?? 1)
+    let compilation = try scope.compilation(
+      of: model.load(source, update), policy, tpuCores: self.target.tpuCores ?? 1)
     if let dump { try compilation.dump(to: dump, for: target, architecture: arch) }
-    if let topology { try report(compilation.compile(topology: topology, pjrtPlugin: self.target.pjrtPlugin)) }
+    if let topology { try report(compilation.compile(topology: topology, pjrtPlugin: self.target.plugin.pjrtPlugin)) }
     guard let emit else { return }
     try write(try artifact(compilation, emit, target))
   }
 
   private func artifact(_ compilation: Compilation, _ name: String, _ target: Target) throws -> Artifact {
     if target == .cuda, let stage = DeviceStage(rawValue: name) {
-      return try compilation.emit(stage, architecture: arch ?? Compilation.architectures[0])
+      return try compilation.emit(stage, architecture: architecture.arch ?? Compilation.architectures[0])
     }
     guard let stage = target.stages.first(where: { $0.rawValue == name }) else {
       let stages = target.stages.map(\.rawValue) + (target == .cuda ? DeviceStage.allCases.map(\.rawValue) : [])

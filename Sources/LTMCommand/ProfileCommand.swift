@@ -18,20 +18,12 @@ struct ProfileCommand: ParsableCommand {
       and there is no roofline.
       """)
 
-  @Argument(help: ArgumentHelp("The .ltm file.", valueName: "file")) var file: String
-  @Option(
-    help: ArgumentHelp(
-      "The function of the model. Default: what the train block minimizes, else forward.", valueName: "name"))
-  var entry: String?
-  @Flag(help: "The whole training step instead of one entry.") var step = false
-  @Option(
-    name: .customLong("dim"), parsing: .singleValue,
-    help: ArgumentHelp("A symbolic dimension, as B=64. Default: the train block's batch.", valueName: "name=size"))
-  var dims: [String] = []
+  @OptionGroup var source: SourceArgument
+  @OptionGroup var scope: StepOptions
   @Option(parsing: .unconditional, help: ArgumentHelp("How often to run.", valueName: "number")) var runs = 30
   @Flag(help: "Where the time goes from the start of the process to the first result, instead of later ones.")
   var compile = false
-  @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var output: PrintOptions
   @OptionGroup(title: "Precision") var precision: PrecisionOptions
   @OptionGroup(title: "Model") var model: ModelOptions
   @OptionGroup(title: "Update") var update: UpdateOptions
@@ -41,22 +33,18 @@ struct ProfileCommand: ParsableCommand {
     let clock = PhaseClock()
     clock.add("process start", ResourceUsage.secondsSinceStart)
     let policy = try precision.policy(for: target.parsed())
-    var loaded = try clock.time("model") {
-      try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
-    }
-    try update.apply(to: &loaded)
-    let compilation = Compilation(
-      model: loaded, policy: policy, entry: entry, isTrainingStep: step, dimensions: try parseDimensions(dims))
+    let loaded = try clock.time("model") { try model.load(source, update) }
+    let compilation = try scope.compilation(of: loaded, policy)
     let execution = try target.execution()
     if compile {
       let profile = try compilation.compileProfile(on: execution, before: clock)
-      return try printLine(json ? profile.json : profile.text)
+      return try printLine(output.json ? profile.json : profile.text)
     }
     if execution.target == .cuda {
       let profile = try compilation.deviceProfile(runs: runs, execution: execution)
-      return try printLine(json ? profile.json : profile.text)
+      return try printLine(output.json ? profile.json : profile.text)
     }
     let profile = try compilation.profile(runs: runs, execution: execution)
-    try printLine(json ? profile.json : profile.text)
+    try printLine(output.json ? profile.json : profile.text)
   }
 }

@@ -12,7 +12,7 @@ struct RunCommand: ParsableCommand {
         --input image=data.safetensors:x_test --input label=data.safetensors:y_test
       """)
 
-  @Argument(help: ArgumentHelp("The .ltm file.", valueName: "file")) var file: String
+  @OptionGroup var source: SourceArgument
   @Option(help: ArgumentHelp("The function of the model to run.", valueName: "name")) var entry = "forward"
   @Option(
     help: ArgumentHelp("Weights, under PyTorch's names; without them the model's initial ones.", valueName: "file"))
@@ -25,7 +25,7 @@ struct RunCommand: ParsableCommand {
     name: .shortAndLong,
     help: ArgumentHelp("Where to write: a .npy for one result, a .safetensors for all.", valueName: "file"))
   var output: String?
-  @Flag(help: "Print the results as JSON.") var json = false
+  @OptionGroup var printing: PrintOptions
   @OptionGroup(title: "Precision") var precision: PrecisionOptions
   @OptionGroup(title: "Model") var model: ModelOptions
   @OptionGroup(title: "Target") var target: TargetOptions
@@ -36,12 +36,12 @@ struct RunCommand: ParsableCommand {
     }
     let policy = try precision.policy(for: target.parsed())
     if let output { try TensorFile.checkPath(output) }
-    var loaded = try Model(contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
+    var loaded = try model.load(source)
     if let weights { try loaded.load(weightsFrom: weights) }
     let compiled = try loaded.compile(entry, policy: policy, execution: try target.execution())
     let results = try compiled(try inputs())
     if let output { try TensorFile.write(results, to: output) }
-    if json {
+    if printing.json {
       try printLine(TensorFile.json(results))
     } else if output == nil {
       for result in results { try printLine("\(result.name): \(result.tensor.summary)") }

@@ -13,7 +13,7 @@ struct TrainCommand: ParsableCommand {
       ltm train samples/digits.ltm --optimizer 'SGD(lr: 0.1, momentum: 0.9)'
       """)
 
-  @Argument(help: ArgumentHelp("The .ltm file.", valueName: "file")) var file: String
+  @OptionGroup var source: SourceArgument
   @OptionGroup(title: "Precision") var precision: PrecisionOptions
   @OptionGroup(title: "Model") var model: ModelOptions
   @OptionGroup(title: "Update") var update: UpdateOptions
@@ -46,7 +46,7 @@ struct TrainCommand: ParsableCommand {
     String?
   @Option(help: ArgumentHelp("A folder for the text of every compiler stage, numbered.", valueName: "folder"))
   var dump: String?
-  @Flag(help: "Print the result as JSON.") var json = false
+  @OptionGroup var printing: PrintOptions
   @Flag(name: .shortAndLong, help: "Print nothing but errors.") var quiet = false
 
   func run() throws {
@@ -56,21 +56,19 @@ struct TrainCommand: ParsableCommand {
         notes: ["--resume goes on with a run, --weights starts one"])
     }
     let policy = try precision.policy(for: target.parsed())
-    var loaded = try Model(
-      contentsOf: file, model: model.model, arguments: model.parsed(), seed: model.seed)
+    var loaded = try model.load(source, update)
     if let minimize { try loaded.setTrainLine("minimize \(minimize)") }
     if let report { try loaded.setTrainLine("report \(report)") }
-    try update.apply(to: &loaded)
     if let weights { try loaded.load(weightsFrom: weights) }
     let trainer = try trainer(policy)
     let view = TrainingView(
-      isQuiet: quiet || json, reportName: loaded.reportName, logPath: log, appends: resume != nil)
-    if !quiet && !json {
+      isQuiet: quiet || printing.json, reportName: loaded.reportName, logPath: log, appends: resume != nil)
+    if !quiet && !printing.json {
       printNote(policy.description)
       trainer.execution.device.map { printNote($0) }
     }
     let result = try trainer.fit(&loaded) { try view.show($0) }
-    try view.finish(result, isJSON: json, saved: save)
+    try view.finish(result, isJSON: printing.json, saved: save)
     if result.wasStopped { throw ExitCode(130) }
   }
 

@@ -1,0 +1,46 @@
+import ArgumentParser
+import LTM
+
+/// The flags that choose what of a model is compiled.
+struct EntryOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "The function of the model. Default: what the train block minimizes, else forward.", valueName: "name"))
+  var entry: String?
+
+  @Option(
+    name: .customLong("dim"), parsing: .singleValue,
+    help: ArgumentHelp(
+      "A symbolic dimension, as B=64; may be given several times. Default: the train block's batch.",
+      valueName: "name=size"))
+  var dims: [String] = []
+
+  /// The dimensions by name.
+  func dimensions() throws -> [String: Int] {
+    try named(dims, flag: "--dim B=64").mapValues { text in
+      guard let size = Int(text), size > 0 else {
+        throw LTMError(
+          "'\(text)' is no size of a dimension", notes: ["write a whole number of 1 or more, as in --dim B=64"])
+      }
+      return size
+    }
+  }
+}
+
+/// The same, where it can be the training step.
+struct StepOptions: ParsableArguments {
+  @OptionGroup var entry: EntryOptions
+  @Flag(help: "The whole training step instead of one entry.") var step = false
+
+  /// What is to be compiled.
+  func compilation(of model: Model, _ policy: PrecisionPolicy, tpuCores: Int = 1) throws -> Compilation {
+    Compilation(
+      model: model, policy: policy, entry: entry.entry, isTrainingStep: step, dimensions: try entry.dimensions(),
+      tpuCores: tpuCores)
+  }
+}
+
+/// The flag that chooses the form of what is printed.
+struct PrintOptions: ParsableArguments {
+  @Flag(help: "Print JSON.") var json = false
+}
