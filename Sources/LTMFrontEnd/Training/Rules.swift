@@ -71,26 +71,13 @@ package struct OptimizerInstance: Sendable {
   /// The learning rate, before the schedule.
   package let learningRate: Double
 
-  private let file: LoadedFile
-  private let world: World
-  private let type: TypeValue
-  private let owner: InstanceID
-  private let generic: Generic?
+  private let rule: Rule
 
   init(file: LoadedFile, call: RuleCall) throws(DiagnosticSet) {
-    let elaborator = Elaborator(file)
-    elaborator.generic = call.generic
-    let (type, owner) = try elaborator.rule(.optimizer, call)
-    let all = elaborator.ruleStates(of: type)
-    let rate = elaborator.world[owner].values["lr"]?.number
-    if rate == nil {
-      elaborator.fail("an optimizer has a parameter 'lr: Float'", at: type.declaration.name.span)
-    }
-    try elaborator.diagnostics.throwIfErrors()
-    (name, learningRate) = (type.declaration.name.text, rate ?? 0)
-    (self.file, world, self.type, self.owner, generic) = (file, elaborator.world, type, owner, call.generic)
-    let graph = try Self.elaborate(
-      file, elaborator.world, type, owner, all.map(\.name), shape: [Dim(symbol: "N")], generic: call.generic)
+    let rule = try Rule(.optimizer, call, in: file)
+    let (all, rate) = try rule.elaborate { ($0.ruleStates(of: rule.type), $0.learningRate(of: rule)) }
+    let graph = try rule.elaborate { $0.update(rule, all.map(\.name), shape: [Dim(symbol: "N")]) }
+    (self.rule, name, learningRate) = (rule, rule.name, rate)
     states = all.filter { graph.input($0.name) != nil }
   }
 
@@ -98,18 +85,7 @@ package struct OptimizerInstance: Sendable {
   /// first update), then the states, all of them undecided floats: with precision 64 the rate is an f64. Outputs:
   /// `weight`, then the states. What is not used is left out.
   package func graph(shape: [Dim]) throws(DiagnosticSet) -> Graph {
-    try Self.elaborate(file, world, type, owner, states.map(\.name), shape: shape, generic: generic)
-  }
-
-  private static func elaborate(
-    _ file: LoadedFile, _ world: World, _ type: TypeValue, _ owner: InstanceID, _ states: [String], shape: [Dim],
-    generic: Generic?
-  ) throws(DiagnosticSet) -> Graph {
-    let elaborator = Elaborator(file, world: world)
-    elaborator.generic = generic
-    let graph = elaborator.update(type, owner, states, shape: shape)
-    try elaborator.diagnostics.throwIfErrors()
-    return graph
+    try rule.elaborate { $0.update(rule, states.map(\.name), shape: shape) }
   }
 }
 
@@ -117,30 +93,43 @@ package struct OptimizerInstance: Sendable {
 package struct ScheduleInstance: Sendable {
   /// `cosine`
   package let name: String
-  private let file: LoadedFile
-  private let world: World
-  private let type: TypeValue
-  private let owner: InstanceID
-  private let generic: Generic?
+  private let rule: Rule
 
   init(file: LoadedFile, call: RuleCall) throws(DiagnosticSet) {
-    let elaborator = Elaborator(file)
-    elaborator.generic = call.generic
-    let (type, owner) = try elaborator.rule(.schedule, call)
-    try elaborator.diagnostics.throwIfErrors()
-    name = type.declaration.name.text
-    (self.file, world, self.type, self.owner, generic) = (file, elaborator.world, type, owner, call.generic)
+    rule = try Rule(.schedule, call, in: file)
+    name = rule.name
     _ = try graph()
   }
 
   /// The factor of the learning rate. Inputs: `step` (updates made so far, from 0) and `total` (in the whole run),
   /// undecided scalars; output: `factor`.
-  package func graph() throws(DiagnosticSet) -> Graph {
+  package func graph() throws(DiagnosticSet) -> Graph { try rule.elaborate { $0.factor(rule) } }
+}
+
+/// An optimizer or a schedule made with its arguments, as its functions see it.
+private struct Rule: Sendable {
+  let type: TypeValue
+  let owner: InstanceID
+  private let file: LoadedFile
+  private let world: World
+  private let generic: Generic?
+
+  var name: String { type.declaration.name.text }
+
+  init(_ kind: TypeDeclaration.Kind, _ call: RuleCall, in file: LoadedFile) throws(DiagnosticSet) {
+    let elaborator = Elaborator(file)
+    elaborator.generic = call.generic
+    (type, owner) = try elaborator.rule(kind, call)
+    (self.file, world, generic) = (file, elaborator.world, call.generic)
+  }
+
+  /// Elaborates a part of it; throws what was reported meanwhile.
+  func elaborate<Part>(_ body: (Elaborator) -> Part) throws(DiagnosticSet) -> Part {
     let elaborator = Elaborator(file, world: world)
     elaborator.generic = generic
-    let graph = elaborator.factor(type, owner)
+    let part = body(elaborator)
     try elaborator.diagnostics.throwIfErrors()
-    return graph
+    return part
   }
 }
 
@@ -187,6 +176,13 @@ extension Elaborator {
     return (type, owner)
   }
 
+  /// The learning rate that an optimizer was given.
+  fileprivate func learningRate(of rule: Rule) -> Double {
+    if let rate = world[rule.owner].values["lr"]?.number { return rate }
+    fail("an optimizer has a parameter 'lr: Float'", at: rule.type.declaration.name.span)
+    return 0
+  }
+
   /// The states that an optimizer declares.
   fileprivate func ruleStates(of type: TypeValue) -> [(name: String, initializer: Initializer)] {
     var states: [(name: String, initializer: Initializer)] = []
@@ -203,17 +199,18 @@ extension Elaborator {
   }
 
   /// Elaborates `update`.
-  fileprivate func update(_ type: TypeValue, _ owner: InstanceID, _ states: [String], shape: [Dim]) -> Graph {
+  fileprivate func update(_ rule: Rule, _ states: [String], shape: [Dim]) -> Graph {
+    let type = rule.type
     begin("update")
     guard let function = ruleFunction("update", ["weight", "grad"], type) else { return builder.graph }
     builder.location = Location(type.declaration.name.span)
     var locals = inputs(["weight", "grad"], TensorType(.float, shape), role: .parameter, function)
     locals.merge(inputs(["lr", "step"], TensorType(.float, []), role: .control, function)) { _, new in new }
-    ruleStates = RuleStates(owner: owner, names: states, inputs: [:])
+    ruleStates = RuleStates(owner: rule.owner, names: states, inputs: [:])
     for name in states {
       ruleStates?.inputs[name] = builder.input(name, TensorType(.float, shape), role: .optimizerState)
     }
-    let result = runRule(function, locals, type, owner)
+    let result = runRule(function, locals, rule)
     if let id = floatTensor(result, shape, function) { builder.output("weight", id, updates: "weight") }
     for name in states {
       if let value = ruleStates?.written[name] { builder.output(name, value, updates: name) }
@@ -222,12 +219,13 @@ extension Elaborator {
   }
 
   /// Elaborates `factor`.
-  fileprivate func factor(_ type: TypeValue, _ owner: InstanceID) -> Graph {
+  fileprivate func factor(_ rule: Rule) -> Graph {
+    let type = rule.type
     begin("factor")
     guard let function = ruleFunction("factor", ["step", "total"], type) else { return builder.graph }
     builder.location = Location(type.declaration.name.span)
     let locals = inputs(["step", "total"], TensorType(.float, []), role: .control, function)
-    let result = runRule(function, locals, type, owner)
+    let result = runRule(function, locals, rule)
     if let id = floatTensor(result, [], function) { builder.output("factor", id) }
     return builder.graph.withoutUnusedInputs
   }
@@ -245,10 +243,11 @@ extension Elaborator {
   }
 
   private func runRule(
-    _ function: FunctionDeclaration, _ locals: [String: Value], _ type: TypeValue, _ owner: InstanceID
+    _ function: FunctionDeclaration, _ locals: [String: Value], _ rule: Rule
   ) -> Value {
-    let name = "\(type.declaration.name.text).\(function.name.text)"
-    let frame = Frame(name: name, module: type.module, owner: owner, blocks: [locals, [:]], function: function.span)
+    let name = "\(rule.name).\(function.name.text)"
+    let frame = Frame(
+      name: name, module: rule.type.module, owner: rule.owner, blocks: [locals, [:]], function: function.span)
     return within(frame) { run(function.body) ?? missingReturn(function) }
   }
 
