@@ -25,6 +25,13 @@ package protocol Executable: AnyObject {
   func run() throws(LTMError)
   /// The value of an output, or of an input's storage as updated.
   func read(_ name: String) throws(LTMError) -> Tensor
+  /// Whether the host need not wait for a run: what is written for the next one waits its turn on the device.
+  var queuesRuns: Bool { get }
+  /// Starts a run; the result waits for it and gives the values named, in order: those `before` as the run found them.
+  func start(before: [String], after: [String]) throws(LTMError) -> PendingValues
+  /// Another one, for a caller at the same time: with memory of its own for arguments, results and what is between, and
+  /// the same weights, which may be written while none of them runs. `nil` where there can be only one.
+  func sibling() throws(LTMError) -> (any Executable)?
   /// Bytes by use, as allocated.
   var memory: MemoryUse { get }
   /// Whether inputs are zero until they are written.
@@ -33,12 +40,16 @@ package protocol Executable: AnyObject {
 
 extension Executable {
   package var startsAtZero: Bool { false }
-}
+  package var queuesRuns: Bool { false }
+  package func sibling() throws(LTMError) -> (any Executable)? { nil }
 
-/// An executable whose runs the host need not wait for: what is written for the next run waits its turn on the device.
-package protocol QueuedExecutable: Executable {
-  /// Starts a run; the result waits for it and gives the values named, in order: those `before` as the run found them.
-  func start(before: [String], after: [String]) throws(LTMError) -> PendingValues
+  /// A run whose values are there when it returns.
+  package func start(before: [String], after: [String]) throws(LTMError) -> PendingValues {
+    let found = try before.map { (name) throws(LTMError) in try read(name) }
+    try run()
+    let made = try after.map { (name) throws(LTMError) in try read(name) }
+    return { found + made }
+  }
 }
 
 /// Values that a device has yet to compute; to be asked once.

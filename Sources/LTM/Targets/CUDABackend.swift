@@ -45,12 +45,13 @@ struct CUDABackend: Backend {
 }
 
 /// A plan on a GPU; what it reads and writes stays there from one run to the next.
-final class CUDAExecutable: QueuedExecutable {
+final class CUDAExecutable: Executable {
   private let program: CUDAProgram
   let launches: LaunchPlan
   let memory: MemoryUse
   /// The GPU clears its memory itself.
   var startsAtZero: Bool { true }
+  var queuesRuns: Bool { true }
 
   init(_ graph: Graph, _ launchPlan: LaunchPlan, _ ptx: String, _ context: CUDAContext) throws(LTMError) {
     var inputs: [(name: String, dtype: DType, shape: [Int])] = []

@@ -153,7 +153,9 @@ package final class PJRTExecutable: Executable {
   }
 }
 
-extension PJRTExecutable: QueuedExecutable {
+extension PJRTExecutable {
+  package var queuesRuns: Bool { true }
+
   package func start(before: [String], after: [String]) throws(LTMError) -> PendingValues {
     let earlier = try before.map { (name) throws(LTMError) in try startRead(name) }
     let run = try dispatch()

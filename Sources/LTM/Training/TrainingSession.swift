@@ -79,15 +79,7 @@ final class TrainingSession {
     let kept = [StepControl.step, .skips].map(\.rawValue).filter { name in slots.contains { $0.name == name } }
     let after = [StepProgram.foundInf, StepProgram.loss] + kept
     let begin = ResourceUsage.monotonicSeconds
-    let values: PendingValues
-    if let queued = executable as? any QueuedExecutable {
-      values = try queued.start(before: before, after: after)
-    } else {
-      let first = try before.map { (name) throws(LTMError) in try executable.read(name) }
-      try executable.run()
-      let all = first + (try after.map { (name) throws(LTMError) in try executable.read(name) })
-      values = { all }
-    }
+    let values = try executable.start(before: before, after: after)
     return { [self] () throws(LTMError) in
       let numbers = try values().map { $0.doubles.first ?? .nan }
       let named = Dictionary(zip(before + after, numbers), uniquingKeysWith: { first, _ in first })
@@ -105,7 +97,7 @@ final class TrainingSession {
   /// How many tries may be under way when the next one starts, after a try with that outcome: none where one of them could
   /// end the run, which must then be as it was before.
   func lookahead(after last: TryOutcome?) -> Int {
-    guard executable is any QueuedExecutable, policy.onNonfinite != .stop, let last else { return 0 }
+    guard executable.queuesRuns, policy.onNonfinite != .stop, let last else { return 0 }
     return last.skips + Self.mostUnderWay < LossScale.skipLimit ? Self.mostUnderWay : 0
   }
 
