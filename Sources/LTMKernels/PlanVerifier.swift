@@ -52,11 +52,15 @@ extension Plan {
       guard let extent = extent(index), let life = lives[index] else { return nil }
       return (index, life, extent)
     }
+    // In the order of their first launches: each against what is alive then.
     var found: [String] = []
-    for (number, one) in alive.enumerated() {
-      for other in alive[(number + 1)...] where one.life.overlaps(other.life) && one.extent.overlaps(other.extent) {
+    var present: [(index: Int, life: ClosedRange<Int>, extent: Range<Int>)] = []
+    for one in alive.sorted(by: { $0.life.lowerBound < $1.life.lowerBound }) {
+      present.removeAll { $0.life.upperBound < one.life.lowerBound }
+      for other in present where one.extent.overlaps(other.extent) {
         found.append("plan_c3: \(buffers[one.index].name) and \(buffers[other.index].name) overlap")
       }
+      present.append(one)
     }
     return found
   }

@@ -48,6 +48,13 @@ import Testing
     }
   }
 
+  @Test("a model twice as deep has twice the launches, at twice the cost")
+  func deep() throws {
+    // With a cost that grew with the square of the depth, or its cube, this would take minutes.
+    let counts = try [300, 600].map { try buildPlan(deepModel(blocks: $0)).launches.count }
+    #expect(abs(counts[1] - 2 * counts[0]) < 20, "\(counts)")
+  }
+
   @Test("weights are constant unless the plan updates them", arguments: [false, true])
   func constants(_ isUpdated: Bool) throws {
     var b = GraphBuilder(name: "constants")
@@ -77,6 +84,38 @@ import Testing
     let plan = try buildPlan(sample.graph)
     #expect(plan.launches.count == launches, "\(plan)")
   }
+}
+
+/// Residual blocks of a norm and a layer with their gradients and updates, which wait for all gradients to be finite.
+private func deepModel(blocks: Int) -> Graph {
+  SampleGraph("deep") { b in
+    let x = b.argument("x", .f32, [8, 16])
+    var parameters: [(name: String, value: ValueID)] = []
+    func parameter(_ name: String, _ shape: [Int]) -> ValueID {
+      parameters.append((name, b.argument(name, .f32, shape, .parameter)))
+      return parameters[parameters.count - 1].value
+    }
+    var hidden = x
+    for block in 0..<blocks {
+      let (gain, bias) = (parameter("gain\(block)", [16]), parameter("bias\(block)", [16]))
+      let norm = b.make(.layerNorm, [hidden, gain, bias], ["eps": .float(1e-5)])
+      hidden = b.add(hidden, b.make(.linear, [norm, parameter("w\(block)", [16, 16]), parameter("b\(block)", [16])]))
+    }
+    let loss = b.sum(b.mul(hidden, hidden), [0, 1])
+    let seed = b.argument("scale", .f32, [], .control)
+    guard let gradients = try? b.differentiate(loss, withRespectTo: parameters.map(\.value), seed: seed) else { return }
+    var finite = b.make(.isFinite, [loss])
+    for gradient in gradients {
+      let axes = Array(0..<b.type(gradient).rank)
+      let all = b.make(.all, [b.make(.isFinite, [gradient])], ["axes": .ints(axes), "keep": .bool(false)])
+      finite = b.make(.and, [finite, all])
+    }
+    for (parameter, gradient) in zip(parameters, gradients) {
+      let new = b.sub(parameter.value, b.scale(gradient, by: 0.1))
+      let kept = b.select(b.broadcast(finite, to: b.type(new).shape), new, parameter.value)
+      b.output(parameter.name, kept, updates: parameter.name)
+    }
+  }.graph
 }
 
 private func expectClose(

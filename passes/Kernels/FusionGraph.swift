@@ -12,35 +12,57 @@ struct FusionGraph {
   /// For each node, the inputs and compute nodes that it reads, through what is expanded.
   private(set) var reads: [[Int]] = []
   /// For each input and compute node, the compute nodes that read it.
-  private(set) var readers: [[Int]] = []
+  private(set) var readers: [[Int]]
 
   init(_ lowered: LoweredGraph, folds: Bool) {
     self.lowered = lowered
     self.folds = folds
     isCompute = [Bool](repeating: false, count: lowered.nodes.count)
+    readers = [[Int]](repeating: [], count: lowered.nodes.count)
     var analysis = Expansion(lowered)
     for index in lowered.nodes.indices where lowered.isLive[index] { isCompute[index] = analysis.settle(index) }
-    relink()
+    link()
   }
 
   /// Gives a node a value of its own after all: some reader cannot expand it.
   mutating func materialise(_ node: Int) {
     isCompute[node] = true
-    relink()
+    for source in reads[node] { insert(reader: node, of: source) }
+    var pending = lowered.users[node]
+    while let user = pending.popLast() {
+      let (old, new) = (reads[user], sources(user))
+      guard old != new else { continue }
+      reads[user] = new
+      guard isCompute[user] else {
+        pending += lowered.users[user]
+        continue
+      }
+      for source in old where !new.contains(source) { readers[source].removeAll { $0 == user } }
+      for source in new where !old.contains(source) { insert(reader: user, of: source) }
+    }
   }
 
   func isInput(_ node: Int) -> Bool { if case .input = lowered.kinds[node] { true } else { false } }
 
-  private mutating func relink() {
-    var expanded: [Set<Int>] = []
-    reads = []
-    readers = [[Int]](repeating: [], count: lowered.nodes.count)
-    for (index, node) in lowered.nodes.enumerated() {
-      let sources = node.operands.reduce(into: Set<Int>()) { $0.formUnion(expanded[$1.index]) }
-      reads.append(sources.sorted())
-      expanded.append(isCompute[index] || isInput(index) ? [index] : sources)
-      if isCompute[index] { for source in sources { readers[source].append(index) } }
+  private mutating func link() {
+    for index in lowered.nodes.indices {
+      reads.append(sources(index))
+      if isCompute[index] { for source in reads[index] { readers[source].append(index) } }
     }
+  }
+
+  /// The inputs and compute nodes that a node reads, by what its operands read.
+  private func sources(_ node: Int) -> [Int] {
+    let operands = Set(lowered.nodes[node].operands.map(\.index))
+    let found = operands.reduce(into: Set<Int>()) { found, operand in
+      if isCompute[operand] || isInput(operand) { found.insert(operand) } else { found.formUnion(reads[operand]) }
+    }
+    return found.sorted()
+  }
+
+  private mutating func insert(reader: Int, of source: Int) {
+    let place = readers[source].lastIndex { $0 < reader }.map { $0 + 1 } ?? 0
+    readers[source].insert(reader, at: place)
   }
 }
 

@@ -8,21 +8,19 @@ import LTMSupport
 
 struct Grouping {
   private(set) var fusion: FusionGraph
-  /// The members of each group in order; empty where it was merged away.
-  private(set) var groups: [[Int]] = []
-  private(set) var groupOf: [Int: Int] = [:]
-  private var order = GroupOrder(count: 0)
+  private(set) var graph: GroupGraph
+  /// For each group, how many elements the values have that it computes or reduces.
+  private var sizes: [Set<Int>] = []
   /// How many rounds of merging look for more.
   private static let rounds = 3
 
   init(_ lowered: LoweredGraph, fuse: Bool, folds: Bool) throws(DiagnosticSet) {
-    fusion = FusionGraph(lowered, folds: folds)
-    try makeEmittable()
-    for node in lowered.nodes.indices where fusion.isCompute[node] {
-      groupOf[node] = groups.count
-      groups.append([node])
-    }
-    order = GroupOrder(count: groups.count)
+    var fusion = FusionGraph(lowered, folds: folds)
+    try fusion.makeEmittable()
+    self.fusion = fusion
+    graph = GroupGraph(
+      lowered.nodes.indices.filter { fusion.isCompute[$0] }, reads: fusion.reads, readers: fusion.readers)
+    sizes = groups.map { lowered.sizes($0[0]) }
     guard fuse else { return }
     joinEpilogues()
     if folds { joinFolds() }
@@ -36,27 +34,10 @@ struct Grouping {
     }
   }
 
-  /// Gives memory to whatever a node alone cannot expand.
-  private mutating func makeEmittable() throws(DiagnosticSet) {
-    var pending = fusion.lowered.nodes.indices.filter { fusion.isCompute[$0] }
-    while let node = pending.popLast() {
-      do throws(EmissionFailure) {
-        var emitter = try KernelEmitter(fusion, [node])
-        _ = try emitter.emit()
-      } catch {
-        switch error {
-        case .needsBuffer(let operand) where !fusion.isCompute[operand]:
-          fusion.materialise(operand)
-          pending += [node, operand]
-        case .needsBuffer, .notFusible:
-          let op = fusion.lowered.nodes[node].op
-          throw DiagnosticSet([
-            .internalError(in: "kernel emission", "node \(node), \(op.name), is no kernel by itself")
-          ])
-        }
-      }
-    }
-  }
+  /// The members of each group in order; empty where it was merged away.
+  var groups: [[Int]] { graph.members }
+  /// The group of each compute node.
+  var groupOf: [Int?] { graph.groupOf }
 
   /// Gives a contraction its epilogue: the chain of elementwise nodes that alone read it, and alone read each other.
   private mutating func joinEpilogues() {
@@ -115,58 +96,62 @@ struct Grouping {
   }
 
   mutating func merge(_ source: Int, into target: Int) -> Bool {
-    guard source != target, shareSizes(source, target), !order.hasPath(source, target, readers: readers),
-      !order.hasPath(target, source, readers: readers)
-    else { return false }
+    guard source != target, shareSizes(source, target), let separation = graph.separation(source, target) else {
+      return false
+    }
     let members = (groups[source] + groups[target]).sorted()
     do {
       var emitter = try KernelEmitter(fusion, members)
       _ = try emitter.emit()
     } catch { return false }
-    groups[target] = members
-    groups[source] = []
-    for member in members { groupOf[member] = target }
-    var moved = order
-    moved.merge(source, into: target, reads: sources)
-    order = moved
+    graph.merge(source, into: target, separation)
+    sizes[target].formUnion(sizes[source])
     return true
   }
 
   /// Whether two groups could have one iteration space: some value of the one is as large as some of the other.
   private func shareSizes(_ a: Int, _ b: Int) -> Bool {
-    let (left, right) = (sizes(a), sizes(b))
+    let (left, right) = (sizes[a], sizes[b])
     // A long reduction to a scalar is no place to do other scalars' work.
-    let work = (left.union(right)).max() ?? 1
+    let work = max(left.max() ?? 1, right.max() ?? 1)
     if !left.isDisjoint(with: right) { return left.intersection(right) != [1] || work <= Self.scalarWorkLimit }
     return false
   }
   private static let scalarWorkLimit = 4096
+}
 
-  private func sizes(_ group: Int) -> Set<Int> {
-    let lowered = fusion.lowered
-    return groups[group].reduce(into: Set<Int>()) { sizes, node in
-      sizes.insert(lowered.counts[node])
-      switch lowered.kinds[node] {
-      case .reduce, .argReduce: sizes.insert(lowered.counts[lowered.nodes[node].operands[0].index])
-      case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-        .concat,
-        .gather, .scatterAdd, .contract:
-        break
+extension FusionGraph {
+  /// Gives memory to whatever a node alone cannot expand.
+  fileprivate mutating func makeEmittable() throws(DiagnosticSet) {
+    var pending = lowered.nodes.indices.filter { isCompute[$0] }
+    while let node = pending.popLast() {
+      do throws(EmissionFailure) {
+        var emitter = try KernelEmitter(self, [node])
+        _ = try emitter.emit()
+      } catch {
+        switch error {
+        case .needsBuffer(let operand) where !isCompute[operand]:
+          materialise(operand)
+          pending += [node, operand]
+        case .needsBuffer, .notFusible:
+          throw DiagnosticSet([
+            .internalError(
+              in: "kernel emission", "node \(node), \(lowered.nodes[node].op.name), is no kernel by itself")
+          ])
+        }
       }
     }
   }
+}
 
-  /// The groups that read what a group makes.
-  private func readers(_ group: Int) -> Set<Int> {
-    groups[group].reduce(into: []) { found, node in
-      for reader in fusion.readers[node] { if let other = groupOf[reader], other != group { found.insert(other) } }
-    }
-  }
-
-  /// The groups that make what a group reads.
-  private func sources(_ group: Int) -> Set<Int> {
-    groups[group].reduce(into: []) { found, node in
-      for source in fusion.reads[node] { if let other = groupOf[source], other != group { found.insert(other) } }
+extension LoweredGraph {
+  /// How many elements a node's value has, and what it reduces.
+  fileprivate func sizes(_ node: Int) -> Set<Int> {
+    switch kinds[node] {
+    case .reduce, .argReduce: [counts[node], counts[nodes[node].operands[0].index]]
+    case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
+      .concat, .gather, .scatterAdd, .contract:
+      [counts[node]]
     }
   }
 }

@@ -5,15 +5,12 @@ import LTMSupport
 /// The order of the groups: after what they read, and, where one writes over an input, after all that read the old value.
 struct LaunchOrder {
   private let grouping: Grouping
-  /// For each group, those that must run before it.
-  private var before: [Set<Int>]
+  /// Which groups must run before which.
+  private var graph: GroupGraph
 
   init(_ grouping: Grouping) {
     self.grouping = grouping
-    before = grouping.groups.map { members in
-      Set(members.flatMap { grouping.fusion.reads[$0] }.compactMap { grouping.groupOf[$0] })
-    }
-    for index in before.indices { before[index].remove(index) }
+    graph = grouping.graph
   }
 
   func emit(_ members: [Int], inPlace: [Int: Int]) throws(EmissionFailure) -> EmittedKernel {
@@ -25,52 +22,43 @@ struct LaunchOrder {
   /// of it, and that can run after every reader of the old value.
   mutating func placeUpdates() -> [Int: Int] {
     let lowered = grouping.fusion.lowered
+    let inputs = Dictionary(
+      lowered.graph.inputs.map { ($0.name, $0.value.index) }, uniquingKeysWith: { first, _ in first })
     var inPlace: [Int: Int] = [:]
+    // Those of each group.
+    var updates: [Int: [Int: Int]] = [:]
     for (node, number) in lowered.outputOf.sorted(by: { $0.key < $1.key }) {
-      guard let name = lowered.graph.outputs[number].updates, let input = lowered.graph.input(name)?.value.index,
+      guard let name = lowered.graph.outputs[number].updates, let input = inputs[name],
         let writer = grouping.groupOf[node]
       else { continue }
-      inPlace[node] = input
-      let own = inPlace.filter { grouping.groupOf[$0.key] == writer }
+      let own = updates[writer, default: [:]].merging([node: input]) { $1 }
       let refused = (try? emit(grouping.groups[writer], inPlace: own))?.refused ?? [node]
       let readers = Set(grouping.fusion.readers[input].compactMap { grouping.groupOf[$0] }).subtracting([writer])
-      if refused.contains(node) || readers.contains(where: { needs($0, writer) }) {
-        inPlace[node] = nil
-      } else {
-        before[writer].formUnion(readers)
-      }
+      guard !refused.contains(node), graph.put(readers.sorted(), before: writer) else { continue }
+      inPlace[node] = input
+      updates[writer] = own
     }
     return inPlace
-  }
-
-  /// Whether `group` runs after `other`.
-  private func needs(_ group: Int, _ other: Int) -> Bool {
-    var visited: Set<Int> = []
-    var pending = [group]
-    while let next = pending.popLast() {
-      if next == other { return true }
-      for earlier in before[next] where visited.insert(earlier).inserted { pending.append(earlier) }
-    }
-    return false
   }
 
   /// Every group after those before it; of the ready ones, that whose last node comes first in the graph.
   func sorted() throws(DiagnosticSet) -> [Int] {
     let last = grouping.groups.map(lastNode)
+    let before = grouping.groups.indices.map(graph.earlier)
     var waiting = before.map(\.count)
     var after = [[Int]](repeating: [], count: before.count)
     for (group, earlier) in before.enumerated() { for other in earlier { after[other].append(group) } }
-    var ready = grouping.groups.indices.filter { !grouping.groups[$0].isEmpty && waiting[$0] == 0 }
+    let live = grouping.groups.indices.filter { !grouping.groups[$0].isEmpty }
+    var ready = Heap(live.filter { waiting[$0] == 0 }) { last[$0] < last[$1] }
     var order: [Int] = []
-    while let position = ready.indices.min(by: { last[ready[$0]] < last[ready[$1]] }) {
-      let group = ready.remove(at: position)
+    while let group = ready.popFirst() {
       order.append(group)
       for next in after[group] {
         waiting[next] -= 1
-        if waiting[next] == 0 { ready.append(next) }
+        if waiting[next] == 0 { ready.insert(next) }
       }
     }
-    guard order.count == grouping.groups.count(where: { !$0.isEmpty }) else {
+    guard order.count == live.count else {
       throw DiagnosticSet([.internalError(in: "launch order", "the groups depend on each other in a circle")])
     }
     return order

@@ -31,6 +31,8 @@ struct LoweredGraph {
   private(set) var counts: [Int] = []
   /// The output that a node computes.
   private(set) var outputOf: [Int: Int] = [:]
+  /// The node that computes each output.
+  private(set) var outputNodes: [Int] = []
   /// The nodes that some output needs.
   private(set) var isLive: [Bool] = []
   /// For each node, its live users in order.
@@ -45,6 +47,7 @@ struct LoweredGraph {
       var value = output.value.index
       if outputOf[value] != nil || source[output.value].op == .input { value = copy(of: output.value) }
       outputOf[value] = number
+      outputNodes.append(value)
     }
     for node in graph.nodes {
       guard let shape = node.type.staticShape, let count = elementCount(shape), count <= Self.elementLimit else {

@@ -150,9 +150,10 @@ private struct PlanBuilder {
   /// An update that could not be written in place: its value waits in the arena until nothing reads the old one.
   private mutating func copyUpdate(_ number: Int, inPlace: [Int: Int]) {
     let output = lowered.graph.outputs[number]
-    guard let node = lowered.outputOf.first(where: { $0.value == number })?.key, inPlace[node] == nil,
-      let name = output.updates, let target = inputs[name], let source = homes[node]
-    else { return }
+    let node = lowered.outputNodes[number]
+    guard inPlace[node] == nil, let name = output.updates, let target = inputs[name], let source = homes[node] else {
+      return
+    }
     add(copyKernel(plan[source].dtype, lowered.shapes[node]), name: "copy", [source, target], [])
   }
 

@@ -8,13 +8,14 @@ import LTMSupport
 func splitReductions(_ graph: Graph, except whole: Set<Int>) -> (graph: Graph, moved: [ValueID]) {
   var builder = GraphBuilder(Graph(name: graph.name, inputs: graph.inputs, outputs: graph.outputs))
   var moved: [ValueID] = []
+  var rows = RowReductions()
   for (index, node) in graph.nodes.enumerated() {
     var node = node
     node.operands = node.operands.map { moved[$0.index] }
     builder.location = node.location
     builder.scope = node.scope
     builder.reason = node.reason
-    moved.append((whole.contains(index) ? nil : split(node, in: &builder)) ?? builder.append(node))
+    moved.append((whole.contains(index) ? nil : split(node, in: &builder, &rows)) ?? builder.append(node))
   }
   var result = builder.graph
   for index in result.inputs.indices { result.inputs[index].value = moved[result.inputs[index].value.index] }
@@ -26,13 +27,14 @@ func splitReductions(_ graph: Graph, except whole: Set<Int>) -> (graph: Graph, m
 func foldCandidates(_ graph: Graph) -> Set<Int> {
   var comesFromContraction = [Bool](repeating: false, count: graph.nodes.count)
   var found: Set<Int> = []
+  var rows = RowReductions()
   for (index, node) in graph.nodes.enumerated() {
     let operands = node.operands.map { comesFromContraction[$0.index] }
     switch node.op.definition.lowering {
     case .primitive: comesFromContraction[index] = operands.contains(true)
     case .structural where node.op == .cast: comesFromContraction[index] = operands[0]
     case .structural: comesFromContraction[index] = node.op == .contract
-    case .reduction: if operands[0], cut(node, graph) != nil { found.insert(index) }
+    case .reduction: if operands[0], cut(node, graph, &rows) != nil { found.insert(index) }
     case .decompose: break
     }
   }
@@ -51,22 +53,22 @@ private enum SplitLimits {
 /// Where a reduction is cut.
 private enum Cut { case rows, chunks }
 
-private func cut(_ node: Node, _ graph: Graph) -> Cut? {
+private func cut(_ node: Node, _ graph: Graph, _ rows: inout RowReductions) -> Cut? {
   guard case .reduction = node.op.definition.lowering, let operand = node.operands.first,
     let shape = graph[operand].type.staticShape, let axes = node.attributes.ints("axes"), let first = axes.first,
     let results = node.type.staticShape.flatMap(elementCount), let total = elementCount(shape), results > 0
   else { return nil }
   let isWhole = axes.count == shape.count
-  if isWhole, axes.count > 1, comesFromRows(operand, graph) { return .rows }
+  if isWhole, axes.count > 1, rows.reach(operand, graph) { return .rows }
   let isLong = results < SplitLimits.results && total >= SplitLimits.elements && total / results >= SplitLimits.chunk
   return isLong && axes == Array(first..<first + axes.count) ? .chunks : nil
 }
 
-private func split(_ node: Node, in builder: inout GraphBuilder) -> ValueID? {
+private func split(_ node: Node, in builder: inout GraphBuilder, _ rows: inout RowReductions) -> ValueID? {
   guard let operand = node.operands.first, let shape = builder.type(operand).staticShape,
     let axes = node.attributes.ints("axes")
   else { return nil }
-  return switch cut(node, builder.graph) {
+  return switch cut(node, builder.graph, &rows) {
   case .rows: twoStages(node, operand, [shape.count - 1], Array(0..<shape.count - 1), &builder)
   case .chunks: chunked(node, operand, shape, axes, &builder)
   case nil: nil
@@ -114,24 +116,27 @@ private func twoStages(
   return builder.cast(builder.reshape(whole, to: node.type.shape), to: node.type.dtype)
 }
 
-/// Whether an operand's elements are made from a reduction of their own rows: of the same shape over its last axis.
-private func comesFromRows(_ value: ValueID, _ graph: Graph) -> Bool {
-  let shape = graph[value].type.shape
-  var pending = [value]
-  var visited: Set<ValueID> = [value]
-  while let next = pending.popLast() {
-    let node = graph[next]
-    if case .reduction = node.op.definition.lowering {
-      let reduced = graph[node.operands[0]].type.shape
-      if reduced == shape, node.attributes.ints("axes") == [shape.count - 1] { return true }
-      continue
-    }
+/// For each value of a growing graph, the shapes whose rows were reduced to make it, element for element since.
+private struct RowReductions {
+  private var shapes: [Set<[Dim]>] = []
+
+  /// Whether a value's elements are made from a reduction of their own rows: of the same shape over its last axis.
+  mutating func reach(_ value: ValueID, _ graph: Graph) -> Bool {
+    for node in graph.nodes[shapes.count...] { shapes.append(reductions(node, graph)) }
+    return shapes[value.index].contains(graph[value].type.shape)
+  }
+
+  private func reductions(_ node: Node, _ graph: Graph) -> Set<[Dim]> {
     switch node.op.definition.lowering {
+    case .reduction:
+      let shape = graph[node.operands[0]].type.shape
+      return node.attributes.ints("axes") == [shape.count - 1] ? [shape] : []
     case .primitive: break
     case .structural where [.cast, .broadcast, .reshape].contains(node.op): break
-    case .structural, .decompose, .reduction: continue
+    case .structural, .decompose: return []
     }
-    for operand in node.operands where visited.insert(operand).inserted { pending.append(operand) }
+    return node.operands.dropFirst().reduce(node.operands.first.map { shapes[$0.index] } ?? []) { found, operand in
+      shapes[operand.index].isSubset(of: found) ? found : found.union(shapes[operand.index])
+    }
   }
-  return false
 }
