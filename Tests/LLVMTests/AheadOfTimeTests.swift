@@ -87,6 +87,16 @@ func shell(_ program: String, _ arguments: [String]) throws -> (status: Int32, o
     for (got, want) in zip(results, expected) { #expect(abs(got - want) < (dtype == .f16 ? 1e-3 : 1e-5)) }
   }
 
+  @Test("launches are data: many of them cost no code, and no time for it") func manyLaunches() throws {
+    var plan = plan(.f32)
+    let once = try emitAheadOfTime(plan: plan, symbol: "f").object.count
+    // As instructions of one function these would take minutes.
+    plan.launches = Array(repeating: plan.launches, count: 10_000).flatMap(\.self)
+    let object = try emitAheadOfTime(plan: plan, symbol: "f").object
+    // A function, two counts, and a place for each argument; each pointer has its relocation.
+    #expect(object.count - once < 20_000 * 128)
+  }
+
   @Test("a header is C whatever the model calls things") func wordsOfC() throws {
     var plan = plan(.f32)
     for (place, name) in ["register", "a.b", "a_b"].enumerated() { plan.buffers[place].place = .input(name) }

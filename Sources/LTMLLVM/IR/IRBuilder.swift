@@ -172,8 +172,14 @@ package final class IRBuilder {
   }
 
   package func call(_ function: LLVMValueRef, _ arguments: [LLVMValueRef]) -> LLVMValueRef {
+    call(function, as: LLVMGlobalGetValueType(function), arguments)
+  }
+
+  /// Calls what a pointer points to, of a signature.
+  @discardableResult
+  func call(_ pointer: LLVMValueRef, as signature: LLVMTypeRef, _ arguments: [LLVMValueRef]) -> LLVMValueRef {
     var arguments: [LLVMValueRef?] = arguments
-    return LLVMBuildCall2(ref, LLVMGlobalGetValueType(function), function, &arguments, UInt32(arguments.count), "")
+    return LLVMBuildCall2(ref, signature, pointer, &arguments, UInt32(arguments.count), "")
   }
 
   /// Calls a function of the C library, declared on first use.

@@ -55,18 +55,22 @@ struct PlanInterface {
     }
   }
 
-  /// Whether a launch writes to a buffer.
-  private func isWritten(_ id: PlanBufferID) -> Bool {
-    plan.launches.contains { launch in
-      zip(launch.arguments, plan.kernels[launch.kernel].buffers).contains { $0 == id && $1.access.writes }
+  /// The buffers that launches write to.
+  private var written: Set<PlanBufferID> {
+    plan.launches.reduce(into: []) { found, launch in
+      for (id, buffer) in zip(launch.arguments, plan.kernels[launch.kernel].buffers) where buffer.access.writes {
+        found.insert(id)
+      }
     }
   }
 
   var header: String {
+    let written = written
     let parameters = arguments.map { id, name in
       let buffer = plan[id]
       let shape = buffer.shape.map(String.init).joined(separator: ", ")
-      return "    \(isWritten(id) ? "" : "const ")\(buffer.dtype.cName) *\(name)  /* \(buffer.dtype)[\(shape)] */"
+      return
+        "    \(written.contains(id) ? "" : "const ")\(buffer.dtype.cName) *\(name)  /* \(buffer.dtype)[\(shape)] */"
     }
     return """
       // \(plan.name): compiled by ltm. Link with -lm.
@@ -130,18 +134,21 @@ private struct PlanEmitter {
     let workspace = memory("workspace", schedules.map(\.workspaceBytes).max() ?? 0)
     let parameters = ir.begin(
       function: interface.symbol, result: ir.i32, parameters: interface.arguments.map { _ in ir.pointer })
-    returnIfNull(parameters)
-    let most = plan.launches.map(\.arguments.count).max() ?? 0
-    let block: LLVMValueRef = LLVMBuildArrayAlloca(ir.ref, ir.pointer, ir.index(most + 1), "arguments")
-    for launch in plan.launches {
-      for (place, id) in launch.arguments.enumerated() {
-        ir.store(address(id, parameters, arena), ir.address(block, ir.pointer, ir.index(place)), align: 8)
-      }
-      ir.store(workspace, ir.address(block, ir.pointer, ir.index(launch.arguments.count)), align: 8)
-      let tasks = ir.index(schedules[launch.kernel].taskCount)
-      _ = ir.call(functions[launch.kernel], [block, ir.index(0), tasks, scratch])
-    }
+    let bases = self.bases(arena, workspace, parameters)
+    returnIfNull(bases, count: parameters.count + LaunchTable.ownBases)
+    let table = LaunchTable(interface, taskCounts: schedules.map(\.taskCount))
+    table.emitLoop(ir, functions, bases: bases, scratch: scratch)
     LLVMBuildRet(ir.ref, ir.constant(bits: 0, ir.i32))
+  }
+
+  /// An array of the pointers that buffers are told from: the arena, the workspace, and the arguments.
+  private func bases(_ arena: LLVMValueRef, _ workspace: LLVMValueRef, _ parameters: [LLVMValueRef]) -> LLVMValueRef {
+    let all = [arena, workspace] + parameters
+    let bases: LLVMValueRef = LLVMBuildArrayAlloca(ir.ref, ir.pointer, ir.index(all.count), "bases")
+    for (number, base) in all.enumerated() {
+      ir.store(base, ir.address(bases, ir.pointer, ir.index(number)), align: 8)
+    }
+    return bases
   }
 
   /// Static memory, aligned for vectors.
@@ -156,27 +163,16 @@ private struct PlanEmitter {
     return global
   }
 
-  private func returnIfNull(_ parameters: [LLVMValueRef]) {
-    var isNull = ir.constant(bits: 0, ir.i1)
-    for parameter in parameters {
-      isNull = ir.select(LLVMBuildIsNull(ir.ref, parameter, ""), ir.constant(bits: 1, ir.i1), isNull)
+  private func returnIfNull(_ bases: LLVMValueRef, count: Int) {
+    let found = ir.loop(0..<count, carrying: [ir.constant(bits: 0, ir.i1)]) { index, carried in
+      let base = ir.load(ir.pointer, ir.address(bases, ir.pointer, index), align: 8)
+      return [LLVMBuildOr(ir.ref, carried[0], LLVMBuildIsNull(ir.ref, base, ""), "")]
     }
     let (refuse, proceed) = (ir.block("refuse"), ir.block("proceed"))
-    LLVMBuildCondBr(ir.ref, isNull, refuse, proceed)
+    LLVMBuildCondBr(ir.ref, found[0], refuse, proceed)
     ir.place(at: refuse)
     LLVMBuildRet(ir.ref, ir.constant(bits: 1, ir.i32))
     ir.place(at: proceed)
-  }
-
-  private func address(_ id: PlanBufferID, _ parameters: [LLVMValueRef], _ arena: LLVMValueRef) -> LLVMValueRef {
-    switch plan[id].place {
-    case .arena(let offset): return ir.address(arena, ir.i8, ir.index(offset))
-    case .input, .output:
-      guard let place = interface.arguments.firstIndex(where: { $0.id == id }) else {
-        internalFailure("emission", "a launch of \(plan.name) uses an unknown buffer")
-      }
-      return parameters[place]
-    }
   }
 }
 
