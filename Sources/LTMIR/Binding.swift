@@ -12,8 +12,10 @@ extension Graph {
     try diagnostics.throwIfErrors()
     var result = self
     for index in nodes.indices {
+      var node = nodes[index]
+      for body in node.bodies.indices { node.bodies[body] = try node.bodies[body].bound(values) }
       do throws(OpError) {
-        result.nodes[index] = try boundNode(nodes[index], values, in: result)
+        result.nodes[index] = try boundNode(node, values, in: result)
       } catch {
         // A wrong type would only repeat itself in the nodes that read it.
         throw DiagnosticSet([error.diagnostic(for: nodes[index])])
@@ -36,10 +38,8 @@ extension Graph {
       node.op = .constant
       node.attributes = ["value": .float(Double(number))]
     }
-    if !node.op.isTypedAtCreation {
-      node.type = try node.op.definition.infer(node.operands.map { graph[$0].type }, node.attributes)
-    }
-    try requirePositive(node.type)
+    if !node.op.isTypedAtCreation { node.types = try graph.resultTypes(of: node) }
+    for type in node.types { try requirePositive(type) }
     return node
   }
 

@@ -8,6 +8,13 @@ import LTMSupport
 //     }
 //
 // Inputs are nodes too (op `input`) and print in the header. Types are printed once, where a value is made.
+//
+// An op with bodies (`call`, `checkpoint`, `scan`, `while`) holds closed graphs: what a body reads from outside is an operand.
+// It may have several results. The node's own value is the first one; a `result` node reads another, so that every value
+// is still the index of a node, and a pass is still a loop over an array:
+//
+//       %5: f32[8] = scan(%1, %2) {carried = 1, ...} also (f32[100, 8]) with graph @body(...) -> (...) { ... }
+//       %6: f32[100, 8] = result(%5) {index = 1}
 
 /// A value of a graph: the index of the node that makes it.
 public struct ValueID: Hashable, Sendable, Comparable, CustomStringConvertible {
@@ -37,6 +44,10 @@ public struct Node: Sendable, Hashable {
   public var scope: String
   /// For casts and whatever else a pass inserted: the reason, as `explain` prints it.
   public var reason: String?
+  /// The types of the results after the first, each of which a `result` node reads.
+  public var furtherTypes: [TensorType] = []
+  /// The closed graphs that the op runs: none but for `call`, `checkpoint`, `scan` and `while`.
+  public var bodies: [Graph] = []
 
   /// A node.
   public init(
@@ -50,6 +61,17 @@ public struct Node: Sendable, Hashable {
     self.location = location
     self.scope = scope
     self.reason = reason
+  }
+}
+
+extension Node {
+  /// The types of all results: one or more.
+  public var types: [TensorType] {
+    get { [type] + furtherTypes }
+    set {
+      type = newValue.first ?? type
+      furtherTypes = Array(newValue.dropFirst())
+    }
   }
 }
 

@@ -3,7 +3,7 @@ import LTMSupport
 /// Appends nodes to a graph, inferring each type from the op's row.
 public struct GraphBuilder: Sendable {
   /// The graph so far.
-  public private(set) var graph: Graph
+  public internal(set) var graph: Graph
   /// Given to the nodes made from now on.
   public var location: Location?
   /// Given to the nodes made from now on.

@@ -15,4 +15,11 @@ public struct GraphPass: Sendable {
     self.summary = summary
     self.run = run
   }
+
+  /// A pass that does to every body, the innermost first, what it does to the graph.
+  package static func everywhere(
+    _ name: String, _ summary: String, run: @escaping @Sendable (Graph) throws(DiagnosticSet) -> Graph
+  ) -> GraphPass {
+    GraphPass(name, summary) { (graph) throws(DiagnosticSet) in try run(try graph.mapBodies(run)) }
+  }
 }

@@ -43,44 +43,43 @@ extension Graph {
         Diagnostic(.error, "`\(name)` runs as \(replicas) replicas, and has inputs for \(given.count)")
       ])
     }
-    return try bound(bindings(first.mapValues(\.shape))).evaluateBound(given, rounding: rounding, keep: keep)
-  }
-
-  /// All replicas in step, so that each op that joins them finds the operands of all.
-  private func evaluateBound(
-    _ given: [[String: Tensor]], rounding: ReferenceRounding, keep: Set<ValueID>
-  ) throws(DiagnosticSet) -> [[Reference]] {
-    let names = Dictionary(inputs.map { ($0.value, $0.name) }, uniquingKeysWith: { first, _ in first })
-    let lastUse = lastUses()
-    if let open = nodes.first(where: { $0.type.staticShape == nil }) {
+    let graph = try bound(bindings(first.mapValues(\.shape)))
+    if let open = graph.nodes.first(where: { $0.type.staticShape == nil }) {
       throw DiagnosticSet([Diagnostic(.error, "the inputs do not tell the size of \(open.type)")])
     }
+    var values: [[ValueID: Reference]] = []
+    for tensors in given { values.append(try graph.inputValues(tensors)) }
+    return try graph.evaluateBound(values, rounding: rounding, keep: keep)
+  }
+
+  private func inputValues(_ tensors: [String: Tensor]) throws(DiagnosticSet) -> [ValueID: Reference] {
+    var values: [ValueID: Reference] = [:]
+    for input in inputs { values[input.value] = try inputValue(input.name, self[input.value], tensors[input.name]) }
+    return values
+  }
+
+  /// All replicas in step, so that each op that joins them finds the operands of all. `keep` says whose values are wanted.
+  func evaluateBound(
+    _ given: [[ValueID: Reference]], rounding: ReferenceRounding, keep: Set<ValueID>
+  ) throws(DiagnosticSet) -> [[Reference]] {
+    let lastUse = lastUses()
     var results = [[Reference]](repeating: [], count: given.count)
     for replica in given.indices { results[replica].reserveCapacity(nodes.count) }
+    // The results after the first of ops that have several, by node, then replica.
+    var further: [Int: [[Reference]]] = [:]
     for (index, node) in nodes.enumerated() {
-      let joined = node.op == .allReduce ? allReduced(node, results) : nil
-      for replica in given.indices {
-        var result: Reference
-        if let name = names[ValueID(index)] {
-          result = try inputValue(name, node, given[replica][name])
-        } else if let joined {
-          result = joined
-        } else {
-          let operands = node.operands.map { results[replica][$0.index] }
-          result = node.op.definition.evaluate(operands, node.attributes, node.type)
-        }
-        if rounding == .everyOp { result = result.map(node.type.dtype.round) }
-        results[replica].append(result)
-        for operand in node.operands where lastUse[operand.index] == index && !keep.contains(operand) {
-          results[replica][operand.index].data = []
-        }
+      let values = try node.evaluated(
+        replicas: given.map { $0[ValueID(index)] },
+        operands: results.map { values in node.operands.map { values[$0.index] } },
+        further: node.operands.first.flatMap { further[$0.index] } ?? [], rounding)
+      for replica in given.indices { results[replica].append(values[replica][0]) }
+      if !node.furtherTypes.isEmpty { further[index] = values.map { Array($0.dropFirst()) } }
+      for operand in node.operands where lastUse[operand.index] == index {
+        further[operand.index] = nil
+        if !keep.contains(operand) { for replica in given.indices { results[replica][operand.index].data = [] } }
       }
     }
     return results
-  }
-
-  private func allReduced(_ node: Node, _ results: [[Reference]]) -> Reference {
-    OpDefinition.allReduce(results.map { $0[node.operands[0].index] }, node.attributes, node.type.dtype)
   }
 
   /// The index of the last node that reads each value.
@@ -101,5 +100,24 @@ extension Graph {
       ])
     }
     return Reference(shape: tensor.shape, data: tensor.doubles)
+  }
+}
+
+extension Node {
+  /// All results of a node for each replica: `given` for inputs, `further` the operand's results after the first.
+  fileprivate func evaluated(
+    replicas given: [Reference?], operands: [[Reference]], further: [[Reference]], _ rounding: ReferenceRounding
+  ) throws(DiagnosticSet) -> [[Reference]] {
+    func rounded(_ values: [Reference]) -> [Reference] {
+      rounding == .everyOp ? zip(values, types).map { $0.map($1.dtype.round) } : values
+    }
+    if op == .input { return given.map { rounded([$0 ?? .filled(type.boundShape, .nan)]) } }
+    if op.hasBodies { return try evaluatedBodies(operands, rounding) }
+    if op == .result, let index = attributes.int("index") { return further.map { [$0[index - 1]] } }
+    if op == .allReduce {
+      let joined = OpDefinition.allReduce(operands.map { $0[0] }, attributes, type.dtype)
+      return operands.map { _ in rounded([joined]) }
+    }
+    return operands.map { rounded([op.definition.evaluate($0, attributes, type)]) }
   }
 }

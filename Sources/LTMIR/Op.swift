@@ -3,6 +3,8 @@
 public enum Op: String, Sendable, CaseIterable, Hashable {
   // Sources
   case input, constant, dimension, iota
+  // Control: ops with bodies, and what reads their further results
+  case result, call, checkpoint, scan, `while`
   // Elementwise, one operand
   case neg, abs, sign, exp, expm1, log, log1p, log2, sqrt, rsqrt, reciprocal, sin, cos, tanh, erf
   case floor, ceil, round, square, relu, sigmoid, silu, gelu, geluTanh = "gelu_tanh", softplus

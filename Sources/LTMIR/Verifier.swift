@@ -10,6 +10,8 @@
 //   graph_c8  after `insert-casts`: no dtype is `float`
 //   graph_c9  once bound: no dimension is symbolic
 //   graph_c10 once decomposed: no op is left that `decompose` replaces
+//   graph_c11 only `call`, `checkpoint`, `scan` and `while` have bodies; a body is legal by all these rules, its inputs are
+//             arguments, and its outputs update nothing
 
 /// What a graph has been through; later stages promise more.
 package struct GraphStage: OptionSet, Sendable {
@@ -99,11 +101,14 @@ extension Graph {
     let node = self[value]
     var found: [(String, String)] = []
     if let message = node.attributeViolation { found.append(("graph_c5", message)) }
+    found += bodyViolations(node, stage: stage)
     if let message = typeViolation(node) { found.append(("graph_c6", message)) }
-    if let message = sizeViolation(node.type) { found.append(("graph_c7", message)) }
-    if stage.contains(.afterCasts), node.type.dtype == .float { found.append(("graph_c8", "dtype `float` is left")) }
-    if stage.contains(.bound), node.type.staticShape == nil || node.op == .dimension {
-      found.append(("graph_c9", "\(node.type) is not bound"))
+    for type in node.types {
+      if let message = sizeViolation(type) { found.append(("graph_c7", message)) }
+      if stage.contains(.afterCasts), type.dtype == .float { found.append(("graph_c8", "dtype `float` is left")) }
+      if stage.contains(.bound), type.staticShape == nil || node.op == .dimension {
+        found.append(("graph_c9", "\(type) is not bound"))
+      }
     }
     if stage.contains(.decomposed), case .decompose = node.op.definition.lowering {
       found.append(("graph_c10", "\(node.op.name) is left"))
@@ -111,12 +116,28 @@ extension Graph {
     return found.map { GraphViolation(rule: $0.0, value: value, message: $0.1) }
   }
 
+  private func bodyViolations(_ node: Node, stage: GraphStage) -> [(String, String)] {
+    if !node.op.hasBodies {
+      return node.bodies.isEmpty ? [] : [("graph_c11", "\(node.op.name) has a body")]
+    }
+    return node.bodies.flatMap { body in
+      var found = body.verify(stage: stage).map { ("graph_c11", "in its body: \($0)") }
+      for input in body.inputs where input.role != .argument {
+        found.append(("graph_c11", "the body's input \(input.name) is no argument"))
+      }
+      for output in body.outputs where output.updates != nil {
+        found.append(("graph_c11", "the body's output \(output.name) updates an input"))
+      }
+      return found
+    }
+  }
+
   private func typeViolation(_ node: Node) -> String? {
     if node.op == .input { return node.operands.isEmpty ? nil : "an input has operands" }
     do throws(OpError) {
-      let inferred = try node.op.definition.infer(node.operands.map { self[$0].type }, node.attributes)
+      let inferred = try resultTypes(of: node)
       if node.op.isTypedAtCreation { return node.type.rank == 0 ? nil : "\(node.op.name) of type \(node.type)" }
-      return inferred == node.type ? nil : "\(node.op.name) is \(node.type), but infers \(inferred)"
+      return inferred == node.types ? nil : "\(node.op.name) is \(listed(node.types)), but infers \(listed(inferred))"
     } catch {
       return error.message
     }
@@ -127,6 +148,8 @@ extension Graph {
     return (try? elementCount(type.shape)) == nil ? "the size of \(type) overflows" : nil
   }
 }
+
+private func listed(_ types: [TensorType]) -> String { types.map(\.description).joined(separator: ", ") }
 
 extension Node {
   /// What is wrong with the attributes, seen from the op's signature.

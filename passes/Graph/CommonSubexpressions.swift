@@ -2,7 +2,7 @@ import LTMIR
 
 extension GraphPass {
   /// Equal ops on equal operands are computed once, at the place of the first.
-  package static let commonSubexpressions = GraphPass(
+  package static let commonSubexpressions = GraphPass.everywhere(
     "common-subexpressions", "computes equal expressions once"
   ) { (graph) in
     var seen: [Expression: ValueID] = [:]
@@ -21,7 +21,8 @@ private struct Expression: Hashable {
   let op: Op
   let operands: [ValueID]
   let attributes: Attributes
-  let type: TensorType
+  let types: [TensorType]
+  let bodies: [Graph]
   /// The bits of floating attributes: 0 and -0 compare equal, but are not.
   let bits: [UInt64]
 
@@ -29,7 +30,8 @@ private struct Expression: Hashable {
     op = node.op
     operands = node.operands
     attributes = node.attributes
-    type = node.type
+    types = node.types
+    bodies = node.bodies
     bits = node.attributes.entries.compactMap { if case .float(let value) = $0.value { value.bitPattern } else { nil } }
   }
 }

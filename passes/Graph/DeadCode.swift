@@ -2,7 +2,7 @@ import LTMIR
 
 extension GraphPass {
   /// Drops nodes that no output depends on. Inputs stay: they are the signature.
-  package static let deadCode = GraphPass("dead-code", "drops what no output depends on") { (graph) in
+  package static let deadCode = GraphPass.everywhere("dead-code", "drops what no output depends on") { (graph) in
     var isLive = [Bool](repeating: false, count: graph.nodes.count)
     for output in graph.outputs { isLive[output.value.index] = true }
     for index in graph.nodes.indices.reversed() where isLive[index] {

@@ -3,7 +3,8 @@ import LTMIR
 extension GraphPass {
   /// Composite ops become simpler ones, by their rows, until only what kernels are made of is left. Runs after casts and
   /// gradients are placed: both depend on composites being whole.
-  package static let decompose = GraphPass("decompose", "replaces composite ops by simpler ones") { (graph) in
+  package static let decompose = GraphPass.everywhere("decompose", "replaces composite ops by simpler ones") {
+    (graph) in
     var graph = graph
     // A formula may use composites of its own, nested a few deep; more means that a row leads back to itself.
     for _ in 0..<8 where graph.nodes.contains(where: \.isComposite) { graph = decomposedOnce(graph) }

@@ -2,7 +2,7 @@ import LTMIR
 
 extension GraphPass {
   /// Identities that hold for every float, NaN, infinities and -0 included. A cast is dropped only where it changes no value.
-  package static let simplify = GraphPass("simplify", "applies identities that keep every bit") { (graph) in
+  package static let simplify = GraphPass.everywhere("simplify", "applies identities that keep every bit") { (graph) in
     GraphRewriter.rewrite(graph) { b, node, _ in
       var node = node
       while true {

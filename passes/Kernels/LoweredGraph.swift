@@ -143,7 +143,8 @@ private func structuralKind(_ node: Node, in graph: Graph) -> NodeKind? {
   case .contract:
     (try? ContractionAxes(attributes, ranks: (graph[node.operands[0]].type.rank, graph[node.operands[1]].type.rank)))
       .map { .contract($0) }
-  case .dimension, .neg, .abs, .sign, .exp, .expm1, .log, .log1p, .log2, .sqrt, .rsqrt, .reciprocal, .sin, .cos, .tanh,
+  case .result, .call, .checkpoint, .scan, .while, .dimension, .neg, .abs, .sign, .exp, .expm1, .log, .log1p, .log2,
+    .sqrt, .rsqrt, .reciprocal, .sin, .cos, .tanh,
     .erf,
     .floor, .ceil, .round, .square, .relu, .sigmoid, .silu, .gelu, .geluTanh, .softplus, .isFinite, .not, .add, .sub,
     .mul,

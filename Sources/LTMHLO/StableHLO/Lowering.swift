@@ -92,7 +92,8 @@ struct Lowering {
     case .argmin: return indexOfExtremum(node, x[0], wins: "LT", identity: .minimum)
     case .allReduce: return allReduce(node, x[0])
     case .contract: return contraction(node, x[0], x[1], type)
-    case .input, .dimension, .sign, .log2, .rsqrt, .reciprocal, .square, .relu, .sigmoid, .silu, .gelu, .geluTanh,
+    case .input, .result, .call, .checkpoint, .scan, .while, .dimension, .sign, .log2, .rsqrt, .reciprocal, .square,
+      .relu, .sigmoid, .silu, .gelu, .geluTanh,
       .softplus, .stopGradient, .mean, .variance, .logsumexp, .matmul, .linear, .softmax, .logSoftmax, .layerNorm,
       .rmsNorm, .batchNorm, .crossEntropy, .mseLoss, .l1Loss, .bceWithLogits, .binaryCrossEntropy, .huberLoss:
       internalFailure("stablehlo", "\(node.op.name) is left")

@@ -6,6 +6,11 @@ extension Op {
     case .constant: .constant
     case .dimension: .dimension
     case .iota: .iota
+    case .result: .result
+    case .call: .call
+    case .checkpoint: .checkpoint
+    case .scan: .scan
+    case .`while`: .`while`
     case .neg: .neg
     case .abs: .abs
     case .sign: .sign

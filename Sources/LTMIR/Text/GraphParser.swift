@@ -19,6 +19,8 @@ private struct GraphParser {
   private let tokens: [(token: GraphToken, span: Span)]
   private var position = 0
   private var inputs: [String: ValueID] = [:]
+  private var depth = 0
+  private static let depthLimit = 64
   /// Nodes by index; inputs may stand anywhere among them.
   private var nodes: [Int: Node] = [:]
 
@@ -72,6 +74,24 @@ private struct GraphParser {
   }
 
   mutating func graph() throws(DiagnosticSet) -> Graph {
+    let graph = try open()
+    guard token == .end else { throw failure("expected the end of the text") }
+    return graph
+  }
+
+  /// A body, whose names are its own.
+  private mutating func nested() throws(DiagnosticSet) -> Graph {
+    depth += 1
+    guard depth <= Self.depthLimit else { throw failure("bodies are nested more than \(Self.depthLimit) deep") }
+    let outer = (inputs, nodes)
+    (inputs, nodes) = ([:], [:])
+    let graph = try open()
+    (inputs, nodes) = outer
+    depth -= 1
+    return graph
+  }
+
+  private mutating func open() throws(DiagnosticSet) -> Graph {
     guard try word("`graph`") == "graph" else { throw failure("expected `graph`") }
     try expect("@")
     var graph = Graph(name: try name("the graph's name"))
@@ -83,7 +103,6 @@ private struct GraphParser {
     try list(")") { (parser) throws(DiagnosticSet) in outputs.append((try parser.output(), parser.position)) }
     try expect("{")
     try body()
-    guard token == .end else { throw failure("expected the end of the text") }
     graph.outputs = outputs.map(\.output)
     graph.nodes = try nodesInOrder()
     if let output = outputs.first(where: { $0.output.value.index >= graph.nodes.count }) {
@@ -154,8 +173,19 @@ private struct GraphParser {
       node.operands.append(operand)
     }
     try attributes(&node)
+    if acceptWord("also") {
+      try expect("(")
+      try list(")") { (parser) throws(DiagnosticSet) in node.furtherTypes.append(try parser.type()) }
+    }
+    while acceptWord("with") { node.bodies.append(try nested()) }
     place(&node)
     return node
+  }
+
+  private mutating func acceptWord(_ word: String) -> Bool {
+    guard token == .word(word) else { return false }
+    position += 1
+    return true
   }
 
   private mutating func value() throws(DiagnosticSet) -> ValueID {

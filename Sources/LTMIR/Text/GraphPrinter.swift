@@ -8,6 +8,7 @@ import LTMSupport
 //       NAME: %VALUE updates NAME,
 //     ) {
 //       %INDEX: TYPE = OP(%VALUE, ...) {ATTRIBUTE = VALUE, ..., why = "REASON"}  // SCOPE PATH:LINE:COLUMN
+//       %INDEX: TYPE = OP(%VALUE, ...) {...} also (TYPE, ...) with graph @NAME(...) -> (...) {...} with graph ...  // ...
 //     }
 //
 // Inputs are `%name`, other values `%index`. An input that is not at its position in the list prints `#index`. Names that
@@ -31,7 +32,7 @@ extension Graph {
     let body = nodes.indices.filter { names[ValueID($0)] == nil }.map { index in
       let node = nodes[index]
       let call = "\(node.op.name)(\(node.operands.map(reference).joined(separator: ", ")))"
-      return "%\(index): \(typeText(node.type)) = \(call)\(braces(node))\(trailer(node))"
+      return "%\(index): \(typeText(node.type)) = \(call)\(braces(node))\(bodies(node))\(trailer(node))"
     }
     return "graph @\(quoted(name))(\(lines(inputLines))) -> (\(lines(outputLines))) {\(lines(body))}\n"
   }
@@ -44,6 +45,16 @@ private func braces(_ node: Node) -> String {
   var parts = node.attributes.entries.map { "\($0.name) = \(attributeText($0.value))" }
   if let reason = node.reason { parts.append("why = \(stringLiteral(reason))") }
   return parts.isEmpty ? "" : " {\(parts.joined(separator: ", "))}"
+}
+
+/// The types of further results, and the bodies, indented.
+private func bodies(_ node: Node) -> String {
+  let further = node.furtherTypes.map(typeText).joined(separator: ", ")
+  let graphs = node.bodies.map { body in
+    let lines = body.text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+    return " with " + lines.joined(separator: "\n  ")
+  }
+  return (further.isEmpty ? "" : " also (\(further))") + graphs.joined()
 }
 
 /// Scope and place, as a comment at the end of the line.
