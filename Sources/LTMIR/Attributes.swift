@@ -1,3 +1,5 @@
+import LTMSupport
+
 /// A compile-time operand of an op.
 public enum Attribute: Hashable, Sendable {
   case int(Int)
@@ -51,6 +53,36 @@ public struct Attributes: Hashable, Sendable, ExpressibleByDictionaryLiteral {
   public func dims(_ name: String) -> [Dim]? { if case .dims(let value) = self[name] { value } else { nil } }
   /// The dtype under `name`.
   public func dtype(_ name: String) -> DType? { if case .dtype(let value) = self[name] { value } else { nil } }
+
+  // What a signature promises is there: the verifier has proved it (`graph_c5`). Where it is not, which is a mistake in
+  // ltm, the process ends with the place that asked, in the op's paragraph.
+
+  package subscript(int name: String, file: String = #fileID, line: Int = #line) -> Int {
+    proved(name, int(name), file, line)
+  }
+  package subscript(ints name: String, file: String = #fileID, line: Int = #line) -> [Int] {
+    proved(name, ints(name), file, line)
+  }
+  package subscript(float name: String, file: String = #fileID, line: Int = #line) -> Double {
+    proved(name, float(name), file, line)
+  }
+  package subscript(bool name: String, file: String = #fileID, line: Int = #line) -> Bool {
+    proved(name, bool(name), file, line)
+  }
+  package subscript(dim name: String, file: String = #fileID, line: Int = #line) -> Dim {
+    proved(name, dim(name), file, line)
+  }
+  /// A dimension of a bound graph.
+  package subscript(bound name: String, file: String = #fileID, line: Int = #line) -> Int {
+    proved(name, dim(name)?.constant, file, line)
+  }
+
+  private func proved<T>(_ name: String, _ value: T?, _ file: String, _ line: Int) -> T {
+    guard let value else {
+      internalFailure("graph", "attribute `\(name)` is missing, of the wrong kind or not bound (\(file):\(line))")
+    }
+    return value
+  }
 
   /// Equal when names and values are.
   public static func == (a: Attributes, b: Attributes) -> Bool {

@@ -44,9 +44,7 @@ extension Graph {
       ])
     }
     let graph = try bound(bindings(first.mapValues(\.shape)))
-    if let open = graph.nodes.first(where: { $0.type.staticShape == nil }) {
-      throw DiagnosticSet([Diagnostic(.error, "the inputs do not tell the size of \(open.type)")])
-    }
+    try graph.requireLegal()
     var values: [[ValueID: Reference]] = []
     for tensors in given { values.append(try graph.inputValues(tensors)) }
     return try graph.evaluateBound(values, rounding: rounding, keep: keep)
@@ -80,6 +78,15 @@ extension Graph {
       }
     }
     return results
+  }
+
+  /// Rules read attributes and operands as the verifier has found them.
+  private func requireLegal() throws(DiagnosticSet) {
+    if let open = nodes.first(where: { $0.type.staticShape == nil || $0.op == .dimension }) {
+      throw DiagnosticSet([Diagnostic(.error, "the inputs do not tell the size of \(open.type)")])
+    }
+    guard let violation = verify(stage: .bound).first else { return }
+    throw DiagnosticSet([Diagnostic(.error, "`\(name)` is no legal graph: \(violation)")])
   }
 
   /// The index of the last node that reads each value.

@@ -36,3 +36,99 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   /// The name in the IR and, where the op can be called from `.ltm`, in the language.
   public var name: String { rawValue }
 }
+
+extension Op {
+  /// The op's row in the table.
+  public var definition: OpDefinition {
+    switch self {
+    case .input: .input
+    case .constant: .constant
+    case .dimension: .dimension
+    case .iota: .iota
+    case .result: .result
+    case .call: .call
+    case .checkpoint: .checkpoint
+    case .scan: .scan
+    case .`while`: .`while`
+    case .neg: .neg
+    case .abs: .abs
+    case .sign: .sign
+    case .exp: .exp
+    case .expm1: .expm1
+    case .log: .log
+    case .log1p: .log1p
+    case .log2: .log2
+    case .sqrt: .sqrt
+    case .rsqrt: .rsqrt
+    case .reciprocal: .reciprocal
+    case .sin: .sin
+    case .cos: .cos
+    case .tanh: .tanh
+    case .erf: .erf
+    case .floor: .floor
+    case .ceil: .ceil
+    case .round: .round
+    case .square: .square
+    case .relu: .relu
+    case .sigmoid: .sigmoid
+    case .silu: .silu
+    case .gelu: .gelu
+    case .geluTanh: .geluTanh
+    case .softplus: .softplus
+    case .isFinite: .isFinite
+    case .not: .not
+    case .add: .add
+    case .sub: .sub
+    case .mul: .mul
+    case .div: .div
+    case .pow: .pow
+    case .minimum: .minimum
+    case .maximum: .maximum
+    case .equal: .equal
+    case .notEqual: .notEqual
+    case .less: .less
+    case .lessEqual: .lessEqual
+    case .greater: .greater
+    case .greaterEqual: .greaterEqual
+    case .and: .and
+    case .or: .or
+    case .`where`: .`where`
+    case .allReduce: .allReduce
+    case .cast: .cast
+    case .stopGradient: .stopGradient
+    case .broadcast: .broadcast
+    case .reshape: .reshape
+    case .transpose: .transpose
+    case .slice: .slice
+    case .concat: .concat
+    case .pad: .pad
+    case .gather: .gather
+    case .scatterAdd: .scatterAdd
+    case .sum: .sum
+    case .mean: .mean
+    case .max: .max
+    case .min: .min
+    case .prod: .prod
+    case .all: .all
+    case .any: .any
+    case .argmax: .argmax
+    case .argmin: .argmin
+    case .variance: .variance
+    case .logsumexp: .logsumexp
+    case .contract: .contract
+    case .matmul: .matmul
+    case .linear: .linear
+    case .softmax: .softmax
+    case .logSoftmax: .logSoftmax
+    case .layerNorm: .layerNorm
+    case .rmsNorm: .rmsNorm
+    case .batchNorm: .batchNorm
+    case .crossEntropy: .crossEntropy
+    case .mseLoss: .mseLoss
+    case .l1Loss: .l1Loss
+    case .bceWithLogits: .bceWithLogits
+    case .binaryCrossEntropy: .binaryCrossEntropy
+    case .huberLoss: .huberLoss
+    }
+  }
+}

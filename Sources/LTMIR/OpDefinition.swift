@@ -48,12 +48,15 @@ public struct OpParameter: Sendable {
   public let kind: Kind
   /// The value when left out; `nil` where the argument is required (`.axes`, `.optionalTensor` need none).
   public let defaultValue: Attribute?
+  /// Whether a node may lack the attribute; the others are there in every legal graph (`graph_c5`).
+  public let isOptional: Bool
 
   /// A parameter of an op.
-  public init(_ name: String, _ kind: Kind, default defaultValue: Attribute? = nil) {
+  public init(_ name: String, _ kind: Kind, default defaultValue: Attribute? = nil, isOptional: Bool = false) {
     self.name = name
     self.kind = kind
     self.defaultValue = defaultValue
+    self.isOptional = isOptional
   }
 }
 
@@ -100,15 +103,26 @@ public enum Combiner: String, Sendable, CaseIterable {
 }
 
 /// How an op becomes kernels, after casts and gradients are placed.
-public enum OpLowering: Sendable {
+package enum OpLowering: Sendable {
   /// Replaced by simpler ops (pass `decompose`), which compute in the accumulator's dtype and narrow at the end.
   case decompose(@Sendable (inout GraphBuilder, Node) -> ValueID)
   /// One scalar primitive per element.
   case primitive(Primitive)
   /// A reduction over the attribute `axes`.
   case reduction(Combiner)
-  /// Handled by name in the kernel builder: sources, views, contraction, gather, scatter, cast, argmax.
-  case structural
+  /// Bodies, which `inline-bodies` takes apart.
+  case control
+  /// What every backend knows by name, with its attributes read; the types are those of the operands.
+  case structural(@Sendable (Attributes, [TensorType]) -> StructuralOp)
+}
+
+/// The ops that move, make or pair elements: those that a backend has a form of its own for.
+package enum StructuralOp: Sendable {
+  case input, constant(Double), iota(axis: Int), cast(rounds: Bool), allReduce(replicas: Int, first: Bool)
+  case broadcast(axes: [Int]), reshape, transpose([Int]), slice(axis: Int, start: Int, limit: Int, stride: Int)
+  case pad(axis: Int, low: Int, high: Int, value: Double), concat(axis: Int)
+  case gather(axis: Int), scatterAdd(axis: Int)
+  case argReduce(Combiner, axis: Int), contract(ContractionAxes)
 }
 
 /// How gradients flow back through an op.
@@ -138,13 +152,15 @@ public struct OpDefinition: Sendable {
   /// The gradient.
   public let gradient: OpGradient
   /// The way to kernels.
-  public let lowering: OpLowering
+  package let lowering: OpLowering
+  /// Operands to try it on, where the signature alone does not tell them: see ``examples``.
+  package let givenExamples: [OpExample]
 
   package init(
     _ summary: String, isCallable: Bool = true, signature: [OpParameter], precision: PrecisionClass,
     infer: @escaping @Sendable ([TensorType], Attributes) throws(OpError) -> TensorType,
     evaluate: @escaping @Sendable ([Reference], Attributes, TensorType) -> Reference, gradient: OpGradient,
-    lowering: OpLowering
+    lowering: OpLowering, examples: [OpExample] = []
   ) {
     self.summary = summary
     self.isCallable = isCallable
@@ -154,6 +170,7 @@ public struct OpDefinition: Sendable {
     self.evaluate = evaluate
     self.gradient = gradient
     self.lowering = lowering
+    givenExamples = examples
   }
 }
 

@@ -72,6 +72,7 @@ extension OpLowering {
     case .decompose: "composite"
     case .primitive: "elementwise"
     case .reduction: "reduction"
+    case .control: "control"
     case .structural: "structural"
     }
   }

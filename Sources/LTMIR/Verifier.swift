@@ -4,7 +4,7 @@
 //   graph_c2  the inputs are exactly the `input` nodes
 //   graph_c3  names of inputs, and names of outputs, are unique
 //   graph_c4  an output that updates an input has its type, and no two update the same one
-//   graph_c5  attributes are those of the op's signature, of the right kind
+//   graph_c5  attributes are those of the op's signature, all that are not optional, of the right kind
 //   graph_c6  a node's type is what its op infers from its operands; a constant and a dimension are scalars
 //   graph_c7  sizes are positive and do not overflow
 //   graph_c8  after `insert-casts`: no dtype is `float`
@@ -160,11 +160,20 @@ extension Node {
       }
       guard parameter.kind.holds(value) else { return "attribute \(name) of \(op.name) is of the wrong kind" }
     }
-    return nil
+    let missing = op.definition.signature.first { $0.kind.isAttribute && !$0.isOptional && attributes[$0.name] == nil }
+    return missing.map { "\(op.name) lacks its attribute \($0.name)" }
   }
 }
 
 extension OpParameter.Kind {
+  /// Whether it is no operand.
+  var isAttribute: Bool {
+    switch self {
+    case .tensor, .optionalTensor, .tensors: false
+    case .int, .float, .bool, .dtype, .axis, .axes, .dims, .dim, .ints: true
+    }
+  }
+
   fileprivate func holds(_ value: Attribute) -> Bool {
     switch (self, value) {
     case (.int, .int), (.axis, .int), (.float, .float), (.float, .int), (.bool, .bool), (.dtype, .dtype): true

@@ -10,8 +10,12 @@ private func resized(_ opCase: OpCase, _ shape: [Int]) -> OpCase? {
   guard let first = opCase.operands.first, opCase.op.isElementwise,
     opCase.operands.allSatisfy({ $0.shape == [2, 3] }), first.shape == [2, 3]
   else { return nil }
-  guard opCase.attributes.entries.allSatisfy({ $0.name == "dtype" }) else { return nil }
+  guard opCase.attributes.entries.allSatisfy({ $0.name == "dtype" || $0.value.isFloat }) else { return nil }
   return OpCase(opCase.op, opCase.operands.map { (shape, $0.fill) }, opCase.attributes)
+}
+
+extension Attribute {
+  fileprivate var isFloat: Bool { if case .float = self { true } else { false } }
 }
 
 extension Op {

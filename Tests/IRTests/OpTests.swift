@@ -1,3 +1,4 @@
+import Foundation
 import LTMGraphPasses
 import LTMIR
 import LTMSupport
@@ -9,6 +10,19 @@ struct OpTests {
   @Test("every op but the sources has a case", arguments: Op.allCases)
   func everyOpHasACase(op: Op) {
     #expect(op.isTypedAtCreation || op.isControl || opCases.contains { $0.op == op })
+  }
+
+  @Test("an op is told in two files: its name, and its paragraph", arguments: ["huberLoss"])
+  func opIsTwoFiles(name: String) throws {
+    let root = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../..").standardizedFileURL
+    var found: [String] = []
+    for folder in ["Sources", "passes", "Tests"] {
+      let files = FileManager.default.enumerator(at: root.appending(path: folder), includingPropertiesForKeys: nil)
+      for case let file as URL in files ?? .init() where file.pathExtension == "swift" && file.path != #filePath {
+        if try String(contentsOf: file, encoding: .utf8).contains(name) { found.append(file.lastPathComponent) }
+      }
+    }
+    #expect(found.count == 2 && found.contains("Op.swift"), "\(found)")
   }
 
   @Test("a gradient is what finite differences give", arguments: opCases)

@@ -1,5 +1,6 @@
 import LTMIR
 import LTMSupport
+import OpCases
 import Testing
 
 @Suite("rules of graphs")
@@ -70,6 +71,24 @@ struct VerifierTests {
     var kind = b.graph
     kind[sum].attributes["keep"] = .int(0)
     #expect(rules(kind).contains("graph_c5"))
+  }
+
+  @Test("no attribute is missing or of another kind, and nothing reads one that is", arguments: opCases)
+  func graph_c5_attributesAreThere(opCase: OpCase) throws {
+    var (b, _, value) = try opCase.builder(.f64)
+    b.output("value", value)
+    let tensors = try opCase.tensors(.f64)
+    for parameter in opCase.op.definition.signature where b.graph[value].attributes[parameter.name] != nil {
+      var wrong = b.graph
+      wrong[value].attributes[parameter.name] = .dtype(.f32)
+      if parameter.kind == .dtype { wrong[value].attributes[parameter.name] = .bool(true) }
+      var missing = b.graph
+      missing[value].attributes[parameter.name] = nil
+      for graph in [wrong] + (parameter.isOptional ? [] : [missing]) {
+        #expect(rules(try Graph.parse(graph.text)).contains("graph_c5"), "\(parameter.name)")
+        #expect(throws: DiagnosticSet.self) { try graph.evaluate(tensors) }
+      }
+    }
   }
 
   @Test func graph_c6_typesAreInferred() {

@@ -14,12 +14,9 @@ package struct SplitMix: RandomNumberGenerator {
 }
 
 /// How a test fills an operand.
-package enum Fill: Sendable {
-  case uniform(Double, Double)
-  case integers(Int)
-  case bools
-  case values([Double])
+package typealias Fill = OpExample.Fill
 
+extension OpExample.Fill {
   package func numbers(_ count: Int, _ random: inout SplitMix) -> [Double] {
     switch self {
     case .uniform(let low, let high): (0..<count).map { _ in Double.random(in: low..<high, using: &random) }
@@ -48,6 +45,10 @@ package struct OpCase: Sendable, CustomStringConvertible {
     self.op = op
     self.operands = operands.map { (shape: $0.0, fill: $0.1) }
     self.attributes = attributes
+  }
+
+  package init(_ op: Op, _ example: OpExample) {
+    (self.op, operands, attributes) = (op, example.operands, example.attributes)
   }
 
   package var description: String { "\(op.name)\(operands.map(\.shape))" }

@@ -102,56 +102,42 @@ struct LoweredGraph {
 }
 
 private func nodeKind(_ node: Node, in graph: Graph) throws(DiagnosticSet) -> NodeKind {
+  // What shares the storage of another output is a copy of it.
   if node.op == .stopGradient { return .identity }
-  if node.op == .allReduce, let replicas = node.attributes.int("replicas"), replicas > 1 {
+  switch node.op.definition.lowering {
+  case .primitive(let primitive): return .elementwise(primitive)
+  case .reduction(let combiner): return .reduce(combiner, axes: node.attributes[ints: "axes"])
+  case .structural(let read):
+    return try nodeKind(read(node.attributes, node.operands.map { graph[$0].type }), in: graph)
+  case .decompose, .control:
+    throw DiagnosticSet([
+      .internalError(
+        in: "kernels",
+        "\(node.op.name) reached the kernel builder, which `decompose` or `inline-bodies` should have replaced")
+    ])
+  }
+}
+
+private func nodeKind(_ op: StructuralOp, in graph: Graph) throws(DiagnosticSet) -> NodeKind {
+  switch op {
+  case .input: return .input
+  case .constant(let value): return .constant(value)
+  case .iota(let axis): return .iota(axis: axis)
+  case .cast(let rounds): return .cast(rounds: rounds)
+  case .allReduce(let replicas, _):
+    if replicas == 1 { return .identity }
     throw DiagnosticSet([
       Diagnostic(.error, "kernels run on one device, and '\(graph.name)' is one of \(replicas) replicas")
     ])
-  }
-  switch node.op.definition.lowering {
-  case .primitive(let primitive): return .elementwise(primitive)
-  case .reduction(let combiner): return .reduce(combiner, axes: node.attributes.ints("axes") ?? [])
-  case .decompose: break
-  case .structural: if let kind = structuralKind(node, in: graph) { return kind }
-  }
-  throw DiagnosticSet([
-    .internalError(
-      in: "kernels", "\(node.op.name) reached the kernel builder, which `decompose` and `bind` should have replaced")
-  ])
-}
-
-private func structuralKind(_ node: Node, in graph: Graph) -> NodeKind? {
-  let attributes = node.attributes
-  let axis = attributes.int("axis") ?? 0
-  return switch node.op {
-  case .input: .input
-  case .constant: .constant(attributes.float("value") ?? 0)
-  case .iota: .iota(axis: axis)
-  case .cast: .cast(rounds: attributes.bool("rounds") ?? true)
-  case .stopGradient, .allReduce: .identity
-  case .broadcast: .broadcast(axes: attributes.ints("axes") ?? [])
-  case .reshape: .reshape
-  case .transpose: .transpose(attributes.ints("permutation") ?? [])
-  case .slice:
-    .slice(axis: axis, start: attributes.dim("start")?.constant ?? 0, stride: attributes.int("stride") ?? 1)
-  case .pad: .pad(axis: axis, low: attributes.int("low") ?? 0, value: attributes.float("value") ?? 0)
-  case .concat: .concat(axis: axis)
-  case .gather: .gather(axis: axis)
-  case .scatterAdd: .scatterAdd(axis: axis)
-  case .argmax: .argReduce(.maximum, axis: axis)
-  case .argmin: .argReduce(.minimum, axis: axis)
-  case .contract:
-    (try? ContractionAxes(attributes, ranks: (graph[node.operands[0]].type.rank, graph[node.operands[1]].type.rank)))
-      .map { .contract($0) }
-  case .result, .call, .checkpoint, .scan, .while, .dimension, .neg, .abs, .sign, .exp, .expm1, .log, .log1p, .log2,
-    .sqrt, .rsqrt, .reciprocal, .sin, .cos, .tanh,
-    .erf,
-    .floor, .ceil, .round, .square, .relu, .sigmoid, .silu, .gelu, .geluTanh, .softplus, .isFinite, .not, .add, .sub,
-    .mul,
-    .div, .pow, .minimum, .maximum, .equal, .notEqual, .less, .lessEqual, .greater, .greaterEqual, .and, .or, .where,
-    .sum,
-    .mean, .max, .min, .prod, .all, .any, .variance, .logsumexp, .matmul, .linear, .softmax, .logSoftmax, .layerNorm,
-    .rmsNorm, .batchNorm, .crossEntropy, .mseLoss, .l1Loss, .bceWithLogits, .binaryCrossEntropy, .huberLoss:
-    nil
+  case .broadcast(let axes): return .broadcast(axes: axes)
+  case .reshape: return .reshape
+  case .transpose(let permutation): return .transpose(permutation)
+  case .slice(let axis, let start, _, let stride): return .slice(axis: axis, start: start, stride: stride)
+  case .pad(let axis, let low, _, let value): return .pad(axis: axis, low: low, value: value)
+  case .concat(let axis): return .concat(axis: axis)
+  case .gather(let axis): return .gather(axis: axis)
+  case .scatterAdd(let axis): return .scatterAdd(axis: axis)
+  case .argReduce(let combiner, let axis): return .argReduce(combiner, axis: axis)
+  case .contract(let axes): return .contract(axes)
   }
 }

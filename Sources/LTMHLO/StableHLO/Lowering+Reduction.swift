@@ -4,7 +4,7 @@ extension Lowering {
   /// A reduction over the attribute `axes`. Sums and products of half accumulate in f32 and narrow once; those of bytes and
   /// bools count in i32.
   mutating func reduction(_ node: Node, _ x: HLOValue, _ combiner: Combiner) -> HLOValue {
-    let axes = node.attributes.ints("axes") ?? []
+    let axes = node.attributes[ints: "axes"]
     let shape = HLOType(node.type).shape
     let value = cast(x, to: combiner.accumulates ? x.dtype.accumulator : x.dtype)
     guard !axes.isEmpty else { return cast(value, to: node.type.dtype) }
@@ -20,10 +20,9 @@ extension Lowering {
 
   /// The index of the largest or smallest element; of equals the first, and NaN wins. A reduction over pairs of element and
   /// index, whose combination does not depend on the order.
-  mutating func indexOfExtremum(_ node: Node, _ x: HLOValue, wins: String, identity: Combiner) -> HLOValue {
-    let axis = axis(node)
+  mutating func indexOfExtremum(_ x: HLOValue, _ combiner: Combiner, axis: Int, _ type: HLOType) -> HLOValue {
     let indices = builder.emit("iota", "dim = \(axis) : \(x.type.with(.i32))", x.type.with(.i32))
-    let worst = builder.constant(identity.identity, like: x.type.scalar)
+    let worst = builder.constant(combiner.identity, like: x.type.scalar)
     let zero = builder.constant(Int64(0), HLOType(.i32, []))
     var left = x.type.shape
     left.remove(at: axis)
@@ -33,9 +32,9 @@ extension Lowering {
     let head =
       "stablehlo.reduce(\(x.name) init: \(worst.name)), (\(indices.name) init: \(zero.name)) across dimensions = "
       + "[\(axis)] : (\(operands)) -> \(results)"
-    let body = pairReducer(x.type.scalar, wins).map { "\n      \($0)" }.joined()
+    let body = pairReducer(x.type.scalar, combiner == .maximum ? "GT" : "LT").map { "\n      \($0)" }.joined()
     builder.emit(line: head + body, as: name + ":2")
-    return builder.reshape(HLOValue(name: name + "#1", type: HLOType(.i32, left)), to: HLOType(node.type).shape)
+    return builder.reshape(HLOValue(name: name + "#1", type: HLOType(.i32, left)), to: type.shape)
   }
 
   private func pairReducer(_ element: HLOType, _ wins: String) -> [String] {

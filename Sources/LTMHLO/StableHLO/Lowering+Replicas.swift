@@ -2,10 +2,9 @@ import LTMIR
 
 extension Lowering {
   /// The sum over all replicas, or whether any holds; the first replica's value is a sum where the others give zeros.
-  mutating func allReduce(_ node: Node, _ x: HLOValue) -> HLOValue {
-    let replicas = node.attributes.int("replicas") ?? 1
+  mutating func allReduce(_ x: HLOValue, replicas: Int, first: Bool) -> HLOValue {
     guard replicas > 1 else { return x }
-    let operand = node.attributes.bool("first") == true ? zeroBehindTheFirst(x) : x
+    let operand = first ? zeroBehindTheFirst(x) : x
     let wide = cast(operand, to: operand.dtype == .bool ? .bool : operand.dtype.accumulator)
     let name = builder.step("all_reduce")
     let element = wide.type.scalar

@@ -1,32 +1,32 @@
 import LTMIR
-import LTMSupport
 
 extension Lowering {
-  mutating func slice(_ node: Node, _ x: HLOValue, _ type: HLOType) -> HLOValue {
-    let start = node.attributes.dim("start")?.constant ?? 0
-    let limit = node.attributes.dim("limit")?.constant ?? 0
-    let stride = node.attributes.int("stride") ?? 1
+  mutating func slice(
+    _ x: HLOValue, _ axis: Int, _ part: (start: Int, limit: Int, stride: Int), _ type: HLOType
+  ) -> HLOValue {
+    let (start, limit, stride) = part
     let ranges = x.type.shape.enumerated().map { index, size in
-      index == axis(node) ? "\(start):\(limit)\(stride == 1 ? "" : ":\(stride)")" : "0:\(size)"
+      index == axis ? "\(start):\(limit)\(stride == 1 ? "" : ":\(stride)")" : "0:\(size)"
     }
     return builder.function("slice", [x], type, " [\(ranges.joined(separator: ", "))]")
   }
 
-  mutating func pad(_ node: Node, _ x: HLOValue, _ type: HLOType) -> HLOValue {
-    let value = builder.constant(node.attributes.float("value") ?? 0, x.type.scalar)
+  mutating func pad(
+    _ x: HLOValue, _ axis: Int, _ counts: (low: Int, high: Int), _ number: Double, _ type: HLOType
+  ) -> HLOValue {
+    let value = builder.constant(number, x.type.scalar)
     let zeros = [Int](repeating: 0, count: type.shape.count)
     var (low, high) = (zeros, zeros)
-    low[axis(node)] = node.attributes.int("low") ?? 0
-    high[axis(node)] = node.attributes.int("high") ?? 0
+    low[axis] = counts.low
+    high[axis] = counts.high
     let rest = ", low = \(list(low)), high = \(list(high)), interior = \(list(zeros))"
     return builder.function("pad", [x, value], type, rest)
   }
 
   /// Half operands give an f32 result, which is narrowed: a half result would accumulate in half.
-  mutating func contraction(_ node: Node, _ lhs: HLOValue, _ rhs: HLOValue, _ type: HLOType) -> HLOValue {
-    guard let axes = try? ContractionAxes(node.attributes, ranks: (lhs.type.shape.count, rhs.type.shape.count)) else {
-      internalFailure("stablehlo", "contract with axes that do not pair")
-    }
+  mutating func contraction(
+    _ axes: ContractionAxes, _ lhs: HLOValue, _ rhs: HLOValue, _ type: HLOType
+  ) -> HLOValue {
     let wide = lhs.dtype.accumulator
     let integers = lhs.dtype == .u8
     let operands = integers ? [builder.convert(lhs, to: wide), builder.convert(rhs, to: wide)] : [lhs, rhs]

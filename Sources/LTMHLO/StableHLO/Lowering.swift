@@ -36,71 +36,72 @@ struct Lowering {
   }
 
   private mutating func lowered(_ node: Node, _ x: [HLOValue]) -> HLOValue {
-    let type = HLOType(node.type)
-    switch node.op {
-    case .constant: return builder.constant(node.attributes.float("value") ?? 0, type)
-    case .iota: return builder.emit("iota", "dim = \(axis(node)) : \(type)", type)
-    case .neg: return arithmetic("negate", x)
-    case .abs: return type.dtype == .u8 ? x[0] : builder.same("abs", x[0])
-    case .exp: return builder.same("exponential", x[0])
-    case .expm1: return inSingle("exponential_minus_one", x[0])
-    case .log: return builder.same("log", x[0])
-    case .log1p: return inSingle("log_plus_one", x[0])
-    case .sqrt: return builder.same("sqrt", x[0])
-    case .sin: return builder.same("sine", x[0])
-    case .cos: return builder.same("cosine", x[0])
-    case .tanh: return builder.same("tanh", x[0])
-    case .erf: return errorFunction(x[0])
-    case .floor: return builder.same("floor", x[0])
-    case .ceil: return builder.same("ceil", x[0])
-    case .round: return builder.same("round_nearest_even", x[0])
-    case .isFinite: return builder.function("is_finite", x, type)
-    case .not: return builder.same("not", x[0])
-    case .add: return arithmetic("add", x)
-    case .sub: return arithmetic("subtract", x)
-    case .mul: return arithmetic("multiply", x)
-    case .div: return builder.same("divide", x[0], x[1])
-    case .pow: return builder.same("power", x[0], x[1])
-    case .minimum: return builder.same("minimum", x[0], x[1])
-    case .maximum: return builder.same("maximum", x[0], x[1])
-    case .equal: return builder.compare("EQ", x[0], x[1])
-    case .notEqual: return builder.compare("NE", x[0], x[1])
-    case .less: return builder.compare("LT", x[0], x[1])
-    case .lessEqual: return builder.compare("LE", x[0], x[1])
-    case .greater: return builder.compare("GT", x[0], x[1])
-    case .greaterEqual: return builder.compare("GE", x[0], x[1])
-    case .and: return builder.same("and", x[0], x[1])
-    case .or: return builder.same("or", x[0], x[1])
-    case .where: return builder.select(x[0], x[1], x[2])
-    case .cast: return cast(x[0], to: type.dtype)
-    case .broadcast: return builder.broadcast(x[0], to: type.shape, axes: node.attributes.ints("axes") ?? [])
-    case .reshape: return builder.reshape(x[0], to: type.shape)
-    case .transpose:
-      return builder.function("transpose", x, type, ", dims = \(list(node.attributes.ints("permutation") ?? []))")
-    case .slice: return slice(node, x[0], type)
-    case .concat: return builder.function("concatenate", x, type, ", dim = \(axis(node))")
-    case .pad: return pad(node, x[0], type)
-    case .gather: return gather(x[0], x[1], axis: axis(node), type)
-    case .scatterAdd: return scatterAdd(x[0], x[1], x[2], axis: axis(node))
-    case .sum: return reduction(node, x[0], .add)
-    case .prod: return reduction(node, x[0], .multiply)
-    case .max: return reduction(node, x[0], .maximum)
-    case .min: return reduction(node, x[0], .minimum)
-    case .all: return reduction(node, x[0], .and)
-    case .any: return reduction(node, x[0], .or)
-    case .argmax: return indexOfExtremum(node, x[0], wins: "GT", identity: .maximum)
-    case .argmin: return indexOfExtremum(node, x[0], wins: "LT", identity: .minimum)
-    case .allReduce: return allReduce(node, x[0])
-    case .contract: return contraction(node, x[0], x[1], type)
-    case .input, .result, .call, .checkpoint, .scan, .while, .dimension, .sign, .log2, .rsqrt, .reciprocal, .square,
-      .relu, .sigmoid, .silu, .gelu, .geluTanh,
-      .softplus, .stopGradient, .mean, .variance, .logsumexp, .matmul, .linear, .softmax, .logSoftmax, .layerNorm,
-      .rmsNorm, .batchNorm, .crossEntropy, .mseLoss, .l1Loss, .bceWithLogits, .binaryCrossEntropy, .huberLoss:
-      internalFailure("stablehlo", "\(node.op.name) is left")
+    switch node.op.definition.lowering {
+    case .primitive(let primitive): return elementwise(primitive, x, HLOType(node.type))
+    case .reduction(let combiner): return reduction(node, x[0], combiner)
+    case .structural(let read):
+      return structural(read(node.attributes, node.operands.map { graph[$0].type }), x, HLOType(node.type))
+    case .decompose, .control: internalFailure("stablehlo", "\(node.op.name) is left")
     }
   }
 
-  func axis(_ node: Node) -> Int { node.attributes.int("axis") ?? 0 }
+  private mutating func elementwise(_ primitive: Primitive, _ x: [HLOValue], _ type: HLOType) -> HLOValue {
+    switch primitive {
+    case .neg: arithmetic("negate", x)
+    case .abs: type.dtype == .u8 ? x[0] : builder.same("abs", x[0])
+    case .exp: builder.same("exponential", x[0])
+    case .expm1: inSingle("exponential_minus_one", x[0])
+    case .log: builder.same("log", x[0])
+    case .log1p: inSingle("log_plus_one", x[0])
+    case .sqrt: builder.same("sqrt", x[0])
+    case .sin: builder.same("sine", x[0])
+    case .cos: builder.same("cosine", x[0])
+    case .tanh: builder.same("tanh", x[0])
+    case .erf: errorFunction(x[0])
+    case .floor: builder.same("floor", x[0])
+    case .ceil: builder.same("ceil", x[0])
+    case .round: builder.same("round_nearest_even", x[0])
+    case .isFinite: builder.function("is_finite", x, type)
+    case .not: builder.same("not", x[0])
+    case .add: arithmetic("add", x)
+    case .sub: arithmetic("subtract", x)
+    case .mul: arithmetic("multiply", x)
+    case .div: builder.same("divide", x[0], x[1])
+    case .pow: builder.same("power", x[0], x[1])
+    case .minimum: builder.same("minimum", x[0], x[1])
+    case .maximum: builder.same("maximum", x[0], x[1])
+    case .equal: builder.compare("EQ", x[0], x[1])
+    case .notEqual: builder.compare("NE", x[0], x[1])
+    case .less: builder.compare("LT", x[0], x[1])
+    case .lessEqual: builder.compare("LE", x[0], x[1])
+    case .greater: builder.compare("GT", x[0], x[1])
+    case .greaterEqual: builder.compare("GE", x[0], x[1])
+    case .and: builder.same("and", x[0], x[1])
+    case .or: builder.same("or", x[0], x[1])
+    case .select: builder.select(x[0], x[1], x[2])
+    }
+  }
+
+  private mutating func structural(_ op: StructuralOp, _ x: [HLOValue], _ type: HLOType) -> HLOValue {
+    switch op {
+    case .input: internalFailure("stablehlo", "an input is no line of its own")
+    case .constant(let value): builder.constant(value, type)
+    case .iota(let axis): builder.emit("iota", "dim = \(axis) : \(type)", type)
+    case .cast: cast(x[0], to: type.dtype)
+    case .broadcast(let axes): builder.broadcast(x[0], to: type.shape, axes: axes)
+    case .reshape: builder.reshape(x[0], to: type.shape)
+    case .transpose(let permutation): builder.function("transpose", x, type, ", dims = \(list(permutation))")
+    case .slice(let axis, let start, let limit, let stride):
+      slice(x[0], axis, (start, limit, stride), type)
+    case .concat(let axis): builder.function("concatenate", x, type, ", dim = \(axis)")
+    case .pad(let axis, let low, let high, let value): pad(x[0], axis, (low, high), value, type)
+    case .gather(let axis): gather(x[0], x[1], axis: axis, type)
+    case .scatterAdd(let axis): scatterAdd(x[0], x[1], x[2], axis: axis)
+    case .argReduce(let combiner, let axis): indexOfExtremum(x[0], combiner, axis: axis, type)
+    case .allReduce(let replicas, let first): allReduce(x[0], replicas: replicas, first: first)
+    case .contract(let axes): contraction(axes, x[0], x[1], type)
+    }
+  }
 
   /// Halves go through f32: XLA's own formula in f16 rounds on the way.
   private mutating func inSingle(_ op: String, _ x: HLOValue) -> HLOValue {

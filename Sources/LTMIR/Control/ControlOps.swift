@@ -27,7 +27,7 @@ extension OpDefinition {
     OpDefinition(
       summary, isCallable: false, signature: signature, precision: .follow,
       infer: { (_, _) throws(OpError) in throw OpError("the types of an op with bodies come from its bodies") },
-      evaluate: { _, _, result in .filled(result.boundShape, .nan) }, gradient: .none, lowering: .structural)
+      evaluate: { _, _, result in .filled(result.boundShape, .nan) }, gradient: .none, lowering: .control)
   }
 }
 

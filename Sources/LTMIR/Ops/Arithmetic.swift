@@ -20,16 +20,17 @@ extension OpDefinition {
     }, { $0 > 0 ? 1 : $0 < 0 ? -1 : $0 })
 
   static let sqrt = unary(
-    "The square root.", .follow, gradient: .unary { b, _, y, g in b.div(b.scale(g, by: 0.5), y) },
+    "The square root.", .follow, on: .positive, gradient: .unary { b, _, y, g in b.div(b.scale(g, by: 0.5), y) },
     lowering: .primitive(.sqrt), { $0.squareRoot() })
 
   static let rsqrt = unary(
-    "`1 / sqrt(x)`", .float32,
+    "`1 / sqrt(x)`", .float32, on: .positive,
     gradient: .unary { b, _, y, g in b.scale(b.mul(g, b.mul(y, b.mul(y, y))), by: -0.5) },
     lowering: .formula { b, x in b.div(b.fill(1, like: x[0]), b.make(.sqrt, [x[0]])) }, { 1 / $0.squareRoot() })
 
   static let reciprocal = unary(
-    "`1 / x`", .float32, gradient: .unary { b, _, y, g in b.neg(b.mul(g, b.mul(y, y))) },
+    "`1 / x`", .float32, on: .positive,
+    gradient: .unary { b, _, y, g in b.neg(b.mul(g, b.mul(y, y))) },
     lowering: .formula { b, x in b.div(b.fill(1, like: x[0]), x[0]) }, { 1 / $0 })
 
   static let square = unary(
@@ -58,14 +59,14 @@ extension OpDefinition {
     lowering: .primitive(.mul), { $0 * $1 })
 
   static let div = binary(
-    "`a / b`", .floats,
+    "`a / b`", .floats, on: (.any, .positive),
     gradient: .binary(
       { b, x in b.div(x[3], x[1]) }, { b, x in b.neg(b.div(b.mul(x[3], x[2]), x[1])) }), lowering: .primitive(.div),
     { $0 / $1 })
 
   // At exponent 0 the base gets 0, and at base 0 the exponent gets 0, where the formulas alone would give NaN.
   static let pow = binary(
-    "`a` to the power `b`", .floats, .float32,
+    "`a` to the power `b`", .floats, .float32, on: (.positive, .any),
     gradient: .binary(
       { b, x in
         let slope = b.mul(x[1], b.make(.pow, [x[0], b.offset(x[1], by: -1)]))

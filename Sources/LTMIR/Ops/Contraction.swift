@@ -1,3 +1,5 @@
+import LTMSupport
+
 // Rows: products of matrices. Half operands accumulate in f32; the result is rounded once.
 
 extension OpDefinition {
@@ -7,7 +9,7 @@ extension OpDefinition {
     signature: [
       OpParameter("lhs", .tensor), OpParameter("rhs", .tensor), OpParameter("lhs_batch", .ints),
       OpParameter("rhs_batch", .ints), OpParameter("lhs_contract", .ints), OpParameter("rhs_contract", .ints),
-      OpParameter("dtype", .dtype),
+      OpParameter("dtype", .dtype, isOptional: true),
     ], precision: .half,
     infer: { (types, attributes) throws(OpError) in
       try requireCount(types, 2...2)
@@ -25,16 +27,17 @@ extension OpDefinition {
       return TensorType(result, shape)
     },
     evaluate: { x, attributes, result in
-      guard let axes = try? ContractionAxes(attributes, ranks: (x[0].rank, x[1].rank)) else { return x[0] }
+      let axes = ContractionAxes(proved: attributes, ranks: (x[0].rank, x[1].rank))
       return contracted(x[0], x[1], axes, to: result.boundShape)
     },
     gradient: .rule { b, node, _, g in
       let (lhs, rhs) = (node.operands[0], node.operands[1])
-      guard let axes = try? ContractionAxes(node.attributes, ranks: (b.type(lhs).rank, b.type(rhs).rank)) else {
-        return [nil, nil]
-      }
+      let axes = ContractionAxes(proved: node.attributes, ranks: (b.type(lhs).rank, b.type(rhs).rank))
       return [contractionGradient(&b, lhs, rhs, g, axes), contractionGradient(&b, rhs, lhs, g, axes.swapped)]
-    }, lowering: .structural)
+    },
+    lowering: .structural { attributes, types in
+      .contract(ContractionAxes(proved: attributes, ranks: (types[0].rank, types[1].rank)))
+    })
 
   static let matmul = OpDefinition(
     "The product of matrices `[..., m, k]` and `[..., k, n]`; leading dimensions are equal.",
@@ -111,6 +114,15 @@ package struct ContractionAxes: Sendable {
     else { throw OpError("the axes \(left) and \(right) do not pair") }
     lhsFree = (0..<ranks.0).filter { !left.contains($0) }
     rhsFree = (0..<ranks.1).filter { !right.contains($0) }
+  }
+
+  /// Reads the attributes of a `contract` that the verifier has seen.
+  package init(proved attributes: Attributes, ranks: (Int, Int)) {
+    do {
+      self = try ContractionAxes(attributes, ranks: ranks)
+    } catch {
+      internalFailure("graph", "contract: \(error.message)")
+    }
   }
 
   private init(

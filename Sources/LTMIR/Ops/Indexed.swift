@@ -14,13 +14,13 @@ extension OpDefinition {
       return TensorType(types[0].dtype, gatheredShape(types[0].shape, types[1].shape, axis))
     },
     evaluate: { x, attributes, result in
-      let places = gatherPlaces(x[0].shape, x[1], axis: attributes.int("axis") ?? 0)
+      let places = gatherPlaces(x[0].shape, x[1], axis: attributes[int: "axis"])
       return Reference(shape: result.boundShape, data: places.map { x[0].data[$0] })
     },
     gradient: .rule { b, node, _, g in
       let zeros = b.zeros(b.type(node.operands[0]))
       return [b.make(.scatterAdd, [zeros, node.operands[1], g], node.attributes), nil]
-    }, lowering: .structural)
+    }, lowering: .structural { attributes, _ in .gather(axis: attributes[int: "axis"]) })
 
   static let scatterAdd = OpDefinition(
     "`data` with `updates` added at the slices that `gather` would read; what meets at one place is summed in the "
@@ -48,11 +48,11 @@ extension OpDefinition {
     },
     evaluate: { x, attributes, _ in
       var result = x[0]
-      let places = gatherPlaces(x[0].shape, x[1], axis: attributes.int("axis") ?? 0)
+      let places = gatherPlaces(x[0].shape, x[1], axis: attributes[int: "axis"])
       for (place, update) in zip(places, x[2].data) { result.data[place] += update }
       return result
     }, gradient: .rule { b, node, _, g in [g, nil, b.make(.gather, [g, node.operands[1]], node.attributes)] },
-    lowering: .structural)
+    lowering: .structural { attributes, _ in .scatterAdd(axis: attributes[int: "axis"]) })
 }
 
 private func requireIndices(_ types: [TensorType], _ index: Int) throws(OpError) {

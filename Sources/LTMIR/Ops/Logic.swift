@@ -49,7 +49,8 @@ extension OpDefinition {
     "The value in another dtype, rounded to nearest even; to an integer, truncated; to bool, `x != 0`. A barrier: no pass "
       + "removes the rounding. With `rounds: false`, between floats, it is rounded only where it is stored.",
     signature: [
-      OpParameter("x", .tensor), OpParameter("dtype", .dtype), OpParameter("rounds", .bool, default: .bool(true)),
+      OpParameter("x", .tensor), OpParameter("dtype", .dtype),
+      OpParameter("rounds", .bool, default: .bool(true), isOptional: true),
     ],
     precision: .never,
     infer: { (types, attributes) throws(OpError) in
@@ -60,7 +61,7 @@ extension OpDefinition {
     gradient: .rule { b, node, _, g in
       let dtype = b.type(node.operands[0]).dtype
       return [dtype.isFloating && node.type.dtype.isFloating ? b.cast(g, to: dtype) : nil]
-    }, lowering: .structural)
+    }, lowering: .structural { attributes, _ in .cast(rounds: attributes.bool("rounds") ?? true) })
 
   static let stopGradient = OpDefinition(
     "The value, through which no gradient flows.", signature: [OpParameter("x", .tensor)], precision: .follow,

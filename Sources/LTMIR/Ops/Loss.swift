@@ -68,7 +68,7 @@ extension OpDefinition {
     }, formula: { b, x, _ in b.make(.abs, [b.sub(x[0], x[1])]) }, { x, y, _ in Swift.abs(x - y) })
 
   static let bceWithLogits = loss(
-    "The mean binary cross entropy of `sigmoid(x)` with the target, stable for every `x`.",
+    "The mean binary cross entropy of `sigmoid(x)` with the target, stable for every `x`.", on: (.any, .unit),
     gradient: { b, x in (b.sub(logistic(&b, x[0]), x[1]), b.neg(x[0])) },
     formula: { b, x, _ in b.sub(softplusFormula(&b, x[0]), b.mul(x[0], x[1])) },
     { x, y, _ in Swift.max(x, 0) - x * y + Foundation.log1p(Foundation.exp(-Swift.abs(x))) })
@@ -76,7 +76,7 @@ extension OpDefinition {
   // Logarithms are held at -100, and the slope's denominator at 1e-12, as in PyTorch.
   static let binaryCrossEntropy = loss(
     "The mean binary cross entropy of a probability with the target. Not for half: `bce_with_logits` is.",
-    precision: .banned,
+    precision: .banned, on: (.unit, .unit),
     gradient: { b, x in
       let other = b.sub(b.fill(1, like: x[0]), x[0])
       let spread = b.make(.maximum, [b.mul(x[0], other), b.fill(1e-12, like: x[0])])
@@ -97,26 +97,26 @@ extension OpDefinition {
     "The mean of half the squared difference up to `delta`, linear beyond.",
     signature: lossSignature + [OpParameter("delta", .float, default: .float(1))], precision: .loss, infer: inferLoss,
     evaluate: { x, attributes, _ in
-      let delta = attributes.float("delta") ?? 1
+      let delta = attributes[float: "delta"]
       return meanLoss(x) { a, b in
         let d = Swift.abs(a - b)
         return d <= delta ? 0.5 * d * d : delta * (d - 0.5 * delta)
       }
     },
     gradient: .loss { b, node, x in
-      let delta = node.attributes.float("delta") ?? 1
+      let delta = node.attributes[float: "delta"]
       let d = b.sub(x[0], x[1])
       let linear = b.scale(b.make(.sign, [d]), by: delta)
       let slope = b.select(b.make(.lessEqual, [b.make(.abs, [d]), b.fill(delta, like: d)]), d, linear)
       return (slope, b.neg(slope))
     },
     lowering: .formulaOfNode { b, node, x in
-      let delta = node.attributes.float("delta") ?? 1
+      let delta = node.attributes[float: "delta"]
       let d = b.make(.abs, [b.sub(x[0], x[1])])
       let linear = b.scale(b.offset(d, by: -0.5 * delta), by: delta)
       let square = b.scale(b.mul(d, d), by: 0.5)
       return b.meanOfAll(b.select(b.make(.lessEqual, [d, b.fill(delta, like: d)]), square, linear))
-    })
+    }, examples: [OpExample([([2, 3], .any), ([2, 3], .any)], ["delta": .float(0.7)])])
 }
 
 private let lossSignature = [OpParameter("x", .tensor), OpParameter("target", .tensor)]
@@ -126,7 +126,7 @@ typealias LossSlopes = @Sendable (inout GraphBuilder, Node, _ x: [ValueID]) -> (
 
 extension OpDefinition {
   private static func loss(
-    _ summary: String, precision: PrecisionClass = .loss,
+    _ summary: String, precision: PrecisionClass = .loss, on fills: (OpExample.Fill, OpExample.Fill) = (.any, .any),
     gradient: @escaping @Sendable (inout GraphBuilder, _ x: [ValueID]) -> (ValueID, ValueID),
     formula: @escaping @Sendable (inout GraphBuilder, _ x: [ValueID], Node) -> ValueID,
     _ function: @escaping @Sendable (Double, Double, Attributes) -> Double
@@ -135,7 +135,8 @@ extension OpDefinition {
       summary, signature: lossSignature, precision: precision, infer: precision == .banned ? inferBanned : inferLoss,
       evaluate: { x, attributes, _ in meanLoss(x) { function($0, $1, attributes) } },
       gradient: .loss { b, _, x in gradient(&b, x) },
-      lowering: .formulaOfNode { b, node, x in b.meanOfAll(formula(&b, x, node)) })
+      lowering: .formulaOfNode { b, node, x in b.meanOfAll(formula(&b, x, node)) },
+      examples: [OpExample([([2, 3], fills.0), ([2, 3], fills.1)])])
   }
 }
 

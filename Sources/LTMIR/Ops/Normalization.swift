@@ -7,7 +7,7 @@ extension OpDefinition {
     "Exponentials along an axis, scaled to sum to 1.", signature: axisSignature, precision: .float32,
     infer: inferAlongAxis,
     evaluate: { x, attributes, _ in
-      x[0].rows(along: attributes.int("axis") ?? 0) { row in logSoftmaxRow(row).map(Foundation.exp) }
+      x[0].rows(along: attributes[int: "axis"]) { row in logSoftmaxRow(row).map(Foundation.exp) }
     },
     gradient: .alongAxis { b, _, y, axis, g in
       let weighted = b.sum(b.mul(g, y), [axis], keep: true)
@@ -22,7 +22,7 @@ extension OpDefinition {
 
   static let logSoftmax = OpDefinition(
     "The logarithm of `softmax`.", signature: axisSignature, precision: .float32, infer: inferAlongAxis,
-    evaluate: { x, attributes, _ in x[0].rows(along: attributes.int("axis") ?? 0, logSoftmaxRow) },
+    evaluate: { x, attributes, _ in x[0].rows(along: attributes[int: "axis"], logSoftmaxRow) },
     gradient: .alongAxis { b, _, y, axis, g in
       let total = b.sum(g, [axis], keep: true)
       return b.sub(g, b.mul(b.exp(y), b.spread(total, like: g)))
@@ -38,19 +38,19 @@ extension OpDefinition {
       let normal = x[0].rows(along: x[0].rank - 1) { row in
         let mean = row.reduce(0, +) / Double(row.count)
         let variance = row.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(row.count)
-        return row.map { ($0 - mean) / (variance + (attributes.float("eps") ?? 0)).squareRoot() }
+        return row.map { ($0 - mean) / (variance + attributes[float: "eps"]).squareRoot() }
       }
       return normal.zip(along(x[0].rank - 1, x[1], x[0]), *).zip(along(x[0].rank - 1, x[2], x[0]), +)
     },
     gradient: .normalization { b, node, wide, g in
       let axis = node.type.rank - 1
-      let (normal, scale) = standardized(&b, wide[0], axis, eps: node.attributes.float("eps") ?? 0, centring: true)
+      let (normal, scale) = standardized(&b, wide[0], axis, eps: node.attributes[float: "eps"], centring: true)
       let (slope, weight) = normGradient(&b, normal, scale, wide[1], g, centring: true)
       return [slope, weight, b.sum(g, Array(0..<axis))]
     },
     lowering: .formulaOfNode { b, node, wide in
       let axis = node.type.rank - 1
-      let (normal, _) = standardized(&b, wide[0], axis, eps: node.attributes.float("eps") ?? 0, centring: true)
+      let (normal, _) = standardized(&b, wide[0], axis, eps: node.attributes[float: "eps"], centring: true)
       return b.add(b.mul(normal, b.spread(wide[1], like: normal)), b.spread(wide[2], like: normal))
     })
 
@@ -62,19 +62,19 @@ extension OpDefinition {
     evaluate: { x, attributes, _ in
       let normal = x[0].rows(along: x[0].rank - 1) { row in
         let square = row.reduce(0) { $0 + $1 * $1 } / Double(row.count)
-        return row.map { $0 / (square + (attributes.float("eps") ?? 0)).squareRoot() }
+        return row.map { $0 / (square + attributes[float: "eps"]).squareRoot() }
       }
       return normal.zip(along(x[0].rank - 1, x[1], x[0]), *)
     },
     gradient: .normalization { b, node, wide, g in
       let axis = node.type.rank - 1
-      let (normal, scale) = standardized(&b, wide[0], axis, eps: node.attributes.float("eps") ?? 0, centring: false)
+      let (normal, scale) = standardized(&b, wide[0], axis, eps: node.attributes[float: "eps"], centring: false)
       let (slope, weight) = normGradient(&b, normal, scale, wide[1], g, centring: false)
       return [slope, weight]
     },
     lowering: .formulaOfNode { b, node, wide in
       let axis = node.type.rank - 1
-      let (normal, _) = standardized(&b, wide[0], axis, eps: node.attributes.float("eps") ?? 0, centring: false)
+      let (normal, _) = standardized(&b, wide[0], axis, eps: node.attributes[float: "eps"], centring: false)
       return b.mul(normal, b.spread(wide[1], like: normal))
     })
 
@@ -88,7 +88,7 @@ extension OpDefinition {
     ], precision: .normalization, infer: inferNorm(parameters: 4, axis: 1),
     evaluate: { x, attributes, _ in
       let parts = x.dropFirst().map { along(1, $0, x[0]) }
-      let scale = parts[3].map { 1 / ($0 + (attributes.float("eps") ?? 0)).squareRoot() }
+      let scale = parts[3].map { 1 / ($0 + attributes[float: "eps"]).squareRoot() }
       return x[0].zip(parts[2], -).zip(scale, *).zip(parts[0], *).zip(parts[1], +)
     },
     gradient: .normalization { b, node, wide, g in
@@ -150,7 +150,7 @@ extension OpGradient {
     .rule { b, node, value, gradient in
       let dtype = b.type(node.operands[0]).dtype
       let wide = [node.operands[0], value, gradient].map { b.cast($0, to: dtype.arithmetic) }
-      return [b.cast(rule(&b, wide[0], wide[1], node.attributes.int("axis") ?? 0, wide[2]), to: dtype)]
+      return [b.cast(rule(&b, wide[0], wide[1], node.attributes[int: "axis"], wide[2]), to: dtype)]
     }
   }
 
@@ -171,7 +171,7 @@ extension OpLowering {
   fileprivate static func alongAxis(
     _ formula: @escaping @Sendable (inout GraphBuilder, _ x: ValueID, _ axis: Int) -> ValueID
   ) -> OpLowering {
-    .formulaOfNode { b, node, wide in formula(&b, wide[0], node.attributes.int("axis") ?? 0) }
+    .formulaOfNode { b, node, wide in formula(&b, wide[0], node.attributes[int: "axis"]) }
   }
 }
 
@@ -225,7 +225,7 @@ private func normGradient(
 private func batchNormal(
   _ b: inout GraphBuilder, _ node: Node, _ wide: [ValueID]
 ) -> (normal: ValueID, scale: ValueID) {
-  let root = b.make(.sqrt, [b.offset(wide[4], by: node.attributes.float("eps") ?? 0)])
+  let root = b.make(.sqrt, [b.offset(wide[4], by: node.attributes[float: "eps"])])
   let scale = b.div(b.fill(1, like: root), root)
   let centred = b.sub(wide[0], b.perChannel(wide[3], like: wide[0]))
   return (b.mul(centred, b.perChannel(scale, like: centred)), scale)

@@ -70,7 +70,7 @@ extension OpDefinition {
   ) { values, attributes in
     let centre = average(values)
     let total = values.reduce(0) { $0 + ($1 - centre) * ($1 - centre) }
-    return total / (Double(values.count) - (attributes.float("correction") ?? 0))
+    return total / (Double(values.count) - attributes[float: "correction"])
   }
 
   static let logsumexp = parameterizedReduction(
@@ -99,8 +99,12 @@ extension OpDefinition {
     return Foundation.log(values.reduce(0) { $0 + Foundation.exp($1 - finite) }) + finite
   }
 
-  static let argmax = arg("The index of the largest along an axis, the first of equals; NaN wins.") { $0 > $1 }
-  static let argmin = arg("The index of the smallest along an axis, the first of equals; NaN wins.") { $0 < $1 }
+  static let argmax = arg(
+    "The index of the largest along an axis, the first of equals; NaN wins.", .maximum
+  ) { $0 > $1 }
+  static let argmin = arg(
+    "The index of the smallest along an axis, the first of equals; NaN wins.", .minimum
+  ) { $0 < $1 }
 }
 
 extension OpDefinition {
@@ -133,11 +137,13 @@ extension OpDefinition {
         return TensorType(resultDType(operand, lowering), reducedShape(types[0].shape, axes: axes, keep: keep))
       },
       evaluate: { x, attributes, result in
-        x[0].reduced(attributes.ints("axes") ?? [], to: result.boundShape) { function($0, attributes) }
+        x[0].reduced(attributes[ints: "axes"], to: result.boundShape) { function($0, attributes) }
       }, gradient: gradient, lowering: lowering)
   }
 
-  private static func arg(_ summary: String, _ beats: @escaping @Sendable (Double, Double) -> Bool) -> OpDefinition {
+  private static func arg(
+    _ summary: String, _ combiner: Combiner, _ beats: @escaping @Sendable (Double, Double) -> Bool
+  ) -> OpDefinition {
     OpDefinition(
       summary,
       signature: [
@@ -151,14 +157,15 @@ extension OpDefinition {
         return TensorType(.i32, reducedShape(types[0].shape, axes: [axis], keep: keep))
       },
       evaluate: { x, attributes, result in
-        x[0].reduced([attributes.int("axis") ?? 0], to: result.boundShape) { values in
+        x[0].reduced([attributes[int: "axis"]], to: result.boundShape) { values in
           var best = values.startIndex
           for index in values.indices where !values[best].isNaN {
             if values[index].isNaN || beats(values[index], values[best]) { best = index }
           }
           return Double(best - values.startIndex)
         }
-      }, gradient: .none, lowering: .structural)
+      }, gradient: .none, lowering: .structural { attributes, _ in .argReduce(combiner, axis: attributes[int: "axis"]) }
+    )
   }
 }
 
@@ -167,7 +174,7 @@ private func resultDType(_ operand: DType, _ lowering: OpLowering) -> DType {
   switch lowering {
   case .reduction(.add), .reduction(.multiply): operand.isFloating ? operand : operand.accumulator
   case .reduction(.maximum), .reduction(.minimum), .reduction(.and), .reduction(.or): operand
-  case .decompose, .primitive, .structural: operand.isFloating ? operand : .f32
+  case .decompose, .primitive, .control, .structural: operand.isFloating ? operand : .f32
   }
 }
 
@@ -175,7 +182,7 @@ private func average(_ values: ArraySlice<Double>) -> Double { values.reduce(0, 
 
 /// The attributes that every reduction has.
 func reductionAttributes(_ node: Node) -> (axes: [Int], keep: Bool) {
-  (node.attributes.ints("axes") ?? [], node.attributes.bool("keep") ?? false)
+  (node.attributes[ints: "axes"], node.attributes[bool: "keep"])
 }
 
 /// A gradient from the operand in wide form, the reduced axes, and the gradient with those axes kept.
@@ -227,5 +234,5 @@ private func finiteOrZero(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {
 private func degrees(_ b: inout GraphBuilder, _ node: Node, _ x: ValueID) -> ValueID {
   let (axes, _) = reductionAttributes(node)
   let count = b.count(axes.map { b.type(x).shape[$0] }, b.type(x).dtype)
-  return b.offset(count, by: -Double(node.attributes.int("correction") ?? 0))
+  return b.offset(count, by: -Double(node.attributes[int: "correction"]))
 }

@@ -13,12 +13,15 @@ extension OpDefinition {
       _ = try attributes.required("first", attributes.bool("first"))
       guard replicas > 0 else { throw OpError("\(replicas) replicas: at least 1 is needed") }
       return types[0]
-    }, evaluate: { x, _, _ in x[0] }, gradient: .none, lowering: .structural)
+    }, evaluate: { x, _, _ in x[0] }, gradient: .none,
+    lowering: .structural { attributes, _ in
+      .allReduce(replicas: attributes[int: "replicas"], first: attributes[bool: "first"])
+    })
 
   /// The reference over several replicas, given the operand of each.
   static func allReduce(_ operands: [Reference], _ attributes: Attributes, _ dtype: DType) -> Reference {
     var result = operands[0]
-    if attributes.bool("first") == true { return result }
+    if attributes[bool: "first"] { return result }
     for operand in operands.dropFirst() {
       for index in result.data.indices {
         let (a, b) = (result.data[index], operand.data[index])

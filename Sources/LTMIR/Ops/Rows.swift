@@ -44,23 +44,26 @@ extension OpLowering {
 extension OpDefinition {
   /// One operand, elementwise, the result of its dtype.
   static func unary(
-    _ summary: String, _ precision: PrecisionClass, _ accepted: Accepted = .floats, gradient: OpGradient,
-    lowering: OpLowering, _ function: @escaping @Sendable (Double) -> Double
+    _ summary: String, _ precision: PrecisionClass, _ accepted: Accepted = .floats, on fill: OpExample.Fill? = nil,
+    gradient: OpGradient, lowering: OpLowering, _ function: @escaping @Sendable (Double) -> Double
   ) -> OpDefinition {
     OpDefinition(
       summary, signature: [OpParameter("x", .tensor)], precision: precision, infer: elementwise(1, accepted),
-      evaluate: { operands, _, _ in operands[0].map(function) }, gradient: gradient, lowering: lowering)
+      evaluate: { operands, _, _ in operands[0].map(function) }, gradient: gradient, lowering: lowering,
+      examples: fill.map { [OpExample([([2, 3], $0)])] } ?? [])
   }
 
   /// Two operands of one shape, elementwise, the result of their dtype.
   static func binary(
-    _ summary: String, _ accepted: Accepted, _ precision: PrecisionClass = .widest, gradient: OpGradient,
-    lowering: OpLowering, _ function: @escaping @Sendable (Double, Double) -> Double
+    _ summary: String, _ accepted: Accepted, _ precision: PrecisionClass = .widest,
+    on fills: (OpExample.Fill, OpExample.Fill)? = nil, gradient: OpGradient, lowering: OpLowering,
+    _ function: @escaping @Sendable (Double, Double) -> Double
   ) -> OpDefinition {
     OpDefinition(
       summary, signature: [OpParameter("a", .tensor), OpParameter("b", .tensor)], precision: precision,
       infer: elementwise(2, accepted), evaluate: { operands, _, _ in operands[0].zip(operands[1], function) },
-      gradient: gradient, lowering: lowering)
+      gradient: gradient, lowering: lowering,
+      examples: fills.map { [OpExample([([2, 3], $0.0), ([2, 3], $0.1)])] } ?? [])
   }
 
   /// Two operands of one shape, elementwise, a bool.

@@ -19,15 +19,15 @@ extension OpDefinition {
       }
       return TensorType(types[0].dtype, shape)
     },
-    evaluate: { x, attributes, result in x[0].broadcast(result.boundShape, attributes.ints("axes") ?? []) },
+    evaluate: { x, attributes, result in x[0].broadcast(result.boundShape, attributes[ints: "axes"]) },
     gradient: .rule { b, node, _, g in
       let operand = b.type(node.operands[0])
-      let axes = node.attributes.ints("axes") ?? []
+      let axes = node.attributes[ints: "axes"]
       let spread = node.type.shape.indices.filter { target in
         axes.firstIndex(of: target).map { operand.shape[$0] != node.type.shape[target] } ?? true
       }
       return [b.reshape(b.sum(g, spread), to: operand.shape)]
-    }, lowering: .structural)
+    }, lowering: .structural { attributes, _ in .broadcast(axes: attributes[ints: "axes"]) })
 
   static let reshape = OpDefinition(
     "The same elements, in row-major order, under another shape.",
@@ -43,7 +43,8 @@ extension OpDefinition {
       }
       return TensorType(types[0].dtype, shape)
     }, evaluate: { x, _, result in Reference(shape: result.boundShape, data: x[0].data) },
-    gradient: .rule { b, node, _, g in [b.reshape(g, to: b.type(node.operands[0]).shape)] }, lowering: .structural)
+    gradient: .rule { b, node, _, g in [b.reshape(g, to: b.type(node.operands[0]).shape)] },
+    lowering: .structural { _, _ in .reshape })
 
   static let transpose = OpDefinition(
     "The axes in another order: axis `i` of the result is axis `permutation[i]` of the operand.",
@@ -57,11 +58,11 @@ extension OpDefinition {
           operands: [(0, nil)])
       }
       return TensorType(types[0].dtype, permutation.map { types[0].shape[$0] })
-    }, evaluate: { x, attributes, _ in x[0].transposed(attributes.ints("permutation") ?? []) },
+    }, evaluate: { x, attributes, _ in x[0].transposed(attributes[ints: "permutation"]) },
     gradient: .rule { b, node, _, g in
-      let permutation = node.attributes.ints("permutation") ?? []
+      let permutation = node.attributes[ints: "permutation"]
       return [b.transpose(g, inverse(permutation))]
-    }, lowering: .structural)
+    }, lowering: .structural { attributes, _ in .transpose(attributes[ints: "permutation"]) })
 
   static let slice = OpDefinition(
     "Every `stride`-th element from `start` up to `limit` along one axis.", isCallable: false,
@@ -70,19 +71,24 @@ extension OpDefinition {
       OpParameter("stride", .int, default: .int(1)),
     ], precision: .follow, infer: inferSlice,
     evaluate: { x, attributes, result in
-      let axis = attributes.int("axis") ?? 0
+      let axis = attributes[int: "axis"]
       var strides = x[0].strides
-      let start = (attributes.dim("start")?.constant ?? 0) * strides[axis]
-      strides[axis] *= attributes.int("stride") ?? 1
+      let start = attributes[bound: "start"] * strides[axis]
+      strides[axis] *= attributes[int: "stride"]
       return x[0].strided(result.boundShape, strides, offset: start)
-    }, gradient: .rule { b, node, _, g in [sliceGradient(&b, node, g)] }, lowering: .structural)
+    }, gradient: .rule { b, node, _, g in [sliceGradient(&b, node, g)] },
+    lowering: .structural { attributes, _ in
+      .slice(
+        axis: attributes[int: "axis"], start: attributes[bound: "start"], limit: attributes[bound: "limit"],
+        stride: attributes[int: "stride"])
+    })
 
   static let concat = OpDefinition(
     "Values one after the other along an axis.",
     signature: [OpParameter("values", .tensors), OpParameter("axis", .axis)],
     precision: .widest, infer: inferConcat,
     evaluate: { x, attributes, result in
-      let axis = attributes.int("axis") ?? 0
+      let axis = attributes[int: "axis"]
       let shape = result.boundShape
       // Seen as rows: what precedes the axis counts rows, the rest of each operand is one run.
       let runs = x.map { $0.shape[axis...].reduce(1, *) }
@@ -93,7 +99,7 @@ extension OpDefinition {
       return Reference(shape: shape, data: data)
     },
     gradient: .rule { b, node, _, g in
-      let axis = node.attributes.int("axis") ?? 0
+      let axis = node.attributes[int: "axis"]
       var start: Dim = 0
       return node.operands.map { operand in
         let type = b.type(operand)
@@ -101,7 +107,7 @@ extension OpDefinition {
         defer { start = limit }
         return b.cast(b.slice(g, axis: axis, from: start, to: limit), to: type.dtype)
       }
-    }, lowering: .structural)
+    }, lowering: .structural { attributes, _ in .concat(axis: attributes[int: "axis"]) })
 
   static let pad = OpDefinition(
     "`low` elements of a value before and `high` after, along an axis.",
@@ -122,22 +128,27 @@ extension OpDefinition {
       return TensorType(types[0].dtype, shape)
     },
     evaluate: { x, attributes, result in
-      let axis = attributes.int("axis") ?? 0
-      var padded = Reference.filled(result.boundShape, attributes.float("value") ?? 0)
+      let axis = attributes[int: "axis"]
+      var padded = Reference.filled(result.boundShape, attributes[float: "value"])
       let strides = padded.strides
       var position = 0
-      forEachOffset(x[0].shape, strides, from: (attributes.int("low") ?? 0) * strides[axis]) { offset in
+      forEachOffset(x[0].shape, strides, from: attributes[int: "low"] * strides[axis]) { offset in
         padded.data[offset] = x[0].data[position]
         position += 1
       }
       return padded
     },
     gradient: .rule { b, node, _, g in
-      let axis = node.attributes.int("axis") ?? 0
-      let low = Dim(node.attributes.int("low") ?? 0)
+      let axis = node.attributes[int: "axis"]
+      let low = Dim(node.attributes[int: "low"])
       let size = b.type(node.operands[0]).shape[axis]
       return [b.slice(g, axis: axis, from: low, to: low.adding(size) ?? size)]
-    }, lowering: .structural)
+    },
+    lowering: .structural { attributes, _ in
+      .pad(
+        axis: attributes[int: "axis"], low: attributes[int: "low"], high: attributes[int: "high"],
+        value: attributes[float: "value"])
+    })
 }
 
 private let inferSlice: InferRule = { (types, attributes) throws(OpError) in
@@ -190,10 +201,10 @@ private let inferConcat: InferRule = { (types, attributes) throws(OpError) in
 /// Zeros with the gradient written into the places that the slice has read.
 private func sliceGradient(_ b: inout GraphBuilder, _ node: Node, _ g: ValueID) -> ValueID {
   let type = b.type(node.operands[0])
-  let axis = node.attributes.int("axis") ?? 0
-  let start = node.attributes.dim("start") ?? 0
-  let stride = node.attributes.int("stride") ?? 1
-  let high = (node.attributes.dim("limit") ?? 0).subtractedFrom(type.shape[axis])?.constant
+  let axis = node.attributes[int: "axis"]
+  let start = node.attributes[dim: "start"]
+  let stride = node.attributes[int: "stride"]
+  let high = node.attributes[dim: "limit"].subtractedFrom(type.shape[axis])?.constant
   if stride == 1, let low = start.constant, let high {
     return low == 0 && high == 0
       ? g

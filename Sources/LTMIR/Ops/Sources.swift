@@ -4,7 +4,8 @@ extension OpDefinition {
   static let input = OpDefinition(
     "A value from outside: data, a parameter, a state.", isCallable: false, signature: [], precision: .never,
     infer: { (_, _) throws(OpError) in throw OpError("an input is made with its type") },
-    evaluate: { _, _, result in .filled(result.boundShape, 0) }, gradient: .none, lowering: .structural)
+    evaluate: { _, _, result in .filled(result.boundShape, 0) }, gradient: .none,
+    lowering: .structural { _, _ in .input })
 
   static let constant = OpDefinition(
     "A scalar known at compile time.", isCallable: false, signature: [OpParameter("value", .float)], precision: .follow,
@@ -13,7 +14,8 @@ extension OpDefinition {
       _ = try attributes.required("value", attributes.float("value"))
       return TensorType(.float, [])
     },
-    evaluate: { _, attributes, _ in .scalar(attributes.float("value") ?? 0) }, gradient: .none, lowering: .structural)
+    evaluate: { _, attributes, _ in .scalar(attributes[float: "value"]) }, gradient: .none,
+    lowering: .structural { attributes, _ in .constant(attributes[float: "value"]) })
 
   static let dimension = OpDefinition(
     "A scalar that holds a dimension; a constant once dimensions are bound.", isCallable: false,
@@ -23,8 +25,8 @@ extension OpDefinition {
       _ = try attributes.required("value", attributes.dim("value"))
       return TensorType(.float, [])
     },
-    evaluate: { _, attributes, _ in .scalar(Double(attributes.dim("value")?.constant ?? 0)) }, gradient: .none,
-    lowering: .structural)
+    evaluate: { _, attributes, _ in .scalar(Double(attributes[bound: "value"])) }, gradient: .none,
+    lowering: .structural { attributes, _ in .constant(Double(attributes[bound: "value"])) })
 
   static let iota = OpDefinition(
     "The index along one axis: 0, 1, 2, ...",
@@ -41,10 +43,10 @@ extension OpDefinition {
       return TensorType(dtype, shape)
     },
     evaluate: { _, attributes, result in
-      let axis = attributes.int("axis") ?? 0
+      let axis = attributes[int: "axis"]
       let shape = result.boundShape
       return Reference(shape: [shape[axis]], data: (0..<shape[axis]).map(Double.init)).broadcast(shape, [axis])
-    }, gradient: .none, lowering: .structural)
+    }, gradient: .none, lowering: .structural { attributes, _ in .iota(axis: attributes[int: "axis"]) })
 }
 
 extension Op {

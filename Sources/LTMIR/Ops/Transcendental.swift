@@ -12,15 +12,17 @@ extension OpDefinition {
     lowering: .primitive(.expm1), { Foundation.expm1($0) })
 
   static let log = unary(
-    "The natural logarithm.", .float32, gradient: .unary { b, x, _, g in b.div(g, x) }, lowering: .primitive(.log),
+    "The natural logarithm.", .float32, on: .positive,
+    gradient: .unary { b, x, _, g in b.div(g, x) }, lowering: .primitive(.log),
     { Foundation.log($0) })
 
   static let log1p = unary(
-    "`log(1 + x)`, exact near 0", .float32, gradient: .unary { b, x, _, g in b.div(g, b.offset(x, by: 1)) },
+    "`log(1 + x)`, exact near 0", .float32, on: .positive,
+    gradient: .unary { b, x, _, g in b.div(g, b.offset(x, by: 1)) },
     lowering: .primitive(.log1p), { Foundation.log1p($0) })
 
   static let log2 = unary(
-    "The logarithm to base 2.", .float32,
+    "The logarithm to base 2.", .float32, on: .positive,
     gradient: .unary { b, x, _, g in b.div(b.scale(g, by: 1 / M_LN2), x) },
     lowering: .formula { b, x in b.scale(b.make(.log, [x[0]]), by: 1 / M_LN2) }, { Foundation.log2($0) })
 
