@@ -7,7 +7,7 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   case result, call, checkpoint, scan, `while`
   // Elementwise, one operand
   case neg, abs, sign, exp, expm1, log, log1p, log2, sqrt, rsqrt, reciprocal, sin, cos, tanh, erf
-  case floor, ceil, round, square, relu, sigmoid, silu, gelu, geluTanh = "gelu_tanh", softplus
+  case floor, ceil, round, square, relu, leakyRelu = "leaky_relu", sigmoid, silu, gelu, geluTanh = "gelu_tanh", softplus
   case isFinite = "is_finite", not
   // Elementwise, two or three operands of one shape
   case add, sub, mul, div, pow, minimum, maximum
@@ -70,6 +70,7 @@ extension Op {
     case .round: .round
     case .square: .square
     case .relu: .relu
+    case .leakyRelu: .leakyRelu
     case .sigmoid: .sigmoid
     case .silu: .silu
     case .gelu: .gelu

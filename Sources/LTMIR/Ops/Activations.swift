@@ -12,6 +12,30 @@ extension OpDefinition {
     }, lowering: .decompose { b, node in b.make(.maximum, [node.operands[0], b.fill(0, like: node.operands[0])]) },
     { $0.isNaN ? $0 : Swift.max($0, 0) })
 
+  // As in PyTorch, the slope at 0 is that of the negative side.
+  static let leakyRelu = OpDefinition(
+    "`x` where it is positive, `slope * x` elsewhere.",
+    signature: [OpParameter("x", .tensor), OpParameter("slope", .float, default: .float(0.01))], precision: .follow,
+    infer: { (types, attributes) throws(OpError) in
+      let slope = try attributes.required("slope", attributes.float("slope"))
+      guard slope.isFinite else { throw OpError("the slope \(slope) is no finite number") }
+      return try elementwise(1, .floats)(types, attributes)
+    },
+    evaluate: { x, attributes, _ in
+      let slope = attributes[float: "slope"]
+      return x[0].map { $0 > 0 ? $0 : slope * $0 }
+    },
+    gradient: .rule { b, node, _, g in
+      let x = node.operands[0]
+      let wide = b.cast(g, to: b.type(g).dtype.arithmetic)
+      let slower = b.cast(b.scale(wide, by: node.attributes[float: "slope"]), to: b.type(g).dtype)
+      return [b.select(b.make(.greater, [x, b.fill(0, like: x)]), g, slower)]
+    },
+    lowering: .formulaOfNode { b, node, x in
+      let slower = b.scale(x[0], by: node.attributes[float: "slope"])
+      return b.select(b.make(.greater, [x[0], b.fill(0, like: x[0])]), x[0], slower)
+    })
+
   static let sigmoid = unary(
     "`1 / (1 + exp(-x))`", .follow,
     gradient: .unary { b, _, y, g in b.mul(g, b.mul(y, b.sub(b.fill(1, like: y), y))) },
