@@ -40,6 +40,7 @@ struct RunCommand: ParsableCommand {
     if let weights { try loaded.load(weightsFrom: weights) }
     let compiled = try loaded.compile(entry, policy: policy, execution: try target.execution())
     let results = try compiled(try inputs())
+    for warning in compiled.warnings { printNote(warning.rendered()) }
     if let output { try TensorFile.write(results, to: output) }
     if printing.json {
       try printLine(TensorFile.json(results))

@@ -56,6 +56,7 @@ final class TrainingView {
 
   func finish(_ result: TrainingResult, isJSON: Bool, saved: String?) throws {
     progress?.clear()
+    result.warnings.forEach { printNote($0.rendered()) }
     if isJSON {
       try printLine(result.json(saved: saved))
     } else if let overview, overview.firstAttempt >= overview.totalSteps {

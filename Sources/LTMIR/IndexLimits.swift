@@ -30,41 +30,10 @@ extension Graph {
   /// The limits of arguments that ops read as indices, straight or through ops that only move elements. Dimensions must be
   /// bound.
   package var indexLimits: [IndexLimit] {
-    var limits: [IndexLimit] = []
-    for node in nodes {
-      guard let (operand, dim) = node.op.indexed(node, in: self), let count = dim.constant,
-        let input = argument(behind: operand)
-      else { continue }
-      limits.append(IndexLimit(input: input, op: node.op, count: count, location: node.location))
-    }
-    return limits
-  }
-
-  /// The argument whose elements a value holds, all of them and no others.
-  private func argument(behind value: ValueID) -> String? {
-    var value = value
-    while true {
-      let node = self[value]
-      switch node.op {
-      case .reshape, .transpose, .broadcast, .stopGradient: value = node.operands[0]
-      case .cast where !self[node.operands[0]].type.dtype.isFloating: value = node.operands[0]
-      case .input: return inputs.first { $0.value == value && $0.role == .argument }?.name
-      case _: return nil
+    indexReads.compactMap { read in
+      argument(behind: read.indices).map {
+        IndexLimit(input: $0, op: read.op, count: read.count, location: read.location)
       }
-    }
-  }
-}
-
-extension Op {
-  /// The operand that the op reads as indices, and the size of what they point into.
-  fileprivate func indexed(_ node: Node, in graph: Graph) -> (operand: ValueID, size: Dim)? {
-    func shape(_ operand: Int) -> [Dim] { graph[node.operands[operand]].type.shape }
-    switch self {
-    case .crossEntropy: return shape(0).last.map { (node.operands[1], $0) }
-    case .gather, .scatterAdd:
-      guard let axis = node.attributes.int("axis"), shape(0).indices.contains(axis) else { return nil }
-      return (node.operands[1], shape(0)[axis])
-    case _: return nil
     }
   }
 }

@@ -10,6 +10,7 @@ package func buildStep(
   var step = try StepBuilder(loss, policy, replicas: replicas)
   try step.differentiate()
   step.checkFiniteness()
+  step.countOutside()
   try step.schedule(schedule)
   try step.update(optimizer)
   step.updateControls()
@@ -43,6 +44,7 @@ struct StepBuilder {
   let parameters: [GraphInput]
   let stateUpdates: [GraphOutput]
   let forwardCount: Int
+  let indexReads: [IndexRead]
   let loss: ValueID
   var builder: GraphBuilder
   var slots: [StateSlot] = []
@@ -72,6 +74,7 @@ struct StepBuilder {
     parameters = graph.inputs.filter { $0.role == .parameter && graph[$0.value].type.dtype.isFloating }
     stateUpdates = graph.outputs.filter { $0.updates != nil }
     forwardCount = graph.nodes.count
+    indexReads = graph.computedIndexReads
     var open = graph
     open.name = "step"
     open.outputs = []
@@ -143,6 +146,15 @@ struct StepBuilder {
     builder.reason = nil
   }
 
+  /// How many computed indices of the forward pass lay outside, as outputs: the gradient reads the same ones.
+  mutating func countOutside() {
+    builder.reason = "indices outside are counted"
+    for (number, read) in indexReads.enumerated() {
+      builder.output(Graph.outsideCount(number), sumOverReplicas(builder.countOutside(read)))
+    }
+    builder.reason = nil
+  }
+
   /// The learning rate of this update: the base times the schedule's factor, which moves only with updates.
   mutating func schedule(_ graph: Graph?) throws(DiagnosticSet) {
     learningRate = control(.learningRate)
@@ -182,7 +194,8 @@ struct StepBuilder {
     builder.output(StepProgram.foundInf, foundInf)
     builder.output(StepProgram.learningRate, learningRate)
     return StepProgram(
-      graph: builder.graph, slots: slots, forwardCount: forwardCount, warnings: diagnostics.warnings)
+      graph: builder.graph, slots: slots, forwardCount: forwardCount, indexReads: indexReads,
+      warnings: diagnostics.warnings)
   }
 
   mutating func finishGradients() -> Graph {

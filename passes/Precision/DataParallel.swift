@@ -18,6 +18,11 @@ extension StepBuilder {
     replicas > 1 ? allReduce(flag, "what one replica skips, all skip") : flag
   }
 
+  /// A count's sum over the replicas.
+  mutating func sumOverReplicas(_ count: ValueID) -> ValueID {
+    replicas > 1 ? allReduce(count, "the count of all replicas") : count
+  }
+
   /// The first replica's value: running statistics, which every replica takes of its own rows.
   mutating func ofFirstReplica(_ value: ValueID) -> ValueID {
     replicas > 1 ? allReduce(value, first: true, "state is the first replica's") : value

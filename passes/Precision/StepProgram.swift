@@ -58,6 +58,8 @@ package struct StepProgram: Sendable {
   package var slots: [StateSlot]
   /// How many nodes at the beginning compute the loss.
   package var forwardCount: Int
+  /// What the outputs ``Graph/outsideCount(_:)`` count.
+  package var indexReads: [IndexRead]
   /// What a user should know before training.
   package var warnings: [Diagnostic]
 

@@ -7,7 +7,12 @@ import LTMSupport
 enum Pipeline {
   /// An entry as it is called: dimensions bound, casts placed, weights cast where they are loaded.
   static func inference(_ sizes: [String: Int], _ policy: PrecisionPolicy) -> PassPipeline {
-    PassPipeline([.bind(sizes), .castsForInference(policy)] + PassPipeline.lowering.steps)
+    PassPipeline(inferenceCasts(sizes, policy).steps + PassPipeline.lowering.steps)
+  }
+
+  /// The first half of ``inference(_:_:)``, which ``lowering`` follows.
+  static func inferenceCasts(_ sizes: [String: Int], _ policy: PrecisionPolicy) -> PassPipeline {
+    PassPipeline([.bind(sizes), .castsForInference(policy)])
   }
 
   /// The loss of a training step: dimensions bound, casts placed. `buildStep` makes the step of it.
@@ -15,8 +20,8 @@ enum Pipeline {
     PassPipeline([.bind(sizes), .casts(policy)])
   }
 
-  /// What follows `buildStep`.
-  static let step = PassPipeline.lowering
+  /// What follows `buildStep`, and the casts of an entry.
+  static let lowering = PassPipeline.lowering
 }
 
 extension PassPipeline.Step {
@@ -24,7 +29,9 @@ extension PassPipeline.Step {
   static func bind(_ sizes: [String: Int]) -> Self {
     Self(
       GraphPass("bind", "replaces symbolic dimensions by numbers") { (graph) throws(DiagnosticSet) in
-        try graph.bound(sizes)
+        let bound = try graph.bound(sizes)
+        try DiagnosticSet(bound.knownIndexProblems).throwIfErrors()
+        return bound
       }, establishes: .bound)
   }
 

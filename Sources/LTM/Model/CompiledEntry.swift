@@ -19,6 +19,9 @@ public final class CompiledEntry: Sendable {
     var weights: [String: Tensor]
     var compiled: [[String: Int]: any Executable] = [:]
     var limits: [[String: Int]: [IndexLimit]] = [:]
+    /// The reads of computed indices, and how many lay outside so far.
+    var reads: [[String: Int]: [IndexRead]] = [:]
+    var outside: [IndexRead: Int] = [:]
   }
 
   init(_ model: Model, _ entry: String, _ policy: PrecisionPolicy, _ execution: Execution) throws(LTMError) {
@@ -40,7 +43,7 @@ public final class CompiledEntry: Sendable {
     let sizes = try reporting { try graph.bindings(inputs.mapValues(\.shape)) }
     return try state.withLock { (state) throws(LTMError) in
       let executable: any Executable
-      if let held = state.compiled[sizes] { executable = held } else { executable = try compile(sizes, state.weights) }
+      if let held = state.compiled[sizes] { executable = held } else { executable = try compile(sizes, &state) }
       state.compiled[sizes] = executable
       let limits: [IndexLimit]
       if let held = state.limits[sizes] {
@@ -55,8 +58,18 @@ public final class CompiledEntry: Sendable {
       }
       for (name, tensor) in inputs { try executable.write(converting: tensor, to: name) }
       try executable.run()
+      for (number, read) in (state.reads[sizes] ?? []).enumerated() {
+        let count = try executable.read(Graph.outsideCount(number)).doubles.first ?? 0
+        if count > 0 { state.outside[read.anywhere, default: 0] += Int(count) }
+      }
       return try results.map { (name) throws(LTMError) in (name, try executable.read(name)) }
     }
+  }
+
+  /// What the calls so far have met: computed indices outside of what they point into.
+  public var warnings: [Diagnostic] {
+    let outside = state.withLock { $0.outside }
+    return outside.map { $0.warning(outside: $1).showingItsLine() }.sorted { $0.message < $1.message }
   }
 
   private func checkNames(_ inputs: [String: Tensor]) throws(LTMError) {
@@ -75,7 +88,7 @@ public final class CompiledEntry: Sendable {
   func prepare(_ shapes: [String: [Int]]) throws(LTMError) {
     let sizes = try reporting { try graph.bindings(shapes) }
     try state.withLock { (state) throws(LTMError) in
-      if state.compiled[sizes] == nil { state.compiled[sizes] = try compile(sizes, state.weights) }
+      if state.compiled[sizes] == nil { state.compiled[sizes] = try compile(sizes, &state) }
     }
   }
 
@@ -90,10 +103,12 @@ public final class CompiledEntry: Sendable {
     }
   }
 
-  private func compile(_ sizes: [String: Int], _ weights: [String: Tensor]) throws(LTMError) -> any Executable {
-    let settled = try Pipeline.inference(sizes, policy).run(graph)
+  private func compile(_ sizes: [String: Int], _ state: inout State) throws(LTMError) -> any Executable {
+    let cast = try Pipeline.inferenceCasts(sizes, policy).run(graph)
+    let settled = try Pipeline.lowering.run(cast.countingOutside, stage: [.bound, .afterCasts])
     let executable = try execution.backend.compile(settled)
-    try executable.write(weights: weights, of: settled)
+    try executable.write(weights: state.weights, of: settled)
+    state.reads[sizes] = cast.computedIndexReads
     return executable
   }
 }

@@ -18,7 +18,7 @@ extension Model {
     let sizes = try reporting { try graph.bindings(batch.mapValues(\.shape)) }
     let loss = try Pipeline.loss(sizes, policy).run(graph)
     let gradients = try reporting { try buildGradients(loss: loss, policy: policy) }
-    let executable = try execution.backend.compile(try Pipeline.step.run(gradients, stage: [.bound, .afterCasts]))
+    let executable = try execution.backend.compile(try Pipeline.lowering.run(gradients, stage: [.bound, .afterCasts]))
     for input in gradients.inputs {
       if let tensor = batch[input.name] ?? weights[input.name] {
         try executable.write(converting: tensor, to: input.name)

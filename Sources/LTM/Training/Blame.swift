@@ -43,7 +43,7 @@ extension TrainingSession {
   ) throws(LTMError) -> Set<ValueID> {
     let graph = program.step.graph
     let (instrumented, flags) = graph.watchingFiniteness()
-    let lowered = try Pipeline.step.run(instrumented, stage: [.bound, .afterCasts])
+    let lowered = try Pipeline.lowering.run(instrumented, stage: [.bound, .afterCasts])
     let replay = try execution.backend.compile(lowered)
     for input in graph.inputs where replay.dtype(of: input.name) != nil {
       try replay.write(try adjust(input.name, try executable.read(input.name)), to: input.name)

@@ -160,6 +160,8 @@ public struct TrainingResult: Sendable {
   public let seconds: Double
   /// Whether it ended early because it was asked to.
   public let wasStopped: Bool
+  /// What was met on the way: computed indices outside of what they point into.
+  public let warnings: [Diagnostic]
 }
 
 /// Arrays to train on, by the parameter of the model's entries that they are for; the first dimension counts the rows.

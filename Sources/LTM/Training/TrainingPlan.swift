@@ -140,10 +140,17 @@ struct TrainingPlan {
 
   /// Throws for a label that is no class and an index that is no row, in the data to train or to test on.
   func checkIndices(_ model: Model) throws(LTMError) {
-    guard let minimize = model.settings?.minimize?.value else { return }
     let sizes = sizes
-    let graph = try reporting { try model.program.graph(entry: minimize, training: true).bound(sizes) }
-    for limit in graph.indexLimits {
+    let limits = try reporting {
+      var limits: [IndexLimit] = []
+      for (entry, training) in [(model.settings?.minimize?.value, true), (model.reportName, false)] {
+        guard let graph = try entry.map({ try model.program.graph(entry: $0, training: training) }) else { continue }
+        // The report may have sizes of its own.
+        limits += ((try? graph.bound(sizes)) ?? graph).indexLimits
+      }
+      return limits
+    }
+    for limit in limits {
       for split in [dataset.train, dataset.test].compactMap({ $0 }) {
         let tensor = split.tensors[limit.input]
         if let problem = tensor.flatMap({ limit.problem(in: $0, from: dataset.path) }) { throw LTMError(problem) }

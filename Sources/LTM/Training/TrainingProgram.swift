@@ -34,7 +34,7 @@ struct TrainingProgram {
       try buildStep(loss: cast, optimizer: optimizer, schedule: schedule, policy: policy, replicas: replicas)
     }
     dump?.add("step.ltir", step.graph.text)
-    lowered = try Pipeline.step.run(step.graph, stage: [.bound, .afterCasts], dump: dump)
+    lowered = try Pipeline.lowering.run(step.graph, stage: [.bound, .afterCasts], dump: dump)
   }
 
   /// What the user should know before training.

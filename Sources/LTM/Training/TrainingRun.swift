@@ -21,6 +21,8 @@ struct TrainingRun {
   private var underWay: [PendingTry] = []
   /// The losses of this pass over the data.
   private var sum = LossSum()
+  /// How many computed indices lay outside so far, for each op of the step that reads some.
+  private var outside: [Double] = []
 
   init(_ trainer: Trainer, _ model: Model, _ data: TrainingData?) throws(LTMError) {
     let begin = ResourceUsage.monotonicSeconds
@@ -83,7 +85,14 @@ struct TrainingRun {
     return TrainingResult(
       steps: Int(try session.control(.step) ?? 0), skipped: skipped, loss: last?.record.loss ?? .nan,
       reportName: report?.name, report: value, memory: session.executable.memory, seconds: seconds,
-      wasStopped: wasStopped)
+      wasStopped: wasStopped, warnings: warnings)
+  }
+
+  /// What the run has met that its user should know.
+  private var warnings: [Diagnostic] {
+    let counted = zip(session.program.step.indexReads, outside).filter { $0.1 > 0 }
+    let own = counted.map { $0.warning(outside: Int($1)).showingItsLine() }
+    return own + (report?.warnings ?? []).filter { warning in !own.contains { $0.location == warning.location } }
   }
 
   private mutating func start(_ attempt: Int) throws(LTMError) {
@@ -102,6 +111,7 @@ struct TrainingRun {
       skipped += outcome.record.skipped ? 1 : 0
       last = outcome
       sum.add(outcome.record)
+      outside = outcome.outside.enumerated().map { $1 + (outside.indices.contains($0) ? outside[$0] : 0) }
       try notify(observer, .step(outcome.record))
       if outcome.record.skipped { try checkWeights(after: outcome.record) }
       if session.mustStop(outcome) { try stop(at: outcome.record) }

@@ -77,7 +77,8 @@ final class TrainingSession {
     let controls: [StepControl] = [.lossScale, .attempt]
     let before = controls.map(\.rawValue).filter { name in slots.contains { $0.name == name } }
     let kept = [StepControl.step, .skips].map(\.rawValue).filter { name in slots.contains { $0.name == name } }
-    let after = [StepProgram.foundInf, StepProgram.loss] + kept
+    let counts = program.step.indexReads.indices.map(Graph.outsideCount)
+    let after = [StepProgram.foundInf, StepProgram.loss] + kept + counts
     let begin = ResourceUsage.monotonicSeconds
     let values = try executable.start(before: before, after: after)
     return { [self] () throws(LTMError) in
@@ -85,7 +86,7 @@ final class TrainingSession {
       let named = Dictionary(zip(before + after, numbers), uniquingKeysWith: { first, _ in first })
       let end = ResourceUsage.monotonicSeconds
       defer { lastEnd = end }
-      return TryOutcome(named, seconds: end - max(begin, lastEnd))
+      return TryOutcome(named, outside: counts.map { named[$0] ?? 0 }, seconds: end - max(begin, lastEnd))
     }
   }
 
@@ -176,9 +177,12 @@ struct TryOutcome {
   let record: StepRecord
   /// Skips in a row with the loss scale at its floor.
   let skips: Int
+  /// How many computed indices lay outside, for each op that reads some.
+  let outside: [Double]
 
   /// From what the step wrote, by name.
-  init(_ values: [String: Double], seconds: Double) {
+  init(_ values: [String: Double], outside: [Double], seconds: Double) {
+    self.outside = outside
     func count(_ control: StepControl) -> Int { Int(exactly: values[control.rawValue] ?? 0) ?? 0 }
     skips = count(.skips)
     record = StepRecord(

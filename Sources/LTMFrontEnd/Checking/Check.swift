@@ -58,9 +58,10 @@ private final class Checker {
     programs[name] = made
     for entry in made.entries where !progress.isExhausted {
       for training in [false, true] {
-        _ = collect { () throws(DiagnosticSet) in
+        let graph = collect { () throws(DiagnosticSet) in
           try made.graph(entry: entry.name, training: training, progress: progress)
         }
+        for problem in graph?.knownIndexProblems ?? [] { add(problem) }
       }
     }
   }
