@@ -25,7 +25,21 @@ extension Lexer {
     Mistake("-=", nil, "a 'var' changes by 'x = x - ...'"),
     Mistake("*=", nil, "a 'var' changes by 'x = x * ...'"),
     Mistake("/=", nil, "a 'var' changes by 'x = x / ...'"),
-    Mistake("%", nil, "a remainder is written 'mod(a, b)'"),
+    Mistake("%", nil, "a remainder is written 'mod(a, b)' on Ints, 'a - b * floor(a / b)' on tensors"),
+    Mistake("%=", nil, "a 'var' changes by 'x = ...', and a remainder of Ints is 'mod(a, b)'"),
+    Mistake("**=", nil, "a 'var' changes by 'x = x ** ...'"),
+    Mistake("@=", nil, "a 'var' changes by 'x = matmul(x, ...)'"),
+    Mistake("&=", nil, "a 'var' changes by 'x = x && ...'"),
+    Mistake("|=", nil, "a 'var' changes by 'x = x || ...'"),
+    Mistake("^=", nil, "a 'var' changes by 'x = x ** ...'"),
+    Mistake("++", nil, "a 'var' changes by 'x = x + 1'"),
+    Mistake("<>", .notEqual, "'not equal' is written '!='"),
+    Mistake("===", .equal, "values are compared with '=='"),
+    Mistake("!==", .notEqual, "values are compared with '!='"),
+    Mistake("=<", .lessEqual, "'less or equal' is written '<='"),
+    Mistake("..=", .range, "a range is written 'a..<b', and its end is not in it"),
+    Mistake("<<", nil, "there are no shifts: multiply by a power of 2"),
+    Mistake(">>", nil, "there are no shifts: divide by a power of 2"),
     Mistake("?", nil, "a choice is written 'if c { a } else { b }', or 'where(c, a, b)' on tensors"),
   ]
 
@@ -69,8 +83,9 @@ extension Lexer {
       position += scalar(at: position).map { UTF8.width($0) } ?? 1
     }
     position = max(position, start + 1)
-    let known = first.flatMap { Self.lookalikes[$0] }
-    report(Self.message(unknown: first), from: start, notes: known.map { ["the character meant may be '\($0)'"] } ?? [])
+    var notes = first.flatMap { Self.lookalikes[$0] }.map { ["the character meant may be '\($0)'"] } ?? []
+    if first == "\\" { notes = ["a line goes on inside brackets, after an operator, and before '|>' and '.'"] }
+    report(Self.message(unknown: first), from: start, notes: notes)
     append(.invalid, from: start)
   }
 

@@ -44,6 +44,7 @@ extension Parser {
       let place = Span(file, start, start)
       throw fail("a value is bound with 'let'", fixIt: .init(place, "let "))
     }
+    if current == .string { throw fail("a string does nothing here", notes: ["a comment begins with '//'"]) }
     guard current == .name, let meant = Self.keyword(meantBy: text(of: token), among: words)
     else { throw expected(what, notes: ["\(what) begins with one of \(list)"]) }
     _ = fail(
@@ -55,7 +56,8 @@ extension Parser {
   /// What users of other languages write.
   private static let foreign: [String: Keyword] = [
     "def": .func, "fn": .func, "fun": .func, "function": .func, "class": .layer, "struct": .layer, "module": .layer,
-    "const": .let, "val": .let, "mut": .var, "use": .import, "include": .import, "from": .import,
+    "const": .let, "val": .let, "constexpr": .let, "final": .let, "mut": .var, "use": .import, "include": .import,
+    "from": .import,
     "parameter": .param, "buffer": .state, "foreach": .for, "give": .return, "assert": .require,
     "batch_size": .batch, "num_epochs": .epochs, "max_epochs": .epochs, "max_steps": .steps, "loss": .minimize,
     "metric": .report, "scheduler": .schedule, "lr_scheduler": .schedule, "dataset": .data,
@@ -70,6 +72,13 @@ extension Parser {
   /// `import = "import" STRING`
   private mutating func parseImport() throws(Unwind) -> ImportDeclaration {
     let start = advance().start
+    guard current == .string else {
+      throw expected(
+        "the path of a file in quotes",
+        notes: [
+          "a file is imported, as in 'import \"layers.ltm\"'; the ops and the layers of the prelude need no import"
+        ])
+    }
     return ImportDeclaration(path: try string("the path of a file in quotes"), span: span(from: start))
   }
 
@@ -102,9 +111,15 @@ extension Parser {
   mutating func parseFunction() throws(Unwind) -> FunctionDeclaration {
     let start = advance().start
     let name = try parseName()
+    if ["__init__", "init"].contains(name.text), next == .name, text(of: tokens[position + 1]) == "self" {
+      throw fail(
+        "a layer is made by its parameters, not by '\(name.text)'", at: name.span,
+        notes: ["as in: layer Net(hidden: Int) { let fc1 = Linear(64, hidden) ... }"])
+    }
     let parameters = try parseParameters()
     guard at(.arrow) else {
-      throw expected("'->' and the type of the result", notes: ["for example '-> [B, 10]', or '-> []' for a scalar"])
+      throw expected(
+        "'->' and the type of the result", notes: ["for example '-> [B, 10] { ... }', or '-> [] { ... }' for a scalar"])
     }
     let results = try parseResults()
     let body = try parseBody()
@@ -139,6 +154,10 @@ extension Parser {
   private mutating func parseParameter() throws(Unwind) -> Parameter {
     guard atName, next != .symbol(.colon) else { return try parseRuleParameter() }
     let name = try parseName()
+    if name.text == "self" || name.text == "this" {
+      throw fail(
+        "a function has no '\(name.text)'", at: name.span, notes: ["the members of its layer are named alone: fc1(x)"])
+    }
     throw fail(
       "the parameter '\(name.text)' has no type", at: name.span,
       notes: ["write '\(name.text): [B, 64]' for a tensor, '\(name.text): Int' or '\(name.text): Float' for a number"])

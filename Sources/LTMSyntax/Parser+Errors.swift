@@ -75,7 +75,10 @@ extension Parser {
       return fail(
         "expected '\(close.rawValue)'", at: place, labels: [open], fixIt: .init(place, close.rawValue))
     }
-    return expected("',' or '\(close.rawValue)'", fixIt: startsOperand ? .init(place, ",") : nil)
+    let form = foreignForm
+    return expected(
+      "',' or '\(close.rawValue)'", notes: form.map { [$0] } ?? [],
+      fixIt: startsOperand && form == nil ? .init(place, ",") : nil)
   }
 
   /// Whether an operand begins at the token ahead.

@@ -76,10 +76,7 @@ extension Parser {
   ) throws(Unwind) -> Node {
     let start = self.start
     var left = try operand(&self)
-    while case .symbol(let symbol) = current, operators.contains(symbol),
-      let operation = BinaryOperator(rawValue: symbol.rawValue)
-    {
-      advance()
+    while let operation = acceptOperator(operators) {
       let right = try operand(&self)
       left = try node(.binary(operation, left.expr, right.expr), from: start, left, right)
     }
@@ -106,10 +103,7 @@ extension Parser {
       throw fail(
         "'<-' writes a 'state'; a comparison with a negative value needs a space", fixIt: .init(span(of: token), "< -"))
     }
-    guard case .symbol(let symbol) = current, Self.comparators.contains(symbol),
-      let operation = BinaryOperator(rawValue: symbol.rawValue)
-    else { return left }
-    advance()
+    guard let operation = acceptOperator(Self.comparators) else { return left }
     let right = try parseSum()
     if case .symbol(let second) = current, Self.comparators.contains(second) {
       throw fail("comparisons do not chain", notes: ["write 'a < b && b < c'"])
@@ -129,6 +123,13 @@ extension Parser {
 
   /// `unary = ( "-" | "!" ) unary | power`
   private mutating func parseUnary() throws(Unwind) -> Node {
+    if atNot {
+      try enter()
+      defer { depth -= 1 }
+      let place = span(of: advance())
+      _ = fail("'not' is written '!', which binds tighter than '=='", at: place, fixIt: .init(place, "!"))
+      return try parseUnary()
+    }
     guard case .symbol(let symbol) = current, let operation = UnaryOperator(rawValue: symbol.rawValue) else {
       return try parsePower()
     }

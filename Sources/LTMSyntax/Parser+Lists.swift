@@ -89,7 +89,12 @@ extension Parser {
       readNewline = position
     }
     let opener = position
-    try expect(.openBrace)
+    guard at(.openBrace) else {
+      let isColon = at(.colon)
+      let note = isColon ? "what belongs to this line stands in braces, as in 'if c { ... }'" : foreignForm
+      throw expected("'{'", notes: note.map { [$0] } ?? [])
+    }
+    advance()
     openers.append(opener)
   }
 
@@ -102,21 +107,6 @@ extension Parser {
         "'\(symbol.rawValue)' cannot follow here", notes: ["put what stands before it in parentheses"])
     case .name, .integer, .float, .string, .keyword, .symbol, .comment, .invalid:
       throw expected("the end of the line", notes: foreignForm.map { [$0] } ?? [])
-    }
-  }
-
-  /// How what is meant by a form of other languages is written.
-  private var foreignForm: String? {
-    let words = [text(of: token), position > 0 ? text(of: tokens[position - 1]) : ""]
-    if ["and", "or"].contains(words[0]) || words[1] == "not" {
-      return "conditions are written with '&&', '||' and '!'"
-    }
-    return switch current {
-    case .symbol(.at): "a product of matrices is written 'matmul(a, b)'"
-    case .symbol(.arrow): "a value is piped by '|>'"
-    case .keyword(.if): "a choice is written 'if c { a } else { b }'"
-    case .keyword(.for): "a list is written '[f(x) for x in items]'"
-    default: nil
     }
   }
 

@@ -23,7 +23,11 @@ extension Parser {
 
   /// `member = "." name`
   private mutating func parseMember() throws(Unwind) -> Identifier {
-    advance()
+    let point = advance()
+    if position > 1, case .integer = tokens[position - 2].kind, tokens[position - 2].end == point.start, !atName {
+      let place = span(of: tokens[position - 2]).through(span(of: point))
+      throw fail("a number has a digit behind its point", at: place, fixIt: .init(place, place.text + "0"))
+    }
     if case .integer(let index) = current {
       throw expected("a name after '.'", notes: ["an element of a list is written '[\(index)]'"])
     }
@@ -85,10 +89,7 @@ extension Parser {
     if at(.ellipsis) { return (.ellipsis(span(of: advance())), 0) }
     let start = self.start
     let low = at(.range) || at(.colon) ? nil : try parseExpression()
-    if at(.colon) {
-      throw fail(
-        "a part of a tensor is 'a..<b', and '..<' is all of a dimension", fixIt: .init(span(of: token), "..<"))
-    }
+    if at(.colon) { throw foreignSlice() }
     guard at(.range) else {
       guard let low else { throw expected("an index") }
       return (.index(low.expr), low.height)
@@ -97,6 +98,27 @@ extension Parser {
     let high = at(.comma) || at(.closeBracket) ? nil : try parseExpression()
     let height = max(low?.height ?? 0, high?.height ?? 0)
     return (.slice(low?.expr, high?.expr, span(from: start)), height)
+  }
+
+  /// `a:b`, which is written `a..<b`, and `a:b:c`, which is not written at all.
+  private mutating func foreignSlice() -> Unwind {
+    var depth = 0
+    var isStepped = false
+    for token in tokens[(position + 1)...].prefix(64) {
+      guard case .symbol(let symbol) = token.kind else { continue }
+      if symbol.closer != nil { depth += 1 }
+      if symbol.opener != nil { depth -= 1 }
+      if depth < 0 || depth == 0 && symbol == .comma { break }
+      if depth == 0, symbol == .colon { isStepped = true }
+    }
+    if isStepped {
+      return fail(
+        "a slice has no step",
+        notes: [
+          "index with the places that are wanted: x[2 * iota([n], axis: 0)] takes n of every second row from the first"
+        ])
+    }
+    return fail("a part of a tensor is 'a..<b', and '..<' is all of a dimension", fixIt: .init(span(of: token), "..<"))
   }
 
   /// `primary = INTEGER | FLOAT | STRING | "true" | "false" | name | dtype | group | sequence | pinned`
@@ -114,7 +136,19 @@ extension Parser {
     case .name, .keyword, .symbol, .comment, .newline, .invalid, .end: break
     }
     guard atName else { throw noOperand() }
+    try refuseForeignExpression()
     return leaf(.name(text(of: token)))
+  }
+
+  /// `lambda x: x`, `new Linear(2, 3)`, `f"..."`: a word and what it belongs to, on one line.
+  private mutating func refuseForeignExpression() throws(Unwind) {
+    if next == .string {
+      throw fail("strings are not made here", notes: ["a string only names a file, after 'import' or 'data'"])
+    }
+    guard Self.isName(next) || next == .symbol(.colon) && text(of: token) == "lambda",
+      let foreign = ForeignWord.expression(text(of: token))
+    else { return }
+    throw fail(foreign.message, notes: [foreign.note])
   }
 
   private mutating func leaf(_ kind: Expr.Kind) -> Node {
@@ -134,6 +168,7 @@ extension Parser {
         return fail("a number has a digit before its point", at: place, fixIt: .init(place, "0" + place.text))
       }
       return expected("an expression")
+    case .symbol(.openBrace): return expected("an expression", notes: ["there are lists, [a, b], and tuples, (a, b)"])
     case .symbol(.plus): return fail("a number has no '+' before it", fixIt: .init(span(of: token), ""))
     case .name, .keyword, .symbol, .integer, .float, .string, .comment, .newline, .invalid, .end:
       return expected("an expression")
@@ -176,13 +211,16 @@ extension Parser {
       let variable = try parser.parseBinder()
       try parser.expect(.in)
       let values = try parser.parseIterable()
+      if parser.at(.if) {
+        throw parser.fail("a list has no filter", notes: ["choose the range, or write its elements one by one"])
+      }
       height = max(height, values.height)
       generator = (variable, values.expr)
       return element.expr
     }
     guard let first = elements.first else { throw fail("a list is not empty", at: span(of: opener)) }
     guard let generator else { return try node(.list(elements), from: opener.start, over: height) }
-    guard elements.count == 1, tokens[position - 2].kind != .symbol(.comma) else {
+    guard elements.count == 1 || listFailed, tokens[position - 2].kind != .symbol(.comma) else {
       throw fail("'for' makes the whole list", at: span(of: opener))
     }
     layout[position - 1].remove(.listEnd)

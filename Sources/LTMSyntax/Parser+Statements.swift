@@ -19,6 +19,7 @@ extension Parser {
   /// As ``leadingKeyword(of:_:)``, with words for what is an expression and no statement.
   private mutating func leadingKeyword(inStatement words: [Keyword]) throws(Unwind) -> Keyword {
     if atName, next == .invalid { advance() }
+    if current == .string { throw fail("a string does nothing here", notes: ["a comment begins with '//'"]) }
     if case .symbol(let symbol) = current {
       if symbol == .openParenthesis || symbol == .openBracket {
         throw fail(
@@ -37,6 +38,10 @@ extension Parser {
         "'==' compares, and nothing is done with the result", at: operation, fixIt: .init(operation, "="))
     }
     try refuseMemberWrite()
+    try refuseForeignAssignment()
+    if let foreign = foreignStatement() {
+      throw fail(foreign.message, notes: [foreign.note], fixIt: foreign.fix.map { .init(span(of: token), $0) })
+    }
     let calls = [.symbol(.openParenthesis), .symbol(.dot), .symbol(.pipe), .symbol(.openBracket), .newline]
       .contains(next)
     if atName, calls, Self.keyword(meantBy: text(of: token), among: [.return]) == nil {
@@ -65,6 +70,9 @@ extension Parser {
   private mutating func binding(isVariable: Bool) throws(Unwind) -> Binding {
     let start = advance().start
     let pattern = try parsePattern()
+    if at(.comma) {
+      throw fail("several names stand in parentheses", notes: ["write 'let (a, b) = ...'"])
+    }
     if at(.colon) {
       throw fail("the type of a 'let' or 'var' follows from its value", notes: ["leave out ':' and the type"])
     }
@@ -96,11 +104,21 @@ extension Parser {
   /// `loop = "for" binder "in" iterable body`
   private mutating func parseLoop() throws(Unwind) -> Statement {
     let start = advance().start
-    let variable = try parseBinder()
+    let variable = try loopBinder()
     try expect(.in)
     let values = try parseIterable().expr
     let body = try parseBody()
     return .loop(variable, in: values, body: body, span(from: start))
+  }
+
+  private mutating func loopBinder() throws(Unwind) -> Identifier {
+    let isOne = !at(.openParenthesis)
+    if isOne {
+      let name = try parseBinder()
+      if !at(.comma) { return name }
+    }
+    throw fail(
+      "a loop binds one name", notes: ["count, and index the list: for i in 0..<xs.count { let x = xs[i] ... }"])
   }
 
   /// `iterable = expression [ "..<" expression ]`
@@ -151,6 +169,11 @@ extension Parser {
       throw fail("'return' gives back a value, which stands on its line", at: afterPrevious)
     }
     let value = try parseExpression().expr
+    if at(.comma) {
+      throw fail(
+        "several values are returned in parentheses",
+        notes: ["write 'return (a, b)', and '-> ([B], [B])' for the types of the results"])
+    }
     return .return(value, span(from: start))
   }
 }

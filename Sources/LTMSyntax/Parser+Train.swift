@@ -19,6 +19,15 @@ extension Parser {
     let settings: [Keyword] = [.batch, .epochs, .steps, .seed]
     let words: [Keyword] = [.data, .minimize, .report, .optimizer, .schedule] + settings
     mark(.item)
+    if current == .name, let note = ForeignWord.trainLine(text(of: token)) {
+      throw fail("'\(text(of: token))' is no line of a 'train' block", notes: [note])
+    }
+    if case .keyword(let word) = current, words.contains(word), next == .symbol(.assign) || next == .symbol(.colon) {
+      advance()
+      throw fail(
+        "what '\(word.rawValue)' is to be follows it directly, as in '\(ForeignWord.example(of: word))'",
+        fixIt: .init(span(of: token), ""))
+    }
     switch try leadingKeyword(of: words, "a line of a 'train' block") {
     case .data: return try parseData()
     case .minimize: return try parseMinimize()
@@ -84,11 +93,6 @@ extension Parser {
   /// `setting = ( "batch" | "epochs" | "steps" | "seed" ) expression`
   private mutating func parseSetting() throws(Unwind) -> TrainItem {
     let word = advance()
-    if at(.assign) || at(.colon) {
-      throw fail(
-        "the value follows '\(text(of: word))' directly, as in '\(text(of: word)) 64'",
-        fixIt: .init(span(of: token), ""))
-    }
     let value = try parseExpression().expr
     return .setting(Identifier(text(of: word), span(of: word)), value, span(from: word.start))
   }

@@ -108,6 +108,10 @@ extension Parser {
     if atName {
       let name = try parseName()
       if at(.openBracket) { throw unknownDtype(name) }
+      if at(.dot) || at(.not) {
+        throw fail(
+          "a tensor's type is its shape", at: name.span, notes: ["as in [B, 64], i32[B], or [...] for any shape"])
+      }
       return .named(name)
     }
     guard case .keyword(let keyword) = current, keyword.role == .dtype else {
@@ -133,6 +137,12 @@ extension Parser {
 
   /// A name before a shape: the dtype of another language, most likely.
   private mutating func unknownDtype(_ name: Identifier) -> Unwind {
+    if ["list", "tuple", "sequence", "array", "optional", "dict", "set"].contains(name.text.lowercased()) {
+      return fail("there are no parameters of list type", at: name.span, notes: [listParameterRemedy])
+    }
+    if name.text.lowercased() == "tensor" {
+      return fail("a tensor's type is its shape alone", at: name.span, fixIt: .init(name.span, ""))
+    }
     let meant = foreignDtypes[name.text.lowercased()]
     return fail(
       "'\(name.text)' is no dtype", at: name.span,
@@ -156,6 +166,10 @@ extension Parser {
     return .expression(try parseSum().expr)
   }
 }
+
+/// What to do where a parameter was to hold a list.
+package let listParameterRemedy =
+  "give each value a parameter of its own (a: Int, b: Int), or make the list where it is used: for size in [64, 32]"
 
 /// What NumPy and PyTorch call the dtypes.
 package let foreignDtypes = [

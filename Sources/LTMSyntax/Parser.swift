@@ -3,8 +3,10 @@ import LTMSupport
 /// Reads a file's text into its tree. Mistakes are reported to `diagnostics`, several in one run; the tree then lacks
 /// what could not be read, or holds `.invalid` in its place.
 public func parse(_ file: SourceFile, into diagnostics: inout DiagnosticSet) -> Module {
-  var parser = Parser(Lexer(file))
+  let lexer = Lexer(file)
+  var parser = Parser(lexer)
   let module = parser.parseModule()
+  for warning in lexer.divisionWarnings() where !parser.diagnostics.isFull { parser.diagnostics.add(warning) }
   for diagnostic in parser.sortedDiagnostics { diagnostics.add(diagnostic) }
   return module
 }

@@ -72,7 +72,10 @@ extension Elaborator {
 
   private func known(_ given: Given, _ what: String) -> Int? {
     if let value = given.value.constantInteger { return value }
-    fail("\(what) is an Int known at compile time, and this is \(describe(given.value))", at: given.span)
+    let isSize = if case .integer = given.value.kind { true } else { false }
+    fail(
+      "\(what) is an Int known at compile time, and this is \(describe(given.value))", at: given.span,
+      notes: isSize ? [Self.sizeNote] : [])
     return nil
   }
 

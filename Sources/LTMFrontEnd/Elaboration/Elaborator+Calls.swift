@@ -80,7 +80,9 @@ extension Elaborator {
     for item in items {
       if item.isPoison { return Value(.poison, span) }
       guard item.isCallable else {
-        return fail("the list holds \(describe(item)), which cannot be called", at: calleeSpan)
+        return fail(
+          "the list holds \(describe(item)), which cannot be called", at: calleeSpan,
+          notes: item.isNumeric ? ["an element of a list is list[i], a size of a tensor x.shape[axis]"] : [])
       }
       value = nested(span) { apply(item, calleeSpan, [Given(value: value, span: first.span)], span) }
       if value.isPoison { break }

@@ -93,7 +93,7 @@ extension Elaborator {
     guard let start = low.constantInteger, let end = high.constantInteger else {
       return fail(
         "the ends of a range are Ints known at compile time, and these are \(describe(low)) and \(describe(high))",
-        at: span)
+        at: span, notes: low.isNumeric && high.isNumeric ? [Self.sizeNote] : [])
     }
     let (_, overflow) = end.subtractingReportingOverflow(start)
     if overflow { return fail("the range \(start)..<\(end) is too long", at: span) }
@@ -162,7 +162,10 @@ extension Elaborator {
     case .tensor(let id): return property(name, of: id, baseSpan, span)
     case .list(let items), .tuple(let items):
       if name.text == "count" { return Value(.integer(Dim(items.count)), span) }
-      return fail("a list has no '\(name.text)'", at: name.span, notes: ["it has 'count'"])
+      let hint = ForeignNames.note(name.text)
+      return fail(
+        "a list has no '\(name.text)'", at: name.span, notes: hint.isEmpty ? ["it has 'count'"] : hint,
+        fixIt: ForeignNames.replacement(name.text, among: ["count"]).map { .init(name.span, $0) })
     default: return fail("\(describe(base)) has no member '\(name.text)'", at: name.span)
     }
   }
@@ -194,12 +197,12 @@ extension Elaborator {
       return apply(.transpose, [Operand(id, base)], ["permutation": .ints(permutation)], at: span)
     default:
       let isFunction = lookup(name.text, at: name.span)?.isCallable ?? false
+      let usual = "it has T, shape, rank and dtype, and every function can be called on it"
+      let hint = ForeignNames.note(name.text)
       return fail(
         "a tensor has no property '\(name.text)'", at: name.span,
-        notes: [
-          isFunction
-            ? "call it: x.\(name.text)()" : "it has T, shape, rank and dtype, and every function can be called on it"
-        ])
+        notes: isFunction ? ["call it: x.\(name.text)()"] : hint.isEmpty ? [usual] : hint,
+        fixIt: ForeignNames.replacement(name.text, among: ["rank", "T"]).map { .init(name.span, $0) })
     }
   }
 }

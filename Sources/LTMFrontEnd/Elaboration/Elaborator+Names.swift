@@ -87,9 +87,8 @@ extension Elaborator {
     var visible =
       frame.blocks.flatMap(\.keys) + Array(frame.dims.keys) + file.visibleNames(in: frame.module) + Array(Names.all)
     if let owner = frame.owner { visible += world[owner].order }
-    let fix = ForeignNames.replacement(name, among: visible) ?? suggestion(for: name, among: visible)
-    return fail(
-      "unknown name '\(name)'", at: span, notes: ForeignNames.note(name), fixIt: fix.map { .init(span, $0) })
+    let (notes, fix) = ForeignNames.advice(name, among: visible, near: suggestion(for: name, among: visible))
+    return fail("unknown name '\(name)'", at: span, notes: notes, fixIt: fix.map { .init(span, $0) })
   }
 }
 

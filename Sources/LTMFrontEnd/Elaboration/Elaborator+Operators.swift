@@ -106,10 +106,17 @@ extension Elaborator {
       return overflow(span, x, y)
     }
     if let exact = x.dividedExactly(by: y) { return Value(.integer(exact), span) }
+    if x.constant == nil || y.constant == nil {
+      return fail("whether \(x) / \(y) is a whole number is not known here", at: span, notes: [Self.sizeNote])
+    }
     return fail(
       "\(x) / \(y) is not a whole number", at: span,
       notes: ["'/' on Ints must be exact; div(a, b) rounds down, and a Float operand divides as Floats"])
   }
+
+  /// What to do where a size must be known.
+  static let sizeNote =
+    "a symbolic dimension is known when the function is called; a size to compute with is an Int argument of the layer or model"
 
   private func power(_ x: Dim, _ y: Dim, _ span: Span) -> Value {
     guard let exponent = y.constant, exponent >= 0 else {

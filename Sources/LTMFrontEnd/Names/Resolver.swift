@@ -91,7 +91,7 @@ struct Resolver {
     defer { (scopes, siblings) = ([], [:]) }
     for parameter in type.parameters {
       if let value = parameter.defaultValue { resolve(value) }
-      if let declared = parameter.type { resolve(declared, declares: false) }
+      if let declared = parameter.type { resolve(declared, of: .storage) }
       define(parameter.name, .constant, what: "parameter")
     }
     // Functions see every member; a member sees those before it.
@@ -120,7 +120,7 @@ struct Resolver {
   }
 
   private mutating func resolve(_ storage: StorageMember, of type: TypeDeclaration) {
-    if let declared = storage.type { resolve(declared, declares: false) }
+    if let declared = storage.type { resolve(declared, of: .storage) }
     let isRule = type.kind == .optimizer
     scopes.append(isRule ? ["weight": .constant] : [:])
     resolve(storage.initializer)
@@ -141,10 +141,10 @@ struct Resolver {
     for parameter in function.parameters { if let declared = parameter.type { declareSymbols(declared) } }
     for parameter in function.parameters {
       if let value = parameter.defaultValue { resolve(value) }
-      if let declared = parameter.type { resolve(declared, declares: true) }
+      if let declared = parameter.type { resolve(declared, of: .parameter) }
       define(parameter.name, .constant, what: "parameter")
     }
-    for result in function.results { resolve(result, declares: true) }
+    for result in function.results { resolve(result, of: .result) }
     scopes.append([:])
     resolve(function.body)
     scopes.removeLast()
@@ -175,16 +175,17 @@ struct Resolver {
     var visible = scopes.flatMap(\.keys) + file.visibleNames(in: module)
     let near = nearest(name, among: visible)
     visible += Names.all
-    let hint = ForeignNames.note(name)
-    var fix = ForeignNames.replacement(name, among: visible) ?? near ?? nearest(name, among: visible)
-    // A hint says what is meant; another name would only look like it.
-    if !hint.isEmpty, fix?.lowercased() != name.lowercased() { fix = nil }
+    visible += ["true", "false"]
+    let (hints, fix) = ForeignNames.advice(name, among: visible, near: near ?? nearest(name, among: visible))
+    let isSize = Names.isSymbol(name) && name.count == 1 && notes.isEmpty
+    let size =
+      isSize ? ["a dimension has a name where a parameter of this function has it, as in x: [\(name), 64]"] : []
     diagnostics.add(
-      Diagnostic("unknown name '\(name)'", at: span, notes: notes + hint, fixIt: fix.map { .init(span, $0) }))
+      Diagnostic("unknown name '\(name)'", at: span, notes: notes + hints + size, fixIt: fix.map { .init(span, $0) }))
   }
 
   /// A name of one letter is near to every other; only its other case is meant.
-  private func nearest(_ name: String, among names: [String]) -> String? {
+  func nearest(_ name: String, among names: [String]) -> String? {
     if name.count > 1 { return suggestion(for: name, among: names) }
     return names.first { $0.lowercased() == name.lowercased() }
   }
@@ -200,7 +201,7 @@ struct Resolver {
     }
   }
 
-  private mutating func resolve(_ type: TypeExpr, declares: Bool) {
+  private mutating func resolve(_ type: TypeExpr, of owner: TypeOwner) {
     switch type {
     case .named(let name): resolveTypeName(name)
     case .tensor(_, let dims, _):
@@ -210,8 +211,10 @@ struct Resolver {
       for dim in dims {
         switch dim {
         case .ellipsis(let span):
-          if !declares { diagnostics.add(Diagnostic("'...' stands only in the signature of a function", at: span)) }
-        case .expression(let expr): resolveDimension(expr, declares: declares)
+          if owner == .storage {
+            diagnostics.add(Diagnostic("'...' stands only in the signature of a function", at: span))
+          }
+        case .expression(let expr): resolveDimension(expr, of: owner)
         }
       }
     }
@@ -228,19 +231,10 @@ struct Resolver {
     diagnostics.add(
       Diagnostic(
         "unknown type '\(name.text)'", at: name.span,
-        notes: ["a type is Int, Float, Bool, Layer, DType, the name of a layer, or a shape such as [B, 64]"],
+        notes: [
+          ForeignNames.typeNotes[name.text]
+            ?? "a type is Int, Float, Bool, Layer, DType, the name of a layer, or a shape such as [B, 64]"
+        ],
         fixIt: suggestion(for: name.text, among: visible).map { .init(name.span, $0) }))
-  }
-
-  private mutating func resolveDimension(_ expr: Expr, declares: Bool) {
-    guard case .name(let name) = expr.kind else {
-      resolve(expr)
-      return
-    }
-    let note =
-      declares
-      ? "a dimension is a name that begins with a capital letter, or an Int in scope"
-      : "the sizes of a parameter or a state are Ints in scope"
-    requireKnown(name, expr.span, notes: [note])
   }
 }

@@ -1,0 +1,102 @@
+// Ops, layers and losses of PyTorch, JAX and NumPy. A test checks that each name to use exists, that what is called missing
+// is missing, and that each form compiles for x, y: [B, 8], w: [8, 8], mask: bool[B, 8], i: i32[B].
+
+extension ForeignNames {
+  /// What is only called something else.
+  static let renamed: [String: String] = [
+    "view": "reshape", "cat": "concat", "concatenate": "concat", "mm": "matmul", "bmm": "matmul", "dot": "matmul",
+    "dim": "axis", "dims": "axes", "keepdim": "keep", "keepdims": "keep", "learning_rate": "lr", "power": "pow",
+    "amax": "max", "amin": "min", "arange": "iota", "swapaxes": "transpose", "expand_dims": "unsqueeze",
+    "ravel": "flatten",
+    "absolute": "abs", "multiply": "mul", "subtract": "sub", "divide": "div", "true_divide": "div", "negative": "neg",
+    "log_sum_exp": "logsumexp", "Dense": "Linear", "Integer": "Int", "Double": "Float", "var": "variance",
+    "swish": "silu", "isfinite": "is_finite", "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal",
+    "gt": "greater", "ge": "greater_equal", "logical_and": "and", "logical_or": "or", "logical_not": "not",
+    "astype": "cast",
+    "smooth_l1_loss": "huber_loss",
+    "binary_cross_entropy_with_logits": "bce_with_logits",
+    "BatchNorm1d": "BatchNorm", "BatchNorm2d": "BatchNorm", "Embed": "Embedding",
+    "in_features": "inputs", "out_features": "outputs", "num_features": "features", "normalized_shape": "features",
+    "num_embeddings": "count", "embedding_dim": "features", "target": "labels", "negative_slope": "slope",
+    "epsilon": "eps", "unbiased": "correction", "ddof": "correction", "ndim": "rank", "mT": "T",
+    "True": "true", "False": "false", "length": "count",
+  ]
+
+  /// What ops that are here already say.
+  package static let written: [String: String] = [
+    "norm": "sqrt(sum(square(x), axis: -1))",
+    "std": "sqrt(variance(x, axis: -1))",
+    "detach": "stop_gradient(x)",
+    "normalize": "x / sqrt(sum(square(x), axis: -1, keep: true))",
+    "cosine_similarity": "sum(x * y, axis: -1) / sqrt(sum(square(x), axis: -1) * sum(square(y), axis: -1))",
+    "masked_fill": "where(mask, -inf, x)",
+    "cumsum": "matmul(x, where(iota([8, 8], axis: 0) <= iota([8, 8], axis: 1), 1.0, 0.0)), for rows of 8",
+    "one_hot": "cast(unsqueeze(i, 1) == iota([10], axis: 0), f32), for 10 classes",
+    "ones_like": "full(x.shape, 1)", "full_like": "full(x.shape, 3)", "new_zeros": "full(x.shape, 0)",
+    "empty": "full([4, 8], 0)", "empty_like": "full(x.shape, 0)",
+    "expand": "full([4, 8], 0) + x[0], since operators broadcast", "expand_as": "x[0] + full(x.shape, 0)",
+    "broadcast_to": "full([4, 8], 0) + x[0], since operators broadcast",
+    "repeat": "concat([x, x], axis: 0)", "tile": "concat([x, x], axis: 0)",
+    "repeat_interleave": "(unsqueeze(x, 2) * full([2], 1.0)).reshape(B, 16)",
+    "vstack": "concat([x, y], axis: 0)", "hstack": "concat([x, y], axis: 1)",
+    "chunk": "split(x, 2, axis: 1)", "unbind": "unstack(x, axis: 1)", "narrow": "x[..<, 2..<6]", "select": "x[0]",
+    "take_along_axis": "sum(where(iota([8], axis: 0) == unsqueeze(i, 1), x, 0), axis: 1)",
+    "take_along_dim": "sum(where(iota([8], axis: 0) == unsqueeze(i, 1), x, 0), axis: 1)",
+    "roll": "concat([x[..<, 1..<], x[..<, ..<1]], axis: 1)", "flip": "x[..<, 7 - iota([8], axis: 0)]",
+    "tril": "where(iota([8, 8], axis: 0) >= iota([8, 8], axis: 1), w, 0)",
+    "triu": "where(iota([8, 8], axis: 0) <= iota([8, 8], axis: 1), w, 0)",
+    "eye": "cast(iota([8, 8], axis: 0) == iota([8, 8], axis: 1), f32)",
+    "linspace": "cast(iota([5], axis: 0), f32) / 4",
+    "outer": "unsqueeze(x[0], 1) * unsqueeze(y[0], 0)", "addmm": "matmul(x, w) + y", "lerp": "x + 0.1 * (y - x)",
+    "clamp": "maximum(minimum(x, 6), 0)", "clip": "maximum(minimum(x, 6), 0)", "relu6": "minimum(relu(x), 6)",
+    "clamp_min": "maximum(x, 0)", "clamp_max": "minimum(x, 6)",
+    "elu": "where(x > 0, x, expm1(minimum(x, 0)))", "celu": "where(x > 0, x, expm1(minimum(x, 0)))",
+    "selu": "1.0507 * where(x > 0, x, 1.67326 * expm1(minimum(x, 0)))", "prelu": "where(x > 0, x, 0.25 * x)",
+    "hardtanh": "maximum(minimum(x, 1), -1)", "hardsigmoid": "minimum(relu(x / 6 + 0.5), 1)",
+    "hardswish": "x * minimum(relu(x + 3), 6) / 6", "mish": "x * tanh(softplus(x))",
+    "softsign": "x / (1 + abs(x))", "logsigmoid": "-softplus(-x)", "log_sigmoid": "-softplus(-x)",
+    "glu": "x[..<, ..<4] * sigmoid(x[..<, 4..<])", "softmin": "softmax(-x, axis: -1)",
+    "floor_divide": "floor(x / y)", "remainder": "x - y * floor(x / y)", "fmod": "x - y * floor(x / y)",
+    "log10": "log(x) / log(10.0)", "exp2": "2.0 ** x", "tan": "sin(x) / cos(x)", "trunc": "sign(x) * floor(abs(x))",
+    "sinh": "(exp(x) - exp(-x)) / 2", "cosh": "(exp(x) + exp(-x)) / 2", "frac": "x - floor(x)",
+    "isnan": "x != x", "isinf": "abs(x) == inf", "logaddexp": "logsumexp(stack([x, y], axis: 0), axis: 0)",
+    "logit": "log(x / (1 - x))", "hypot": "sqrt(square(x) + square(y))", "erfc": "1 - erf(x)",
+    "numel": "x.shape[0] * x.shape[1]", "sum_to_size": "sum(x, axis: 0)", "count_nonzero": "sum(cast(x != 0, f32))",
+    "kl_div": "sum(y * (log(y) - x)), where x is a log_softmax",
+    "index_select": "x[i]", "take": "x[i]", "embedding": "w[i]", "index_add": "scatter_add(w, i, x)",
+    "segment_sum": "scatter_add(full([8, 8], 0.0), i, x)",
+    "nll_loss": "cross_entropy(x, i), on what log_softmax would be given",
+    "softmax_cross_entropy_with_integer_labels": "cross_entropy(x, i)",
+  ]
+
+  /// What nothing that is here says.
+  package static let missing: Set<String> = [
+    "topk", "sort", "scatter", "argsort", "median", "quantile", "kthvalue", "mode", "unique", "searchsorted",
+    "bincount",
+    "cumprod",
+    "cummax", "cumlogsumexp", "inverse", "inv", "det", "svd", "qr", "eigh", "cholesky", "solve", "fft", "rfft", "ifft",
+    "asin", "acos", "atan", "atan2", "lgamma", "digamma", "erfinv", "group_norm", "instance_norm", "GroupNorm",
+    "InstanceNorm", "InstanceNorm2d", "interpolate", "Upsample", "unfold", "fold", "PixelShuffle",
+    "scaled_dot_product_attention",
+    "MultiheadAttention", "MultiHeadAttention", "Transformer", "TransformerEncoder", "TransformerEncoderLayer",
+    "ctc_loss",
+    "associative_scan", "checkpoint", "remat", "clip_grad_norm", "clip_grad_value", "EMA",
+  ]
+
+  static let activations: Set<String> = [
+    "ReLU", "GELU", "SiLU", "Swish", "Sigmoid", "Tanh", "LeakyReLU", "Softplus", "Softmax", "LogSoftmax", "ELU", "Mish",
+    "Hardswish", "ReLU6", "Activation",
+  ]
+
+  static let losses: Set<String> = [
+    "CrossEntropyLoss", "NLLLoss", "MSELoss", "L1Loss", "BCELoss", "BCEWithLogitsLoss", "HuberLoss", "SmoothL1Loss",
+    "KLDivLoss",
+  ]
+
+  /// Where other frameworks keep theirs.
+  static let modules: Set<String> = [
+    "torch", "nn", "F", "np", "numpy", "tf", "keras", "jnp", "jax", "lax", "flax", "optim", "functional", "linalg",
+    "random",
+    "math", "init", "layers", "mx",
+  ]
+}

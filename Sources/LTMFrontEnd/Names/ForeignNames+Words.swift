@@ -1,0 +1,121 @@
+import LTMSyntax
+
+// What needs a sentence: names of Python, of modules and of autograd, and arguments.
+
+extension ForeignNames {
+  /// Arguments that say here what another argument, or another name, says.
+  static let argumentNotes: [String: String] = [
+    "Linear.bias": "a Linear without bias is a Projection",
+    "cross_entropy.reduction": "it is the mean over the rows", "mse_loss.reduction": "it is the mean over all elements",
+    "cross_entropy.ignore_index": "every label is one of the classes: weigh rows in a loss of your own",
+    "cross_entropy.label_smoothing": "targets are labels: write the loss on log_softmax(logits)",
+    "cross_entropy.weight": "classes weigh the same: write the loss on log_softmax(logits)",
+    "Adam.betas": "they are two arguments, beta1 and beta2", "AdamW.betas": "they are two arguments, beta1 and beta2",
+    "Embedding.padding_idx": "every row is trained: multiply by a mask of the indices",
+    "LayerNorm.elementwise_affine": "it has a weight and a bias", "BatchNorm.affine": "it has a weight and a bias",
+  ]
+
+  private static let members = "the members of a layer are named alone: 'fc1', not 'self.fc1'"
+  private static let random = "there are no random numbers yet"
+  private static let convolution = "there is no convolution yet"
+  private static let pooling =
+    "there is no pooling yet; windows that do not overlap are an axis of their own: max(x.reshape(B, 4, 2), axis: 2)"
+  private static let recurrence =
+    "there is no loop over an axis of a tensor yet; a 'for' over a known number of steps is unrolled"
+  private static let static_ = "the size of a result does not depend on values: use where(mask, x, 0)"
+  private static let gradients = "gradients are made by 'ltm train', or 'compile --step'; stop_gradient(x) stops them"
+  private static let place = "where it runs is chosen outside, by --target"
+  private static let layout = "layouts are chosen by the compiler: leave it out"
+  private static let value = "a value is not known while code makes a graph: return it, and 'ltm run' gives it out"
+  private static let mode = "'training' tells whether the step trains; 'ltm run' evaluates"
+  private static let count = "a loop counts: for i in 0..<xs.count { let x = xs[i] ... }"
+  private static let list = "a list is made whole: [Linear(8, 8) for _ in 0..<depth]"
+  private static let flags = "it is chosen outside, by a flag of 'ltm train' or a line of a 'train' block"
+  private static let casts = "cast(x, f16) converts a tensor; which ops run in 16 bits is the opt level's choice"
+
+  /// Types of other languages.
+  static let typeNotes: [String: String] = byWord([
+    (
+      ["Tensor", "tensor", "ndarray", "Array", "array", "FloatTensor", "LongTensor", "Variable"],
+      "the type of a tensor is its shape, as in [B, 64], i32[B], or [...] for any"
+    ),
+    (["str", "String", "string", "char"], "a string only names a file, after 'import' or 'data'"),
+    (["list", "List", "tuple", "Tuple", "dict", "Dict", "Sequence", "Optional"], listParameterRemedy),
+    (["None", "void", "Void"], "every function gives a value: '-> []' is a scalar"),
+    (["Callable", "Module", "Function"], "a layer or a function is a Layer"),
+  ])
+
+  static let notes: [String: String] = byWord(
+    [
+      (["self", "super"], members), (["this"], "the members of a layer are named alone: 'fc1', not 'this.fc1'"),
+      (
+        ["None", "null", "nil", "nullptr"],
+        "there is no value for nothing: leave the name out; unsqueeze(x, axis) makes an axis of 1"
+      ),
+      (["t", "permute_dims"], "the last two axes are swapped by 'x.T', others by permute(x, 0, 2, 1)"),
+      (
+        ["print", "println"], "code makes a graph, which runs later; 'ltm run' writes the results of an entry to a file"
+      ),
+      (["half", "bfloat16", "to_half", "autocast", "GradScaler"], casts),
+      (["float"], "cast(x, f32) converts a tensor, and the Float of an Int n is n * 1.0"),
+      (["double"], "cast(x, f64) converts a tensor"), (["long"], "cast(x, i64) converts a tensor"),
+      (["to", "type", "type_as"], "cast(x, f16) converts a tensor; where it runs is chosen by --target"),
+      (["cuda", "cpu", "gpu", "tpu", "device", "device_put", "pin_memory"], place),
+      (["len"], "the length of a list is list.count, that of an axis x.shape[axis]"),
+      (["size", "shape"], "the sizes of a tensor are x.shape, and one of them is x.shape[axis]"),
+      (
+        [
+          "item", "tolist", "numpy", "asarray", "array", "tensor", "as_tensor", "from_numpy", "str", "format",
+          "isinstance",
+        ], value
+      ),
+      (["contiguous", "is_contiguous", "stride"], layout),
+      (["clone", "copy", "deepcopy"], "values do not change: leave it out"),
+      (["enumerate", "zip"], count),
+      (["append", "extend", "list", "tuple", "dict", "set", "map", "filter", "ModuleList", "ModuleDict"], list),
+      (["reversed", "sorted"], "a list is indexed: [xs[xs.count - 1 - i] for i in 0..<xs.count]"),
+      (["einsum", "tensordot", "einops", "rearrange"], "matmul, transpose, reshape and sum say the same"),
+      (["Sequential"], "a list of layers can be called: [Linear(4, 8), relu]"),
+      (["Identity"], "a function that returns its argument: func identity(x: [...]) -> [...] { return x }"),
+      (["Flatten"], "it is a function: flatten(x, 1)"),
+      (["Parameter", "register_parameter"], "a layer declares it: param weight: [64, 10] = kaiming_uniform()"),
+      (["register_buffer", "Buffer"], "a layer declares it: state seen: [64] = zeros()"),
+      (["Module"], "a layer is declared: layer Net(hidden: Int) { ... }"),
+      (
+        [
+          "Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "Conv", "conv1d", "conv2d", "conv3d", "conv_transpose2d",
+          "convolve",
+        ], convolution
+      ),
+      (
+        [
+          "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool2d", "max_pool", "avg_pool",
+          "MaxPool1d",
+          "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d",
+        ], pooling
+      ),
+      (["LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "scan", "while_loop", "fori_loop"], recurrence),
+      (["masked_select", "nonzero", "argwhere", "boolean_mask", "flatnonzero"], static_),
+      (
+        [
+          "Dropout", "dropout", "rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like",
+          "bernoulli",
+          "multinomial", "gumbel_softmax", "manual_seed", "Generator", "PRNGKey",
+        ], random
+      ),
+      (
+        [
+          "backward", "grad", "value_and_grad", "autograd", "requires_grad", "no_grad", "zero_grad", "jacobian", "vjp",
+          "jvp",
+        ], gradients
+      ),
+      (["eval", "is_training"], mode),
+      (["vmap", "pmap"], "ops take leading axes as they are: write the batch as a dimension B"),
+      (["jit", "compile"], "everything is compiled"),
+      (["DataLoader", "Trainer", "fit", "state_dict", "load_state_dict", "save", "load"], flags),
+    ])
+
+  private static func byWord(_ groups: [([String], String)]) -> [String: String] {
+    Dictionary(groups.flatMap { words, note in words.map { ($0, note) } }, uniquingKeysWith: { first, _ in first })
+  }
+}
