@@ -52,10 +52,10 @@ extension Graph {
 
   /// The reads of indices that are known before anything runs and lie outside, as messages.
   package var knownIndexProblems: [Diagnostic] {
+    var problems = DiagnosticSet(nodes.flatMap { node in node.bodies.flatMap(\.knownIndexProblems) })
     let reads = indexReads
-    if reads.isEmpty { return [] }
+    if reads.isEmpty { return problems.all }
     let known = KnownIntegers(self, of: reads.map(\.indices))
-    var problems = DiagnosticSet()
     for read in reads {
       guard let values = known.values(of: read.indices) else { continue }
       let outside = values.filter { $0 < 0 || $0 >= Double(read.count) }

@@ -44,7 +44,7 @@ struct KnownIntegers {
   }
 
   private func evaluated(_ node: Node) -> Reference? {
-    guard node.op != .input, let shape = node.type.staticShape, let count = elementCount(shape),
+    guard node.op != .input, !node.op.isControl, let shape = node.type.staticShape, let count = elementCount(shape),
       count <= Self.elementLimit, node.attributes.entries.allSatisfy(\.value.isBound)
     else { return nil }
     var operands: [Reference] = []

@@ -16,7 +16,7 @@ extension OpDefinition {
     "Runs its body for each index of the operands' first axis. The body takes constants, carried values and one slice of each scanned operand; it gives the next carried values and one slice of each stacked result.",
     signature: [
       OpParameter("operands", .tensors), OpParameter("constants", .int), OpParameter("carried", .int),
-      OpParameter("length", .dim), OpParameter("reversed", .bool, default: .bool(false)),
+      OpParameter("length", .dim), OpParameter("reversed", .bool, default: .bool(false), isOptional: true),
     ])
 
   static let `while` = control(
