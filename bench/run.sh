@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bench=.build/release/ltm-bench
 out=${OUT:-.build/bench}
-workloads=${WORKLOADS:-W1 W2 W3 W4 W7 W8 memory}
+workloads=${WORKLOADS:-W1 W2 W3 W4 W7 W8 W9 memory}
 threads=${THREADS:-1 2}
 rounds=${ROUNDS:-2}
 mkdir -p "$out"

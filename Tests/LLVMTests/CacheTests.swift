@@ -108,7 +108,7 @@ import Testing
   /// made again, and each compiler's kernels compute the same as one that has no cache.
   @Test func contractionsShareMicroKernels() throws {
     // Tiles have 6, 8 or 12 rows: of both, as many rows are left over.
-    let kernels = [(20, 40, 30), (44, 64, 50)].map { linearKernel(m: $0.0, n: $0.1, k: $0.2, dtype: .f32) }
+    let kernels = [(20, 96, 30), (44, 192, 50)].map { linearKernel(m: $0.0, n: $0.1, k: $0.2, dtype: .f32) }
     let data = kernels.map { contents($0) }
     let expected = try zip(kernels, data).map { try launch($0, $1) }
     try withFolder { folder in

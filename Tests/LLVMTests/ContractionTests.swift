@@ -82,6 +82,68 @@ import Testing
     }
   }
 
+  /// One vector times a matrix, and few: blocks that end early on each side, matrices along and across the depth, on the machines
+  /// that have other registers too.
+  @Test(
+    arguments: [(1, 70, 33), (2, 131, 77), (3, 2100, 9), (3, 9, 600), (7, 3, 403), (70, 3, 150), (1, 1100, 1030)],
+    [DType.f32, .f16, .bf16, .f64])
+  func thinProducts(_ size: (m: Int, n: Int, k: Int), _ dtype: DType) throws {
+    for profile in ["host", "x86-64-v3"].compactMap(TargetProfile.named) {
+      let compiler = try KernelCompiler(profile: profile.jitted, cache: nil)
+      for (left, right) in [(false, false), (true, false), (false, true), (true, true)] {
+        let kernel = linearKernel(
+          m: size.m, n: size.n, k: size.k, dtype: dtype, transposedLeft: left, transposedRight: right,
+          batch: size.k == 77 ? 3 : nil)
+        try expectJudged(kernel, contents(kernel), tolerance: tolerance(dtype), by: compiler)
+        let compiled = try #require(try compiler.compile([kernel]).first)
+        let results = try TaskOrder.allCases.map { try launch(compiled, kernel, contents(kernel), order: $0) }
+        #expect(results.allSatisfy { $0 == results[0] })
+      }
+    }
+  }
+
+  /// The last pair of an odd depth is half of one: what lies there in memory, the next line's first number, is never multiplied,
+  /// whether rows are packed or read where they are, and columns packed before or on the way.
+  @Test(arguments: [(300, 200, 301), (40, 33, 65), (13, 31, 7), (70, 64, 2111)])
+  func oddDepthsEndInZeros(_ size: (m: Int, n: Int, k: Int)) throws {
+    for (left, right) in [(false, false), (true, false), (false, true)] {
+      let kernel = linearKernel(
+        m: size.m, n: size.n, k: size.k, dtype: .bf16, transposedLeft: left, transposedRight: right, batch: 2,
+        epilogue: false)
+      var data = contents(kernel)
+      // One number of the second batch in each operand, the first that follows the first batch's.
+      data[0][size.m * size.k] = .nan
+      data[1][size.n * size.k] = .infinity
+      // And one of the second row.
+      if !left { data[0][size.k] = .nan }
+      let rounded = zip(kernel.buffers, data).map { buffer, values in values.map(buffer.dtype.round) }
+      let result = try launch(kernel, rounded)[3].doubles
+      let isFinite = result.indices.map { result[$0].isFinite }
+      let (m, n) = (size.m, size.n)
+      for place in result.indices where place < m * n {
+        let expected = left || place / n != 1
+        if isFinite[place] != expected { return #expect(Bool(false), "\(place): \(result[place])") }
+      }
+      #expect((m * n..<m * n + n).allSatisfy { result[$0].isNaN }, "the second batch's first row is NaN")
+      #expect((m * n + n..<2 * m * n).contains { isFinite[$0] })
+      try expectJudged(kernel, contents(kernel), tolerance: tolerance(.bf16))
+    }
+  }
+
+  /// Two contracted axes, the inner one odd: each visit of it ends in a zero.
+  @Test(arguments: [(5, 3), (3, 1501), (1501, 3), (7, 1)], [DType.f32, .bf16])
+  func oddInnerAxes(_ depth: (Int, Int), _ dtype: DType) throws {
+    for isTransposed in [false, true] {
+      var maker = KernelMaker("odd", domain: [13, 33], inner: [depth.0, depth.1])
+      let x = maker.buffer(dtype, [13, depth.0, depth.1])
+      let w = maker.buffer(dtype, isTransposed ? [33, depth.1, depth.0] : [depth.1, depth.0, 33])
+      let y = maker.buffer(.f32, [13, 33], .write)
+      let right = maker.load(w, isTransposed ? [1, 3, 2] : [3, 2, 1])
+      maker.store(y, [0, 1], maker.contract(over: [2, 3], maker.load(x, [0, 2, 3]), right))
+      try expectJudged(maker.kernel, contents(maker.kernel), tolerance: 1e-3)
+    }
+  }
+
   @Test(arguments: [(3, 5, 9, 8), (2, 40, 50, 30)], [DType.f32, .f16])
   func batches(_ size: (Int, Int, Int, Int), _ dtype: DType) throws {
     for right in [false, true] {

@@ -89,9 +89,10 @@ struct EmulatorTests {
   func contractions(_ dtype: DType, _ profile: String) throws {
     let tolerance = [DType.f16: 2e-3, .bf16: 1.6e-2, .f64: 1e-12][dtype] ?? 1e-4
     for (left, right) in [(false, true), (true, false)] {
-      let kernel = linearKernel(
-        m: 131, n: 203, k: 100, dtype: dtype, transposedLeft: left, transposedRight: right)
-      try expectJudged(kernel, profile: profile, tolerance: tolerance)
+      for (m, n, k) in [(131, 203, 101), (3, 131, 77)] {
+        let kernel = linearKernel(m: m, n: n, k: k, dtype: dtype, transposedLeft: left, transposedRight: right)
+        try expectJudged(kernel, profile: profile, tolerance: tolerance)
+      }
     }
     let folds = foldingKernel(m: 131, n: 203, k: 100, dtype)
     try expectJudged(folds, profile: profile, tolerance: tolerance)

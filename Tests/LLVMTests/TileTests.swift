@@ -18,6 +18,7 @@ struct TileTests {
   /// Whole tiles; rows, columns and depth that end within one; several blocks of depth; few rows, one column tile.
   static let sizes = [
     (32, 32, 32), (40, 70, 98), (5, 33, 64), (33, 100, 258), (64, 48, 784), (20, 16, 34), (70, 40, 2146),
+    (40, 50, 65), (33, 36, 2111), (6, 20, 7),
   ]
 
   @Test(arguments: sizes) func productsAreTheJudges(_ size: (m: Int, n: Int, k: Int)) throws {
@@ -44,9 +45,8 @@ struct TileTests {
     try check(maker.kernel, tiles: true)
   }
 
-  @Test("pairs that an odd depth tears apart, and halves of the other format, are not tiles'")
+  @Test("halves of the other format are not tiles'")
   func othersAreWidened() throws {
-    try check(linearKernel(m: 40, n: 50, k: 65, dtype: .bf16), tiles: false)
     try check(linearKernel(m: 40, n: 50, k: 64, dtype: .f16), tiles: false)
   }
 

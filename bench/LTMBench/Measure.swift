@@ -8,7 +8,7 @@ import LTMSupport
 struct Measure: ParsableCommand {
   static let configuration = CommandConfiguration(abstract: "Times workloads: the median of at least nine runs.")
 
-  @Option(help: "Names or groups (W1 to W4, W7), separated by commas.") var workload = "all"
+  @Option(help: "Names or groups (W1 to W4, W7, W9), separated by commas.") var workload = "all"
   @Option(help: "f32, f16, bf16, amp-f16, amp-bf16, o2-f16, o2-bf16, separated by commas.") var dtype = "f32,f16,bf16"
   @Option(help: "Threads; the process is pinned to as many cores.") var threads = 2
   @Option(help: "The folder of the models.") var models = "bench/models"

@@ -14,26 +14,52 @@ struct Workload {
   var flops: Double?
   var isTraining = false
 
-  static let all: [Workload] = [
-    Workload(
-      name: "ew_chain", group: "W1", model: "chain", sizes: ["R": 4096, "C": 4096], elements: 3 * 4096 * 4096),
-    Workload(name: "softmax", group: "W2", model: "softmax", sizes: ["R": 8192, "C": 1024], elements: 2 * 8192 * 1024),
-    Workload(
-      name: "layernorm", group: "W2", model: "layernorm", sizes: ["R": 8192, "C": 1024], elements: 2 * 8192 * 1024),
-    gemm("gemm_512", 512, 512, 512),
-    gemm("gemm_1024", 1024, 1024, 1024),
-    gemm("gemm_2048", 2048, 2048, 2048),
-    gemm("gemm_256x4096x1024", 256, 4096, 1024),
-    gemm("gemm_64x1024x1024", 64, 1024, 1024),
-    Workload(
-      name: "linear_gelu", group: "W3", model: "linear_gelu", sizes: ["M": 512, "N": 3072, "K": 768],
-      flops: 2 * 512 * 3072 * 768),
-    Workload(
-      name: "mlp_adam", group: "W4", model: "mlp", sizes: ["B": 256], flops: 256 * (3 * layers - inputGradient),
-      isTraining: true),
-    Workload(name: "mlp_infer_b1", group: "W7", model: "mlp", sizes: ["B": 1], flops: layers),
-    Workload(name: "mlp_infer_b32", group: "W7", model: "mlp", sizes: ["B": 32], flops: 32 * layers),
+  static let all: [Workload] =
+    [
+      Workload(
+        name: "ew_chain", group: "W1", model: "chain", sizes: ["R": 4096, "C": 4096], elements: 3 * 4096 * 4096),
+      Workload(
+        name: "softmax", group: "W2", model: "softmax", sizes: ["R": 8192, "C": 1024], elements: 2 * 8192 * 1024),
+      Workload(
+        name: "layernorm", group: "W2", model: "layernorm", sizes: ["R": 8192, "C": 1024], elements: 2 * 8192 * 1024),
+      gemm("gemm_512", 512, 512, 512),
+      gemm("gemm_1024", 1024, 1024, 1024),
+      gemm("gemm_2048", 2048, 2048, 2048),
+      gemm("gemm_256x4096x1024", 256, 4096, 1024),
+      gemm("gemm_64x1024x1024", 64, 1024, 1024),
+      Workload(
+        name: "linear_gelu", group: "W3", model: "linear_gelu", sizes: ["M": 512, "N": 3072, "K": 768],
+        flops: 2 * 512 * 3072 * 768),
+      Workload(
+        name: "mlp_adam", group: "W4", model: "mlp", sizes: ["B": 256], flops: 256 * (3 * layers - inputGradient),
+        isTraining: true),
+      Workload(name: "mlp_infer_b1", group: "W7", model: "mlp", sizes: ["B": 1], flops: layers),
+      Workload(name: "mlp_infer_b32", group: "W7", model: "mlp", sizes: ["B": 32], flops: 32 * layers),
+    ] + products.compactMap(product)
+
+  /// Odd depths, small batches, few rows.
+  private static let products = [
+    "gemm_4112x65x129", "gemm_129x1025x513", "gemm_129x513x1025", "gemm_8191x127x31", "gemm_8191x31x127",
+    "gemm_31x127x8191", "gemm_31x8191x127", "gemm_512x768x50257", "gemm_221x31x31x29", "gemm_nt_96x128x128x64",
+    "gemm_96x128x64x128", "gemm_tn_96x128x64x128", "gemm_1x4096x4096", "gemm_2x4096x4096", "gemm_3x4096x4096",
+    "gemm_4x4096x4096", "gemm_nt_1x4096x4096", "gemm_nt_3x4096x4096", "gemm_7x8193x3", "gemm_7x3x8193",
   ]
+
+  /// The product that a name says: `gemm[_nt|_tn]_[Bx]MxNxK`, where `nt` has its right operand as `[N, K]` in memory, `tn` its
+  /// left one as `[K, M]`.
+  private static func product(_ name: String) -> Workload? {
+    var parts = name.split(separator: "_").map(String.init)
+    guard parts.count > 1, parts.removeFirst() == "gemm", let last = parts.popLast() else { return nil }
+    let sizes = last.split(separator: "x").compactMap { Int($0) }
+    guard 3...4 ~= sizes.count, sizes.allSatisfy({ $0 > 0 }), parts.isEmpty || parts == ["nt"] || parts == ["tn"] else {
+      return nil
+    }
+    let model = (["gemm"] + parts + (sizes.count == 4 ? ["batch"] : [])).joined(separator: "_")
+    return Workload(
+      name: name, group: "W9", model: model,
+      sizes: Dictionary(uniqueKeysWithValues: zip(["B", "M", "N", "K"].suffix(sizes.count), sizes)),
+      flops: sizes.reduce(2) { $0 * Double($1) })
+  }
 
   /// Forward operations of the MLP, a row.
   private static let layers = Double(2 * (784 * 1024 + 1024 * 1024 + 1024 * 10))
@@ -65,6 +91,10 @@ struct Workload {
     var chosen: [Workload] = []
     for name in list.split(separator: ",") {
       let found = all.filter { $0.name == name || $0.group == name }
+      if let product = product(String(name)), found.isEmpty {
+        chosen.append(product)
+        continue
+      }
       guard !found.isEmpty else {
         throw LTMError("unknown workload '\(name)'", notes: ["there are \(all.map(\.name).joined(separator: ", "))"])
       }

@@ -99,7 +99,7 @@ def build_training(workload, dtype):
 
 def build(workload, dtype):
     torch._dynamo.reset()
-    if workload in W.KERNELS:
+    if workload in W.KERNELS or W.product_of(workload):
         return build_kernel(workload, dtype)
     return (build_training if workload in W.TRAINING else build_inference)(workload, dtype)
 

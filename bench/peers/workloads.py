@@ -17,7 +17,9 @@ For the training workloads f16 / bf16 mean everything half, no master copy, no s
 """
 import argparse
 import json
+import math
 import os
+import re
 import resource
 import statistics
 import sys
@@ -35,6 +37,12 @@ GEMMS = {                               # W3   name -> (M, N, K);  C[M,N] = A[M,
     "gemm_256x4096x1024": (256, 4096, 1024),
     "gemm_64x1024x1024": (64, 1024, 1024),
 }
+PRODUCTS = [                            # W9   odd depths, small batches, few rows: gemm[_nt|_tn]_[Bx]MxNxK
+    "gemm_4112x65x129", "gemm_129x1025x513", "gemm_129x513x1025", "gemm_8191x127x31", "gemm_8191x31x127", "gemm_31x127x8191",
+    "gemm_31x8191x127", "gemm_512x768x50257", "gemm_221x31x31x29", "gemm_nt_96x128x128x64", "gemm_96x128x64x128", "gemm_tn_96x128x64x128",
+    "gemm_1x4096x4096", "gemm_2x4096x4096", "gemm_3x4096x4096", "gemm_4x4096x4096", "gemm_nt_1x4096x4096", "gemm_nt_3x4096x4096",
+    "gemm_7x8193x3", "gemm_7x3x8193",
+]
 LINEAR_GELU = (512, 3072, 768)          # W3   y = gelu(x[M,K] @ W[N,K]^T + b[N])
 MLP = [784, 1024, 1024, 10]             # W4, W7
 MLP_BATCH = 256
@@ -42,11 +50,11 @@ LR_ADAM, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
 INIT_SCALE = 2.0 ** 16                  # dynamic loss scaling: initial scale,
 GROWTH, BACKOFF, GROWTH_INTERVAL = 2.0, 0.5, 2000   # torch.amp.GradScaler's defaults
 
-KERNELS = ["ew_chain", "softmax", "layernorm", *GEMMS, "linear_gelu"]
+KERNELS = ["ew_chain", "softmax", "layernorm", *GEMMS, "linear_gelu", *PRODUCTS]
 TRAINING = ["mlp_adam"]
 INFERENCE = ["mlp_infer_b1", "mlp_infer_b32"]
 ALL = KERNELS + TRAINING + INFERENCE
-GROUPS = {"W1": ["ew_chain"], "W2": ["softmax", "layernorm"], "W3": [*GEMMS, "linear_gelu"], "W4": ["mlp_adam"], "W7": INFERENCE, "kernels": KERNELS, "training": TRAINING, "all": ALL}
+GROUPS = {"W1": ["ew_chain"], "W2": ["softmax", "layernorm"], "W3": [*GEMMS, "linear_gelu"], "W4": ["mlp_adam"], "W7": INFERENCE, "W9": PRODUCTS, "kernels": KERNELS, "training": TRAINING, "all": ALL}
 DTYPES = ["f32", "f16", "bf16", "amp-f16", "amp-bf16", "o2-f16", "o2-bf16"]
 
 
@@ -72,8 +80,21 @@ def kernel_inputs(name):
     if name == "linear_gelu":
         m, n, k = LINEAR_GELU
         return dict(x=normal(g, m, k), w=normal(g, n, k, scale=k ** -0.5), b=normal(g, n, scale=0.1))
-    m, n, k = GEMMS[name]
-    return dict(a=normal(g, m, k, scale=k ** -0.5), b=normal(g, k, n))
+    layout, batch, m, n, k = product_of(name)
+    a, b = (m, k), (k, n)
+    draw = lambda shape, turned, scale: normal(g, *batch, *shape[::-1], scale=scale).swapaxes(-1, -2) if turned else normal(g, *batch, *shape, scale=scale)
+    return dict(a=draw(a, layout == "tn", k ** -0.5), b=draw(b, layout == "nt", 1.0))
+
+
+def product_of(name):
+    """(layout, [batch], M, N, K) of a product: C[M,N] = A[M,K] @ B[K,N], where B lies as [N,K] (nt) or A as [K,M] (tn); None of another name."""
+    if name in GEMMS:
+        return "nn", [], *GEMMS[name]
+    found = re.fullmatch(r"gemm_(?:(nt|tn)_)?((?:\d+x)?)(\d+)x(\d+)x(\d+)", name)
+    if not found:
+        return None
+    layout, batch, *sizes = found.groups()
+    return layout or "nn", [int(batch[:-1])] if batch else [], *map(int, sizes)
 
 
 def linear_init(g, p, name, n_in, n_out):
@@ -114,9 +135,9 @@ def bytes_of(workload, dtype):
 
 
 def flops_of(workload):
-    if workload in GEMMS:
-        m, n, k = GEMMS[workload]
-        return 2 * m * n * k
+    if product := product_of(workload):
+        _, batch, m, n, k = product
+        return 2 * math.prod(batch) * m * n * k
     if workload == "linear_gelu":
         m, n, k = LINEAR_GELU
         return 2 * m * n * k
@@ -198,7 +219,7 @@ def cli(doc):
     args = a.parse_args()
     args.workloads = [w for name in args.workload.split(",") for w in GROUPS.get(name, [name])]
     args.dtypes = args.dtype.split(",")
-    unknown = [w for w in args.workloads if w not in ALL] + [d for d in args.dtypes if d not in DTYPES]
+    unknown = [w for w in args.workloads if w not in ALL and not product_of(w)] + [d for d in args.dtypes if d not in DTYPES]
     if unknown:
         a.error(f"unknown: {unknown}")
     return args

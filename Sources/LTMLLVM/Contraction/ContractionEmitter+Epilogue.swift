@@ -70,7 +70,7 @@ extension ContractionEmitter {
     let rest = columns.extent % columns.width
     let places = foldPlaces(rowPanels, i, columnPanels, j)
     either(j, columns, columns.extent >= columns.width ? columns.width : nil, rest == 0 ? nil : rest) { live in
-      let lanes = finishedLanes
+      let lanes = finishedLanes(live: live)
       let starts = Array(stride(from: 0, to: live, by: lanes))
       for vectors in tiles.isTurned ? starts.map({ [$0] }) : [starts] {
         let folds = runningFolds(places, vectors, lanes)
@@ -89,8 +89,14 @@ extension ContractionEmitter {
 
   /// The lanes of a turned result go to as many lines. Those whole or half pages apart share one or two sets of the first
   /// cache, of eight lines each: so few at a time that the rows fill them before the next ones push them out.
-  var finishedLanes: Int {
-    guard tiles.isTurned else { return tiles.lanes }
+  func finishedLanes(live: Int) -> Int {
+    guard tiles.isTurned else {
+      // Vectors that are narrowed together share the test for subnormal numbers.
+      let isTested =
+        ir.profile.convertsBF16 && ir.profile.architecture == .x86_64
+        && kernel.stores.joined().contains { kernel.kernel[$0.buffer].dtype == .bf16 }
+      return isTested && layout.folds.isEmpty && live > tiles.lanes ? tiles.columns : tiles.lanes
+    }
     let distances = kernel.stores.joined().map {
       $0.form.strides[tiles.columnAxis] * kernel.kernel[$0.buffer].dtype.byteCount
     }

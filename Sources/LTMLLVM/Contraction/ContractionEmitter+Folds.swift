@@ -131,7 +131,7 @@ extension ContractionEmitter {
     ir.debug?.locate(kernel.kernel.location(of: fold.value))
     switch fold.kept {
     case .tile:
-      let all = sum(fold, finishedLanes, of: layout.tileTasks) { ir.multiply($0, fold.stride) }
+      let all = sum(fold, finishedLanes(live: tiles.lanes), of: layout.tileTasks) { ir.multiply($0, fold.stride) }
       store(emitter.across(all) { combine(fold, $0, $1) }, fold)
     case .rows: conclude(fold, layout.rows, size: tiles.mc, tiles: layout.rowTiles, apart: layout.columnTiles, lanes: 1)
     case .columns:

@@ -10,7 +10,7 @@ extension KernelEmitter {
   func contraction(_ tiles: Schedule.Tiles, symbol: String) {
     let layout = ContractionLayout(kernel, tiles)
     let (function, resume) = (ir.function, ir.currentBlock)
-    let microKernels = RowKernels(ir: ir, layout: layout, kernel: kernel, symbol: symbol)
+    let microKernels = MicroKernels(ir: ir, layout: layout, kernel: kernel, symbol: symbol)
     ir.resume(function, at: resume)
     let element = tiles.isDouble ? ir.double : ir.float
     ContractionEmitter(
@@ -23,11 +23,10 @@ extension KernelEmitter {
   }
 }
 
-/// The micro-kernel of whole panels of rows, that of the last when it is not whole, and that of the first where it packs the
-/// columns: functions of this module, or declared, where the JIT has them once for all kernels.
-struct RowKernels {
-  let whole: LLVMValueRef?
-  let rest: LLVMValueRef?
+/// A contraction's micro-kernels: functions of this module, or declared, where the JIT has them once for all kernels.
+struct MicroKernels {
+  let whole: MicroTile.Rows<LLVMValueRef>?
+  let narrow: MicroTile.Rows<LLVMValueRef>?
   let first: LLVMValueRef?
 
   init(ir: IRBuilder, layout: ContractionLayout, kernel: FlatKernel, symbol: String) {
@@ -35,9 +34,13 @@ struct RowKernels {
       let microKernel = MicroKernel(ir: ir, shape: shape)
       return ir.sharesMicroKernels ? microKernel.declared() : microKernel.emit(named: symbol + name, isInternal: true)
     }
+    func rows(_ shapes: MicroTile.Rows<MicroTile>, _ suffix: String) -> MicroTile.Rows<LLVMValueRef> {
+      .init(
+        whole: shapes.whole.map { make($0, ".tile" + suffix) }, rest: shapes.rest.map { make($0, ".rest" + suffix) })
+    }
     let needed = MicroTile.needed(layout.tiles, kernel)
-    whole = needed.whole.map { make($0, ".tile") }
-    rest = needed.rest.map { make($0, ".rest") }
+    whole = needed.whole.map { rows($0, "") }
+    narrow = needed.narrow.map { rows($0, ".narrow") }
     first = needed.first.map { make($0, ".first") }
   }
 }
@@ -45,7 +48,7 @@ struct RowKernels {
 struct ContractionEmitter {
   let emitter: KernelEmitter
   let layout: ContractionLayout
-  let microKernels: RowKernels
+  let microKernels: MicroKernels
   let packing: Packing
   let memory: PackedMemory
   let element: LLVMTypeRef
@@ -146,17 +149,20 @@ struct ContractionEmitter {
     let isLast: LLVMValueRef?
   }
 
-  private func steps(_ points: LLVMValueRef) -> LLVMValueRef { ir.divide(points, tiles.tile.points) }
+  /// Steps of the micro-kernel for so many points of the blocked axis.
+  private func steps(_ points: LLVMValueRef) -> LLVMValueRef {
+    tiles.blockedAxis == layout.over.count - 1
+      ? ir.divideUp(points, tiles.tile.points) : ir.multiply(points, layout.steps(from: tiles.blockedAxis + 1))
+  }
 
   private func eachDepthBlock(_ body: (DepthBlock) -> Void) {
     let outer = layout.over[..<tiles.blockedAxis]
     let axis = layout.over[tiles.blockedAxis]
-    let (extent, inner) = (kernel.extent(axis), kernel.points(layout.over[(tiles.blockedAxis + 1)...]))
+    let (extent, all) = (kernel.extent(axis), layout.steps(from: tiles.blockedAxis))
     if tiles.isSinglePass {
-      let all = ir.index(extent)
       return body(
         DepthBlock(
-          start: ir.index(0), count: all, depth: steps(ir.multiply(all, inner)), offset: ir.index(0), isFirst: nil,
+          start: ir.index(0), count: ir.index(extent), depth: ir.index(all), offset: ir.index(0), isFirst: nil,
           isLast: nil))
     }
     _ = emitter.nest(outer, hoisting: []) { _ in
@@ -165,13 +171,13 @@ struct ContractionEmitter {
         let before = outer.reduce(ir.index(0)) { linear, axis in
           ir.add(ir.multiply(linear, kernel.extent(axis)), evaluator.index[axis])
         }
-        let offset = steps(ir.multiply(ir.add(ir.multiply(before, extent), start), inner))
-        let depth = steps(ir.multiply(count, inner))
+        let offset = ir.add(ir.multiply(before, all), steps(start))
+        let depth = steps(count)
         evaluator.scope {
           body(
             DepthBlock(
               start: start, count: count, depth: depth, offset: offset, isFirst: ir.equal(offset, ir.index(0)),
-              isLast: ir.equal(ir.add(offset, depth), steps(ir.index(kernel.points(layout.over))))))
+              isLast: ir.equal(ir.add(offset, depth), ir.index(layout.steps(from: 0)))))
         }
         return []
       }
@@ -215,7 +221,8 @@ struct ContractionEmitter {
   /// The lines of a panel of rows: where they are, or copies.
   private func lines(_ rows: Panels, _ index: LLVMValueRef, _ block: DepthBlock) -> LLVMValueRef {
     if tiles.rows == .lines {
-      packing.copyLines(rows.side, index, depthRun(block), lineStride: tiles.lineStride, into: rows.base)
+      packing.copyLines(
+        rows.side, index, depthRun(block), lineStride: tiles.lineBytes / tiles.elementBytes, into: rows.base)
       return rows.base
     }
     let side = rows.side
@@ -238,8 +245,12 @@ struct ContractionEmitter {
     }
     askForResults(rows, i, columns, j)
     let next = next(ir.subtract(rows.end, ir.add(i, ir.index(1))), columns, j, right, block, otherwise: left)
-    let arguments = [block.depth, left, right, sums, first, ir.index(tiles.lineStride), next]
-    func run() { either(i, rows.side, microKernels.whole, microKernels.rest) { _ = ir.call($0, arguments) } }
+    let arguments = [block.depth, left, right, sums, first, ir.index(tiles.lineBytes), next, block.count]
+    func run() {
+      either(j, columns.side, microKernels.whole, microKernels.narrow) { kernels in
+        either(i, rows.side, kernels.whole, kernels.rest) { _ = ir.call($0, arguments) }
+      }
+    }
     if let packs = microKernels.first, let source = kernel.columnSource(tiles)?.access {
       let isWhole = ir.less(j, ir.index(columns.side.extent / columns.side.width))
       let isFirst = ir.select(isWhole, ir.equal(i, rows.first), ir.constant(bits: 0, ir.i1))

@@ -35,8 +35,9 @@ struct PackedSide {
 /// pack columns, the tiles.
 struct ContractionLayout {
   let tiles: Schedule.Tiles
-  /// The contracted axes.
+  /// The contracted axes, and their extents.
   let over: [Int]
+  private let extents: [Int]
   /// The domain's axes apart from rows and columns.
   let batch: [Int]
   let rows: PackedSide
@@ -50,7 +51,8 @@ struct ContractionLayout {
     }
     self.tiles = tiles
     self.over = over.map(\.index)
-    let depth = roundUp(kernel.points(over.map(\.index)) / tiles.tile.points, tiles.tile.stepsTogether)
+    extents = over.map { kernel.extent($0.index) }
+    let depth = roundUp(tiles.tile.steps(extents), tiles.tile.stepsTogether)
     let batch = kernel.domain.filter { $0 != tiles.rowAxis && $0 != tiles.columnAxis }
     self.batch = batch
     func side(_ operand: ScalarID, _ axis: Int, width: Int, _ isShared: Bool, tile: Int, stride: Int? = nil)
@@ -68,7 +70,7 @@ struct ContractionLayout {
     let lines: Int? =
       switch tiles.rows {
       case .packed: nil
-      case .lines: tiles.lineStride * tiles.tile.rows
+      case .lines: tiles.lineBytes / tiles.elementBytes * tiles.tile.rows
       case .inPlace: 0
       }
     rows = side(
@@ -80,6 +82,9 @@ struct ContractionLayout {
     tileTasks = kernel.points(batch) * Self.count(rows.extent, tiles.mc) * Self.count(columns.extent, tiles.nc)
     folds = TileFold.all(kernel, self)
   }
+
+  /// Steps of the micro-kernel for the contracted axes from one of them on.
+  func steps(from axis: Int) -> Int { tiles.tile.steps(Array(extents[axis...])) }
 
   private static func count(_ extent: Int, _ size: Int) -> Int { size == 0 ? 0 : (extent + size - 1) / size }
   var rowTiles: Int { Self.count(rows.extent, tiles.mc) }

@@ -16,32 +16,55 @@ struct MicroTile: Hashable, Sendable {
   let hasLines: Bool
   /// From one line to the next, where there are too many for a register each: then it is part of the code. Otherwise 0, and
   /// kernels of any distance share the code, which is told.
-  let lineStride: Int
+  let lineBytes: Int
   /// What the columns lie in, where they are packed while they are multiplied.
   let packsFrom: DType?
-  /// How many of the panel's rows there are.
+  /// How many of the panel's rows there are, and how many of its vectors of columns.
   let height: Int
+  let vectors: Int
 
-  init(_ tiles: Schedule.Tiles, height: Int, packsFrom: DType? = nil) {
+  init(_ tiles: Schedule.Tiles, height: Int, vectors: Int? = nil, packsFrom: DType? = nil) {
     (tile, lanes, isDouble) = (tiles.tile, tiles.lanes, tiles.isDouble)
     (isSinglePass, rowStride) = (tiles.isSinglePass, tiles.rowStride)
     hasLines = tiles.rows != .packed
-    lineStride = tiles.tile.rows > 6 && tiles.tile.multiply != .tileBF16 ? tiles.lineStride : 0
+    lineBytes = tiles.tile.rows > 6 && tiles.tile.multiply != .tileBF16 ? tiles.lineBytes : 0
     self.height = height
+    self.vectors = vectors ?? tile.vectors
     self.packsFrom = packsFrom
   }
 
-  /// The micro-kernels of a contraction: of whole panels of rows, of the last when it is not whole, and of the first where it
-  /// packs the columns.
-  static func needed(
-    _ tiles: Schedule.Tiles, _ kernel: FlatKernel
-  ) -> (whole: MicroTile?, rest: MicroTile?, first: MicroTile?) {
-    let (rows, width) = (kernel.extent(tiles.rowAxis), tiles.tile.rows)
-    let rest = rows % width
-    return (
-      rows >= width ? MicroTile(tiles, height: width) : nil, rest == 0 ? nil : MicroTile(tiles, height: rest),
-      kernel.columnSource(tiles).map { MicroTile(tiles, height: width, packsFrom: $0.dtype) }
-    )
+  /// What serves whole panels of rows, and the last when it is not whole.
+  struct Rows<T> {
+    var whole: T?
+    var rest: T?
+    var all: [T] { [whole, rest].compactMap { $0 } }
+  }
+
+  /// A contraction's micro-kernels.
+  struct Needed {
+    /// For whole panels of columns, and for the last when some of its vectors are empty or it is the only one.
+    var whole: Rows<MicroTile>?
+    var narrow: Rows<MicroTile>?
+    /// The first rows' where it packs the columns.
+    var first: MicroTile?
+    var all: [MicroTile] { (whole?.all ?? []) + (narrow?.all ?? []) + (first.map { [$0] } ?? []) }
+  }
+
+  static func needed(_ tiles: Schedule.Tiles, _ kernel: FlatKernel) -> Needed {
+    let (extent, height) = (kernel.extent(tiles.rowAxis), tiles.tile.rows)
+    func rows(vectors: Int) -> Rows<MicroTile> {
+      let rest = extent % height
+      return Rows(
+        whole: extent >= height ? MicroTile(tiles, height: height, vectors: vectors) : nil,
+        rest: rest == 0 ? nil : MicroTile(tiles, height: rest, vectors: vectors))
+    }
+    let columns = kernel.extent(tiles.columnAxis)
+    let vectors = (columns % tiles.columns + tiles.lanes - 1) / tiles.lanes
+    let isNarrow = 0 < vectors && vectors < tiles.tile.vectors && tiles.tile.multiply != .tileBF16
+    return Needed(
+      whole: columns >= tiles.columns || !isNarrow ? rows(vectors: tiles.tile.vectors) : nil,
+      narrow: isNarrow ? rows(vectors: vectors) : nil,
+      first: kernel.columnSource(tiles).map { MicroTile(tiles, height: height, packsFrom: $0.dtype) })
   }
 
   /// Its name in the JIT, and its key in the cache.
@@ -60,9 +83,9 @@ extension FlatKernel {
 }
 
 /// The innermost loops of a contraction: a tile of accumulators in registers, one column panel vector and one broadcast
-/// row element at a time. `void tile(int64_t depth, rows *, columns *, sums *, int64_t isFirst, int64_t lineStride, void *next)`,
-/// where `next` is what to ask the second cache for, a cache line for each point of the depth. Where it packs the columns, `source *,
-/// int64_t sourceStride` follow.
+/// row element at a time. `void tile(int64_t depth, rows *, columns *, sums *, int64_t isFirst, int64_t lineBytes, void *next,
+/// int64_t points)`, where `next` is what to prefetch into the second cache, a cache line for each step of the depth, which has
+/// so many points. Where it packs the columns, `source *, int64_t sourceStride` follow.
 struct MicroKernel {
   let ir: IRBuilder
   let shape: MicroTile
@@ -74,7 +97,7 @@ struct MicroKernel {
   private static let unroll = 4
 
   private var parameters: [LLVMTypeRef] {
-    [ir.i64, ir.pointer, ir.pointer, ir.pointer, ir.i64, ir.i64, ir.pointer]
+    [ir.i64, ir.pointer, ir.pointer, ir.pointer, ir.i64, ir.i64, ir.pointer, ir.i64]
       + (shape.packsFrom == nil ? [] : [ir.pointer, ir.i64])
   }
 
@@ -91,26 +114,30 @@ struct MicroKernel {
     }
     let depth = parameters[0]
     let rows = (0..<shape.height).map { row in
-      shape.hasLines ? ir.address(parameters[1], element, distance(row, parameters[5])) : parameters[1]
+      shape.hasLines ? ir.address(parameters[1], ir.i8, distance(row, parameters[5])) : parameters[1]
     }
-    let step = { (k: LLVMValueRef, sums: [LLVMValueRef]) in
+    let step = { (k: LLVMValueRef, points: Int, sums: [LLVMValueRef]) in
       ask(parameters, k)
-      return products(rows, columns(parameters, k), k, sums)
+      return products(rows, columns(parameters, k, points: points), k, points: points, sums)
     }
-    let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: shape.height * tile.vectors)
-    let whole = ir.multiply(ir.divide(depth, Self.unroll), Self.unroll)
+    let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: shape.height * shape.vectors)
+    // Where pairs are read that nobody packed, the last may be half of one.
+    let hasHalf = tile.points == 2 && (shape.packsFrom != nil || shape.hasLines)
+    let full = hasHalf ? ir.divide(parameters[7], tile.points) : depth
+    let whole = ir.multiply(ir.divide(full, Self.unroll), Self.unroll)
     let unrolled = ir.loop(from: ir.index(0), to: whole, step: Self.unroll, carrying: zeros) { k, sums in
-      (0..<Self.unroll).reduce(sums) { step(ir.add(k, ir.index($1)), $0) }
+      (0..<Self.unroll).reduce(sums) { step(ir.add(k, ir.index($1)), tile.points, $0) }
     }
-    let sums = ir.loop(from: whole, to: depth, carrying: unrolled) { k, sums in step(k, sums) }
+    var sums = ir.loop(from: whole, to: full, carrying: unrolled) { k, sums in step(k, tile.points, sums) }
+    if hasHalf { sums = ir.loop(from: full, to: depth, carrying: sums) { k, sums in step(k, 1, sums) } }
     finish(sums, parameters[3], isFirst: LLVMBuildICmp(ir.ref, LLVMIntNE, parameters[4], ir.index(0), ""))
     LLVMBuildRetVoid(ir.ref)
     return function
   }
 
   /// From the first line to another.
-  private func distance(_ row: Int, _ lineStride: LLVMValueRef) -> LLVMValueRef {
-    shape.lineStride > 0 ? ir.index(shape.lineStride * row) : ir.multiply(lineStride, row)
+  private func distance(_ row: Int, _ lineBytes: LLVMValueRef) -> LLVMValueRef {
+    shape.lineBytes > 0 ? ir.index(shape.lineBytes * row) : ir.multiply(lineBytes, row)
   }
 
   /// Asks the second cache for what is read later, a point of the depth at a time: what the caller says, the next panel of rows,
@@ -124,9 +151,9 @@ struct MicroKernel {
     guard let dtype = shape.packsFrom else { return }
     for half in 0..<tile.points {
       let point = ir.add(ir.multiply(ir.add(k, ir.index(Self.ahead)), tile.points), ir.index(half))
-      let first = ir.multiply(ir.multiply(point, parameters[8]), dtype.byteCount)
+      let first = ir.multiply(ir.multiply(point, parameters[9]), dtype.byteCount)
       for line in stride(from: 0, to: tile.vectors * shape.lanes * dtype.byteCount, by: 64) {
-        ir.prefetch(parameters[7], ir.add(first, ir.index(line)), cache: 2)
+        ir.prefetch(parameters[8], ir.add(first, ir.index(line)), cache: 2)
       }
     }
   }
@@ -134,39 +161,37 @@ struct MicroKernel {
   /// How many points of the depth before their use. Asking the first cache as well, 4 points before, brought nothing.
   private static let ahead = 24
 
-  /// The panel's vectors at a step; where it is packed in passing, they go there from where they lie.
-  private func columns(_ parameters: [LLVMValueRef], _ k: LLVMValueRef) -> [Lanes] {
-    (0..<tile.vectors).map { v in
+  /// The panel's vectors at a step; where packing is fused into this pass, they go there from where they lie.
+  private func columns(_ parameters: [LLVMValueRef], _ k: LLVMValueRef, points: Int) -> [Lanes] {
+    (0..<shape.vectors).map { v in
       let place = ir.add(ir.multiply(k, tile.vectors * shape.lanes), ir.index(v * shape.lanes))
       let panel = ir.address(parameters[2], element, place)
       guard let dtype = shape.packsFrom else { return Lanes(ir.load(vector, panel, align: ir.profile.vectorBytes), ir) }
-      let points = (0..<tile.points).map { half in
-        let line = ir.multiply(ir.add(ir.multiply(k, tile.points), ir.index(half)), parameters[8])
-        let place = ir.address(parameters[7], ir.stored(dtype), ir.add(line, ir.index(v * shape.lanes)))
+      let points = (0..<points).map { half in
+        let line = ir.multiply(ir.add(ir.multiply(k, tile.points), ir.index(half)), parameters[9])
+        let place = ir.address(parameters[8], ir.stored(dtype), ir.add(line, ir.index(v * shape.lanes)))
         return Lanes(ir.load(ir.vector(ir.stored(dtype), shape.lanes), place, align: dtype.byteCount), ir)
       }
-      let lanes = points.count == 2 ? pairs(points) : ir.widen(points[0], from: dtype)
+      let lanes = tile.points == 2 ? pairs(points) : ir.widen(points[0], from: dtype)
       ir.store(lanes.ref, panel, align: ir.profile.vectorBytes)
       return lanes
     }
   }
 
-  /// Words of two bf16, the later one above.
+  /// Words of two bf16, the later one above, or a zero.
   private func pairs(_ points: [Lanes]) -> Lanes {
     let words = points.map { Lanes(LLVMBuildZExt(ir.ref, $0.ref, ir.vector(ir.i32, shape.lanes), ""), ir) }
-    return words[0].or(words[1].shiftedLeft(16)).cast(to: ir.float)
+    return (words.count == 2 ? words[0].or(words[1].shiftedLeft(16)) : words[0]).cast(to: ir.float)
   }
 
   /// The products of one contracted index.
-  private func products(_ rows: [LLVMValueRef], _ right: [Lanes], _ k: LLVMValueRef, _ sums: [LLVMValueRef])
-    -> [LLVMValueRef]
-  {
+  private func products(
+    _ rows: [LLVMValueRef], _ right: [Lanes], _ k: LLVMValueRef, points: Int, _ sums: [LLVMValueRef]
+  ) -> [LLVMValueRef] {
     return rows.enumerated().flatMap { row, base -> [LLVMValueRef] in
-      let place = shape.hasLines ? k : ir.add(ir.multiply(k, tile.rows), ir.index(row))
-      let one = ir.load(element, ir.address(base, element, place), align: elementBytes)
-      let left = Lanes(ir.splat(one, shape.lanes), ir)
+      let left = Lanes(ir.splat(number(row, base, k, points: points), shape.lanes), ir)
       return right.enumerated().map { v, right in
-        let sum = Lanes(sums[row * tile.vectors + v], ir)
+        let sum = Lanes(sums[row * shape.vectors + v], ir)
         return switch tile.multiply {
         case .fma: left.times(right, plus: sum).ref
         case .multiplyAdd: (left * right + sum).ref
@@ -177,13 +202,24 @@ struct MicroKernel {
     }
   }
 
+  /// An element of a row: in its panel, or where its line lies, which may end in half a pair.
+  private func number(_ row: Int, _ base: LLVMValueRef, _ k: LLVMValueRef, points: Int) -> LLVMValueRef {
+    guard shape.hasLines else {
+      let place = ir.add(ir.multiply(k, tile.rows), ir.index(row))
+      return ir.load(element, ir.address(base, element, place), align: elementBytes)
+    }
+    let place = ir.address(base, element, k)
+    if points == tile.points { return ir.load(element, place, align: elementBytes / tile.points) }
+    return Lanes(ir.load(ir.i16, place, align: 2), ir).extended(to: ir.i32).cast(to: element).ref
+  }
+
   /// Stores the first block's sums, adds the others'.
   private func finish(_ sums: [LLVMValueRef], _ result: LLVMValueRef, isFirst: LLVMValueRef) {
     func places(_ body: (Int, LLVMValueRef) -> Void) {
       for row in 0..<shape.height {
-        for v in 0..<tile.vectors {
+        for v in 0..<shape.vectors {
           let place = ir.index(row * shape.rowStride + v * shape.lanes)
-          body(row * tile.vectors + v, ir.address(result, element, place))
+          body(row * shape.vectors + v, ir.address(result, element, place))
         }
       }
     }

@@ -27,7 +27,7 @@ struct Packing {
     let axes: ArraySlice<Int>
     let start: LLVMValueRef
     let count: LLVMValueRef
-    /// How many points come before it in the panel, in units of its first axis.
+    /// How many points come before it in the panel, in units of its first axis; elements, where that is the last.
     var before: LLVMValueRef?
   }
 
@@ -75,9 +75,10 @@ struct Packing {
       return evaluator.scope { body(Run(axes: run.axes, start: run.start, count: run.count, before: before)) }
     }
     let extent = evaluator.kernel.extent(inner)
+    let elements = run.axes.count == 2 ? (extent + points - 1) / points : extent
     ir.loop(from: ir.index(0), to: run.count) { i, _ in
       evaluator.at(axis, ir.add(run.start, i)) {
-        let linear = ir.multiply(ir.add(before, i), extent)
+        let linear = ir.multiply(ir.add(before, i), elements)
         eachRun(
           Run(axes: run.axes.dropFirst(), start: ir.index(0), count: ir.index(extent), before: linear), body)
       }
@@ -98,8 +99,8 @@ struct Packing {
     _ place: (LLVMValueRef) -> LLVMValueRef
   ) {
     guard let axis = run.axes.first, let before = run.before else { return }
-    ir.loop(from: ir.index(0), to: run.count, step: points) { k, _ in
-      let row = ir.multiply(ir.divide(ir.add(before, k), points), side.width)
+    func element(_ k: LLVMValueRef, points: Int) {
+      let row = ir.multiply(ir.add(before, ir.divide(k, self.points)), side.width)
       let depths = (0..<points).map { ir.add(run.start, ir.add(k, ir.index($0))) }
       ir.loop(from: first, to: last) { panel, _ in
         let target = place(panel)
@@ -111,12 +112,18 @@ struct Packing {
               vector(side.operand, side.axis, column, live: live.map { min(lanes, $0 - start) } ?? lanes)
             }
           }
-          ir.store(joined(values), ir.address(target, element, ir.add(row, ir.index(start))), align: elementBytes)
+          ir.store(joined(values), ir.address(target, self.element, ir.add(row, ir.index(start))), align: elementBytes)
         }
         return []
       }
+    }
+    let rest = evaluator.kernel.extent(axis) % points
+    let whole = rest == 0 ? run.count : ir.subtract(run.count, ir.remainder(run.count, points))
+    ir.loop(from: ir.index(0), to: whole, step: points) { k, _ in
+      element(k, points: points)
       return []
     }
+    if rest != 0 { ir.when(ir.less(whole, run.count)) { element(whole, points: rest) } }
   }
 
   /// Asks for the panel's elements at a later point of the depth: its neighbours lie too far apart for the processor to guess.
@@ -155,18 +162,21 @@ struct Packing {
           evaluator.at(axis, ir.add(depth, ir.index(Self.squaresAhead * length))) {
             evaluator.prefetch(side.operand, elements: length)
           }
-          if let words { return load(words, axis, depth, live: depthLive / points) }
+          if let words { return load(words, axis, depth, live: depthLive) }
           return vector(side.operand, axis, depth, live: depthLive)
         }
       }
       let turned = unit == lanes ? transpose(lines) : interleave(lines)
-      let together = words == nil ? points : 1
-      let columns = stride(from: 0, to: unit, by: together).map { joined(Array(turned[$0..<$0 + together])) }
-      let row = ir.divide(ir.add(before, k), points)
+      let columns =
+        words == nil
+        ? stride(from: 0, to: unit, by: points).map { joined(Array(turned[$0..<$0 + points])) } : turned
+      let row = ir.add(before, ir.divide(k, points))
       for block in 0..<lanes / unit {
         for (place, column) in columns.enumerated() where (block * columns.count + place) * points < depthLive {
-          let line = ir.multiply(ir.add(row, ir.index(block * columns.count + place)), side.width)
-          let value = ir.slice(column, block * unit, unit)
+          let number = block * columns.count + place
+          let line = ir.multiply(ir.add(row, ir.index(number)), side.width)
+          var value = ir.slice(column, block * unit, unit)
+          if (number + 1) * points > depthLive { value = firstPoint(value) }
           ir.store(value, ir.address(target, element, ir.add(line, start)), align: elementBytes)
         }
       }
@@ -212,20 +222,32 @@ struct Packing {
     return access
   }
 
-  /// Words along the depth, as they are; zeros where none is live.
+  /// So many points along the depth, as words; zeros where none is live.
   private func load(_ access: FlatAccess, _ axis: Int, _ depth: LLVMValueRef, live: Int) -> LLVMValueRef {
     evaluator.at(axis, depth) {
       let place = evaluator.address(access, mayLieOutside: false)
-      return LLVMBuildBitCast(
-        ir.ref, ir.load(ir.i32, place, lanes: lanes, live: live, align: 2), ir.vector(element, lanes), "")
+      var words = ir.load(ir.i32, place, lanes: lanes, live: live / 2, align: 2)
+      if live % 2 != 0 {
+        let last = ir.load(ir.i16, ir.address(place, ir.i16, ir.index(live - 1)), align: 2)
+        words = ir.insert(Lanes(last, ir).extended(to: ir.i32).ref, into: words, lane: live / 2)
+      }
+      return LLVMBuildBitCast(ir.ref, words, ir.vector(element, lanes), "")
     }
   }
 
-  /// The values of an element's points: as they are, or the upper halves of two, the later one above.
+  /// The values of an element's points: as they are, or the upper halves of two, the later one above; a zero, where the depth
+  /// ends before it.
   func joined(_ values: [LLVMValueRef]) -> LLVMValueRef {
-    guard values.count == 2 else { return values[0] }
+    guard points == 2 else { return values[0] }
     let bits = values.map { Lanes($0, ir).cast(to: ir.i32) }
-    return bits[0].shiftedRight(16).or(bits[1].and(bits[1].bits(-0x10000))).ref
+    let first = bits[0].shiftedRight(16)
+    return values.count == 1 ? first.ref : first.or(bits[1].and(bits[1].bits(-0x10000))).ref
+  }
+
+  /// Elements of two points without the later one.
+  private func firstPoint(_ elements: LLVMValueRef) -> LLVMValueRef {
+    let bits = Lanes(elements, ir).cast(to: ir.i32)
+    return bits.and(bits.bits(0xFFFF)).ref
   }
 
   /// Elements in 16 bytes, or in a register that is shorter.

@@ -80,13 +80,13 @@ extension Packing {
     let depth = lanes * points
     let rest = evaluator.kernel.extent(lines.axis) % depth
     let whole = ir.subtract(lines.run.count, ir.remainder(lines.run.count, depth))
-    func square(_ k: LLVMValueRef, _ pairs: Int) {
+    func square(_ k: LLVMValueRef, points depthLive: Int) {
       for start in stride(from: 0, to: live, by: lanes) {
         let column = ir.add(lines.first, ir.index(start))
         let rows = (0..<lanes).map { pair -> LLVMValueRef in
-          if pair >= pairs { return LLVMConstNull(ir.vector(ir.i32, lanes)) }
+          if pair * points >= depthLive { return LLVMConstNull(ir.vector(ir.i32, lanes)) }
           return joined(
-            (0..<points).map { half in
+            (0..<min(points, depthLive - pair * points)).map { half in
               let place = ir.add(lines.run.start, ir.add(k, ir.index(pair * points + half)))
               return evaluator.at(lines.axis, place) {
                 vector(lines.side.operand, lines.side.axis, column, live: min(lanes, live - start))
@@ -100,10 +100,10 @@ extension Packing {
       }
     }
     ir.loop(from: ir.index(0), to: whole, step: depth) { k, _ in
-      square(k, lanes)
+      square(k, points: depth)
       return []
     }
-    if rest != 0 { ir.when(ir.less(whole, lines.run.count)) { square(whole, rest / points) } }
+    if rest != 0 { ir.when(ir.less(whole, lines.run.count)) { square(whole, points: rest) } }
   }
 
   /// Zeros in the last tile of each line, before what there is of it.
@@ -119,7 +119,8 @@ extension Packing {
   func fill(
     _ side: PackedSide, from: LLVMValueRef, to: LLVMValueRef, _ run: Run, _ place: (LLVMValueRef) -> LLVMValueRef
   ) {
-    guard let axis = run.axes.first, evaluator.kernel.extent(axis) % (stepsTogether * points) != 0 else { return }
+    guard stepsTogether > 1, let axis = run.axes.first, evaluator.kernel.extent(axis) % (stepsTogether * points) != 0
+    else { return }
     let (begin, unit) = (steps(run), stepsTogether)
     let end = ir.multiply(ir.divide(ir.add(begin, ir.index(unit - 1)), unit), unit)
     ir.loop(from: from, to: to) { panel, _ in
@@ -131,7 +132,7 @@ extension Packing {
     }
   }
 
-  private func steps(_ run: Run) -> LLVMValueRef { ir.divide(run.count, points) }
+  private func steps(_ run: Run) -> LLVMValueRef { ir.divideUp(run.count, points) }
 
   private func zeros(_ base: LLVMValueRef, _ count: Int) {
     for start in stride(from: 0, to: count, by: lanes) {

@@ -20,7 +20,7 @@ struct TileKernel {
 
   func emit() {
     let (depth, rows, columns) = (parameters[0], parameters[1], parameters[2])
-    let lineBytes = ir.multiply(parameters[5], 4)
+    let lineBytes = parameters[5]
     if !shape.isSinglePass { clearFirst() }
     let start = sums { height, place in shape.isSinglePass ? zero(height) : load(height, place, sumBytes) }
     let steps = ir.divide(ir.add(depth, ir.index(shape.tile.stepsTogether - 1)), shape.tile.stepsTogether)

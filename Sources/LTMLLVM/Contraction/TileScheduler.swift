@@ -33,7 +33,8 @@ extension Scheduler {
     // The result's columns are the domain's innermost, whichever operand has them.
     let isSwapped = a > b
     let isDouble = kernel.kernel[local].dtype == .f64
-    let isBF16 = [lhs, rhs].allSatisfy(holdsBF16) && over.last.map { kernel.extent($0.index) % 2 == 0 } ?? false
+    // An axis of one point would be half zeros.
+    let isBF16 = [lhs, rhs].allSatisfy(holdsBF16) && over.last.map { kernel.extent($0.index) > 1 } ?? false
     return Schedule.Tiles(
       tile: profile.tile(isBF16: isBF16, isFlat: over.count == 1), lanes: profile.vectorBytes / (isDouble ? 8 : 4),
       rowAxis: isSwapped ? b : a,
@@ -41,13 +42,14 @@ extension Scheduler {
   }
 
   /// An operand that is a buffer's elements as they are, neighbours along the depth: from one line along an axis to the
-  /// next, and whether its elements must be widened.
-  private func lines(_ operand: ScalarID, _ axis: Int) -> (stride: Int, areNarrow: Bool)? {
+  /// next, and whether its elements must be widened. Pairs of bf16 need not be.
+  private func lines(_ operand: ScalarID, _ axis: Int, _ tiles: Schedule.Tiles) -> (stride: Int, areNarrow: Bool)? {
     guard case .contract(let local, let over, _, _)? = kernel.kernel.body.first, over.count == 1,
       case .load(let buffer, _, _, _) = kernel.kernel[operand], let access = kernel.loads[operand.index],
       access.dynamic.isEmpty, access.guards.isEmpty, access.form.strides[over[0].index] == 1
     else { return nil }
-    return (access.form.strides[axis], kernel.kernel[buffer].dtype != kernel.kernel[local].dtype)
+    let isNarrow = tiles.tile.points == 1 && kernel.kernel[buffer].dtype != kernel.kernel[local].dtype
+    return (access.form.strides[axis], isNarrow)
   }
 
   /// Chooses what is not packed. The micro-kernel takes rows one number at a time, so that lines along the depth serve it
@@ -61,32 +63,42 @@ extension Scheduler {
     tiles.keepsRows = columns <= Self.few && tiles.rows == .packed && isKept(left, depth, tiles)
     tiles.keepsColumns = rows <= Self.few && isKept(right, depth, tiles)
     if tiles.keepsRows || tiles.keepsColumns { return }
-    guard tiles.tile.points == 1, profile.architecture == .x86_64 else { return }
+    guard tiles.tile.multiply != .tileBF16, profile.architecture == .x86_64 else { return }
     let height = tiles.tile.rows
     // Lines a power of two apart share a set of the first cache, of which a panel must leave some ways free.
-    let bytes = tiles.elementBytes
+    let bytes = tiles.elementBytes / tiles.tile.points
     func isCrowded(_ stride: Int) -> Bool { height > 6 && stride * bytes % 2048 == 0 }
     // A panel of fewer than four rows takes as long as one of four. The few rows that turning adds cost less than packing.
     let asRows = rows / height * height + (rows % height == 0 ? 0 : max(4, rows % height))
-    if rows <= Self.few, depth >= 128, roundUp(rows, tiles.columns) <= asRows + 3,
-      let lines = lines(right, tiles.columnAxis)
+    if rows <= Self.few, depth >= 128, tiles.tile.points == 1, roundUp(rows, tiles.columns) <= asRows + 3,
+      let lines = lines(right, tiles.columnAxis, tiles)
     {
       tiles.rows = lines.areNarrow || isCrowded(lines.stride) ? .lines : .inPlace(stride: lines.stride)
       (tiles.rowAxis, tiles.columnAxis) = (tiles.columnAxis, tiles.rowAxis)
       tiles.isSwapped.toggle()
       tiles.isTurned = true
-    } else if let lines = lines(left, tiles.rowAxis), !lines.areNarrow {
+    } else if let lines = lines(left, tiles.rowAxis, tiles), !lines.areNarrow {
       // Lines whole pages apart share few sets of the second cache: many of them would not stay there until the next columns.
       let (arePages, all) = (lines.stride * bytes % 4096 == 0, lines.stride * bytes * rows)
       // Many of them are read more slowly than a panel, and need code for their distance: few columns, and much work, make
       // up for it.
+      let work = kernel.points(kernel.domain) * depth
       let pays =
-        height > 6
-        ? !arePages && all <= profile.cacheBytes && columns <= Self.fewColumns
-          && rows * columns * depth >= Self.muchWork
-        : !arePages || all <= profile.cacheBytes / 2
+        tiles.tile.points == 2
+        ? !arePages && work >= Self.muchWork / 4 && pairsPay(rows: rows, columns: columns, depth: depth, tiles)
+        : height > 6
+          ? !arePages && work >= Self.muchWork && all <= profile.cacheBytes && columns <= Self.fewColumns
+          : !arePages || all <= profile.cacheBytes / 2
       if pays { tiles.rows = .inPlace(stride: lines.stride) }
     }
+  }
+
+  /// Whether pairs of bf16 are better left where they lie: what a tile has of them fits the second cache, and few columns meet
+  /// them, or every tile would pack its own.
+  private func pairsPay(rows: Int, columns: Int, depth: Int, _ tiles: Schedule.Tiles) -> Bool {
+    let isShared = rows * depth * 2 <= Self.sharedBytes
+    let near = min(rows, isShared ? 1024 : 240) * min(depth, blockLimit(tiles)) * 2
+    return near <= profile.cacheBytes && (columns <= Self.fewColumns || !isShared)
   }
 
   /// Whether whole panels of columns lie in a buffer as they are multiplied: vectors of neighbours, a line for each point of
@@ -128,7 +140,7 @@ extension Scheduler {
 
   /// Blocks so deep that a panel of columns takes an eighth of the second cache, in even shares.
   private func cutDepth(_ over: [Int], _ tiles: inout Schedule.Tiles) {
-    let limit = max(64, profile.cacheBytes / 8 / (tiles.columns * tiles.elementBytes) * tiles.tile.points)
+    let limit = blockLimit(tiles)
     // The outermost axis whose inner neighbours fit a block as a whole.
     tiles.blockedAxis = over.indices.first { kernel.points(over[($0 + 1)...]) <= limit } ?? over.count - 1
     let extent = kernel.extent(over[tiles.blockedAxis])
@@ -138,8 +150,16 @@ extension Scheduler {
     let unit =
       tiles.blockedAxis == over.count - 1 ? max(tiles.lanes, tiles.tile.stepsTogether) * tiles.tile.points : 1
     tiles.block = min(roundUp((extent + blocks - 1) / max(1, blocks), unit), roundUp(extent, unit))
-    tiles.kc = tiles.block * inner
+    tiles.steps =
+      tiles.blockedAxis == over.count - 1
+      ? tiles.block / tiles.tile.points
+      : tiles.block * tiles.tile.steps(over[(tiles.blockedAxis + 1)...].map(kernel.extent))
     tiles.isSinglePass = tiles.block >= extent && kernel.points(over[..<tiles.blockedAxis]) == 1
+  }
+
+  /// Points of the depth of which a panel of columns takes an eighth of the second cache.
+  private func blockLimit(_ tiles: Schedule.Tiles) -> Int {
+    max(64, profile.cacheBytes / 8 / (tiles.columns * tiles.elementBytes) * tiles.tile.points)
   }
 
   /// Tiles that fit the second cache, smaller where there would be too few tasks to share, and who packs.
@@ -176,7 +196,8 @@ extension Scheduler {
     tiles.nc = roundUp(count(n, count(n, nc)), columns)
     tiles.sharesRows = (rowsFit && n > tiles.nc && tiles.rows == .packed) || tiles.keepsRows
     tiles.sharesColumns = (columnsFit && m > tiles.mc) || tiles.keepsColumns
-    let beginsWhole = m >= rows && (m <= tiles.mc || m % rows == 0)
+    let last = m % tiles.mc
+    let beginsWhole = m >= rows && (last == 0 || last >= rows)
     tiles.packsInPassing = !tiles.sharesColumns && !tiles.visitsRowsFirst && beginsWhole && liesAcross(tiles)
   }
 

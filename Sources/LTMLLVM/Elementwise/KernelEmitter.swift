@@ -36,6 +36,7 @@ struct KernelEmitter {
     case .scatter(let numbers): emitter.scatter(numbers)
     case .contraction(let tiles): emitter.contraction(tiles, symbol: symbol)
     case .product(let numbers): emitter.product(numbers)
+    case .axpy(let numbers): emitter.axpy(numbers)
     }
     // The pool's release of a task does not order streamed stores.
     if emitter.evaluator.hasStreamed { _ = ir.call(intrinsic: "llvm.x86.sse.sfence", [], []) }

@@ -12,6 +12,9 @@ extension IRBuilder {
   package func subtract(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildNSWSub(ref, a, b, "") }
   /// Of a number that is never negative.
   package func divide(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef { b == 1 ? a : LLVMBuildUDiv(ref, a, index(b), "") }
+  package func divideUp(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef {
+    b == 1 ? a : divide(add(a, index(b - 1)), b)
+  }
   package func remainder(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef {
     b == 1 ? index(0) : LLVMBuildURem(ref, a, index(b), "")
   }

@@ -29,8 +29,7 @@ struct KernelJob: CodeJob {
     folder = session?.folder
     let needed: [MicroTile]
     if case .contraction(let tiles) = schedule.strategy {
-      let all = MicroTile.needed(tiles, FlatKernel(kernel))
-      needed = [all.whole, all.rest, all.first].compactMap { $0 }
+      needed = MicroTile.needed(tiles, FlatKernel(kernel)).all
     } else {
       needed = []
     }

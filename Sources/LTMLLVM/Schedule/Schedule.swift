@@ -15,8 +15,10 @@ package struct Schedule: Hashable, Sendable {
     case scatter(Scatter)
     /// A contraction in packed tiles.
     case contraction(Tiles)
-    /// A matrix times a vector: several rows of the matrix at a time, vectors along them.
+    /// A matrix that lies along the depth, times a vector or a few: several rows of the matrix at a time, vectors along them.
     case product(Product)
+    /// A matrix that lies across the depth, times a vector or a few: several lines of it at a time are added up.
+    case axpy(Axpy)
   }
 
   /// Vectors along the innermost axis, which is cut into blocks.
@@ -44,9 +46,27 @@ package struct Schedule: Hashable, Sendable {
 
   package struct Product: Hashable, Sendable {
     package var lanes: Int
-    /// Rows that share what they read of the vector.
+    /// Rows that share what they read of the vectors, and vectors that share what they read of the rows.
     package var rows: Int
+    package var vectors: Int
     package var rowAxis: Int
+    /// `nil`: there is one vector.
+    package var vectorAxis: Int?
+    package var blocksPerTask: Int
+  }
+
+  package struct Axpy: Hashable, Sendable {
+    package var lanes: Int
+    /// Columns of the matrix whose sums are kept together: a multiple of `lanes`.
+    package var block: Int
+    /// Vectors that share what they read of the matrix.
+    package var vectors: Int
+    /// Lines of the matrix that are added together.
+    package var lines: Int
+    package var isDouble: Bool
+    package var matrixAxis: Int
+    /// `nil`: there is one vector.
+    package var vectorAxis: Int?
     package var blocksPerTask: Int
   }
 
@@ -60,10 +80,8 @@ package struct Schedule: Hashable, Sendable {
     package var blockedAxis = 0
     /// Points of that axis in a block.
     package var block = 0
-    /// Contracted points in a block.
-    package var kc = 0
     /// Steps of the micro-kernel in a block.
-    package var steps: Int { kc / tile.points }
+    package var steps = 0
     /// The whole depth is one block.
     package var isSinglePass = false
     package var rowAxis: Int
@@ -91,12 +109,12 @@ package struct Schedule: Hashable, Sendable {
     /// no large power of two, whose rows would share cache sets.
     package var rowStride: Int { isSinglePass ? columns : nc % 128 == 0 ? nc + columns : nc }
     package var elementBytes: Int { isDouble ? 8 : 4 }
-    /// Elements from one line of the rows to the next, where they are not packed.
-    var lineStride: Int {
+    /// Bytes from one line of the rows to the next, where they are not packed.
+    var lineBytes: Int {
       switch rows {
       case .packed: 0
-      case .lines: roundUp(steps, lanes) + 16
-      case .inPlace(let stride): stride
+      case .lines: (roundUp(steps, lanes) + 16) * elementBytes
+      case .inPlace(let stride): stride * elementBytes / tile.points
       }
     }
   }
@@ -107,7 +125,7 @@ package struct Schedule: Hashable, Sendable {
     case packed
     /// In copies of the operand's lines, widened.
     case lines
-    /// In the operand itself, lines this many elements apart.
+    /// In the operand itself, lines this many numbers apart.
     case inPlace(stride: Int)
   }
 
@@ -121,6 +139,7 @@ package struct Schedule: Hashable, Sendable {
     case .scatter: "scatter"
     case .contraction: "contraction"
     case .product: "product"
+    case .axpy: "axpy"
     }
   }
   /// Tasks of the launch, 0 for an empty domain.

@@ -47,7 +47,7 @@ package struct TargetProfile: Hashable, Sendable {
 
   /// What decides machine code besides the kernel: for keys of the cache. Raise the emitters' number with any change of
   /// generated code.
-  var codeKey: [String] { [triple, cpu, features, Bootstrap.version, "emitters 14"] }
+  var codeKey: [String] { [triple, cpu, features, Bootstrap.version, "emitters 15"] }
 
   /// Lanes of an f32 register.
   package var floatLanes: Int { vectorBytes / 4 }
@@ -137,7 +137,7 @@ package struct TargetProfile: Hashable, Sendable {
   /// How a contraction is tiled on this CPU: a row for each family of registers.
   ///
   /// - Parameters:
-  ///   - isBF16: both operands hold bf16 values, an even number of them along the depth.
+  ///   - isBF16: both operands hold bf16 values.
   ///   - isFlat: the depth is one axis.
   func tile(isBF16: Bool, isFlat: Bool) -> RegisterTile {
     // Two by two of AMX's tiles: each load serves two products, and the other four registers hold the operands.
@@ -169,4 +169,9 @@ package struct RegisterTile: Hashable, Sendable {
   package var points: Int { multiply == .dotBF16 || multiply == .tileBF16 ? 2 : 1 }
   /// Steps that the micro-kernel takes at once: panels are filled up with zeros to whole ones.
   package var stepsTogether: Int { multiply == .tileBF16 ? 16 : 1 }
+  /// Steps for contracted axes of these extents: the innermost one ends in a zero where it does not divide.
+  func steps(_ extents: [Int]) -> Int {
+    guard let innermost = extents.last else { return 1 }
+    return extents.dropLast().reduce((innermost + points - 1) / points, *)
+  }
 }
