@@ -3,12 +3,20 @@
 
 extension GraphBuilder {
   /// Appends the gradients of `output` with respect to `values`, each of its value's type; zeros where nothing flows.
-  ///
-  /// The seed is the gradient of `output` itself (its type; ones when left out). What a rule makes takes the place and the
-  /// scope of the node that it is for.
   package mutating func differentiate(
     _ output: ValueID, withRespectTo values: [ValueID], seed: ValueID? = nil
   ) throws(OpError) -> [ValueID] {
+    let found = try gradients(of: output, withRespectTo: values, seed: seed)
+    return zip(values, found).map { value, gradient in gradient ?? constant(0, type(value)) }
+  }
+
+  /// Appends the gradients of `output` with respect to `values`, each of its value's type; `nil` where nothing flows.
+  ///
+  /// The seed is the gradient of `output` itself (its type; ones when left out). What a rule makes takes the place and the
+  /// scope of the node that it is for.
+  package mutating func gradients(
+    of output: ValueID, withRespectTo values: [ValueID], seed: ValueID? = nil
+  ) throws(OpError) -> [ValueID?] {
     try requireDifferentiable(output, values, seed: seed)
     let gradients = try differentiate([(output, seed ?? constant(1, type(output)))], withRespectTo: values)
     return zip(values, gradients).map { $1 ?? constant(0, type($0)) }

@@ -16,6 +16,14 @@ extension DType {
     }
   }
 
+  /// Whether the dtype has a number: a float, if only rounded, all but those past its largest; an integer none but its own.
+  public func holds(_ number: Double) -> Bool {
+    switch self {
+    case .float, .f16, .bf16, .f32, .f64: !number.isFinite || round(number).isFinite
+    case .i32, .i64, .u8, .bool: round(number) == number
+    }
+  }
+
   /// The largest finite value of a float; infinity for `float`.
   public var greatestFinite: Double {
     switch self {

@@ -98,6 +98,51 @@ struct GradientTests {
     #expect(b.location == nil && b.scope == "" && b.reason == nil)
   }
 
+  /// Ops whose value, once rounded to half, no longer tells the slope.
+  static let tails: [(op: Op, x: [Double], attributes: Attributes)] = [
+    (.exp, [-20, -9, 3], [:]), (.expm1, [-9, -12, 1], [:]), (.tanh, [4, -6, 5], [:]), (.sigmoid, [9, 10, -12], [:]),
+    (.sqrt, [0x1p-20, 3, 0.7], [:]), (.rsqrt, [0x1p-4, 3, 0.7], [:]), (.reciprocal, [0.7, 3, -300], [:]),
+    (.softmax, [1, 12, 1.5], ["axis": .int(0)]), (.logSoftmax, [1000, 989, 980], ["axis": .int(0)]),
+    (.logsumexp, [1000, 1000, 1000], ["axes": .ints([0]), "keep": .bool(false)]),
+    (.logsumexp, [-50, -49, -60], ["axes": .ints([0]), "keep": .bool(true)]),
+  ]
+
+  @Test("a gradient is made of the unrounded value", arguments: tails, [DType.f16, .bf16])
+  func unrounded(_ item: (op: Op, x: [Double], attributes: Attributes), _ dtype: DType) throws {
+    func gradient(_ dtype: DType, _ x: [Double], _ rounding: ReferenceRounding) throws -> [Double] {
+      var b = GraphBuilder(name: "g")
+      let x0 = vector(&b, "x", dtype)
+      let value = b.make(item.op, [x0], item.attributes)
+      // A seed that differs from place to place, and is exact in every dtype.
+      let seed = b.type(value).rank == 1 && b.type(value).shape[0] == 3 ? [64.0, 128, -256] : [64]
+      let given = b.input("seed", b.type(value), role: .argument)
+      b.output("gradient", try b.differentiate(value, withRespectTo: [x0], seed: given)[0])
+      let inputs = [
+        "x": try #require(Tensor(x, shape: [3], dtype: dtype)),
+        "seed": try #require(Tensor(seed, shape: b.type(value).staticShape ?? [], dtype: dtype)),
+      ]
+      return try #require(try b.graph.evaluate(inputs, rounding: rounding)["gradient"]).data
+    }
+    let exact = try gradient(.f64, item.x.map(dtype.round), .none)
+    let found = try gradient(dtype, item.x, .everyOp)
+    for (value, wanted) in zip(found, exact) {
+      let ulp = max(abs(wanted) * (dtype == .f16 ? 0x1p-10 : 0x1p-7), dtype == .f16 ? 0x1p-24 : 0)
+      #expect(abs(value - wanted) <= ulp, "\(item.op.name) at \(item.x) in \(dtype): \(found) is not \(exact)")
+    }
+  }
+
+  @Test("nothing flows into what is only stopped, compared or rounded down")
+  func reached() throws {
+    var b = GraphBuilder(name: "g")
+    let names = ["read", "stopped", "compared", "floored", "unread"]
+    let inputs = names.map { vector(&b, $0) }
+    let isLess = b.make(.less, [inputs[2], inputs[0]])
+    let rest = b.add(b.make(.stopGradient, [inputs[1]]), b.make(.floor, [inputs[3]]))
+    let y = b.select(isLess, b.mul(inputs[0], inputs[0]), rest)
+    let gradients = try b.gradients(of: y, withRespectTo: inputs)
+    #expect(gradients.map { $0 != nil } == [true, false, false, false, false])
+  }
+
   @Test("a gradient that cannot be is an error")
   func errors() throws {
     var b = GraphBuilder(name: "g")

@@ -104,6 +104,71 @@ struct OpTests {
     #expect(agree(before, after, tolerance: b.type(value).dtype == dtype ? ulp : 1e-5), "\(before) is not \(after)")
   }
 
+  @Test("a variance of fewer numbers than its correction is infinite, never negative")
+  func overcorrectedVariance() throws {
+    for (correction, wanted) in [(3, 1.25 * 4), (4, .infinity), (5, .infinity)] {
+      var b = GraphBuilder(name: "variance")
+      let x = b.input("x", TensorType(.f32, [4]), role: .argument)
+      b.output(
+        "value",
+        b.make(.variance, [x], ["axes": .ints([0]), "keep": .bool(false), "correction": .int(correction)]))
+      let inputs = ["x": try #require(Tensor([1, 2, 3, 4], shape: [4], dtype: .f32))]
+      for graph in [b.graph, try GraphPass.decompose.run(b.graph)] {
+        #expect(try graph.evaluate(inputs)["value"]?.data == [wanted])
+      }
+    }
+  }
+
+  /// Losses on the right side of their label by a margin: what is left of them is small, and every digit of it counts.
+  static let margins: [(loss: Op, x: [Double], target: [Double], value: Double, gradient: [Double])] = [
+    (.bceWithLogits, [12], [1], 6.144193477721161e-06, [-6.144174602214718e-06]),
+    (.bceWithLogits, [16], [1], 1.1253516843674113e-07, [-1.1253516207787598e-07]),
+    (.bceWithLogits, [30], [1], 9.357622968839860e-14, [-9.357622968839299e-14]),
+    (.bceWithLogits, [-30], [0], 9.357622968839860e-14, [9.357622968839299e-14]),
+    (.bceWithLogits, [-12], [1], 12.000006144193478, [-0.9999938558253978]),
+    (.crossEntropy, [16, 0], [0], 1.1253516843674113e-07, [-1.1253516207787598e-07, 1.1253516207787598e-07]),
+    (.crossEntropy, [0, 30], [1], 9.357622968839860e-14, [9.357622968839299e-14, -9.357622968839299e-14]),
+    (.crossEntropy, [0, 30], [0], 30.000000000000094, [-0.9999999999999064, 0.9999999999999064]),
+    (.binaryCrossEntropy, [1e-9], [0], 1e-9, [1]),
+  ]
+
+  @Test("a loss keeps its tail in f32", arguments: margins)
+  func keepsItsTail(_ item: (loss: Op, x: [Double], target: [Double], value: Double, gradient: [Double])) throws {
+    var b = GraphBuilder(name: "margin")
+    let isLabel = item.loss == .crossEntropy
+    let x = b.input("x", TensorType(.f32, [1, Dim(item.x.count)]), role: .argument)
+    let type = isLabel ? TensorType(.i32, [1]) : TensorType(.f32, [1, 1])
+    let target = b.input("target", type, role: .argument)
+    let loss = b.make(item.loss, [x, target])
+    b.output("value", loss)
+    b.output("gradient", try b.differentiate(loss, withRespectTo: [x])[0])
+    let inputs = [
+      "x": try #require(Tensor(item.x, shape: [1, item.x.count], dtype: .f32)),
+      "target": try #require(Tensor(item.target, shape: type.staticShape ?? [], dtype: type.dtype)),
+    ]
+    let results = try GraphPass.decompose.run(b.graph).evaluate(inputs, rounding: .everyOp)
+    for (name, wanted) in [("value", [item.value]), ("gradient", item.gradient)] {
+      for (found, wanted) in zip(try #require(results[name]).data, wanted) {
+        #expect(
+          abs(found - wanted) <= 4e-7 * abs(wanted), "\(item.loss.name) \(item.x): \(name) \(found), not \(wanted)")
+      }
+    }
+  }
+
+  @Test("a softmax's logarithm keeps its tail in f32", arguments: [Op.logSoftmax, .logsumexp])
+  func tails(_ op: Op) throws {
+    var b = GraphBuilder(name: "tail")
+    let x = b.input("x", TensorType(.f32, [2]), role: .argument)
+    let attributes: Attributes =
+      op == .logSoftmax ? ["axis": .int(0)] : ["axes": .ints([0]), "keep": .bool(false)]
+    b.output("value", b.make(op, [x], attributes))
+    let inputs = ["x": try #require(Tensor([0, -30], shape: [2], dtype: .f32))]
+    let value = try #require(
+      try GraphPass.decompose.run(b.graph).evaluate(inputs, rounding: .everyOp)["value"]
+    ).data[0]
+    #expect(abs(abs(value) - 9.357622968839860e-14) < 1e-19, "\(value)")
+  }
+
   @Test("rounding moves a result by half a unit at most", arguments: opCases, [DType.f16, .bf16, .f32])
   func roundingIsOnce(opCase: OpCase, dtype: DType) throws {
     if opCase.op.definition.precision == .banned, dtype.isHalf { return }

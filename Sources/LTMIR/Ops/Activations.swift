@@ -83,8 +83,12 @@ func logistic(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {
 
 /// `max(x, 0) + log1p(exp(-|x|))`: exp never overflows.
 func softplusFormula(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {
-  let tail = b.make(.log1p, [b.exp(b.neg(b.make(.abs, [x])))])
-  return b.add(b.make(.maximum, [x, b.fill(0, like: x)]), tail)
+  b.add(b.make(.maximum, [x, b.fill(0, like: x)]), softplusTail(&b, x))
+}
+
+/// `log1p(exp(-|x|))`: how far `softplus` is from `max(x, 0)`.
+func softplusTail(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {
+  b.make(.log1p, [b.exp(b.neg(b.make(.abs, [x])))])
 }
 
 private func normalCumulative(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {

@@ -35,16 +35,18 @@ extension OpDefinition {
       let x = b.cast(node.operands[0], to: dtype.arithmetic)
       let type = b.type(x)
       let inside = b.spread(isClass(&b, node.operands[1], classes: type.shape[type.rank - 1]), over: type.shape)
-      let hot = b.cast(oneHot(&b, node.operands[1], type.shape), to: type.dtype)
-      let soft = b.exp(logSoftmaxFormula(&b, x, type.rank - 1))
+      let hot = oneHot(&b, node.operands[1], type.shape)
+      let logs = logSoftmaxFormula(&b, x, type.rank - 1)
+      // `p - 1` of the label by `expm1`: next to 1, a difference would be 0.
+      let atLabel = b.make(.expm1, [labelLogs(&b, logs, hot)])
       let share = b.dividedByCount(g, of: Array(type.shape.dropLast()))
-      let slope = b.select(inside, b.sub(soft, hot), b.fill(0, like: x))
+      let slope = b.select(inside, b.select(hot, b.spread(atLabel, like: x), b.exp(logs)), b.fill(0, like: x))
       return [b.cast(b.mul(slope, b.broadcast(share, to: type.shape)), to: dtype), nil]
     },
     lowering: .formulaOfNode { b, node, wide in
       let type = b.type(wide[0])
       let logs = logSoftmaxFormula(&b, wide[0], type.rank - 1)
-      let picked = b.select(oneHot(&b, wide[1], type.shape), logs, b.fill(0, like: logs))
+      let picked = labelLogs(&b, logs, oneHot(&b, wide[1], type.shape))
       let total = b.neg(b.sum(picked, Array(type.shape.indices)))
       return b.dividedByCount(total, of: Array(type.shape.dropLast()))
     })
@@ -69,8 +71,8 @@ extension OpDefinition {
 
   static let bceWithLogits = loss(
     "The mean binary cross entropy of `sigmoid(x)` with the target, stable for every `x`.", on: (.any, .unit),
-    gradient: { b, x in (b.sub(logistic(&b, x[0]), x[1]), b.neg(x[0])) },
-    formula: { b, x, _ in b.sub(softplusFormula(&b, x[0]), b.mul(x[0], x[1])) },
+    gradient: { b, x in (logitSlope(&b, x[0], x[1]), b.neg(x[0])) },
+    formula: { b, x, _ in b.add(b.mul(x[0], missed(&b, x[0], x[1])), softplusTail(&b, x[0])) },
     { x, y, _ in Swift.max(x, 0) - x * y + Foundation.log1p(Foundation.exp(-Swift.abs(x))) })
 
   // Logarithms are held at -100, and the slope's denominator at 1e-12, as in PyTorch.
@@ -80,22 +82,27 @@ extension OpDefinition {
     gradient: { b, x in
       let other = b.sub(b.fill(1, like: x[0]), x[0])
       let spread = b.make(.maximum, [b.mul(x[0], other), b.fill(1e-12, like: x[0])])
-      let target = b.sub(clampedLog(&b, other), clampedLog(&b, x[0]))
+      let target = b.sub(clampedLogOfRest(&b, x[0]), clampedLog(&b, x[0]))
       return (b.div(b.sub(x[0], x[1]), spread), target)
     },
     formula: { b, x, _ in
       let one = b.fill(1, like: x[0])
       let hit = b.mul(x[1], clampedLog(&b, x[0]))
-      let miss = b.mul(b.sub(one, x[1]), clampedLog(&b, b.sub(one, x[0])))
+      let miss = b.mul(b.sub(one, x[1]), clampedLogOfRest(&b, x[0]))
       return b.neg(b.add(hit, miss))
     },
     { x, y, _ in
-      -(y * Swift.max(Foundation.log(x), -100) + (1 - y) * Swift.max(Foundation.log(1 - x), -100))
+      -(y * Swift.max(Foundation.log(x), -100) + (1 - y) * Swift.max(Foundation.log1p(-x), -100))
     })
 
   static let huberLoss = OpDefinition(
     "The mean of half the squared difference up to `delta`, linear beyond.",
-    signature: lossSignature + [OpParameter("delta", .float, default: .float(1))], precision: .loss, infer: inferLoss,
+    signature: lossSignature + [OpParameter("delta", .float, default: .float(1))], precision: .loss,
+    infer: { (types, attributes) throws(OpError) in
+      let delta = try attributes.required("delta", attributes.float("delta"))
+      guard delta > 0 else { throw OpError("delta is \(delta), and it is positive") }
+      return try inferLoss(types, attributes)
+    },
     evaluate: { x, attributes, _ in
       let delta = attributes[float: "delta"]
       return meanLoss(x) { a, b in
@@ -193,6 +200,31 @@ private func meanLoss(_ x: [Reference], _ function: (Double, Double) -> Double) 
 
 private func clampedLog(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {
   b.make(.maximum, [b.make(.log, [x]), b.fill(-100, like: x)])
+}
+
+/// The logarithm of `1 - x`, which keeps a small `x`.
+private func clampedLogOfRest(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {
+  b.make(.maximum, [b.make(.log1p, [b.neg(x)]), b.fill(-100, like: x)])
+}
+
+/// What the target leaves of a logit's step function: `1 - t` where the logit is positive, `-t` elsewhere. A logit on the
+/// right side of its label is then multiplied by 0, where `max(x, 0) - x * t` would have to cancel.
+private func missed(_ b: inout GraphBuilder, _ x: ValueID, _ target: ValueID) -> ValueID {
+  let isPositive = b.make(.greater, [x, b.fill(0, like: x)])
+  return b.select(isPositive, b.sub(b.fill(1, like: target), target), b.neg(target))
+}
+
+/// `sigmoid(x) - t`, where `sigmoid(x)` is its step function and a tail.
+private func logitSlope(_ b: inout GraphBuilder, _ x: ValueID, _ target: ValueID) -> ValueID {
+  let e = b.exp(b.neg(b.make(.abs, [x])))
+  let tail = b.div(e, b.offset(e, by: 1))
+  let isPositive = b.make(.greater, [x, b.fill(0, like: x)])
+  return b.add(missed(&b, x, target), b.select(isPositive, b.neg(tail), tail))
+}
+
+/// Along the last axis the logarithm at the label, which keeps that axis; 0 for a label outside.
+private func labelLogs(_ b: inout GraphBuilder, _ logs: ValueID, _ hot: ValueID) -> ValueID {
+  b.sum(b.select(hot, logs, b.fill(0, like: logs)), [b.type(logs).rank - 1], keep: true)
 }
 
 /// Where the class along the last axis is the label.

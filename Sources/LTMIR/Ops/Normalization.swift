@@ -119,7 +119,8 @@ private func inferNorm(parameters: Int, axis: Int?) -> InferRule {
     try requireCount(types, parameters + 1...parameters + 1)
     try requireRank(types, 0, atLeast: axis.map { $0 + 1 } ?? 1)
     let axis = axis ?? types[0].rank - 1
-    _ = try attributes.required("eps", attributes.float("eps"))
+    let eps = try attributes.required("eps", attributes.float("eps"))
+    guard eps >= 0, eps.isFinite else { throw OpError("eps is \(eps), and it is a finite number of 0 or more") }
     _ = try elementCount(types[0].shape)
     let own = try joinedDType([types[0]], .floats)
     for (index, type) in types.enumerated().dropFirst() {
@@ -143,14 +144,15 @@ extension GraphBuilder {
 }
 
 extension OpGradient {
-  /// The rule of an op of one operand along `axis`, computed wide: operand, value, axis, gradient.
+  /// The rule of an op of one operand along `axis`, computed wide: operand, unrounded value, axis, gradient.
   fileprivate static func alongAxis(
     _ rule: @escaping @Sendable (inout GraphBuilder, _ x: ValueID, _ y: ValueID, _ axis: Int, _ g: ValueID) -> ValueID
   ) -> OpGradient {
     .rule { b, node, value, gradient in
       let dtype = b.type(node.operands[0]).dtype
-      let wide = [node.operands[0], value, gradient].map { b.cast($0, to: dtype.arithmetic) }
-      return [b.cast(rule(&b, wide[0], wide[1], node.attributes[int: "axis"], wide[2]), to: dtype)]
+      let wide = [node.operands[0], gradient].map { b.cast($0, to: dtype.arithmetic) }
+      let unrounded = b.unrounded(value, of: node, [wide[0]])
+      return [b.cast(rule(&b, wide[0], unrounded, node.attributes[int: "axis"], wide[1]), to: dtype)]
     }
   }
 
@@ -183,15 +185,31 @@ private func shifted(_ b: inout GraphBuilder, _ x: ValueID, _ axis: Int) -> Valu
 
 func logSoftmaxFormula(_ b: inout GraphBuilder, _ x: ValueID, _ axis: Int) -> ValueID {
   let s = shifted(&b, x, axis)
-  let total = b.make(.log, [b.sum(b.exp(s), [axis], keep: true)])
-  return b.sub(s, b.spread(total, like: s))
+  return b.sub(s, b.spread(logOfSum(&b, s, [axis], keep: true), like: s))
+}
+
+/// `log(sum(exp(s)))` over axes along which the largest `s` is 0: `log1p` of what the others add to that one, or a sum next
+/// to 1 would lose them.
+func logOfSum(_ b: inout GraphBuilder, _ s: ValueID, _ axes: [Int], keep: Bool) -> ValueID {
+  let (zero, one) = (b.fill(0, like: s), b.fill(1, like: s))
+  let isTop = b.make(.equal, [s, zero])
+  let others = b.sum(b.select(isTop, zero, b.exp(s)), axes, keep: keep)
+  let ties = b.sum(b.select(isTop, one, zero), axes, keep: keep)
+  return b.make(.log1p, [b.add(others, b.offset(ties, by: -1))])
 }
 
 /// The reference of one row.
 func logSoftmaxRow(_ row: [Double]) -> [Double] {
   let top = row.reduce(-.infinity) { $0.isNaN || $1.isNaN ? .nan : max($0, $1) }
-  let total = Foundation.log(row.reduce(0) { $0 + Foundation.exp($1 - top) })
-  return row.map { $0 - top - total }
+  let rest = logOfSum(row.map { $0 - top })
+  return row.map { $0 - top - rest }
+}
+
+/// The reference of `logOfSum`.
+func logOfSum(_ differences: some Sequence<Double>) -> Double {
+  Foundation.log1p(
+    differences.reduce(-1) { $0 + ($1 == 0 ? 1 : 0) }
+      + differences.reduce(0) { $0 + ($1 == 0 ? 0 : Foundation.exp($1)) })
 }
 
 /// A one-dimensional reference spread along `axis` of another.

@@ -48,7 +48,8 @@ extension OpDefinition {
   }
 
   static let variance = parameterizedReduction(
-    "The variance over axes: squares of the distance from the mean, over the count less `correction`.", .float32,
+    "The variance over axes: squares of the distance from the mean, over the count less `correction`, which is 0 at least.",
+    .float32,
     .floats,
     extra: [OpParameter("correction", .int, default: .int(1))],
     gradient: .rule { b, node, _, g in
@@ -70,33 +71,33 @@ extension OpDefinition {
   ) { values, attributes in
     let centre = average(values)
     let total = values.reduce(0) { $0 + ($1 - centre) * ($1 - centre) }
-    return total / (Double(values.count) - attributes[float: "correction"])
+    return total / Swift.max(0, Double(values.count) - attributes[float: "correction"])
   }
 
   static let logsumexp = parameterizedReduction(
     "The logarithm of the sum of exponentials over axes.", .float32, .floats, extra: [],
-    gradient: .rule { b, node, value, g in
+    gradient: .rule { b, node, _, g in
       let (axes, keep) = reductionAttributes(node)
       let dtype = b.type(node.operands[0]).dtype
-      let wide = [node.operands[0], value, g].map { b.cast($0, to: dtype.arithmetic) }
-      let shape = b.type(wide[0]).shape
-      let y = b.spread(finiteOrZero(&b, wide[1]), over: shape, reduced: axes, kept: keep)
-      let gradient = b.spread(wide[2], over: shape, reduced: axes, kept: keep)
-      return [b.cast(b.mul(gradient, b.exp(b.sub(wide[0], y))), to: dtype)]
+      let x = b.cast(node.operands[0], to: dtype.arithmetic)
+      let s = shiftedByTop(&b, x, axes).difference
+      // Of the differences, not of the value: next to a large maximum its last digit is worth more than the others.
+      let rest = finiteOrZero(&b, logOfSum(&b, s, axes, keep: true))
+      let slope = b.exp(b.sub(s, b.spread(rest, like: s)))
+      let wide = b.spread(b.cast(g, to: dtype.arithmetic), over: b.type(x).shape, reduced: axes, kept: keep)
+      return [b.cast(b.mul(wide, slope), to: dtype)]
     },
     lowering: .decompose { b, node in
       let (axes, keep) = reductionAttributes(node)
       let x = b.cast(node.operands[0], to: node.type.dtype.arithmetic)
-      let top = b.make(.max, [x], ["axes": .ints(axes), "keep": .bool(true)])
-      let finite = finiteOrZero(&b, top)
-      let total = b.sum(b.exp(b.sub(x, b.spread(finite, like: x))), axes, keep: keep)
-      let result = b.add(b.make(.log, [total]), b.reshape(finite, to: b.type(total).shape))
-      return b.cast(result, to: node.type.dtype)
+      let (s, top) = shiftedByTop(&b, x, axes)
+      let rest = logOfSum(&b, s, axes, keep: keep)
+      return b.cast(b.add(rest, b.reshape(top, to: b.type(rest).shape)), to: node.type.dtype)
     }
   ) { values, _ in
     let top = values.max() ?? 0
     let finite = top.isFinite ? top : 0
-    return Foundation.log(values.reduce(0) { $0 + Foundation.exp($1 - finite) }) + finite
+    return logOfSum(values.map { $0 - finite }) + finite
   }
 
   static let argmax = arg(
@@ -131,7 +132,10 @@ extension OpDefinition {
         try requireCount(types, 1...1)
         let axes = try attributes.requiredAxes(rank: types[0].rank)
         let keep = try attributes.required("keep", attributes.bool("keep"))
-        for parameter in extra { _ = try attributes.required(parameter.name, attributes.int(parameter.name)) }
+        for parameter in extra {
+          let number = try attributes.required(parameter.name, attributes.int(parameter.name))
+          guard number >= 0 else { throw OpError("\(parameter.name) is \(number), and it is 0 or more") }
+        }
         _ = try elementCount(types[0].shape)
         let operand = try joinedDType(types, accepted)
         return TensorType(resultDType(operand, lowering), reducedShape(types[0].shape, axes: axes, keep: keep))
@@ -230,9 +234,19 @@ private func finiteOrZero(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {
   b.select(b.make(.isFinite, [x]), x, b.fill(0, like: x))
 }
 
-/// The count of the reduced elements less the correction, as a scalar.
+/// `x` less its maximum over axes, and that maximum, which keeps them: 0 where it is not finite.
+private func shiftedByTop(
+  _ b: inout GraphBuilder, _ x: ValueID, _ axes: [Int]
+) -> (difference: ValueID, top: ValueID) {
+  let top = finiteOrZero(&b, b.make(.max, [x], ["axes": .ints(axes), "keep": .bool(true)]))
+  return (b.sub(x, b.spread(top, like: x)), top)
+}
+
+/// The count of the reduced elements less the correction, as a scalar. Where the correction is larger, it is 0: a division
+/// by it is then infinite, as PyTorch's is, and never negative.
 private func degrees(_ b: inout GraphBuilder, _ node: Node, _ x: ValueID) -> ValueID {
   let (axes, _) = reductionAttributes(node)
   let count = b.count(axes.map { b.type(x).shape[$0] }, b.type(x).dtype)
-  return b.offset(count, by: -Double(node.attributes[int: "correction"]))
+  let rest = b.offset(count, by: -Double(node.attributes[int: "correction"]))
+  return b.make(.maximum, [rest, b.fill(0, like: rest)])
 }

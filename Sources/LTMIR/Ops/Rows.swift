@@ -1,6 +1,7 @@
 // Constructors for the common kinds of row, so that a paragraph of the op table says only what is its own.
 
-/// The gradient of a unary op: operand, value and gradient in the accumulator's dtype, the operand's gradient back.
+/// The gradient of a unary op: operand, value and gradient in the accumulator's dtype, the operand's gradient back. The value
+/// is the unrounded one.
 typealias UnaryRule = @Sendable (inout GraphBuilder, _ x: ValueID, _ y: ValueID, _ g: ValueID) -> ValueID
 /// A formula over operands that are already in the accumulator's dtype.
 typealias Formula = @Sendable (inout GraphBuilder, _ operands: [ValueID]) -> ValueID
@@ -10,20 +11,35 @@ extension OpGradient {
   static func unary(_ rule: @escaping UnaryRule) -> OpGradient {
     .rule { b, node, value, gradient in
       let dtype = b.type(node.operands[0]).dtype
-      let wide = [node.operands[0], value, gradient].map { b.cast($0, to: dtype.arithmetic) }
-      return [b.cast(rule(&b, wide[0], wide[1], wide[2]), to: dtype)]
+      let wide = [node.operands[0], gradient].map { b.cast($0, to: dtype.arithmetic) }
+      let unrounded = b.unrounded(value, of: node, [wide[0]])
+      return [b.cast(rule(&b, wide[0], unrounded, wide[1]), to: dtype)]
     }
   }
 
-  /// A binary op's rule, likewise: `x` is `[a, b, value, gradient]`.
+  /// A binary op's rule, likewise: `x` is `[a, b, value, gradient]`, the value unrounded.
   static func binary(
     _ left: @escaping Formula, _ right: @escaping Formula
   ) -> OpGradient {
     .rule { b, node, value, gradient in
       let dtypes = node.operands.map { b.type($0).dtype }
-      let wide = (node.operands + [value, gradient]).map { b.cast($0, to: dtypes[0].arithmetic) }
+      let operands = node.operands.map { b.cast($0, to: dtypes[0].arithmetic) }
+      let unrounded = b.unrounded(value, of: node, operands)
+      let wide = operands + [unrounded, b.cast(gradient, to: dtypes[0].arithmetic)]
       return [b.cast(left(&b, wide), to: dtypes[0]), b.cast(right(&b, wide), to: dtypes[1])]
     }
+  }
+}
+
+extension GraphBuilder {
+  /// A node's value as its gradient reads it, in the accumulator's dtype. A half has lost the digits that a difference of it
+  /// is made of, so the op is made again from its wide operands; where it is read, its formula is that of the forward pass.
+  mutating func unrounded(_ value: ValueID, of node: Node, _ wide: [ValueID]) -> ValueID {
+    guard type(value).dtype.isHalf else { return value }
+    let saved = reason
+    defer { reason = saved }
+    reason = "\(node.op.name) again, before it was rounded"
+    return make(node.op, wide, node.attributes)
   }
 }
 

@@ -121,7 +121,10 @@ extension OpDefinition {
       let (low, high) = (
         try attributes.required("low", attributes.int("low")), try attributes.required("high", attributes.int("high"))
       )
-      _ = try attributes.required("value", attributes.float("value"))
+      let value = try attributes.required("value", attributes.float("value"))
+      guard types[0].dtype.isFloating || types[0].dtype.holds(value) else {
+        throw OpError("\(value) does not fit \(types[0].dtype)", operands: [(0, nil)])
+      }
       guard low >= 0, high >= 0 else { throw OpError("padding is negative", note: "slice it instead") }
       var shape = types[0].shape
       shape[axis] = try checkedDim(shape[axis].adding(Dim(low))?.adding(Dim(high)))

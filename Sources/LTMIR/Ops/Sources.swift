@@ -37,9 +37,12 @@ extension OpDefinition {
     infer: { (types, attributes) throws(OpError) in
       try requireCount(types, 0...0)
       let shape = try attributes.required("shape", attributes.dims("shape"))
-      _ = try attributes.requiredAxis(rank: shape.count)
+      let axis = try attributes.requiredAxis(rank: shape.count)
       let dtype = try attributes.required("dtype", attributes.dtype("dtype"))
       guard dtype != .bool else { throw OpError("an index cannot be a bool") }
+      if let last = shape[axis].constant.map({ $0 - 1 }), !dtype.holds(Double(last)) {
+        throw OpError("the last index, \(last), does not fit \(dtype)", note: "use a wider dtype, such as i32")
+      }
       return TensorType(dtype, shape)
     },
     evaluate: { _, attributes, result in

@@ -8,7 +8,7 @@ extension OpDefinition {
     { Foundation.exp($0) })
 
   static let expm1 = unary(
-    "`exp(x) - 1`, exact near 0", .float32, gradient: .unary { b, _, y, g in b.mul(g, b.offset(y, by: 1)) },
+    "`exp(x) - 1`, exact near 0", .float32, gradient: .unary { b, x, _, g in b.mul(g, b.exp(x)) },
     lowering: .primitive(.expm1), { Foundation.expm1($0) })
 
   static let log = unary(
