@@ -130,19 +130,24 @@ extension Executable {
         "'\(input)' is \(dtype), and was given \(tensor.dtype)",
         notes: ["convert the array before it is saved, as with NumPy's .astype"])
     }
-    let converted = tensor.converted(to: dtype)
-    if let index = firstOverflow(tensor, converted) {
-      throw LTMError(
-        "'\(input)' holds \(tensor.doubles[index]) as element \(index), and \(dtype) ends at \(dtype.greatestFinite)",
-        notes: ["scale the values, or use a wider precision"])
-    }
-    try write(converted, to: input)
+    try write(try tensor.converted(to: dtype, for: input), to: input)
+  }
+}
+
+extension Tensor {
+  /// The value of an input in its dtype; an error where a number is finite and would be no longer.
+  func converted(to dtype: DType, for input: String) throws(LTMError) -> Tensor {
+    let converted = converted(to: dtype)
+    guard let index = firstOverflow(as: converted) else { return converted }
+    throw LTMError(
+      "'\(input)' holds \(doubles[index]) as element \(index), and \(dtype) ends at \(dtype.greatestFinite)",
+      notes: ["scale the values, or use a wider precision"])
   }
 
   /// The first element that was finite and is no longer.
-  private func firstOverflow(_ tensor: Tensor, _ converted: Tensor) -> Int? {
-    guard converted.dtype != tensor.dtype, let first = firstNonFinite(converted) else { return nil }
-    let (before, after) = (tensor.doubles, converted.doubles)
+  private func firstOverflow(as converted: Tensor) -> Int? {
+    guard converted.dtype != dtype, let first = firstNonFinite(converted) else { return nil }
+    let (before, after) = (doubles, converted.doubles)
     return (first..<before.count).first { before[$0].isFinite && !after[$0].isFinite }
   }
 }

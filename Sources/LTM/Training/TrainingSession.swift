@@ -43,10 +43,11 @@ final class TrainingSession {
     let dtype = slot.type.dtype
     var tensor: Tensor?
     switch slot.initial {
-    case .parameter(let name), .layerState(let name): tensor = model.weights[name]?.converted(to: dtype)
+    case .parameter(let name), .layerState(let name):
+      tensor = try model.weights[name].map { (held) throws(LTMError) in try held.converted(to: dtype, for: name) }
     case .copy(let other):
       if let source = slots.first(where: { $0.name == other }) {
-        tensor = try initialValue(of: source, model).converted(to: dtype)
+        tensor = try initialValue(of: source, model).converted(to: dtype, for: slot.name)
       }
     case .initializer(let initializer):
       tensor = initialTensor(initializer, shape: shape, dtype: dtype, seed: model.seed, name: slot.name)

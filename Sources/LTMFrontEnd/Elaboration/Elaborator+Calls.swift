@@ -62,6 +62,7 @@ extension Elaborator {
   }
 
   private func call(_ id: InstanceID, _ calleeSpan: Span, _ arguments: [Given], _ span: Span) -> Value {
+    if world[id].isRefused { return Value(.poison, span) }
     let type = world[id].type
     for case .function(let function) in type.declaration.members where function.name.text == "call" {
       return call(FunctionValue(declaration: function, module: type.module, owner: id), arguments, span)

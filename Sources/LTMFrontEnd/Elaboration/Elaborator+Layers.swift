@@ -73,7 +73,7 @@ extension Elaborator {
       }
     case .param(let storage): define(storage, isState: false, of: id)
     case .state(let storage): define(storage, isState: true, of: id)
-    case .require(let requirement): check(requirement)
+    case .require(let requirement): if !check(requirement) { world[id].isRefused = true }
     case .function: return
     }
   }
@@ -93,7 +93,7 @@ extension Elaborator {
     if !type.isFloating, !isState {
       fail("a parameter is trained, so it is a float, not \(type)", at: span, notes: ["a 'state' can hold integers"])
     }
-    let start = initializer(member.initializer, shape: sizes)
+    let start = initializer(member.initializer, for: InitializedStorage(shape: sizes, dtype: type))
     // What an initial value is matters to nobody who only checks.
     guard let initializer = isGeneric ? start ?? .constant(0) : start else {
       world[id].define(member.name.text, poison)
@@ -114,62 +114,5 @@ extension Elaborator {
       return nil
     }
     return sizes
-  }
-
-  // MARK: Initial values
-
-  /// How a `param` or a `state` begins; `nil` after an error.
-  func initializer(_ expr: Expr, shape: [Int]) -> Initializer? {
-    let saved = initializedShape
-    initializedShape = shape
-    defer { initializedShape = saved }
-    let value = evaluate(expr)
-    switch value.kind {
-    case .initializer(let initializer): return initializer
-    case .poison: return nil
-    default:
-      if let number = value.number { return .constant(number) }
-      fail(
-        "an initial value is zeros(), ones(), constant(v), uniform(bound), normal(std), kaiming_uniform() or xavier_uniform(), "
-          + "and this is \(describe(value))", at: expr.span)
-      return nil
-    }
-  }
-
-  /// A call of an initializer.
-  func initializer(_ builtin: Builtin, _ given: [Given], _ span: Span) -> Value {
-    guard let shape = initializedShape else {
-      return fail(
-        "'\(builtin.rawValue)' is an initial value: it stands after 'param' or 'state'", at: span,
-        notes: ["full(shape, value) makes a tensor"])
-    }
-    switch builtin {
-    case .zeros, .zerosLike: return Value(.initializer(.constant(0)), span)
-    case .ones: return Value(.initializer(.constant(1)), span)
-    case .constant: return number(given[0], span) { .constant($0) }
-    case .uniform: return number(given[0], span) { .uniform(bound: $0) }
-    case .normal: return number(given[0], span) { .normal(standardDeviation: $0) }
-    case .kaimingUniform: return fans(shape, span) { fanIn, _ in 1 / fanIn.squareRoot() }
-    case .xavierUniform: return fans(shape, span) { fanIn, fanOut in (6 / (fanIn + fanOut)).squareRoot() }
-    case .div, .mod, .int, .count, .range, .min, .max, .permute, .transpose, .flatten, .squeeze, .unsqueeze, .split,
-      .unstack, .stack, .full:
-      internalFailure("elaboration", "'\(builtin.rawValue)' is no initializer")
-    }
-  }
-
-  private func number(_ given: Given, _ span: Span, _ make: (Double) -> Initializer) -> Value {
-    guard let number = given.value.number else {
-      return fail("a number is needed here, and this is \(describe(given.value))", at: given.span)
-    }
-    return Value(.initializer(make(number)), span)
-  }
-
-  /// A uniform bound from the number of inputs and outputs of a weight `[outputs, inputs, ...]`.
-  private func fans(_ shape: [Int], _ span: Span, _ bound: (Double, Double) -> Double) -> Value {
-    guard shape.count >= 2 else {
-      return fail("this initial value needs a weight of two dimensions or more, [outputs, inputs]", at: span)
-    }
-    let field = shape[2...].reduce(1.0) { $0 * Double($1) }
-    return Value(.initializer(.uniform(bound: bound(Double(shape[1]) * field, Double(shape[0]) * field))), span)
   }
 }

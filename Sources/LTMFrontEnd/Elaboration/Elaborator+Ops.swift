@@ -29,9 +29,23 @@ extension Elaborator {
   /// Last adjustments: broadcasting, matrix products of unequal rank.
   private func finish(_ call: OpCall) -> Value {
     if call.op == .matmul { return matmul(call) }
+    if call.op == .cast, let number = castNumber(call) { return number }
     guard call.op.broadcasts else { return apply(call.op, call.operands, call.attributes, at: call.span) }
     guard let spread = broadcast(call.operands, at: call.span) else { return Value(.poison, call.span) }
     return apply(call.op, spread, call.attributes, at: call.span)
+  }
+
+  /// A cast of a number that is known already: one of its dtype, which must have it. `nil` where a tensor is cast.
+  private func castNumber(_ call: OpCall) -> Value? {
+    guard let (value, span) = call.tensors.first, let number = value.number, let dtype = call.attributes.dtype("dtype"),
+      dtype != .bool
+    else { return nil }
+    let whole = dtype.isFloating ? number : number.rounded(.towardZero)
+    guard fits(whole, dtype, at: span) else { return Value(.poison, call.span) }
+    if case .integer = value.kind, !dtype.isFloating {
+      return constant(value, dtype, at: span).map { Value(.tensor($0), call.span) } ?? Value(.poison, call.span)
+    }
+    return nil
   }
 
   /// A scalar function of numbers that are known already, by the op's own reference.

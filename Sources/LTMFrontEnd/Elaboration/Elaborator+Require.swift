@@ -4,9 +4,11 @@ import LTMSyntax
 
 extension Elaborator {
   /// `require condition`: where it does not hold, the message points at the argument that broke it, in the caller's text.
-  func check(_ requirement: Requirement) {
+  /// False where it does not.
+  @discardableResult
+  func check(_ requirement: Requirement) -> Bool {
     // What stands for any argument is none that a caller gave.
-    guard generic == nil, condition(requirement.condition, of: "require") == false else { return }
+    guard generic == nil, condition(requirement.condition, of: "require") == false else { return true }
     let named = knownValues(in: requirement.condition)
     let place = named.lazy.map(\.value.origin).first(where: isGiven) ?? frame.callSpan ?? requirement.span
     let found = named.map { "\($0.name) is \(shown($0.value))" }.joined(separator: " and ")
@@ -14,6 +16,7 @@ extension Elaborator {
       "'\(frame.name)' requires \(requirement.condition.span.text)" + (found.isEmpty ? "" : ", and \(found)"),
       at: place,
       labels: place == requirement.span ? [] : [.init(requirement.span, "required here")])
+    return false
   }
 
   /// The numbers and Bools that a condition reads by name, in the order of their first mention.

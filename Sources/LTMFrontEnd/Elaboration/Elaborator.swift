@@ -45,8 +45,8 @@ final class Elaborator {
   var generic: Generic?
   /// What ran, where a whole file is checked.
   let progress: CheckProgress?
-  /// The shape that an initializer is for.
-  var initializedShape: [Int]?
+  /// The parameter or state whose initial value is computed.
+  var initialized: InitializedStorage?
   private var depth = 0
   private var steps = 0
   private(set) var work = 0

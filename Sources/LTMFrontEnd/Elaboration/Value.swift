@@ -94,6 +94,8 @@ struct Instance: Sendable {
   var values: [String: Value] = [:]
   /// The first path that reaches it from the model: `blocks.0.fc1`.
   var path: String?
+  /// Whether an argument is none that it can have, which has been said: nothing more is said of its calls.
+  var isRefused = false
 
   mutating func define(_ name: String, _ value: Value) {
     if values[name] == nil { order.append(name) }

@@ -192,7 +192,9 @@ extension Elaborator {
       }
       let frame = Frame(
         name: type.declaration.name.text, module: type.module, blocks: [["weight": Value(.boolean(true), member.span)]])
-      let initializer = within(frame) { self.initializer(member.initializer, shape: []) }
+      let initializer = within(frame) {
+        self.initializer(member.initializer, for: InitializedStorage(shape: [], dtype: .float))
+      }
       if let initializer { states.append((member.name.text, initializer)) }
     }
     return states
