@@ -38,6 +38,7 @@ struct CastTests {
       #expect(result.verify(stage: .afterCasts).isEmpty, "seed \(seed)")
       #expect(try insertCasts(result, policy).graph == result, "seed \(seed)")
       try expectPinsKept(graph, result)
+      expectPinsWide(result, pinned: Set(graph.inputs.filter { graph[$0.value].type.dtype != .float }.map(\.name)))
       expectSharedCasts(result)
     }
   }
@@ -50,6 +51,89 @@ struct CastTests {
     for (old, new) in zip(before.outputs, after.outputs) where before[old.value].type.dtype != .float {
       #expect(before[old.value].type == after[new.value].type)
     }
+  }
+
+  /// No pass narrows what is pinned: an input, or what the file itself casts.
+  private func expectPinsWide(_ graph: Graph, pinned: Set<String>) {
+    let inputs = Set(graph.inputs.filter { pinned.contains($0.name) }.map(\.value))
+    for cast in graph.nodes where cast.op == .cast && cast.reason != nil {
+      let source = graph[cast.operands[0]]
+      guard inputs.contains(cast.operands[0]) || source.op == .cast && source.reason == nil else { continue }
+      #expect(DType.widest(source.type.dtype, cast.type.dtype) == cast.type.dtype, "\(source.type) to \(cast.type)")
+    }
+  }
+
+  /// Ops of several operands, of which the one at an index is pinned.
+  static let mixed: [(op: Op, shapes: [[Dim]], pinned: Int, attributes: Attributes)] = [
+    (.matmul, [[2, 2], [2, 2]], 1, [:]), (.matmul, [[2, 2], [2, 2]], 0, [:]),
+    (.linear, [[2, 2], [2, 2], [2]], 1, [:]), (.linear, [[2, 2], [2, 2], [2]], 2, [:]),
+    (.concat, [[2, 2], [2, 2]], 1, ["axis": .int(0)]), (.maximum, [[2, 2], [2, 2]], 1, [:]),
+    (.pow, [[2, 2], [2, 2]], 1, [:]), (.layerNorm, [[2, 2], [2], [2]], 0, ["eps": .float(1e-5)]),
+    (.layerNorm, [[2, 2], [2], [2]], 1, ["eps": .float(1e-5)]), (.rmsNorm, [[2, 2], [2]], 1, ["eps": .float(1e-5)]),
+    (.batchNorm, [[2, 2], [2], [2], [2], [2]], 4, ["eps": .float(1e-5)]), (.mseLoss, [[2, 2], [2, 2]], 1, [:]),
+  ]
+
+  @Test(
+    "a pinned operand decides, at every level", arguments: mixed,
+    ["16 O1", "bf16 O1", "16 O2", "bf16 O2", "16 O3", "bf16 O3", "32 O0"])
+  func mixedOperands(
+    _ item: (op: Op, shapes: [[Dim]], pinned: Int, attributes: Attributes), _ line: String
+  ) throws {
+    for dtype in [DType.f32, .f16, .bf16] {
+      var b = GraphBuilder(name: "mixed")
+      let operands = item.shapes.enumerated().map { index, shape in
+        b.input(
+          "x\(index)", TensorType(index == item.pinned ? dtype : .float, shape),
+          role: index == 0 ? .argument : .parameter)
+      }
+      b.output("result", try b.apply(item.op, operands, item.attributes))
+      let result = try insertCasts(b.graph, policy(line)).graph
+      #expect(result.verify(stage: .afterCasts).isEmpty)
+      try expectPinsKept(b.graph, result)
+      expectPinsWide(result, pinned: ["x\(item.pinned)"])
+    }
+  }
+
+  /// `seen <- (seen + mean(x^2)) / 2` of what a product gives, which the loss reads too.
+  private func watched(_ dtype: DType) -> Graph {
+    var b = GraphBuilder(name: "loss")
+    let x = b.input("x", TensorType(.float, [4, 1]), role: .argument)
+    let w = b.input("w", TensorType(.float, [1, 1]), role: .parameter)
+    let seen = b.input("seen", TensorType(dtype, [1]), role: .state)
+    let gram = b.input("gram", TensorType(dtype, [1, 1]), role: .state)
+    let h = b.make(.relu, [b.make(.matmul, [x, w])])
+    let mean = b.make(.mean, [b.mul(h, h)], ["axes": .ints([0]), "keep": .bool(false)])
+    b.output("result", b.make(.mean, [b.make(.matmul, [h, w])], ["axes": .ints([0, 1]), "keep": .bool(false)]))
+    b.output("seen", b.scale(b.add(seen, mean), by: 0.5), updates: "seen")
+    b.output("gram", b.add(gram, b.make(.matmul, [b.transpose(h, [1, 0]), h])), updates: "gram")
+    return b.graph
+  }
+
+  @Test(
+    "what feeds a state in f32 is computed in f32", arguments: ["16 O1", "bf16 O1", "16 O2", "16 O3", "bf16 O3"],
+    [DType.float, .f32])
+  func states(_ line: String, _ dtype: DType) throws {
+    let policy = try policy(line)
+    let graph = try insertCasts(watched(dtype), policy).graph
+    #expect(graph.verify(stage: .afterCasts).isEmpty)
+    // Squares of 300 are beyond f16, and 300.5^2 has more digits than bf16.
+    let argument = try #require(graph.input("x"))
+    let inputs = [
+      "x": try tensor([300, 200, 300, 100], [4, 1], graph[argument.value].type.dtype),
+      "w": try tensor([1], [1, 1], graph[try #require(graph.input("w")).value].type.dtype),
+      "seen": try tensor([1], [1], .f32), "gram": try tensor([1], [1, 1], .f32),
+    ]
+    let results = try graph.evaluate(inputs, rounding: .everyOp)
+    #expect(results["seen"]?.data == [28750.5])
+    #expect(results["gram"]?.data == [230001])
+    // What the loss reads beside a state is as the level has it.
+    let relu = try #require(graph.nodes.first { $0.op == .relu })
+    #expect(relu.type.dtype == policy.half)
+  }
+
+  @Test("a state pinned to half is fed in half") func halfStates() throws {
+    let graph = try insertCasts(watched(.f16), policy("16 O3")).graph
+    #expect(graph.nodes.filter { $0.op == .mul }.allSatisfy { $0.type.dtype == .f16 })
   }
 
   /// No value is cast twice to one dtype, and every cast says why.

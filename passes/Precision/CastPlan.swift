@@ -13,8 +13,8 @@ struct CastPlan {
   /// Literals, compile-time scalars and what is computed from them alone: they take their reader's dtype.
   private(set) var isWeak: [Bool]
   private(set) var diagnostics = DiagnosticSet()
-  /// Parameters and statistics of normalisations, which "keep norm f32" is about.
-  private var isStatistic: [Bool]
+  /// For each value the rule that keeps it in full precision for what it is for; `nil` where none does.
+  private(set) var statistics: [String?]
   /// Scalars that a result is made of.
   private var isScalarResult: [Bool]
   private let kept: [ScopePattern]
@@ -26,12 +26,13 @@ struct CastPlan {
     run = Array(repeating: nil, count: graph.nodes.count)
     rules = Array(repeating: "", count: graph.nodes.count)
     isWeak = Array(repeating: false, count: graph.nodes.count)
-    isStatistic = isWeak
+    statistics = Array(repeating: nil, count: graph.nodes.count)
     isScalarResult = isWeak
     kept = policy.level.keepInFloat32.map { ScopePattern($0) }
     users = graph.users()
     findWeak()
-    if policy.level.castModel == .half, policy.level.keepNormalizationInFloat32 == true { findStatistics() }
+    statistics =
+      Statistics(graph, users: users, isWeak: isWeak, policy: policy) { precisionClass($0) == .normalization }.rules
     if policy.level.outputs != .half { findScalarResults() }
     planInputs()
     let painting = policy.half != nil && policy.level.castOps ? Painting(self) : nil
@@ -130,24 +131,12 @@ extension CastPlan {
       let dtype = policy.dtype(level.castModel) ?? policy.full
       guard dtype.isHalf else { return (dtype, "\(level.name) keeps parameters in \(dtype)") }
       if kept.contains(where: { $0.matches(input.name) }) { return (policy.full, "keep-f32") }
-      if isStatistic[input.value.index] { return (policy.full, "keep-norm-f32") }
+      if level.keepNormalizationInFloat32 == true, let rule = statistics[input.value.index] {
+        return (policy.full, rule)
+      }
       return (dtype, "\(level.name) casts parameters to \(dtype)")
     case .master, .state, .optimizerState, .control:
       return (policy.full, "state is \(policy.full)")
-    }
-  }
-
-  /// What normalisations read beside their first operand, back to the reductions that made it.
-  private mutating func findStatistics() {
-    for value in graph.values.reversed() {
-      isStatistic[value.index] = users[value.index].contains { user in
-        let node = graph[user]
-        switch precisionClass(node) {
-        case .normalization: return node.operands.dropFirst().contains(value)
-        case .widest, .follow: return isStatistic[user.index]
-        case .half, .float32, .loss, .banned, .never: return false
-        }
-      }
     }
   }
 
@@ -188,7 +177,20 @@ extension CastPlan {
       return
     }
     let (dtype, rule) = choose(value, node, painting)
-    (run[value.index], rules[value.index]) = (dtype, rule)
+    let wide = pinnedOperands(value).reduce(dtype, DType.widest)
+    (run[value.index], rules[value.index]) =
+      wide == dtype ? (dtype, rule) : (wide, "an operand is pinned, and \(dtype) would narrow it")
+  }
+
+  /// The dtypes of the operands that the file has pinned. A normalisation's parameters in full precision are read as they
+  /// are, whatever it runs in.
+  private func pinnedOperands(_ value: ValueID) -> [DType] {
+    let node = graph[value]
+    return node.operands.enumerated().compactMap { index, operand in
+      let dtype = graph[operand].type.dtype
+      guard dtype.isFloating, dtype != .float else { return nil }
+      return index > 0 && dtype == policy.full && precisionClass(node) == .normalization ? nil : dtype
+    }
   }
 
   private mutating func choose(_ value: ValueID, _ node: Node, _ painting: Painting?) -> (DType, String) {
@@ -199,7 +201,7 @@ extension CastPlan {
       return (policy.full, "\(name): everything is \(policy.full)")
     }
     if isKept(node) { return (policy.full, "keep-f32") }
-    if isStatistic[value.index] { return (policy.full, "keep-norm-f32") }
+    if let rule = statistics[value.index] { return (policy.full, rule) }
     let own = precisionClass(node)
     let overridden = policy.level.opClasses[node.op] != nil
     if isScalarResult[value.index], !overridden, own != .banned, own != .loss {

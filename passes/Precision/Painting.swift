@@ -38,7 +38,7 @@ struct Painting {
       isAllowed[value.index] = !isDenied[value.index]
       return
     }
-    if plan.isKept(node) {
+    if plan.isKept(node) || plan.statistics[value.index] != nil {
       isDenied[value.index] = true
       return
     }
