@@ -10,16 +10,21 @@ struct Progress {
   private let isVisible: Bool
   private var drawn = false
 
-  /// `total` steps of a thing called `unit`.
-  init(total: Int, unit: String, isVisible: Bool = isatty(STDERR_FILENO) != 0) {
+  private let delay: Duration
+
+  /// `total` steps of a thing called `unit`; nothing is shown of what takes less than the delay.
+  init(total: Int, unit: String, after delay: Duration = .zero, isVisible: Bool = isatty(STDERR_FILENO) != 0) {
     self.total = total
     self.unit = unit
+    self.delay = delay
     self.isVisible = isVisible
   }
 
   /// Draws the line, at most ten times a second.
   mutating func update(_ done: Int, _ detail: String) {
-    guard isVisible, drawn == false || shown.duration(to: .now) > .milliseconds(100) || done == total else { return }
+    guard isVisible, start.duration(to: .now) >= delay,
+      drawn == false || shown.duration(to: .now) > .milliseconds(100) || done == total
+    else { return }
     shown = .now
     drawn = true
     let elapsed = start.duration(to: .now).seconds

@@ -9,6 +9,7 @@ final class TrainingView {
   private let appends: Bool
   private var log: StepLog?
   private var progress: Progress?
+  private var replay: Progress?
   private var overview: TrainingOverview?
 
   /// `appends` keeps what the log holds already.
@@ -28,6 +29,13 @@ final class TrainingView {
     case .step(let record):
       try log?.write(record)
       progress?.update(record.attempt + 1, "loss \(format(record.loss, 4))" + (record.skipped ? " (skipped)" : ""))
+    case .replaying(let done, let total):
+      if replay == nil, !isQuiet {
+        progress?.clear()
+        replay = Progress(total: total, unit: "ops", after: .seconds(1))
+      }
+      replay?.update(done, "which op is to blame")
+      if done == total { replay?.clear() }
     case .epoch(let record):
       progress?.clear()
       if !isQuiet {

@@ -61,15 +61,105 @@ struct ReportTests {
     let inputs = machine.state.merging(["x": try tensor(x, [2], type.dtype)]) { $1 }
     let values = try program.graph.evaluateAll(inputs, rounding: .everyOp)
     let isScaled = policy.level.lossScale != .off
-    let found = blame(program.graph, step: 12, lossScale: isScaled ? scale : nil) { value in
-      values[value.index].data.contains { !$0.isFinite }
-    }
+    let found = blame(program.graph, step: 12, lossScale: isScaled ? scale : nil) { facts(values[$0.index]) }
     return found.map { $0.rendered() } ?? "nothing"
+  }
+
+  /// What a replay would see in a value.
+  private func facts(_ value: Reference) -> ValueFacts {
+    value.data.reduce(into: []) { facts, number in
+      if number.isNaN { facts.insert(.nan) }
+      if number == .infinity { facts.insert(.positiveInfinity) }
+      if number == -.infinity { facts.insert(.negativeInfinity) }
+      if number == 0 { facts.insert(.zero) }
+      if number.isFinite, number < 0 { facts.insert(.negative) }
+    }
+  }
+
+  /// A loss of two weights, and what is said of it.
+  struct Fault: Sendable, CustomTestStringConvertible {
+    let name: String
+    let w: [Double]
+    let loss: @Sendable (inout GraphBuilder, ValueID) -> ValueID
+    let message: [String]
+    var line = "32 O0"
+    var testDescription: String { name }
+  }
+
+  private static func unary(_ op: Op) -> @Sendable (inout GraphBuilder, ValueID) -> ValueID {
+    { b, w in b.make(op, [w]) }
+  }
+
+  static let faults = [
+    Fault(
+      name: "log of a negative", w: [-1, 1], loss: unary(.log), message: ["log made the first NaN", "no value below 0"]),
+    Fault(
+      name: "log of 0", w: [0, 1], loss: unary(.log), message: ["log made the first infinity", "the logarithm of 0"]),
+    Fault(
+      name: "root of a negative", w: [-1, 1], loss: unary(.sqrt),
+      message: ["sqrt made the first NaN", "no value below 0"]),
+    Fault(
+      name: "slope of the root at 0", w: [0, 1], loss: unary(.sqrt),
+      message: ["the gradient of sqrt made the first infinity", "the slope of sqrt is infinite at 0"]),
+    Fault(name: "0 / 0", w: [0, 1], loss: { b, w in b.div(w, w) }, message: ["div made the first NaN", "0 / 0"]),
+    Fault(
+      name: "1 / 0", w: [0, 1], loss: unary(.reciprocal),
+      message: ["reciprocal made the first infinity", "divides by 0"]),
+    Fault(
+      name: "power of a negative", w: [-1, 1], loss: { b, w in b.make(.pow, [w, b.fill(0.5, like: w)]) },
+      message: ["pow made the first NaN", "whole ones"]),
+    Fault(
+      name: "inf - inf of an overflow", w: [300, 1],
+      loss: { b, w in
+        let square = b.mul(w, w)
+        return b.sub(square, square)
+      }, message: ["mul made the first infinity", "f16 ends at 65504", "no loss scale can help"], line: "16 O2"),
+    Fault(
+      name: "overflow of f32", w: [1e30, 1], loss: unary(.square),
+      message: ["square made the first infinity", "f32 ends at 3.4"]),
+    Fault(
+      name: "masked row", w: [1, 2],
+      loss: { b, w in
+        let none = b.make(.less, [w, w])
+        return b.make(
+          .softmax, [b.add(w, b.select(none, b.fill(0, like: w), b.fill(-.infinity, like: w)))], ["axis": .int(0)])
+      }, message: ["softmax made the first NaN", "nothing but -inf", "where(any(mask"], line: "16 O2"),
+    Fault(
+      name: "masked row by a logarithm", w: [1, 2],
+      loss: { b, w in
+        b.make(.logSoftmax, [b.add(w, b.make(.log, [b.scale(w, by: 0)]))], ["axis": .int(0)])
+      }, message: ["log_softmax made the first NaN", "nothing but -inf"]),
+    Fault(
+      name: "a masked row that is thrown away", w: [1, 2],
+      loss: { b, w in
+        let all = b.make(.greater, [w, b.fill(0, like: w)])
+        let mask = b.select(all, b.fill(-.infinity, like: w), b.fill(0, like: w))
+        let masked = b.make(.softmax, [b.add(w, mask)], ["axis": .int(0)])
+        return b.select(all, b.fill(1, like: w), masked)
+      }, message: ["softmax made the first NaN", "nothing but -inf"], line: "16 O3"),
+    Fault(
+      name: "too few numbers for a variance", w: [1, 2],
+      loss: { b, w in
+        b.make(
+          .variance, [b.reshape(w, to: [2, 1])], ["axes": .ints([1]), "keep": .bool(false), "correction": .int(1)])
+      }, message: ["variance made the first NaN", "a larger batch"]),
+  ]
+
+  @Test("a NaN is told from an infinity, with its cause", arguments: faults)
+  func causes(_ fault: Fault) throws {
+    var b = GraphBuilder(name: "loss")
+    _ = b.input("x", TensorType(.float, [2]), role: .argument)
+    let w = b.input("w", TensorType(.float, [2]), role: .parameter)
+    let value = fault.loss(&b, w)
+    b.output("result", b.make(.mean, [value], ["axes": .ints([0]), "keep": .bool(false)]))
+    let text = try blamed(b.graph, policy(fault.line), x: [1, 1], w: fault.w)
+    for part in fault.message { #expect(text.contains(part), "\(text)") }
+    #expect(text.contains("@f32") == (fault.message.contains { $0.contains("f16 ends") }), "\(text)")
   }
 
   @Test func anOverflowInTheForwardPassIsBlamedOnItsOp() throws {
     let text = try blamed(productLoss(), policy("16 O2"), x: [300, 1], w: [300, 1])
-    #expect(text.hasPrefix("model.ltm:3:7: error: step 12: mul in product made the first non-finite value, f16[2]"))
+    #expect(text.hasPrefix("model.ltm:3:7: error: step 12: mul in product made the first infinity, f16[2]"))
     #expect(text.contains("no loss scale can help"))
     #expect(text.contains("f16 ends at 65504: keep the layer in f32 with keep-f32=product"))
   }
@@ -77,15 +167,15 @@ struct ReportTests {
   @Test func anOverflowOfAScaledGradientIsBlamedOnTheScale() throws {
     let text = try blamed(productLoss(), policy("16 O2"), x: [5, 1], w: [1, 1])
     #expect(
-      text.hasPrefix("model.ltm:3:7: error: step 12: the gradient of mul in product made the first non-finite value"))
+      text.hasPrefix("model.ltm:3:7: error: step 12: the gradient of mul in product made the first infinity"))
     #expect(text.contains("a gradient scaled by 65536: a smaller loss scale can help"))
   }
 
   @Test func badDataAndBadWeightsAreBlamedAsSuch() throws {
     let data = try blamed(productLoss(), policy("16 O2"), x: [.nan, 1], w: [1, 1])
-    #expect(data.contains("step 12: the argument 'x' is not finite"))
+    #expect(data.contains("step 12: the argument 'x' holds a NaN"))
     let weights = try blamed(productLoss(), policy("bf16 O3"), x: [1, 1], w: [.infinity, 1])
-    #expect(weights.contains("step 12: 'w' is not finite before the step begins"))
+    #expect(weights.contains("step 12: 'w' holds an infinity before the step begins"))
   }
 
   @Test func aStepWithoutFaultBlamesNoOne() throws {

@@ -1,7 +1,7 @@
 import LTMIR
 import LTMSupport
 
-/// Names the op that made the first non-finite value of a step. The step changed nothing, so it was run again with every
+/// Names the op that made the first NaN or infinity of a step. The step changed nothing, so it was run again with every
 /// value looked at.
 ///
 /// Only what leads to the loss or to a gradient counts: an infinity that a mask puts in on purpose is no one's fault when
@@ -10,26 +10,41 @@ import LTMSupport
 /// - Parameters:
 ///   - graph: the step, as it was run again.
 ///   - step: how many updates were made before, for the message.
-///   - lossScale: the scale of this try; `nil` where scaling is off.
-///   - isNonfinite: whether a value holds a NaN or an infinity.
+///   - lossScale: the scale of this attempt; `nil` where scaling is off.
+///   - facts: what each value was like.
 package func blame(
-  _ graph: Graph, step: Int, lossScale: Double?, floor: Double = 1, isNonfinite: (ValueID) -> Bool
+  _ graph: Graph, step: Int, lossScale: Double?, floor: Double = 1, facts: @escaping (ValueID) -> ValueFacts
 ) -> Diagnostic? {
-  guard let origin = firstNonfinite(in: graph, isNonfinite) else { return nil }
+  guard let origin = FaultSearch(graph: graph, facts: facts).origin(from: graph.checkedValues) else { return nil }
   let node = graph[origin]
+  let kind = facts(origin).contains(.nan) ? "NaN" : "infinity"
   var diagnostic: Diagnostic
   if let input = graph.inputs.first(where: { $0.value == origin }) {
-    diagnostic = inputDiagnostic(input, step)
+    diagnostic = inputDiagnostic(input, node.type.dtype, kind, step)
   } else {
-    let gradient = node.reason.flatMap { $0.hasPrefix("gradient of ") ? "the \($0)" : nil }
+    let what = node.gradientOf.map { "the gradient of \($0)" } ?? node.op.name
     let layer = node.scope.isEmpty ? "" : " in \(node.scope)"
-    diagnostic = Diagnostic(
-      .error, "step \(step): \(gradient ?? node.op.name)\(layer) made the first non-finite value, \(node.type)")
-    if gradient == nil, let reason = node.reason { diagnostic.notes.append(reason) }
-    diagnostic.notes += hints(graph, origin, lossScale, floor)
+    diagnostic = Diagnostic(.error, "step \(step): \(what)\(layer) made the first \(kind), \(node.type)")
+    if node.gradientOf == nil, let reason = node.reason { diagnostic.notes.append(reason) }
+    let notes = BlameNotes(
+      graph: graph, origin: origin, facts: facts, lossScale: lossScale.map { (scale: $0, floor: floor) })
+    diagnostic.notes += notes.notes
   }
   diagnostic.location = node.location
   return diagnostic
+}
+
+extension Graph {
+  /// What the overflow check looks at, or all results where there is none.
+  package var checkedValues: [ValueID] {
+    let checks = nodes.filter { $0.op == .isFinite && $0.reason == Node.overflowCheck }.flatMap(\.operands)
+    return checks.isEmpty ? outputs.map(\.value) : checks
+  }
+}
+
+extension Node {
+  /// The reason of the nodes that a step's `found_inf` is made of.
+  static let overflowCheck = "overflow check"
 }
 
 /// Where the user names the rules of a step.
@@ -43,6 +58,13 @@ package struct RulePlaces: Sendable {
   }
 }
 
+extension Graph {
+  /// The value that an update gives an input of a step, before a skip is considered.
+  package func newValue(of name: String) -> ValueID? {
+    outputs.first { $0.updates == name }.flatMap { self[$0.value].operands.last }
+  }
+}
+
 /// Names the op of an optimizer or a schedule that made a weight or a state of its own non-finite.
 ///
 /// - Parameters:
@@ -50,12 +72,11 @@ package struct RulePlaces: Sendable {
 ///   - slot: what is no longer finite.
 ///   - step: the update that made it so, from 0.
 package func blameUpdate(
-  _ graph: Graph, of slot: StateSlot, step: Int, rules: RulePlaces, isNonfinite: (ValueID) -> Bool
+  _ graph: Graph, of slot: StateSlot, step: Int, rules: RulePlaces, facts: @escaping (ValueID) -> ValueFacts
 ) -> Diagnostic {
   let subject = "'\(slot.checkpointKey ?? slot.name)'"
-  let write = graph.outputs.first { $0.updates == slot.name }?.value
-  let new = write.flatMap { graph[$0].operands.last }
-  let origin = new.flatMap { firstNonfinite(in: graph, from: [$0], isNonfinite) }.map { graph[$0] }
+  let search = FaultSearch(graph: graph, facts: facts)
+  let origin = graph.newValue(of: slot.name).flatMap { search.origin(from: [$0]) }.map { graph[$0] }
   let isSchedule = origin?.scope == "schedule"
   let note = "the loss and every gradient were finite: look at the learning rate and at the arguments of this rule"
   guard let origin, isSchedule || origin.scope.hasPrefix("optimizer/") else {
@@ -84,68 +105,23 @@ private func blameState(_ subject: String, _ origin: Node, _ step: Int) -> Diagn
   return diagnostic
 }
 
-/// The earliest value that is not finite although all it was computed from is, among those that the overflow check sees.
-func firstNonfinite(in graph: Graph, _ isNonfinite: (ValueID) -> Bool) -> ValueID? {
-  let checks = graph.nodes.filter { $0.op == .isFinite }.flatMap(\.operands)
-  return firstNonfinite(in: graph, from: checks.isEmpty ? graph.outputs.map(\.value) : checks, isNonfinite)
-}
-
-private func firstNonfinite(in graph: Graph, from roots: [ValueID], _ isNonfinite: (ValueID) -> Bool) -> ValueID? {
-  var pending = roots.filter(isNonfinite)
-  var seen = Set(pending)
-  var origins: [ValueID] = []
-  while let value = pending.popLast() {
-    let sources = graph[value].operands.filter(isNonfinite)
-    if sources.isEmpty { origins.append(value) }
-    for source in sources where seen.insert(source).inserted { pending.append(source) }
-  }
-  // A constant was written as an infinity: what it did is blamed only if nothing else is.
-  return origins.filter { graph[$0].op != .constant }.min() ?? origins.min()
-}
-
-private func inputDiagnostic(_ input: GraphInput, _ step: Int) -> Diagnostic {
+private func inputDiagnostic(_ input: GraphInput, _ dtype: DType, _ kind: String, _ step: Int) -> Diagnostic {
+  let holds = "holds \(kind == "NaN" ? "a NaN" : "an infinity")"
   switch input.role {
   case .argument:
-    Diagnostic(
-      .error, "step \(step): the argument '\(input.name)' is not finite", notes: ["look at this batch of the data"])
+    return Diagnostic(
+      .error, "step \(step): the argument '\(input.name)' \(holds)", notes: ["look at this batch of the data"])
   case .parameter, .master, .state, .optimizerState, .control:
-    Diagnostic(
-      .error, "step \(step): '\(input.name)' is not finite before the step begins",
+    var diagnostic = Diagnostic(
+      .error, "step \(step): '\(input.name)' \(holds) before the step begins",
       notes: [
         step == 0
           ? "it came so from the initial weights"
           : "it came so from the checkpoint, or from an update: look at the learning rate, the schedule, the optimizer"
       ])
+    if dtype.isHalf, kind != "NaN" {
+      diagnostic.notes.append("\(dtype) ends at \(plain(dtype.greatestFinite)), and the f32 weight may lie beyond")
+    }
+    return diagnostic
   }
-}
-
-private func hints(_ graph: Graph, _ origin: ValueID, _ lossScale: Double?, _ floor: Double) -> [String] {
-  let node = graph[origin]
-  var notes: [String] = []
-  let isScaled = graph.input(StepControl.lossScale.rawValue).map { reaches(graph, from: $0.value, to: origin) } ?? false
-  if let lossScale, isScaled {
-    notes.append(
-      lossScale > floor
-        ? "it is a gradient scaled by \(plain(lossScale)): a smaller loss scale can help"
-        : "it is a gradient scaled by \(plain(lossScale)), the smallest scale: no loss scale can help")
-  } else if lossScale != nil {
-    notes.append("it is computed before the gradient starts: no loss scale can help")
-  }
-  if node.type.dtype.isHalf {
-    let layer = node.scope.isEmpty ? "" : "keep the layer in f32 with keep-f32=\(node.scope), or "
-    notes.append(
-      "\(node.type.dtype) ends at \(plain(node.type.dtype.greatestFinite)): \(layer)compute it in @f32 { ... }")
-  }
-  return notes
-}
-
-/// Whether a value is computed from another.
-private func reaches(_ graph: Graph, from source: ValueID, to target: ValueID) -> Bool {
-  guard source <= target else { return false }
-  var reached = Array(repeating: false, count: target.index + 1)
-  reached[source.index] = true
-  for index in reached.indices where graph.nodes[index].operands.contains(where: { reached[$0.index] }) {
-    reached[index] = true
-  }
-  return reached[target.index]
 }

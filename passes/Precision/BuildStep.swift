@@ -41,13 +41,18 @@ private func refuseNames(of graph: Graph) throws(DiagnosticSet) {
 struct StepBuilder {
   let policy: PrecisionPolicy
   let replicas: Int
-  let parameters: [GraphInput]
+  /// What the optimizer may move, and a gradient reaches.
+  private(set) var parameters: [GraphInput]
+  /// What no gradient reaches: only read under `stop_gradient`, or by what has no slope. It stays as it is.
+  private(set) var frozen: [GraphInput] = []
   let stateUpdates: [GraphOutput]
   let forwardCount: Int
   let indexReads: [IndexRead]
   let loss: ValueID
   var builder: GraphBuilder
   var slots: [StateSlot] = []
+  /// The master of each half parameter that has one.
+  var masters: [ValueID: ValueID] = [:]
   var diagnostics = DiagnosticSet()
   /// Scaled, in order of `parameters`.
   private(set) var gradients: [ValueID] = []
@@ -126,7 +131,11 @@ struct StepBuilder {
       builder.reason = nil
     }
     do throws(OpError) {
-      gradients = try builder.differentiate(loss, withRespectTo: parameters.map(\.value), seed: seed)
+      let found = try builder.gradients(of: loss, withRespectTo: parameters.map(\.value), seed: seed)
+      let reached = zip(parameters, found)
+      frozen = reached.compactMap { $1 == nil ? $0 : nil }
+      parameters = reached.compactMap { $1 == nil ? nil : $0 }
+      gradients = found.compactMap(\.self)
     } catch {
       throw DiagnosticSet([Diagnostic(.error, error.message)])
     }
@@ -134,7 +143,7 @@ struct StepBuilder {
 
   /// found_inf: whether the loss or a gradient, still scaled, is not finite.
   mutating func checkFiniteness() {
-    builder.reason = "overflow check"
+    builder.reason = Node.overflowCheck
     var finite = builder.make(.isFinite, [loss])
     for gradient in gradients {
       let each = builder.make(.isFinite, [gradient])
@@ -202,6 +211,10 @@ struct StepBuilder {
     builder.output(StepProgram.loss, meanOverReplicas(loss))
     for (parameter, gradient) in zip(parameters, gradients) {
       builder.output("gradient/\(parameter.name)", unscaled(gradient))
+    }
+    for parameter in frozen {
+      let type = builder.type(parameter.value)
+      builder.output("gradient/\(parameter.name)", builder.zeros(type.with(type.dtype.accumulator)))
     }
     return builder.graph
   }

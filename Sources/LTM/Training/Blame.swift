@@ -1,63 +1,70 @@
+import LTMGraphPasses
 import LTMIR
 import LTMPrecision
 import LTMRuntime
 import LTMSupport
 
+/// Told how many ops of a replay are done, and how many there are.
+typealias ReplayProgress = (_ done: Int, _ total: Int) throws(LTMError) -> Void
+
 extension TrainingSession {
-  /// Runs a try that changed nothing again, with every value looked at, and names the op that made the first non-finite
-  /// one, its line and the step.
-  func blameLastTry(_ record: StepRecord, _ execution: Execution) throws(LTMError) -> Diagnostic {
-    let graph = program.step.graph
-    let nonfinite = try replay(record, execution) { $1 }
+  /// Runs an attempt that changed nothing again, with every value looked at, and names the op that made the first NaN or
+  /// infinity, its line and the step.
+  func blameLastTry(
+    _ record: StepRecord, _ execution: Execution, progress: ReplayProgress
+  ) throws(LTMError) -> Diagnostic {
+    let graph = try flatGraph()
+    let facts = try replay(graph, record, execution, to: graph.checkedValues, progress) { $1 }
     let scale = program.step.slots.contains { $0.name == StepControl.lossScale.rawValue } ? record.scale : nil
-    let found = blame(graph, step: record.step, lossScale: scale) { nonfinite.contains($0) }
-    return found
+    return blame(graph, step: record.step, lossScale: scale) { facts[$0] ?? [] }
       ?? Diagnostic(
         .error, "step \(record.step): the loss or a gradient is not finite, and no single op could be named",
         notes: ["the replay, which keeps every value, was finite: a value overflows only inside a fused kernel"])
   }
-}
 
-extension TrainingSession {
   /// Names the op of the last update that made a slot non-finite. That step can only be made again from weights that are
   /// finite: the first ones stand in for those that are lost.
   func blameUpdate(
-    of slot: StateSlot, _ record: StepRecord, _ model: Model, _ execution: Execution
+    of slot: StateSlot, _ record: StepRecord, _ model: Model, _ execution: Execution, progress: ReplayProgress
   ) throws(LTMError) -> Diagnostic {
     let step = record.step - 1
-    let nonfinite = try replay(record, execution) { (name, tensor) throws(LTMError) in
+    let graph = try flatGraph()
+    let roots = graph.newValue(of: slot.name).map { [$0] } ?? []
+    let facts = try replay(graph, record, execution, to: roots, progress) { (name, tensor) throws(LTMError) in
       if name == StepControl.step.rawValue { return Tensor([Double(step)], shape: [], dtype: tensor.dtype) ?? tensor }
       guard let held = slots.first(where: { $0.name == name }), held.isNonfinite(tensor) else { return tensor }
       return try initialValue(of: held, model).converted(to: tensor.dtype)
     }
     let settings = model.settings
     return LTMPrecision.blameUpdate(
-      program.step.graph, of: slot, step: step,
+      graph, of: slot, step: step,
       rules: RulePlaces(optimizer: settings?.optimizer?.span, schedule: settings?.schedule?.span)
-    ) { nonfinite.contains($0) }
+    ) { facts[$0] ?? [] }
   }
 
-  /// The values that are not finite when a try is made again, from inputs that `adjust` may replace by name.
-  private func replay(
-    _ record: StepRecord, _ execution: Execution, _ adjust: (String, Tensor) throws(LTMError) -> Tensor
-  ) throws(LTMError) -> Set<ValueID> {
+  /// The step without bodies: each op of a loop, once for each round.
+  private func flatGraph() throws(LTMError) -> Graph {
     let graph = program.step.graph
-    let (instrumented, flags) = graph.watchingFiniteness()
-    let lowered = try Pipeline.lowering.run(instrumented, stage: [.bound, .afterCasts])
-    let replay = try execution.backend.compile(lowered)
-    for input in graph.inputs where replay.dtype(of: input.name) != nil {
-      try replay.write(try adjust(input.name, try executable.read(input.name)), to: input.name)
-    }
-    // The counters and the scale have moved on since.
-    if let dtype = replay.dtype(of: StepControl.lossScale.rawValue),
-      let scale = Tensor([record.scale], shape: [], dtype: dtype)
-    {
-      try replay.write(scale, to: StepControl.lossScale.rawValue)
-    }
-    try replay.run()
-    var nonfinite: Set<ValueID> = []
-    for (value, name) in flags where try replay.read(name).doubles.first == 0 { nonfinite.insert(value) }
-    return nonfinite
+    return try reporting { try GraphPass.inlineBodies.run(graph) }
+  }
+
+  /// What the values behind `roots` are like when an attempt is made again, from inputs that `adjust` may replace by name.
+  private func replay(
+    _ graph: Graph, _ record: StepRecord, _ execution: Execution, to roots: [ValueID], _ progress: ReplayProgress,
+    _ adjust: (String, Tensor) throws(LTMError) -> Tensor
+  ) throws(LTMError) -> [ValueID: ValueFacts] {
+    var replay = Replay(graph, execution.backend)
+    try replay.run(
+      to: roots,
+      input: { (input) throws(LTMError) in
+        // The scale has moved on since.
+        let held = try executable.read(input.name)
+        if input.name == StepControl.lossScale.rawValue {
+          return Tensor([record.scale], shape: [], dtype: held.dtype) ?? held
+        }
+        return try adjust(input.name, held)
+      }, progress: progress)
+    return replay.facts
   }
 }
 
@@ -79,41 +86,5 @@ extension StateSlot {
     case .parameter, .master, .optimizerState: firstNonFinite(tensor) != nil
     case .state: tensor.doubles.contains(where: \.isNaN)
     }
-  }
-}
-
-extension Graph {
-  /// The graph with, in place of its outputs, one bool for each floating value: whether all of it is finite, on all replicas.
-  fileprivate func watchingFiniteness() -> (graph: Graph, flags: [(value: ValueID, name: String)]) {
-    var open = self
-    open.outputs = []
-    var builder = GraphBuilder(open)
-    var flags: [(value: ValueID, name: String)] = []
-    var names: [ValueID: String] = [:]
-    let replicas = replicas
-    for value in values where self[value].type.dtype.isFloating {
-      // A broadcast is as finite as what it spreads.
-      if self[value].op == .broadcast, let name = self[value].operands.first.flatMap({ names[$0] }) {
-        names[value] = name
-        flags.append((value, name))
-        continue
-      }
-      let each = builder.make(.isFinite, [value])
-      let axes = Array(0..<self[value].type.rank)
-      let all = axes.isEmpty ? each : builder.make(.all, [each], ["axes": .ints(axes), "keep": .bool(false)])
-      let name = "finite/\(value.index)"
-      builder.output(name, replicas > 1 ? builder.onAllReplicas(all, replicas) : all)
-      names[value] = name
-      flags.append((value, name))
-    }
-    return (builder.graph, flags)
-  }
-}
-
-extension GraphBuilder {
-  /// Whether a flag holds on every replica.
-  fileprivate mutating func onAllReplicas(_ flag: ValueID, _ replicas: Int) -> ValueID {
-    let attributes: Attributes = ["replicas": .int(replicas), "first": .bool(false)]
-    return make(.not, [make(.allReduce, [make(.not, [flag])], attributes)])
   }
 }

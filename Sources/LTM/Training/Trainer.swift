@@ -96,6 +96,8 @@ public enum TrainingEvent: Sendable {
   case step(StepRecord)
   /// One pass over the data is done.
   case epoch(EpochRecord)
+  /// The run is over, and the op to blame is looked for: so many of the step's ops have been made again, of so many.
+  case replaying(done: Int, of: Int)
 }
 
 /// What is about to be trained.

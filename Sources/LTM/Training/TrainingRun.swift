@@ -73,14 +73,14 @@ struct TrainingRun {
       wasStopped = trainer.stopRequested()
       if attempt % plan.batches.batchesPerEpoch == 0 || attempt == plan.totalAttempts || wasStopped {
         try settle(leaving: 0, observer)
-        try save()
+        try save(observer)
         value = try evaluate()
         let epoch = (attempt - 1) / plan.batches.batchesPerEpoch
         try notify(observer, .epoch(EpochRecord(epoch: epoch, loss: sum.mean, report: value)))
         sum = LossSum()
       }
     }
-    if let last, !wasStopped, attempt - first == skipped { try stop(at: last.record) }
+    if let last, !wasStopped, attempt - first == skipped { try stop(at: last.record, observer) }
     let seconds = ResourceUsage.monotonicSeconds - begin
     return TrainingResult(
       steps: Int(try session.control(.step) ?? 0), skipped: skipped, loss: last?.record.loss ?? .nan,
@@ -113,8 +113,8 @@ struct TrainingRun {
       sum.add(outcome.record)
       outside = outcome.outside.enumerated().map { $1 + (outside.indices.contains($0) ? outside[$0] : 0) }
       try notify(observer, .step(outcome.record))
-      if outcome.record.skipped { try checkWeights(after: outcome.record) }
-      if session.mustStop(outcome) { try stop(at: outcome.record) }
+      if outcome.record.skipped { try checkWeights(after: outcome.record, observer) }
+      if session.mustStop(outcome) { try stop(at: outcome.record, observer) }
     }
   }
 
@@ -128,10 +128,14 @@ struct TrainingRun {
   }
 
   /// A run that cannot go on says which op is to blame. Everything is as it was before the try.
-  private mutating func stop(at record: StepRecord) throws(LTMError) {
+  private mutating func stop(
+    at record: StepRecord, _ observer: (TrainingEvent) throws -> Void
+  ) throws(LTMError) {
     // Weights that came so from a file are blamed below.
-    if try session.firstNonfinite() == nil { try save() }
-    var blame = try session.blameLastTry(record, trainer.execution)
+    if try session.firstNonfinite() == nil { try save(observer) }
+    var blame = try session.blameLastTry(record, trainer.execution) { (done, total) throws(LTMError) in
+      try notify(observer, .replaying(done: done, of: total))
+    }
     if trainer.policy.onNonfinite == .stop {
       blame.notes.append("nothing was updated by this step; --on-nonfinite skip would go on with the next batch")
     } else if skipped < LossScale.skipLimit {
@@ -144,16 +148,20 @@ struct TrainingRun {
 
   /// Ends the run where an update gave weights that are not finite, though loss and gradients were: nothing of it is
   /// saved. A skipped step is what follows from such weights, so that the others need no look.
-  private mutating func checkWeights(after record: StepRecord?) throws(LTMError) {
+  private mutating func checkWeights(
+    after record: StepRecord?, _ observer: (TrainingEvent) throws -> Void
+  ) throws(LTMError) {
     guard let record, record.step > firstStep, let slot = try session.firstNonfinite() else { return }
     isRuined = true
-    var blame = try session.blameUpdate(of: slot, record, model, trainer.execution)
+    var blame = try session.blameUpdate(of: slot, record, model, trainer.execution) { (done, total) throws(LTMError) in
+      try notify(observer, .replaying(done: done, of: total))
+    }
     if let path = trainer.savePath { blame.notes.append("nothing more was saved: '\(path)' is as it was") }
     throw LTMError(blame)
   }
 
-  private mutating func save() throws(LTMError) {
-    try checkWeights(after: last?.record)
+  private mutating func save(_ observer: (TrainingEvent) throws -> Void) throws(LTMError) {
+    try checkWeights(after: last?.record, observer)
     guard let path = trainer.savePath else { return }
     let checkpoint = try session.checkpoint(of: model, metadata: plan.metadata(model, trainer.policy))
     try reporting { try checkpoint.save(path: path) }
