@@ -140,6 +140,63 @@ struct StepTests {
       try #require(error).description.contains("'error' cannot be trained with something called '\(name)'"))
   }
 
+  /// Decays what it updates, whatever its gradient is.
+  private var decaying: OptimizerTemplate {
+    OptimizerTemplate(name: "Decay", states: [("velocity", .constant(0))]) { shape throws(DiagnosticSet) in
+      var b = GraphBuilder(name: "Decay")
+      let weight = b.input("weight", TensorType(.float, shape), role: .parameter)
+      let grad = b.input("grad", TensorType(.float, shape), role: .argument)
+      let velocity = b.input("velocity", TensorType(.float, shape), role: .optimizerState)
+      let new = b.add(velocity, grad)
+      b.output("weight", b.sub(b.scale(weight, by: 0.5), new))
+      b.output("velocity", new)
+      return b.graph
+    }
+  }
+
+  @Test("a weight that no gradient reaches stays as it is", arguments: lines)
+  func frozen(_ line: String) throws {
+    var b = GraphBuilder(name: "loss")
+    let x = b.input("x", TensorType(.float, [2]), role: .argument)
+    let weights = ["trained", "stopped", "compared", "largest", "floored"].map { name in
+      b.input(name, TensorType(.float, [2]), role: .parameter)
+    }
+    let scaled = b.mul(b.mul(x, weights[0]), b.make(.stopGradient, [weights[1]]))
+    let chosen = b.select(b.make(.less, [weights[2], x]), scaled, b.make(.floor, [weights[4]]))
+    let index = b.make(.argmax, [weights[3]], ["axis": .int(0), "keep": .bool(true)])
+    b.output("result", b.sum(b.make(.gather, [chosen, index], ["axis": .int(0)]), [0]))
+    let policy = try policy(line)
+    let program = try step(b.graph, policy, optimizer: decaying)
+    #expect(program.slots.filter { $0.role == .optimizerState }.map(\.name) == ["optimizer/trained/velocity"])
+    // 0.3 is in no dtype: what is kept for a checkpoint is the f32 weight, not its half.
+    let first = Dictionary(uniqueKeysWithValues: b.graph.inputs.dropFirst().map { ($0.name, [0.3, 0.2]) })
+    var machine = try StepMachine(program, parameters: first)
+    let before = machine.state
+    let dtype = policy.level.inputs == .half ? policy.half ?? policy.full : policy.full
+    for _ in 0..<3 { _ = try machine.run(["x": tensor([1, 1], [2], dtype)]) }
+    for slot in program.slots where slot.role == .parameter || slot.role == .master {
+      #expect((machine.state[slot.name] == before[slot.name]) != slot.name.hasSuffix("trained"), "\(slot.name)")
+    }
+    for name in first.keys { #expect(program.slots.contains { $0.checkpointKey == name }) }
+  }
+
+  @Test(
+    "a state that follows a weight follows its master",
+    arguments: ["16 O1 loss-scale=1", "16 O2 loss-scale=1", "bf16 O2"])
+  func average(_ line: String) throws {
+    var b = GraphBuilder(name: "loss")
+    let x = b.input("x", TensorType(.float, [2]), role: .argument)
+    let w = b.input("w", TensorType(.float, [2]), role: .parameter)
+    let seen = b.input("seen", TensorType(.float, [2]), role: .state)
+    b.output("result", b.sum(b.mul(x, w), [0]))
+    b.output("seen", b.add(b.scale(seen, by: 0.5), b.scale(w, by: 0.5)), updates: "seen")
+    let policy = try policy(line)
+    var machine = try StepMachine(step(b.graph, policy), parameters: ["w": [0.3, 0.2], "seen": [0, 0]])
+    let dtype = policy.level.inputs == .half ? policy.half ?? policy.full : policy.full
+    _ = try machine.run(["x": tensor([0, 0], [2], dtype)])
+    #expect(try machine.numbers("seen") == [0.3, 0.2].map { DType.f32.round(0.5 * DType.f32.round($0)) })
+  }
+
   @Test func aStateThatAnOptimizerDoesNotUseTakesNoMemory() throws {
     let plain = OptimizerTemplate(name: "SGD", states: [("velocity", .constant(0))]) { shape throws(DiagnosticSet) in
       var b = GraphBuilder(name: "SGD")
@@ -162,6 +219,13 @@ struct StepTests {
     graph.outputs[1].value = ValueID(graph.nodes.count - 1)
     let program = try step(graph, policy("16 O2"))
     #expect(program.slots.filter { $0.role == .state }.map(\.name) == ["seen", "fixed"])
+  }
+
+  @Test func anOptimizersFirstValueThatItsDTypeHasNotIsAnError() throws {
+    let large = OptimizerTemplate(name: "Large", states: [("velocity", .constant(70000))], graph: momentum.graph)
+    let error = #expect(throws: DiagnosticSet.self) { try step(productLoss(), policy("16 O3"), optimizer: large) }
+    #expect(try #require(error).description.contains("the first value of 'velocity', is infinite in f16"))
+    _ = try step(productLoss(), policy("16 O2"), optimizer: large)
   }
 
   @Test func anOptimizerThatReadsWhatAStepHasNotIsAnError() throws {

@@ -18,6 +18,18 @@ package func representability(of graph: Graph, in dtype: DType, owner: Optimizer
   }
 }
 
+/// The first values of an optimizer's states, likewise.
+package func representability(
+  of states: [(name: String, initial: Initializer)], in dtype: DType, owner: OptimizerTemplate
+) -> [Diagnostic] {
+  states.compactMap { state in
+    guard case .constant(let number) = state.initial, !dtype.holds(number) else { return nil }
+    return Diagnostic(
+      .error, "\(owner.name): \(plain(number)), the first value of '\(state.name)', is infinite in \(dtype)",
+      at: owner.span)
+  }
+}
+
 /// A number in a graph, and the op that it goes into.
 private struct Constant {
   let value: ValueID

@@ -17,9 +17,14 @@ extension StepBuilder {
         let graph = try optimizer.graph(type.shape)
         updates[stored] = try resolveFloats(graph, to: stored.dtype)
         report(representability(of: graph, in: stored.dtype, owner: optimizer))
+        report(representability(of: optimizer.states, in: stored.dtype, owner: optimizer))
       }
       guard let graph = updates[stored] else { continue }
       try update(parameter, gradient, stored, count, optimizer, graph)
+    }
+    for parameter in frozen {
+      let type = builder.type(parameter.value)
+      _ = storedWeight(parameter, type.with(policy.optimizerDType(type.dtype)))
     }
     try diagnostics.throwIfErrors()
     writeState()
@@ -63,7 +68,9 @@ extension StepBuilder {
     let master = "master/\(name)"
     slots.append(
       StateSlot(name: name, role: .parameter, type: type, initial: .copy(of: master), checkpointKey: nil))
-    return (master, input(master, stored, .master, .parameter(name), key: name))
+    let value = input(master, stored, .master, .parameter(name), key: name)
+    masters[parameter.value] = value
+    return (master, value)
   }
 
   /// The half parameter follows its master.
@@ -91,14 +98,46 @@ extension StepBuilder {
 
   /// Layer state, and parameters that no gradient flows to: those are only read.
   private mutating func writeState() {
+    let updates = stateUpdatesOfMasters()
     for input in builder.graph.inputs where input.role == .state {
       slots.append(slot(input, .layerState(input.name)))
-      guard let update = stateUpdates.first(where: { $0.updates == input.name }) else { continue }
-      _ = write(input.name, old: input.value, new: ofFirstReplica(update.value))
+      guard let update = updates[input.name] else { continue }
+      _ = write(input.name, old: input.value, new: ofFirstReplica(update))
     }
     for input in builder.graph.inputs where input.role == .parameter && !builder.type(input.value).dtype.isFloating {
       slots.append(slot(input, .parameter(input.name)))
     }
+  }
+
+  /// The new value of each state by its name. Where it is made of half parameters that were widened, their masters take
+  /// their place: a state in f32 that follows a weight keeps digits that the forward pass has not.
+  private mutating func stateUpdatesOfMasters() -> [String: ValueID] {
+    var replacements: [ValueID: ValueID] = [:]
+    for index in ancestors(of: stateUpdates.map(\.value)) {
+      let (value, node) = (ValueID(index), builder.graph.nodes[index])
+      if node.op == .cast, node.reason != nil, let master = masters[node.operands[0]],
+        builder.type(master) == node.type
+      {
+        replacements[value] = master
+      } else if node.operands.contains(where: { replacements[$0] != nil }) {
+        var copy = node
+        copy.operands = node.operands.map { replacements[$0] ?? $0 }
+        replacements[value] = builder.append(copy)
+      }
+    }
+    return Dictionary(
+      stateUpdates.compactMap { update in update.updates.map { ($0, replacements[update.value] ?? update.value) } },
+      uniquingKeysWith: { first, _ in first })
+  }
+
+  /// The nodes of the loss that values are made of, in order.
+  private func ancestors(of values: [ValueID]) -> [Int] {
+    var isNeeded = Array(repeating: false, count: forwardCount)
+    for value in values { isNeeded[value.index] = true }
+    for index in isNeeded.indices.reversed() where isNeeded[index] {
+      for operand in builder.graph.nodes[index].operands { isNeeded[operand.index] = true }
+    }
+    return isNeeded.indices.filter { isNeeded[$0] }
   }
 
   private func slot(_ input: GraphInput, _ initial: StateSlot.Initial) -> StateSlot {
