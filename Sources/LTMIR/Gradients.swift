@@ -18,8 +18,7 @@ extension GraphBuilder {
     of output: ValueID, withRespectTo values: [ValueID], seed: ValueID? = nil
   ) throws(OpError) -> [ValueID?] {
     try requireDifferentiable(output, values, seed: seed)
-    let gradients = try differentiate([(output, seed ?? constant(1, type(output)))], withRespectTo: values)
-    return zip(values, gradients).map { $1 ?? constant(0, type($0)) }
+    return try differentiate([(output, seed ?? constant(1, type(output)))], withRespectTo: values)
   }
 
   /// The gradients of several outputs together, each with its seed; `nil` where nothing flows.
