@@ -1,7 +1,7 @@
 import LTMIR
 
 /// An index form over axes, as the interpreter adds it up.
-struct LinearForm {
+struct AddressForm {
   let terms: [(axis: Int, stride: Int)]
   let offset: Int
 
@@ -20,10 +20,10 @@ struct LinearForm {
 /// A load with its address worked out as far as it can be.
 struct CompiledLoad {
   let buffer: Int
-  let address: LinearForm
+  let address: AddressForm
   /// Loaded indices: the expression, its dimension's size, its stride.
   let gathered: [(value: Int, size: Int, stride: Int)]
-  let guards: [(form: LinearForm, limit: Int)]
+  let guards: [(form: AddressForm, limit: Int)]
   let otherwise: Double
 
   init(_ kernel: Kernel, _ buffer: BufferID, _ index: [KernelIndex], _ guards: [KernelGuard], _ otherwise: Double) {
@@ -38,9 +38,9 @@ struct CompiledLoad {
       }
     }
     self.buffer = buffer.index
-    address = LinearForm(flat)
+    address = AddressForm(flat)
     self.gathered = gathered
-    self.guards = guards.map { (LinearForm($0.form), $0.limit) }
+    self.guards = guards.map { (AddressForm($0.form), $0.limit) }
     self.otherwise = otherwise
   }
 }

@@ -5,7 +5,7 @@ import LTMLLVM
 // Long reductions and deep contractions that would leave most of a GPU idle are cut in two launches: parts of the sum, each
 // by blocks of its own, then the parts in order. They are cut by shape alone, so the same bits come out always.
 
-private enum SplitLimits {
+private enum DeviceSplitLimits {
   /// Fewer blocks than this leave a GPU idle.
   static let blocks = 96
   /// The least depth of a part of a contraction, and of a reduction.
@@ -60,8 +60,8 @@ private struct SplitKernel {
     else { return nil }
     let grid = deviceSchedule(kernel, architecture).grid
     let extent = kernel[axis].extent
-    guard grid > 0, grid < SplitLimits.blocks,
-      let count = Self.count(extent, atMost: min(SplitLimits.blocks / grid, extent / limits.least))
+    guard grid > 0, grid < DeviceSplitLimits.blocks,
+      let count = Self.count(extent, atMost: min(DeviceSplitLimits.blocks / grid, extent / limits.least))
     else { return nil }
     room = KernelBuffer(
       name: "parts", dtype: kernel[local].dtype, shape: [count] + kernel.axes.prefix(kernel.domainRank).map(\.extent),
@@ -73,8 +73,8 @@ private struct SplitKernel {
 
   private static func limits(_ statement: KernelStatement) -> (least: Int, combiner: Combiner)? {
     switch statement {
-    case .contract: (SplitLimits.contraction, .add)
-    case .reduce(_, let combiner, _, _): (SplitLimits.reduction, combiner)
+    case .contract: (DeviceSplitLimits.contraction, .add)
+    case .reduce(_, let combiner, _, _): (DeviceSplitLimits.reduction, combiner)
     case .argReduce, .scratch, .loop, .store, .fold: nil
     }
   }

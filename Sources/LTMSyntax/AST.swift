@@ -255,7 +255,7 @@ public struct TrainDeclaration: Sendable {
 /// A line of a `train` block.
 public enum TrainItem: Sendable {
   /// `data "file" { parameter: key, ... }`
-  case data(StringLiteral, fields: [DataField], Span)
+  case data(StringLiteral, fields: [DataFieldSyntax], Span)
   /// `minimize loss`
   case minimize(Identifier, Span)
   /// `report accuracy`
@@ -277,7 +277,7 @@ public enum TrainItem: Sendable {
 }
 
 /// `image: x`: the entry's parameter, and the key in the data file (`x_train`, `x_test`).
-public struct DataField: Sendable {
+public struct DataFieldSyntax: Sendable {
   package var parameter: Identifier
   package var key: Identifier
 }

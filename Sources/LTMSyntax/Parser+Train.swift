@@ -42,7 +42,7 @@ extension Parser {
   private mutating func parseData() throws(Unwind) -> TrainItem {
     let start = advance().start
     let path = try string("the path of a data file in quotes")
-    var fields: [DataField] = []
+    var fields: [DataFieldSyntax] = []
     if at(.openBrace) {
       let place = span(of: token)
       fields = try list(.openBrace, .closeBrace) { parser throws(Unwind) in try parser.parseDataField() }
@@ -54,14 +54,14 @@ extension Parser {
   }
 
   /// `data-field = name ":" name`
-  private mutating func parseDataField() throws(Unwind) -> DataField {
+  private mutating func parseDataField() throws(Unwind) -> DataFieldSyntax {
     let parameter = try parseName()
     guard at(.colon) else {
       throw expected(
         "':' and the key in the data file", notes: ["for example '\(parameter.text): x' reads 'x_train' and 'x_test'"])
     }
     advance()
-    return DataField(parameter: parameter, key: try parseName())
+    return DataFieldSyntax(parameter: parameter, key: try parseName())
   }
 
   /// `minimize = "minimize" name`

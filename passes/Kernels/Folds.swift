@@ -43,7 +43,7 @@ extension Grouping {
   }
 }
 
-extension KernelEmitter {
+extension KernelBuilder {
   /// Appends the folds of what the contraction gives.
   mutating func addFolds(inPlace: [Int: Int], refused: inout Set<Int>) throws(EmissionFailure) {
     for node in folded {

@@ -101,7 +101,7 @@ struct Grouping {
     }
     let members = (groups[source] + groups[target]).sorted()
     do {
-      var emitter = try KernelEmitter(fusion, members)
+      var emitter = try KernelBuilder(fusion, members)
       _ = try emitter.emit()
     } catch { return false }
     graph.merge(source, into: target, separation)
@@ -126,7 +126,7 @@ extension FusionGraph {
     var pending = lowered.nodes.indices.filter { isCompute[$0] }
     while let node = pending.popLast() {
       do throws(EmissionFailure) {
-        var emitter = try KernelEmitter(self, [node])
+        var emitter = try KernelBuilder(self, [node])
         _ = try emitter.emit()
       } catch {
         switch error {

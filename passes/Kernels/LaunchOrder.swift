@@ -14,7 +14,7 @@ struct LaunchOrder {
   }
 
   func emit(_ members: [Int], inPlace: [Int: Int]) throws(EmissionFailure) -> EmittedKernel {
-    var emitter = try KernelEmitter(grouping.fusion, members)
+    var emitter = try KernelBuilder(grouping.fusion, members)
     return try emitter.emit(inPlace: inPlace)
   }
 

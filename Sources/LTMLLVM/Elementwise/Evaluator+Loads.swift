@@ -149,7 +149,7 @@ extension Evaluator {
     return all.compareBits(LLVMIntULT, all.bits(guarding.limit))
   }
 
-  private func clamp(_ value: Value, _ limit: Int) -> Lanes {
+  private func clamp(_ value: EmittedValue, _ limit: Int) -> Lanes {
     let wide = value.dtype == .i64 ? value.lanes : ir.convert(value.lanes, from: value.dtype, to: .i64)
     return ir.clampBits(wide, 0, max(limit - 1, 0))
   }

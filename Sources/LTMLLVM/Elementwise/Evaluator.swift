@@ -4,7 +4,7 @@ import LTMKernels
 import LTMSupport
 
 /// A scalar expression's value at the current place: one lane where it does not vary along the vector axis.
-package struct Value {
+package struct EmittedValue {
   package var lanes: Lanes
   package var dtype: DType
 }
@@ -41,8 +41,8 @@ package final class Evaluator {
   var hasStreamed = false
   /// Whether loads ask for what follows them.
   var asksAhead = false
-  private var scopes: [[Int: Value]] = [[:]]
-  private var locals: [LocalID: Value] = [:]
+  private var scopes: [[Int: EmittedValue]] = [[:]]
+  private var locals: [LocalID: EmittedValue] = [:]
   /// The address of a row scratch at index 0, and the distance between its elements.
   package var rows: [LocalID: (base: LLVMValueRef, stride: Int)] = [:]
   /// Where f32 values have been kept that vary along the vector axis: alone, or within the row at hand.
@@ -110,7 +110,7 @@ package final class Evaluator {
 
   /// Binds a local to a value from here on.
   package func bind(_ local: LocalID, _ value: Lanes) {
-    locals[local] = Value(lanes: value, dtype: kernel.kernel[local].dtype)
+    locals[local] = EmittedValue(lanes: value, dtype: kernel.kernel[local].dtype)
   }
 
   // MARK: Values
@@ -123,7 +123,7 @@ package final class Evaluator {
   }
 
   /// The value of an expression, in one lane or all.
-  package func value(_ id: ScalarID) -> Value {
+  package func value(_ id: ScalarID) -> EmittedValue {
     for operand in kernel.closure(of: [id]) where !facts.isFused[operand] { _ = known(operand) }
     return known(id.index)
   }
@@ -146,12 +146,12 @@ package final class Evaluator {
   /// What follows computes a statement, until the next one.
   package func begin(_ statement: KernelStatement) { ir.debug?.locate(kernel.kernel.location(of: statement)) }
 
-  func known(_ id: Int) -> Value {
+  func known(_ id: Int) -> EmittedValue {
     for scope in scopes.reversed() { if let value = scope[id] { return value } }
     let reader = ir.debug?.location
     ir.debug?.locate(kernel.kernel.location(of: ScalarID(id)))
     defer { ir.debug?.locate(reader) }
-    let value = Value(lanes: compute(id), dtype: kernel.kernel.dtype(ScalarID(id)))
+    let value = EmittedValue(lanes: compute(id), dtype: kernel.kernel.dtype(ScalarID(id)))
     scopes[scopes.count - 1][id] = value
     return value
   }

@@ -22,7 +22,7 @@ struct EmittedKernel {
 /// computed once, at its place in the kernel's space; a reader that asks for another element makes the set illegal.
 ///
 /// A half value inside of a kernel is an f32: it is rounded where it is stored, and where it enters or leaves a cast.
-struct KernelEmitter {
+struct KernelBuilder {
   let fusion: FusionGraph
   let members: [Int]
   let memberSet: Set<Int>

@@ -32,7 +32,7 @@ extension KernelSpace {
   }
 }
 
-extension KernelEmitter {
+extension KernelBuilder {
   /// Appends the statement of a reduction, a contraction or a scatter, and gives what it binds.
   mutating func bindLocal(_ node: Int) throws(EmissionFailure) -> ScalarID {
     let operands = lowered.nodes[node].operands.map(\.index)
@@ -102,7 +102,7 @@ extension KernelEmitter {
     let innerIndex = inner.map { KernelIndex.affine(Affine(axis: $0)) }
     let row = try value(operands[1], at: Place(shape: indices, index: innerIndex))
     let dtype = dtype(row)
-    func number(_ value: Int, _ emitter: inout KernelEmitter) -> ScalarID {
+    func number(_ value: Int, _ emitter: inout KernelBuilder) -> ScalarID {
       emitter.pool.add(.constant(Double(value), dtype))
     }
     let low = pool.add(.apply(.maximum, [row, number(0, &self)], dtype))

@@ -3,7 +3,7 @@ import LTMKernels
 
 // The value of one node at a place, from its operands at the places that its index map gives.
 
-extension KernelEmitter {
+extension KernelBuilder {
   mutating func expand(_ node: Int, at place: Place) throws(EmissionFailure) -> ScalarID {
     let operands = lowered.nodes[node].operands.map(\.index)
     let type = lowered.nodes[node].type
