@@ -40,7 +40,8 @@ extension DType {
 }
 
 private func saturate(_ value: Double, _ low: Double, _ high: Double) -> Double {
-  value.isNaN ? 0 : max(low, min(high, value.rounded(.towardZero)))
+  // Adding 0 takes the sign from a zero: integers have one.
+  value.isNaN ? 0 : max(low, min(high, value.rounded(.towardZero))) + 0
 }
 
 /// Rounds to `precision` significant bits, fewer below `2^minExponent`; beyond `maxFinite` by half an ulp is infinity.

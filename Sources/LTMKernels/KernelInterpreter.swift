@@ -1,13 +1,22 @@
 import Foundation
 import LTMIR
 
-// The judge of the emitters: a kernel on arrays of doubles, point after point. With rounding, arithmetic is that of the
-// expressions' dtypes and stores narrow; without, everything stays in f64.
+// The reference interpreter of kernels, which the emitters are compared with: arrays of doubles, one iteration after another.
+
+/// What the interpretation of a kernel rounds.
+package enum KernelRounding: Sendable {
+  /// Nothing: every value stays in f64.
+  case none
+  /// What the kernel narrows, constants, casts and stores; arithmetic is in f64.
+  case narrowing
+  /// Arithmetic too, each expression to its dtype.
+  case everyOp
+}
 
 extension Kernel {
   /// Runs the kernel on its buffers' elements, in the order of `buffers`. The kernel must be verified, and each array as
   /// long as its buffer.
-  package func interpret(_ memory: inout [[Double]], rounding: Bool = true) {
+  package func interpret(_ memory: inout [[Double]], rounding: KernelRounding = .everyOp) {
     var run = KernelRun(self, rounding: rounding)
     run.execute(&memory)
   }
@@ -16,12 +25,12 @@ extension Kernel {
 /// The state of one run.
 private struct KernelRun {
   private let kernel: Kernel
-  private let rounding: Bool
+  private let rounding: KernelRounding
   private let loads: [CompiledLoad?]
   private let isInner: [Bool]
   /// For each statement, what it evaluates at the point and what at each step of its inner axes, in order.
   private let outerSteps: [[Int]], innerSteps: [[Int]]
-  private let targets: [[(buffer: Int, address: LinearForm, value: Int)]]
+  private let targets: [[(buffer: Int, address: AddressForm, value: Int)]]
   private var position: [Int]
   private var values: [Double]
   private var locals: [Double]
@@ -30,7 +39,7 @@ private struct KernelRun {
   /// For each statement, what a fold has combined so far, by place in its buffer.
   private var folded: [[Double]] = []
 
-  init(_ kernel: Kernel, rounding: Bool) {
+  init(_ kernel: Kernel, rounding: KernelRounding) {
     self.kernel = kernel
     self.rounding = rounding
     loads = kernel.expressions.map { expression in
@@ -60,7 +69,7 @@ private struct KernelRun {
     targets = kernel.body.map {
       $0.writes.map { store in
         (
-          store.buffer.index, LinearForm(flatten(store.index, shape: kernel[store.buffer].shape) ?? .zero),
+          store.buffer.index, AddressForm(flatten(store.index, shape: kernel[store.buffer].shape) ?? .zero),
           store.value.index
         )
       }
@@ -89,7 +98,7 @@ private struct KernelRun {
     for case (let index, .fold(let store, _, _)) in kernel.body.enumerated() {
       let dtype = kernel[store.buffer].dtype
       let sums = folded[index].map { rounded($0, kernel.dtype(store.value)) }
-      memory[store.buffer.index] = rounding ? sums.map(dtype.round) : sums
+      memory[store.buffer.index] = sums.map { narrowed($0, dtype) }
     }
   }
 
@@ -161,7 +170,7 @@ private struct KernelRun {
     for target in targets[index] {
       let value = values[target.value]
       memory[target.buffer][target.address.at(position)] =
-        rounding ? kernel.buffers[target.buffer].dtype.round(value) : value
+        narrowed(value, kernel.buffers[target.buffer].dtype)
     }
   }
 
@@ -169,7 +178,7 @@ private struct KernelRun {
 
   private func evaluate(_ index: Int, _ memory: [[Double]]) -> Double {
     switch kernel.expressions[index] {
-    case .constant(let value, _): return value
+    case .constant(let value, let dtype): return narrowed(value, dtype)
     case .axis(let axis): return Double(position[axis.index])
     case .load: return loads[index].map { load($0, memory) } ?? 0
     case .local(let local): return locals[local.index]
@@ -182,7 +191,7 @@ private struct KernelRun {
       let c = operands.count > 2 ? values[operands[2].index] : 0
       return rounded(primitive.apply(a, b, c, integral: dtype == .i32 || dtype == .i64), dtype)
     case .convert(let operand, let dtype): return converted(values[operand.index], dtype)
-    case .round(let operand, let dtype): return rounding ? dtype.round(values[operand.index]) : values[operand.index]
+    case .round(let operand, let dtype): return narrowed(values[operand.index], dtype)
     }
   }
 
@@ -204,11 +213,13 @@ private struct KernelRun {
   }
 
   private func rounded(_ value: Double, _ dtype: DType) -> Double {
-    rounding && dtype == .f32 ? Double(Float(value)) : value
+    rounding == .everyOp && dtype == .f32 ? Double(Float(value)) : value
   }
 
+  private func narrowed(_ value: Double, _ dtype: DType) -> Double { rounding == .none ? value : dtype.round(value) }
+
   private func converted(_ value: Double, _ dtype: DType) -> Double {
-    dtype.isFloating ? rounded(value, dtype) : dtype.round(value)
+    dtype.isFloating ? narrowed(value, dtype) : dtype.round(value)
   }
 
   // MARK: Contractions

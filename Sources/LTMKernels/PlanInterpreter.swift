@@ -10,7 +10,7 @@ extension Plan {
     for buffer in buffers { memory.append(try initial(buffer, inputs)) }
     for launch in launches {
       var arguments = launch.arguments.map { memory[$0.index] }
-      kernels[launch.kernel].interpret(&arguments, rounding: rounding)
+      kernels[launch.kernel].interpret(&arguments, rounding: rounding ? .everyOp : .none)
       for (number, argument) in launch.arguments.enumerated()
       where kernels[launch.kernel].buffers[number].access.writes {
         memory[argument.index] = arguments[number]
