@@ -20,8 +20,9 @@ func layer(
     swiftSettings: settings)
 }
 
+/// A suite of tests; all of them share `TestSupport`.
 func suite(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
-  .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
+  .testTarget(name: name, dependencies: ["TestSupport"] + dependencies, exclude: exclude, swiftSettings: settings)
 }
 
 let package = Package(
@@ -90,7 +91,10 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "bench/LTMBench", swiftSettings: settings),
 
-    // Tests. The helper is a process that the tests of atomic saving kill.
+    // Tests. What every suite compares with, seeds its numbers by, and runs commands with.
+    layer("TestSupport", ["LTMIR"], path: "Tests/TestSupport"),
+    suite("SupportTests", ["LTMIR"]),
+    // A process that the tests of atomic saving kill.
     .executableTarget(
       name: "SaveHelper", dependencies: ["LTMRuntime", "LTMIR"], path: "Tests/SaveHelper", swiftSettings: settings),
     suite(
@@ -100,15 +104,12 @@ let package = Package(
         "LTMRuntime",
       ],
       exclude: ["Goldens"]),
-    // What every suite compares numbers with.
-    layer("TestSupport", ["LTMIR"], path: "Tests/TestSupport"),
-    suite("SupportTests", ["LTMIR", "TestSupport"]),
     // Damage to texts and bytes, for the suites that read them.
-    layer("Fuzzing", path: "Tests/Fuzzing"),
+    layer("Fuzzing", ["TestSupport"], path: "Tests/Fuzzing"),
     suite("RuntimeTests", ["Fuzzing", "LTMRuntime", "LTMIR", "LTMSupport", "SaveHelper"], exclude: ["Fixtures"]),
     suite("SyntaxTests", ["Fuzzing", "LTMSupport", "LTMSyntax", "LTMGrammar"]),
     // Operands for every op, which several suites run over.
-    layer("OpCases", ["LTMIR"], path: "Tests/OpCases"),
+    layer("OpCases", ["LTMIR", "TestSupport"], path: "Tests/OpCases"),
     suite(
       "IRTests", ["Fuzzing", "OpCases", "LTMSupport", "LTMIR", "LTMGraphPasses"], exclude: ["Fixtures", "Goldens"]),
     suite("FrontEndTests", ["Fuzzing", "LTMSupport", "LTMSyntax", "LTMIR", "LTMFrontEnd"], exclude: ["Goldens"]),

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// `gpu-check.sh`, which goes with the archive to machines with a GPU, on an emulated one.
@@ -11,14 +12,14 @@ struct CheckScriptTests {
     for name in ["bin", "expected", "gpu"] {
       try files.createDirectory(atPath: folder.file(name), withIntermediateDirectories: true)
     }
-    try files.createSymbolicLink(atPath: folder.file("bin/ltm"), withDestinationPath: Outcome.command())
+    try files.createSymbolicLink(atPath: folder.file("bin/ltm"), withDestinationPath: Command.executable)
     try files.createSymbolicLink(
       atPath: folder.file("samples"), withDestinationPath: root.appending(path: "samples").path)
     for (source, name) in [
       ("scripts/gpu/gpu-check.sh", "gpu-check.sh"), ("scripts/gpu/wide.ltm", "gpu/wide.ltm"),
       ("bench/models/gemm.ltm", "gpu/gemm.ltm"),
     ] { try files.copyItem(atPath: root.appending(path: source).path, toPath: folder.file(name)) }
-    let trained = try Outcome.ltm(
+    let trained = try Command(
       ["train"] + flags.split(separator: " ").map(String.init)
         + ["--max-steps", "3", "--quiet", "--log", folder.file("expected/norm+16+O2.log")])
     try #require(trained.status == 0, "\(trained.errors)")
@@ -36,9 +37,10 @@ struct CheckScriptTests {
     return path
   }
 
-  private func check(_ folder: TemporaryFolder, _ more: [String: String] = [:]) throws -> Outcome {
+  private func check(_ folder: TemporaryFolder, _ more: [String: String] = [:]) throws -> Command {
     let setting = ["CHECK_STEPS": "3", "CHECK_SPEED": "no"].merging(more) { $1 }
-    return try Outcome("/bin/bash", [folder.file("gpu-check.sh")], EmulatedDriver.environment(.whole, setting))
+    return try Command(
+      "/bin/bash", [folder.file("gpu-check.sh")], environment: EmulatedDriver.environment(.whole, setting))
   }
 
   @Test("finds the CPU's losses on the GPU")

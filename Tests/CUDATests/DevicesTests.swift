@@ -1,6 +1,7 @@
 import Foundation
 import LTM
 import LTMSupport
+import TestSupport
 import Testing
 
 @Suite("ltm devices and ltm explain --target")
@@ -8,12 +9,12 @@ struct DevicesTests {
   @Test("lists every target, and says what is missing")
   func devices() throws {
     let nowhere = ["LTM_CUDA_DRIVER": "/nowhere/libcuda.so.1", "TPU_LIBRARY_PATH": "/nowhere/libtpu.so"]
-    let text = try Outcome.ltm(["devices"], nowhere)
+    let text = try Command(["devices"], environment: nowhere)
     #expect(text.status == 0)
     for part in ["cpu: runs", "cuda: compiles", "/nowhere/libcuda.so.1", "tpu: compiles", "/nowhere/libtpu.so"] {
       #expect(text.output.contains(part), "\(text.output)")
     }
-    let json = try JSON(parsing: Outcome.ltm(["devices", "--json"], nowhere).output)
+    let json = try JSON(parsing: Command(["devices", "--json"], environment: nowhere).output)
     let targets = try #require(json["targets"]?.elements)
     #expect(targets.map { $0["target"]?.stringValue } == Target.allCases.map(\.rawValue))
     for (name, runs) in [("cpu", true), ("interpreter", true), ("tpu", false), ("cuda", false)] {
@@ -28,7 +29,7 @@ struct DevicesTests {
   func gpus(capability: Int, says: String, runs: Bool) throws {
     let setting = ["EMULATED_CUDA_CAPABILITY": "\(capability)"]
     let json = try JSON(
-      parsing: Outcome.ltm(["devices", "--json"], EmulatedDriver.environment(.whole, setting)).output)
+      parsing: Command(["devices", "--json"], environment: EmulatedDriver.environment(.whole, setting)).output)
     let cuda = try #require(json["targets"]?.elements?.first { $0["target"]?.stringValue == "cuda" })
     #expect(cuda["runs"]?.boolValue == runs)
     let found = cuda["found"]?.elements?.compactMap(\.stringValue) ?? []
@@ -79,15 +80,15 @@ struct DevicesTests {
 
   @Test("explains on the command line")
   func command() throws {
-    let outcome = try Outcome.ltm(
+    let outcome = try Command(
       [
         "explain", "samples/digits.ltm", "--precision", "16", "--amp-level", "O2", "--target", "cuda", "--arch",
         "sm_90",
       ])
     #expect(outcome.status == 0 && outcome.output.contains("target cuda: code for sm_90"))
-    let wrong = try Outcome.ltm(["explain", "samples/digits.ltm", "--arch", "sm_90"])
+    let wrong = try Command(["explain", "samples/digits.ltm", "--arch", "sm_90"])
     #expect(wrong.status == 1 && wrong.errors.contains("--arch is for --target cuda"))
-    let unknown = try Outcome.ltm(["explain", "samples/digits.ltm", "--target", "gpu"])
+    let unknown = try Command(["explain", "samples/digits.ltm", "--target", "gpu"])
     #expect(unknown.status == 1 && unknown.errors.contains("the targets are cpu"))
   }
 }

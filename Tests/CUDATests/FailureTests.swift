@@ -1,5 +1,6 @@
 import Foundation
 import LTM
+import TestSupport
 import Testing
 
 /// What can go wrong between the command and a GPU: each has a message with a remedy, and ends with 1.
@@ -56,8 +57,9 @@ struct FailureTests {
     ])
   func driver(_ given: Case) throws {
     let environment = try EmulatedDriver.environment(given.form, given.setting)
-    let outcome = try Outcome.ltm(
-      ["train", "samples/norm.ltm", "--target", "cuda", "--max-steps", "2", "--precision", "16"], environment)
+    let outcome = try Command(
+      ["train", "samples/norm.ltm", "--target", "cuda", "--max-steps", "2", "--precision", "16"],
+      environment: environment)
     #expect(outcome.status == 1)
     for text in given.says { #expect(outcome.errors.contains(text), "\(outcome.errors)") }
   }
@@ -70,7 +72,7 @@ struct FailureTests {
       ("--gpus 1 --target cpu", "--gpus is for --target cuda"),
     ])
   func command(_ command: String, _ wrong: (String, String)) throws {
-    let outcome = try Outcome.ltm("\(command) \(wrong.0)".split(separator: " ").map(String.init))
+    let outcome = try Command("\(command) \(wrong.0)".split(separator: " ").map(String.init))
     #expect(outcome.status == 1)
     #expect(outcome.errors.contains(wrong.1), "\(outcome.errors)")
   }

@@ -1,9 +1,7 @@
 import Foundation
 import LTMSupport
+import TestSupport
 import Testing
-
-/// The root of the package.
-let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
 /// NVIDIA's driver interface on this CPU (`Driver/`): a library that the runtime opens in the driver's place. It takes the PTX,
 /// makes C of it, and runs that launch by launch.
@@ -46,7 +44,7 @@ enum EmulatedDriver {
       let flags = [
         "-O1", "-shared", "-fPIC", "-D\(form.rawValue)", "-I", root.appending(path: "Sources/CCUDA/include").path,
       ]
-      let done = try? Outcome(
+      let done = try? Command(
         "/usr/bin/env", ["clang"] + flags + [sources.appending(path: "driver.c").path, "-o", library.path, "-ldl"])
       guard done?.status == 0 else { return nil }
       libraries[form] = library.path
@@ -62,61 +60,6 @@ enum EmulatedDriver {
     ]
     return own.merging(more) { $1 }
   }
-}
-
-/// A command that has ended.
-struct Outcome {
-  let status: Int32
-  let output: String
-  let errors: String
-
-  init(_ executable: String, _ arguments: [String], _ environment: [String: String] = [:]) throws {
-    let process = Process()
-    process.executableURL = URL(filePath: executable)
-    process.arguments = arguments
-    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-    process.currentDirectoryURL = root
-    let folder = try TemporaryFolder()
-    let files = ["output", "errors"].map { URL(filePath: folder.file($0)) }
-    for file in files { try Data().write(to: file) }
-    let handles = try files.map { try FileHandle(forWritingTo: $0) }
-    (process.standardOutput, process.standardError) = (handles[0], handles[1])
-    process.standardInput = FileHandle.nullDevice
-    try process.run()
-    // Nothing here takes a minute; what hangs must not hang the suite.
-    DispatchQueue.global().asyncAfter(deadline: .now() + 300) { if process.isRunning { process.terminate() } }
-    process.waitUntilExit()
-    status = process.terminationStatus
-    output = try String(contentsOf: files[0], encoding: .utf8)
-    errors = try String(contentsOf: files[1], encoding: .utf8)
-  }
-
-  /// The `ltm` that was built beside the tests.
-  static func command() throws -> String {
-    let beside = CommandLine.arguments.filter { $0.contains(".build") }.map {
-      URL(filePath: $0).deletingLastPathComponent().appending(path: "ltm").path
-    }
-    let built = ["release", "debug"].map { root.appending(path: ".build/\($0)/ltm").path }
-    return try #require((beside + built).first(where: FileManager.default.isExecutableFile))
-  }
-
-  static func ltm(_ arguments: [String], _ environment: [String: String] = [:]) throws -> Outcome {
-    try Outcome(command(), arguments, environment)
-  }
-}
-
-/// A folder that is removed when the test is done.
-final class TemporaryFolder {
-  let path: String
-
-  init() throws {
-    path = FileManager.default.temporaryDirectory.appending(path: "ltm-cuda-\(UUID().uuidString)").path
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-
-  func file(_ name: String) -> String { path + "/" + name }
 }
 
 /// One line of a step log.

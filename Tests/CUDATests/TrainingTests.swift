@@ -1,5 +1,6 @@
 import Foundation
 import LTMSupport
+import TestSupport
 import Testing
 
 /// The target cuda through its whole runtime, on an emulated GPU: the command, the driver's interface, PTX, and back.
@@ -18,7 +19,7 @@ struct TrainingTests {
   private func train(_ flags: String, _ environment: [String: String] = [:]) throws -> [LoggedStep] {
     let folder = try TemporaryFolder()
     let arguments = flags.split(separator: " ").map(String.init)
-    let outcome = try Outcome.ltm(["train"] + arguments + ["--log", folder.file("log")], environment)
+    let outcome = try Command(["train"] + arguments + ["--log", folder.file("log")], environment: environment)
     try #require(outcome.status == 0, "\(outcome.errors)")
     return try LoggedStep.read(folder.file("log"))
   }
@@ -26,8 +27,7 @@ struct TrainingTests {
   private func expectSame(_ there: [LoggedStep], _ here: [LoggedStep], _ tolerance: Double) {
     #expect(there.count == here.count)
     for (a, b) in zip(there, here) {
-      let (x, y) = (a.loss ?? .nan, b.loss ?? .nan)
-      #expect(x == y || x.isNaN && y.isNaN || abs(x - y) <= tolerance * max(1, abs(y)), "\(a), \(b)")
+      expectClose(a.loss ?? .nan, b.loss ?? .nan, .relative(tolerance), "\(a), \(b): ")
       var same = a
       same.loss = b.loss
       #expect(same == b)
@@ -79,9 +79,9 @@ struct TrainingTests {
   func entry() throws {
     let inputs = ["image=samples/data/digits.safetensors:x_test", "label=samples/data/digits.safetensors:y_test"]
     let command = ["run", "samples/digits.ltm", "--entry", "loss", "--json"] + inputs.flatMap { ["--input", $0] }
-    let there = try Outcome.ltm(command + ["--target", "cuda"], EmulatedDriver.environment())
-    let here = try Outcome.ltm(command)
-    func loss(_ outcome: Outcome) throws -> Double {
+    let there = try Command(command + ["--target", "cuda"], environment: EmulatedDriver.environment())
+    let here = try Command(command)
+    func loss(_ outcome: Command) throws -> Double {
       try #require(outcome.status == 0, "\(outcome.errors)")
       let numbers = outcome.output.matches(of: /-?\d+\.\d+(e-?\d+)?/).compactMap { Double($0.0) }
       return try #require(numbers.first)
@@ -92,7 +92,8 @@ struct TrainingTests {
   @Test("says which GPU it has, and what code it makes for it")
   func device() throws {
     let environment = try EmulatedDriver.environment(.whole, ["EMULATED_CUDA_CAPABILITY": "120"])
-    let outcome = try Outcome.ltm(["train", "samples/norm.ltm", "--max-steps", "1", "--gpus", "1"], environment)
+    let outcome = try Command(
+      ["train", "samples/norm.ltm", "--max-steps", "1", "--gpus", "1"], environment: environment)
     #expect(outcome.errors.contains("Emulated GPU, compute capability 12.0, code for sm_90, CUDA 12.4"))
   }
 }

@@ -7,6 +7,7 @@ import LTMPTX
 import LTMRuntime
 import LTMSupport
 import OpCases
+import TestSupport
 import Testing
 
 /// What is held against the interpreter in f64. A new backend is one case and one line.

@@ -6,6 +6,7 @@ import LTMLLVM
 import LTMRuntime
 import LTMSupport
 import OpCases
+import TestSupport
 import Testing
 
 /// Whole training steps in which contractions reduce what they compute.
@@ -34,15 +35,13 @@ import Testing
       }
     #expect(runs[0].keys == separate.keys)
     for (name, tensor) in separate {
-      let pairs = zip(try #require(runs[0][name]).doubles, tensor.doubles)
-      let worst = pairs.map { abs($0 - $1) }.max() ?? 0
-      #expect(worst <= bound, "\(name) differs by \(worst)")
+      expectClose(try #require(runs[0][name]), tensor, .absolute(bound), name)
     }
   }
 
   private func model(_ size: (batch: Int, width: Int)) throws -> Model {
     try Model(
-      contentsOf: ProgramTests.root.path + "/samples/mlp.ltm",
+      contentsOf: root.path + "/samples/mlp.ltm",
       arguments: ["inputs": 37, "hidden": ModelArgument(integerLiteral: size.width)], seed: 1)
   }
 

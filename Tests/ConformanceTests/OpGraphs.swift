@@ -1,5 +1,6 @@
 import LTMIR
 import OpCases
+import TestSupport
 
 /// How the operands of an op come to it.
 enum OperandView: String, CaseIterable, Sendable {
@@ -75,7 +76,7 @@ struct OpGraph {
 
 /// Inputs for a graph; what has no fill of its own gets numbers from -1 to 1.
 func randomTensors(_ graph: Graph, _ fills: [String: Fill], seed: UInt64) -> [String: Tensor] {
-  var random = SplitMix(seed)
+  var random = SeededGenerator(seed: seed)
   var tensors: [String: Tensor] = [:]
   for input in graph.inputs {
     let type = graph[input.value].type

@@ -1,5 +1,6 @@
 import LTMIR
 import OpCases
+import TestSupport
 
 /// A legal graph made by chance, with its inputs: elementwise work, views, reductions, products, indices, updates.
 ///
@@ -12,7 +13,7 @@ struct RandomGraph {
   let kind: Kind
   let dtypes: [DType]
   private(set) var inputs: [String: Tensor] = [:]
-  private var random: SplitMix
+  private var random: SeededGenerator
   private var b: GraphBuilder
   private var values: [ValueID] = []
   private static let sizes = [1, 2, 3, 4, 5, 8, 9, 16, 17]
@@ -25,7 +26,7 @@ struct RandomGraph {
   init(seed: UInt64, _ kind: Kind, dtypes: [DType]) {
     self.kind = kind
     self.dtypes = dtypes
-    random = SplitMix(seed)
+    random = SeededGenerator(seed: seed)
     b = GraphBuilder(name: "random\(seed)")
     addInputs()
     let count = Int.random(in: 6..<22, using: &random)

@@ -43,12 +43,12 @@ import Testing
 /// Holds a graph's plans, fused and not, and every backend against the interpreter in f64.
 func expectAgreementEverywhere(
   _ source: Graph, _ inputs: [String: Tensor], _ context: String, subjects: [Subject] = Subject.present,
-  _ tolerance: (DType) -> Tolerance
+  _ accuracy: (DType) -> Accuracy
 ) throws {
   let exact = try source.evaluate(inputs)
   let graph = try lowered(source)
   let outputs = Dictionary(uniqueKeysWithValues: graph.outputs.map { ($0.name, $0) })
-  func bound(_ name: String) -> Tolerance { outputs[name].map { tolerance(graph[$0.value].type.dtype) } ?? .exact }
+  func bound(_ name: String) -> Accuracy { outputs[name].map { accuracy(graph[$0.value].type.dtype) } ?? .exact }
   for fuse in [true, false] {
     let plan = try buildPlan(graph, fuse: fuse)
     #expect(plan.verify() == [], "\(context), fused \(fuse): \(plan)")
@@ -58,9 +58,9 @@ func expectAgreementEverywhere(
       guard let value = planned[output.updates ?? name] else { continue }
       tensors[name] = Tensor(value.data, shape: value.shape, dtype: graph[output.value].type.dtype)
     }
-    expectAgreement(tensors, exact, "\(context), plan, fused \(fuse): \(plan)", tolerance: bound)
+    expectAgreement(tensors, exact, "\(context), plan, fused \(fuse): \(plan)", accuracy: bound)
   }
   for subject in subjects {
-    expectAgreement(try run(graph, on: subject.backend(), inputs), exact, "\(context), \(subject)", tolerance: bound)
+    expectAgreement(try run(graph, on: subject.backend(), inputs), exact, "\(context), \(subject)", accuracy: bound)
   }
 }

@@ -28,10 +28,6 @@ extension Op {
   }
 }
 
-private func pairing(_ lhs: [Int], _ rhs: [Int], batch: ([Int], [Int]) = ([], [])) -> Attributes {
-  ["lhs_batch": .ints(batch.0), "rhs_batch": .ints(batch.1), "lhs_contract": .ints(lhs), "rhs_contract": .ints(rhs)]
-}
-
 private let elementwiseCases = opCases.flatMap { opCase in
   [[1], [3, 37], [2, 1, 5]].compactMap { resized(opCase, $0) }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Whatever the input: a message with place and remedy, a status that is not 0, nothing written, no crash.

@@ -1,6 +1,7 @@
 import Foundation
 import LTM
 import LTMSupport
+import TestSupport
 import Testing
 
 /// The command as a user meets it.

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 private let gdb = ["/usr/bin/gdb", "/usr/local/bin/gdb"].first { FileManager.default.isExecutableFile(atPath: $0) }

@@ -1,5 +1,6 @@
 import LTM
 import Synchronization
+import TestSupport
 import Testing
 
 /// The sample on the digits: what the README promises.

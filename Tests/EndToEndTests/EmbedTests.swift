@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// `samples/embed` is a package of its own that names this one by URL and version: built here against a tagged copy.

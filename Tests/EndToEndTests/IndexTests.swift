@@ -1,5 +1,6 @@
 import Foundation
 import LTM
+import TestSupport
 import Testing
 
 /// Indices outside of what they point into: an error where they are known, counted and said where they are computed.

@@ -1,5 +1,6 @@
 import Foundation
 import LTM
+import TestSupport
 import Testing
 
 /// Half means half.

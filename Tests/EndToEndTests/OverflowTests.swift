@@ -1,5 +1,6 @@
 import LTM
 import Synchronization
+import TestSupport
 import Testing
 
 /// What a step does when a gradient is infinite.
@@ -98,6 +99,7 @@ import Testing
     }
     #expect(count == 1)
     #expect(try #require(error).description.contains("step 0"))
-    #expect(model.weights.keys == before.keys)
+    // O3 keeps its weights in f16.
+    #expect(model.weights == before.mapValues { $0.converted(to: .f16).converted(to: .f32) })
   }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import LTM
 import LTMSupport
+import TestSupport
 import Testing
 
 /// Twenty steps from PyTorch's initial weights on its batches, against its curves (`scripts/reference/reference.py`).
@@ -50,11 +51,9 @@ import Testing
     trainer.shuffles = false
     var losses: [Double] = []
     try trainer.fit(&model) { if case .step(let record) = $0 { losses.append(record.loss) } }
-    try #require(losses.count == exact.count)
-    let distance = zip(losses, exact).map { abs($0 - $1) }.max() ?? .infinity
     let peer = try recipe.peer.map { try #require(curves["\(recipe.optimizer).\($0)"]) }
     let bound = peer.map { 2 * (zip($0, exact).map { abs($0 - $1) }.max() ?? 0) } ?? recipe.bound
-    #expect(distance <= bound, "off by \(distance), \(bound) allowed")
+    expectClose(losses, exact, .absolute(bound))
     if recipe.precision == .thirtyTwo { #expect(abs(losses[0] - exact[0]) <= 1e-6) }
   }
 
@@ -84,9 +83,9 @@ import Testing
     let found = try model.gradients(on: Self.firstBatch(), policy: policy, execution: Execution())
     for (name, _) in model.parameters {
       let exact = try TensorFile.read(Self.folder + "gradients.safetensors:\(name)").doubles
-      let error = relativeError(try #require(found.gradients[name]).doubles, exact)
       let peerError = try #require(peers[peer]?[name]?.doubleValue)
-      #expect(error <= (level.name == "O0" ? bound : 1.1 * peerError), "\(name): \(error), PyTorch \(peerError)")
+      expectNear(
+        try #require(found.gradients[name]).doubles, exact, level.name == "O0" ? bound : 1.1 * peerError, name)
     }
   }
 
@@ -110,8 +109,7 @@ import Testing
     let epsilon = precision == .thirtyTwo ? 1e-6 : precision == .sixteen ? 0x1p-10 : 0x1p-7
     for (name, _) in model.parameters {
       let exact = try TensorFile.read(Self.folder + "gradients.safetensors:\(name)").doubles
-      let error = relativeError(try #require(found.gradients[name]).doubles, exact)
-      #expect(error <= epsilon, "\(name): \(error)")
+      expectNear(try #require(found.gradients[name]).doubles, exact, epsilon, name)
     }
   }
 
@@ -154,15 +152,8 @@ import Testing
     let exact = try model.gradients(on: batch, policy: PrecisionPolicy(.sixtyFour), execution: execution)
     let ours = try model.gradients(on: batch, policy: PrecisionPolicy(precision, level: level), execution: execution)
     for (name, _) in model.parameters {
-      let error = relativeError(
-        try #require(ours.gradients[name]).doubles, try #require(exact.gradients[name]).doubles)
-      #expect(error <= bound, "\(name): \(error)")
+      expectNear(
+        try #require(ours.gradients[name]).doubles, try #require(exact.gradients[name]).doubles, bound, name)
     }
   }
-}
-
-/// The norm of the difference over the norm.
-func relativeError(_ ours: [Double], _ exact: [Double]) -> Double {
-  let error = zip(ours, exact).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
-  return (error / exact.reduce(0) { $0 + $1 * $1 }).squareRoot()
 }

@@ -1,5 +1,6 @@
 import Foundation
 import LTM
+import TestSupport
 import Testing
 
 /// What a run keeps beside its weights, and what it says where a step has no value.

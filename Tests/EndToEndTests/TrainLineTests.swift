@@ -1,6 +1,7 @@
 import Foundation
 import LTM
 import LTMSupport
+import TestSupport
 import Testing
 
 /// Lines of the `train` block that are given from outside.

@@ -1,5 +1,6 @@
 import Foundation
 import LTM
+import TestSupport
 import Testing
 
 /// An update that itself gives weights that are not finite: the run ends, says so, and no good checkpoint is lost.

@@ -3,6 +3,7 @@ import Fuzzing
 import LTMFrontEnd
 import LTMSupport
 import LTMSyntax
+import TestSupport
 import Testing
 
 /// Damaged files: always a program or messages, never a crash; and what still parses can be formatted, once for all, without

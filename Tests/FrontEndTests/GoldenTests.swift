@@ -2,6 +2,7 @@ import Foundation
 import LTMFrontEnd
 import LTMIR
 import LTMSupport
+import TestSupport
 import Testing
 
 /// A file under `Goldens`: a source, a line `=====`, and what the compiler says of it.
@@ -16,18 +17,13 @@ struct Golden: Sendable, CustomTestStringConvertible {
     return (files ?? []).filter { $0.pathExtension == "txt" }.sorted { $0.path < $1.path }.map { Golden(url: $0) }
   }
 
-  /// Compares, or records where `LTM_BLESS` is 1, which fails the run.
+  /// Compares, or records.
   func check(_ actual: (String) -> String) throws {
     let text = try String(contentsOf: url, encoding: .utf8)
     let parts = text.components(separatedBy: Golden.separator)
     let source = try #require(parts.first)
     let result = actual(source + "\n")
-    if ProcessInfo.processInfo.environment["LTM_BLESS"] == "1" {
-      try Data((source + Golden.separator + result + "\n").utf8).write(to: url)
-      Issue.record("recorded \(url.lastPathComponent); run again without LTM_BLESS")
-    } else {
-      #expect(parts.dropFirst().joined() == result + "\n", "LTM_BLESS=1 records \(url.lastPathComponent) again")
-    }
+    try expectGolden(source + Golden.separator + result + "\n", url)
   }
 }
 

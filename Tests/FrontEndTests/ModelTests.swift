@@ -2,6 +2,7 @@ import Foundation
 import LTMFrontEnd
 import LTMIR
 import LTMSupport
+import TestSupport
 import Testing
 
 /// What a model is made of, and what its graphs compute.
@@ -84,15 +85,16 @@ import Testing
       "norm.running_mean": try tensor([0, 0], [2]), "norm.running_var": try tensor([1, 1], [2]),
     ]
     let trained = try program.graph(entry: "f", training: true).evaluate(inputs)
-    #expect(close(trained["norm.running_mean"]?.data, [0.2, 0.4]))
+    expectClose(trained["norm.running_mean"]?.data ?? [], [0.2, 0.4], .absolute(1e-12))
     // 0.9 * 1 + 0.1 * the unbiased variance, which is 2 and 8.
-    #expect(close(trained["norm.running_var"]?.data, [1.1, 1.7]))
+    expectClose(trained["norm.running_var"]?.data ?? [], [1.1, 1.7], .absolute(1e-12))
     let first = 1 / (1 + 1e-5).squareRoot()
     let second = 2 / (4 + 1e-5).squareRoot()
-    #expect(close(trained["result"]?.data, [-first, -second, first, second]))
+    expectClose(trained["result"]?.data ?? [], [-first, -second, first, second], .absolute(1e-12))
     let evaluated = try program.graph(entry: "f", training: false).evaluate(inputs)
     #expect(evaluated.keys.sorted() == ["result"])
-    #expect(close(evaluated["result"]?.data, [1, 2, 3, 6].map { $0 / (1 + 1e-5).squareRoot() }))
+    expectClose(
+      evaluated["result"]?.data ?? [], [1, 2, 3, 6].map { $0 / (1 + 1e-5).squareRoot() }, .absolute(1e-12))
   }
 
   /// Each feature over all axes but its own: as if the others were one.
@@ -115,13 +117,8 @@ import Testing
       let deep = try program.graph(entry: "deep", training: training).evaluate(inputs)
       let flat = try program.graph(entry: "flat", training: training).evaluate(inputs)
       #expect(deep.count == (training ? 3 : 1))
-      for (name, value) in flat { #expect(close(deep[name]?.data, value.data), "\(name)") }
+      for (name, value) in flat { expectClose(deep[name]?.data ?? [], value.data, .absolute(1e-12), name) }
     }
-  }
-
-  private func close(_ a: [Double]?, _ b: [Double]) -> Bool {
-    guard let a, a.count == b.count else { return false }
-    return zip(a, b).allSatisfy { abs($0 - $1) < 1e-12 }
   }
 
   /// One line of `.ltm` on `x = [[1, 2, 3], [4, 5, 6]]`, and the numbers that it means.
@@ -149,7 +146,7 @@ import Testing
     let graph = try program.graph(entry: "f", training: false)
     #expect(graph.verify().isEmpty)
     let result = try graph.evaluate(["x": tensor([1, 2, 3, 4, 5, 6], [2, 3])])["result"]
-    #expect(close(result?.data, expected), "\(result?.data ?? [])")
+    expectClose(result?.data ?? [], expected, .absolute(1e-12), text)
   }
 
   @Test func importsComeBeforeThePreludeAndNeverChangeIt() throws {

@@ -1,6 +1,7 @@
 import Foundation
 import LTMFrontEnd
 import LTMIR
+import TestSupport
 import Testing
 
 /// The prelude's optimizers and schedules, held to PyTorch's formulas written out in plain numbers.
@@ -30,10 +31,6 @@ import Testing
       for (name, result) in try graph.evaluate(inputs) { values[name] = result.data }
     }
     return try #require(values["weight"])
-  }
-
-  private func expectEqual(_ a: [Double], _ b: [Double]) {
-    #expect(zip(a, b).allSatisfy { abs($0 - $1) < 1e-13 }, "\(a) is not \(b)")
   }
 
   /// PyTorch's SGD for one element.
@@ -70,7 +67,8 @@ import Testing
         "lr": .float(p.lr), "momentum": .float(p.momentum), "dampening": .float(p.dampening),
         "weight_decay": .float(p.decay), "nesterov": .bool(p.nesterov),
       ], lr: p.lr)
-    expectEqual(result, weights.indices.map { i in sgd(weights[i], gradients.map { $0[i] }, p) })
+    expectClose(
+      result, weights.indices.map { i in sgd(weights[i], gradients.map { $0[i] }, p) }, .absolute(1e-13))
   }
 
   /// PyTorch's Adam and AdamW for one element.
@@ -96,7 +94,7 @@ import Testing
       adam(weights[i], gradients.map { $0[i] }, lr: 0.01, decay: decay, decoupled: name == "AdamW")
     }
     // `-expm1(step * log(beta))` and `1 - beta^step` differ in the last places.
-    #expect(zip(result, expected).allSatisfy { abs($0 - $1) < 1e-11 }, "\(result) is not \(expected)")
+    expectClose(result, expected, .absolute(1e-11))
   }
 
   @Test func statesThatAreNotUsedAreNotKept() throws {

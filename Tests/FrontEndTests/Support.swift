@@ -2,10 +2,8 @@ import Foundation
 import LTMFrontEnd
 import LTMIR
 import LTMSupport
+import TestSupport
 import Testing
-
-/// The root of the package.
-let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
 /// Loads a text as if it were a file.
 func loaded(_ text: String, named path: String = "test.ltm", others: [String: String] = [:]) throws -> LoadedFile {

@@ -1,22 +1,9 @@
 import Foundation
+import TestSupport
 
 /// How often damaged inputs are tried: `count` times, or as many times more as the environment's `LTM_FUZZ` says.
 package func fuzzRounds(_ count: Int) -> Int {
   count * max(1, ProcessInfo.processInfo.environment["LTM_FUZZ"].flatMap(Int.init) ?? 1)
-}
-
-/// SplitMix64: the same numbers in every run.
-package struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-  package init(seed: UInt64) { state = seed }
-
-  package mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var value = state
-    value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-    return value ^ (value >> 31)
-  }
 }
 
 /// Damages source texts: words are dropped, repeated, swapped, replaced by others and by noise.

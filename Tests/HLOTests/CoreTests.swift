@@ -4,6 +4,7 @@ import LTMIR
 import LTMPrecision
 import LTMSupport
 import OpCases
+import TestSupport
 import Testing
 
 /// Training split over several cores, on XLA's CPU compiler with as many devices.
@@ -13,7 +14,7 @@ struct CoreTests {
   static let levels: [(Precision, OptLevel)] = [(.thirtyTwo, .O0), (.sixteen, .O1), (.sixteen, .O2), (.sixteen, .O3)]
 
   private func cores(_ count: Int) throws -> Execution {
-    try Execution(target: .tpu, pjrtPlugin: Tools.cpuPlugin, tpuCores: count)
+    try Execution(target: .tpu, pjrtPlugin: InstalledTools.cpuPlugin, tpuCores: count)
   }
 
   private func digits() throws -> Model { try Model(contentsOf: root.appending(path: "samples/digits.ltm").path) }
@@ -40,20 +41,19 @@ struct CoreTests {
       let tolerance = (four.policy.half ?? .f32).tolerance
       #expect(found.records.count == 20 && expected.records.count == 20)
       for (a, b) in zip(found.records, expected.records) {
-        #expect(agree(a.loss, b.loss, tolerance), "\(execution.target), try \(a.attempt): \(a.loss), \(b.loss)")
+        expectClose(a.loss, b.loss, .relative(tolerance), "\(execution.target), try \(a.attempt): ")
         #expect(a.step == b.step && a.skipped == b.skipped && a.scale == b.scale)
       }
       for (name, tensor) in found.model.weights {
         let other = try #require(expected.model.weights[name])
-        let distance = relativeDistance(tensor.doubles, other.doubles)
-        #expect(distance <= 4 * tolerance, "\(execution.target), \(name): \(distance)")
+        expectNear(tensor.doubles, other.doubles, 4 * tolerance, "\(execution.target), \(name)")
       }
     }
   }
 
   /// Two batches of eight rows; one value of the second, in the last core's share, is as large as a dtype holds.
   private func overflowing() throws -> TrainingData {
-    var random = SplitMix(5)
+    var random = SeededGenerator(seed: 5)
     var pixels = (0..<16 * 64).map { _ in Double.random(in: 0..<1, using: &random) }
     for index in 15 * 64..<16 * 64 { pixels[index] = 3e38 }
     let labels = (0..<16).map { Double($0 % 10) }
@@ -137,7 +137,7 @@ struct CoreTests {
   @Test("says what number of cores cannot be", arguments: [0, -1, 1 << 40])
   func badCounts(count: Int) throws {
     let error = #expect(throws: LTMError.self) {
-      try Execution(target: .tpu, pjrtPlugin: Tools.cpuPlugin ?? "/nowhere.so", tpuCores: count)
+      try Execution(target: .tpu, pjrtPlugin: InstalledTools.cpuPlugin ?? "/nowhere.so", tpuCores: count)
     }
     #expect(error?.description.contains("\(count) TPU cores") == true)
     let policy = try PrecisionPolicy(.bf16)
@@ -154,13 +154,14 @@ struct CoreTests {
   }
 
   @Test(
-    "the step of each parses and verifies", .enabled(if: Tools.missing == nil, "\(Tools.missing ?? "")"))
+    "the step of each parses and verifies",
+    .enabled(if: StableHLOTools.missing == nil, "\(StableHLOTools.missing ?? "")"))
   func verifies() throws {
     let policy = try PrecisionPolicy(.sixteen, level: .O2, sixteen: .bf16)
     let compilation = Compilation(model: try digits(), policy: policy, isTrainingStep: true, tpuCores: 8)
     let text = try #require(try compilation.emit(.stablehlo).text)
     #expect(text.contains("mhlo.num_replicas = 8") && text.contains("tensor<8x64xbf16>"))
-    let outcome = try Tools.evaluate([Job(name: "step", module: text, run: false)])["step"]
+    let outcome = try StableHLOTools.evaluate([Job(name: "step", module: text, run: false)])["step"]
     #expect(outcome?.error == nil, "\(outcome?.error ?? "")")
   }
 }

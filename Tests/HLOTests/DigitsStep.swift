@@ -5,6 +5,7 @@ import LTMIR
 import LTMPrecision
 import LTMSupport
 import OpCases
+import TestSupport
 import Testing
 
 /// The training step of `samples/digits.ltm` with its state, whoever computes it.
@@ -67,7 +68,7 @@ struct DigitsStep: Sendable {
 
   /// Batch `index`: numbers in `0 ..< 1` with a bright spot that tells the label.
   func arguments(_ index: Int) throws -> [String: Tensor] {
-    var random = SplitMix(UInt64(index))
+    var random = SeededGenerator(seed: UInt64(index))
     let labels = (0..<batch).map { _ in Int.random(in: 0..<10, using: &random) }
     var pixels = (0..<batch * 64).map { _ in Double.random(in: 0..<1, using: &random) }
     for (row, label) in labels.enumerated() { pixels[row * 64 + 6 * label] += 2 }

@@ -61,7 +61,8 @@ private let edgeCases: [Typed] = floats.flatMap { dtype -> [Typed] in
     OpCase(.argmax, [([3], .values([-.infinity, -.infinity, -.infinity]))], along),
   ]
   let empty = OpCase(.sum, [([2, 2], .uniform(-2, 2))], ["axes": .ints([]), "keep": .bool(false)])
-  return (unary + binary + reductions + indices + [empty]).map { ($0, dtype) }
+  let tails = OpCase(.erf, [([6], .values([3.2, -3.6, 4.5, -7, 2.9, 1e-4]))])
+  return (unary + binary + reductions + indices + [empty, tails]).map { ($0, dtype) }
 }
 
 /// Ties, subnormals of the target, its overflow; integers within what both hold.

@@ -3,14 +3,16 @@ import LTMHLO
 import LTMIR
 import LTMPrecision
 import LTMSupport
+import TestSupport
 import Testing
 
 @Suite("PJRT")
 struct PJRTTests {
-  static let missing = Tools.cpuPlugin == nil ? "no PJRT plugin in .build/tools; scripts/tools.sh installs it" : nil
+  static let missing =
+    InstalledTools.cpuPlugin == nil ? "no PJRT plugin in .build/tools; scripts/tools.sh installs it" : nil
 
   static let client = Result { () throws -> PJRTClient in
-    try PJRTClient(PJRTPlugin.open(try #require(Tools.cpuPlugin)))
+    try PJRTClient(PJRTPlugin.open(try #require(InstalledTools.cpuPlugin)))
   }
 
   @Test("says what is wrong with a plugin")
@@ -30,7 +32,8 @@ struct PJRTTests {
     let client = try Self.client.get()
     for shape in [[], [6], [2, 3], [1, 2, 1, 3]] {
       let count = shape.reduce(1, *)
-      let tensor = try #require(Tensor((0..<count).map { Double($0 % 2 == 0 ? 1 : 0) }, shape: shape, dtype: dtype))
+      let tensor = try #require(
+        Tensor((0..<count).map { Double(dtype == .bool ? $0 % 2 : $0 * 3 % 7) }, shape: shape, dtype: dtype))
       #expect(try client.buffer(tensor).tensor(dtype, shape) == tensor)
     }
   }
@@ -55,7 +58,7 @@ struct PJRTTests {
   @Test("leaves the caller's arithmetic as it was", .enabled(if: missing == nil, "\(missing ?? "")"))
   func subnormals() throws {
     #expect(hasSubnormals())
-    let client = try PJRTClient(PJRTPlugin.open(try #require(Tools.cpuPlugin)))
+    let client = try PJRTClient(PJRTPlugin.open(try #require(InstalledTools.cpuPlugin)))
     #expect(hasSubnormals(), "starting")
     var b = GraphBuilder(name: "f")
     let x = b.input("x", TensorType(.f32, [64, 64]), role: .argument)
@@ -106,7 +109,7 @@ struct PJRTTests {
       let interpreted = try expected.interpreted(index)
       expected.accept(interpreted)
       let (a, b) = (try loss(outputs), try loss(interpreted))
-      #expect(agree(a, b, 4 * (step.half ?? .f32).tolerance), "\(line), step \(index): \(a), \(b)")
+      expectClose(a, b, .relative(4 * (step.half ?? .f32).tolerance), "\(line), step \(index): ")
       if index == 0 { first = a }
       last = a
     }

@@ -1,6 +1,7 @@
 import Foundation
 import LTM
 import LTMSupport
+import TestSupport
 import Testing
 
 /// Plugins that are none, or are wrong in some way, as a user meets them.

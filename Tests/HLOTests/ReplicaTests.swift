@@ -3,13 +3,14 @@ import LTMHLO
 import LTMIR
 import LTMSupport
 import Synchronization
+import TestSupport
 import Testing
 
 /// What replicas tell each other, each dtype for itself, on two devices of XLA's CPU compiler.
 @Suite("exchange between replicas")
 struct ReplicaTests {
   static let client = Result { () throws -> PJRTClient in
-    try PJRTClient.start(PJRTPlugin.open(try #require(Tools.cpuPlugin)), devices: 2)
+    try PJRTClient.start(PJRTPlugin.open(try #require(InstalledTools.cpuPlugin)), devices: 2)
   }
 
   @Test(

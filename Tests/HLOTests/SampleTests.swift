@@ -3,6 +3,7 @@ import LTM
 import LTMIR
 import LTMSupport
 import OpCases
+import TestSupport
 import Testing
 
 /// Every sample as StableHLO and on the plugin.
@@ -52,12 +53,12 @@ struct SampleTests {
 
   @Test(
     "parse and verify at every level: the entry, the step, the step on 4 cores, narrowing casts as barriers",
-    .enabled(if: Tools.missing == nil, "\(Tools.missing ?? "")"), arguments: names)
+    .enabled(if: StableHLOTools.missing == nil, "\(StableHLOTools.missing ?? "")"), arguments: names)
   func verify(_ name: String) throws {
     let jobs = try Self.levels.indices.flatMap { index in
       [try job(name, index, "forward"), try job(name, index, nil), try job(name, index, nil, cores: 4)]
     }
-    let outcomes = try Tools.evaluate(jobs)
+    let outcomes = try StableHLOTools.evaluate(jobs)
     for job in jobs {
       let outcome = try #require(outcomes[job.name], "\(job.name)")
       #expect(outcome.error == nil, "\(job.name): \(outcome.error ?? "")")
@@ -83,7 +84,7 @@ struct SampleTests {
 
   private func data(_ name: String) throws -> TrainingData? {
     guard name == "mlp" else { return nil }
-    var random = SplitMix(7)
+    var random = SeededGenerator(seed: 7)
     let rows = 1024
     let labels = (0..<rows).map { _ in Double(Int.random(in: 0..<10, using: &random)) }
     let pixels = labels.flatMap { label in
@@ -116,17 +117,15 @@ struct SampleTests {
     let here = try train(name, policy, Execution(), tries: 20)
     #expect(here.losses.count == 20)
     for cores in name == "tour" ? [1] : [1, 4] {
-      let execution = try Execution(target: .tpu, pjrtPlugin: Tools.cpuPlugin, tpuCores: cores)
+      let execution = try Execution(target: .tpu, pjrtPlugin: InstalledTools.cpuPlugin, tpuCores: cores)
       let there = try train(name, policy, execution, tries: 20)
       #expect(there.losses.count == 20)
       // Adam makes a whole step of a gradient that is but rounding.
       let tolerance = 8 * (policy.half ?? .f32).tolerance
-      for (a, b) in zip(there.losses, here.losses) {
-        #expect(agree(a, b, tolerance), "\(cores) cores: \(there.losses), \(here.losses)")
-      }
+      expectClose(there.losses, here.losses, .relative(tolerance), "\(cores) cores: ")
       for (weight, tensor) in there.weights where !isNoise(weight, in: name) {
-        let distance = relativeDistance(tensor.doubles, try #require(here.weights[weight]).doubles)
-        #expect(distance <= 8 * tolerance, "\(cores) cores, \(weight): \(distance)")
+        let wanted = try #require(here.weights[weight]).doubles
+        expectNear(tensor.doubles, wanted, 8 * tolerance, "\(cores) cores, \(weight)")
       }
     }
   }
@@ -139,22 +138,17 @@ struct SampleTests {
 
   @Test(
     "compile for TPUs that are elsewhere",
-    .enabled(if: Tools.tpuPlugin != nil, "no libtpu in .build/tools; LTM_LIBTPU=1 scripts/tools.sh installs it"),
+    .enabled(
+      if: InstalledTools.tpuPlugin != nil, "no libtpu in .build/tools; LTM_LIBTPU=1 scripts/tools.sh installs it"),
     arguments: names, ["v4:2x2x1", "v5e:2x2", "v6e:2x2"])
   func topology(_ name: String, _ topology: String) throws {
     for index in Self.levels.indices where Self.levels[index].precision != .sixtyFour && (Self.isWhole || index == 3) {
       for cores in [1, 4] {
         let compilation = Compilation(
           model: try model(name), policy: try policy(index), isTrainingStep: true, tpuCores: cores)
-        let report = try compilation.compile(topology: topology, pjrtPlugin: Tools.tpuPlugin).description
+        let report = try compilation.compile(topology: topology, pjrtPlugin: InstalledTools.tpuPlugin).description
         #expect(report.contains("\(cores) in use") && report.contains("flops: ") && report.contains("temporaries "))
       }
     }
   }
-}
-
-/// The distance of two vectors, of the second's length.
-func relativeDistance(_ a: [Double], _ b: [Double]) -> Double {
-  let error = zip(a, b).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
-  return (error / b.reduce(1e-30) { $0 + $1 * $1 }).squareRoot()
 }

@@ -1,16 +1,17 @@
 import LTMHLO
 import LTMIR
 import LTMPrecision
+import TestSupport
 import Testing
 
-@Suite("the training step as StableHLO", .enabled(if: Tools.missing == nil, "\(Tools.missing ?? "")"))
+@Suite("the training step as StableHLO", .enabled(if: StableHLOTools.missing == nil, "\(StableHLOTools.missing ?? "")"))
 struct StepTests {
   @Test("of the digits sample parses and verifies at every level")
   func verifies() throws {
     let jobs = try DigitsStep.policies.map { line in
       Job(name: line, module: try stableHLO(DigitsStep(line, hidden: 128, batch: 64).graph), run: false)
     }
-    let outcomes = try Tools.evaluate(jobs)
+    let outcomes = try StableHLOTools.evaluate(jobs)
     for job in jobs {
       #expect(
         outcomes[job.name] != nil && outcomes[job.name]?.error == nil, "\(job.name): \(outcomes[job.name]?.error ?? "")"
@@ -24,7 +25,7 @@ struct StepTests {
       (line: $0, step: try DigitsStep($0, hidden: 4, batch: 3, replicas: replicas))
     }
     for index in 0..<2 {
-      let outcomes = try Tools.evaluate(steps.map { line, step in try job(line, step, index) })
+      let outcomes = try StableHLOTools.evaluate(steps.map { line, step in try job(line, step, index) })
       for (position, (line, step)) in steps.enumerated() {
         let outcome = try #require(outcomes[line])
         #expect(outcome.error == nil, "\(line): \(outcome.error ?? "")")
@@ -35,11 +36,8 @@ struct StepTests {
         for (position, array) in found.enumerated() {
           let output = step.graph.outputs[position % count]
           let (a, b) = (try #require(expected[output.name]), try #require(array.tensor))
-          #expect(a.dtype == b.dtype && a.shape == b.shape, "\(line) \(output.name)")
-          let tolerance = (step.half ?? a.dtype).tolerance
-          for (x, y) in zip(a.doubles, b.doubles) {
-            #expect(agree(x, y, tolerance), "\(line), replica \(position / count), \(output.name): \(x), \(y)")
-          }
+          let tolerance = Tolerance.relative((step.half ?? a.dtype).tolerance)
+          expectClose(b, a, tolerance, "\(line), replica \(position / count), \(output.name): ")
         }
         steps[position].step.accept(expected)
       }

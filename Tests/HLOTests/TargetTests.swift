@@ -2,18 +2,20 @@ import Foundation
 import LTM
 import LTMHLO
 import LTMSupport
+import TestSupport
 import Testing
 
 /// The target `tpu` as a user meets it, on XLA's CPU compiler in place of a TPU.
 @Suite("the target tpu")
 struct TargetTests {
-  static let missing = Tools.cpuPlugin == nil ? "no PJRT plugin in .build/tools; scripts/tools.sh installs it" : nil
+  static let missing =
+    InstalledTools.cpuPlugin == nil ? "no PJRT plugin in .build/tools; scripts/tools.sh installs it" : nil
 
   static let levels: [(Precision, OptLevel)] = [
     (.thirtyTwo, .O0), (.sixteen, .O1), (.sixteen, .O2), (.sixteen, .O3), (.bf16, .O2),
   ]
 
-  private func plugin() throws -> Execution { try Execution(target: .tpu, pjrtPlugin: Tools.cpuPlugin) }
+  private func plugin() throws -> Execution { try Execution(target: .tpu, pjrtPlugin: InstalledTools.cpuPlugin) }
 
   private func digits() throws -> Model { try Model(contentsOf: root.appending(path: "samples/digits.ltm").path) }
 
@@ -33,9 +35,8 @@ struct TargetTests {
     // What 16 means is the target's own choice: the same policy runs on both.
     let here = Trainer(policy: there.policy, execution: try Execution())
     let (a, b) = (try losses(there, count: 20), try losses(here, count: 20))
-    #expect(a.count == 20 && b.count == 20)
-    let tolerance = (there.policy.half ?? .f32).tolerance
-    for (x, y) in zip(a, b) { #expect(agree(x, y, tolerance), "\(a), \(b)") }
+    #expect(a.count == 20)
+    expectClose(a, b, .relative((there.policy.half ?? .f32).tolerance))
   }
 
   @Test("takes 16 for bf16", .enabled(if: missing == nil, "\(missing ?? "")"))
@@ -60,8 +61,7 @@ struct TargetTests {
       var end = Trainer(policy: policy, execution: second)
       end.resumePath = file
       let rest = try losses(end, count: 6)
-      #expect(rest.count == 3)
-      for (a, b) in zip(rest, whole.suffix(3)) { #expect(agree(a, b, DType.bf16.tolerance), "\(rest), \(whole)") }
+      expectClose(rest, Array(whole.suffix(3)), .relative(DType.bf16.tolerance))
     }
   }
 
@@ -81,7 +81,7 @@ struct TargetTests {
     #expect(there.contains(where: \.skipped) && !there.allSatisfy(\.skipped) && there.count == here.count)
     for (a, b) in zip(there, here) {
       #expect(a.attempt == b.attempt && a.step == b.step && a.skipped == b.skipped && a.scale == b.scale, "\(a), \(b)")
-      #expect(agree(a.loss, b.loss, DType.f16.tolerance), "\(a), \(b)")
+      expectClose(a.loss, b.loss, .relative(DType.f16.tolerance), "\(a), \(b): ")
     }
   }
 
@@ -92,7 +92,7 @@ struct TargetTests {
     let there = try model.compile("forward", execution: plugin())(["image": image])
     let here = try model.compile("forward")(["image": image])
     #expect(there.map(\.name) == here.map(\.name))
-    for (a, b) in zip(there[0].tensor.doubles, here[0].tensor.doubles) { #expect(agree(a, b, 1e-5), "\(a), \(b)") }
+    expectClose(there[0].tensor, here[0].tensor, .relative(1e-5))
   }
 
   @Test("without its plugin says what it looked for")
@@ -109,11 +109,12 @@ struct TargetTests {
 
   @Test(
     "says at once that a machine has no TPU, though it has libtpu",
-    .enabled(if: Tools.tpuPlugin != nil, "no libtpu in .build/tools; LTM_LIBTPU=1 scripts/tools.sh installs it"),
+    .enabled(
+      if: InstalledTools.tpuPlugin != nil, "no libtpu in .build/tools; LTM_LIBTPU=1 scripts/tools.sh installs it"),
     .enabled(if: !PJRTPlugin.mayHaveTPU, "this machine may have a TPU"), .timeLimit(.minutes(1)))
   func noTPU() throws {
     let error = #expect(throws: LTMError.self) {
-      try Execution(target: .tpu, pjrtPlugin: Tools.tpuPlugin, tpuCores: 8)
+      try Execution(target: .tpu, pjrtPlugin: InstalledTools.tpuPlugin, tpuCores: 8)
     }
     #expect(error?.description.contains("starting the devices") == true)
     #expect(error?.description.contains("--tpu-cores 8 needs as many devices") == true)
@@ -131,16 +132,17 @@ struct TargetTests {
 
   @Test(
     "compiles for TPUs that are elsewhere",
-    .enabled(if: Tools.tpuPlugin != nil, "no libtpu in .build/tools; LTM_LIBTPU=1 scripts/tools.sh installs it"),
+    .enabled(
+      if: InstalledTools.tpuPlugin != nil, "no libtpu in .build/tools; LTM_LIBTPU=1 scripts/tools.sh installs it"),
     arguments: ["v4:2x2x1", "v5e:2x2", "v6e:2x2"])
   func topology(name: String) throws {
     let policy = try PrecisionPolicy(.sixteen, level: .O2, sixteen: Target.tpu.sixteen)
     let compilation = Compilation(model: try digits(), policy: policy, isTrainingStep: true)
-    let report = try compilation.compile(topology: name, pjrtPlugin: Tools.tpuPlugin)
+    let report = try compilation.compile(topology: name, pjrtPlugin: InstalledTools.tpuPlugin)
     #expect(report.description.hasPrefix("\(name): ") && report.description.contains(" x TPU v"))
     #expect(report.description.contains("flops: "))
     let error = #expect(throws: LTMError.self) {
-      try compilation.compile(topology: "v5e:9x9x9", pjrtPlugin: Tools.tpuPlugin)
+      try compilation.compile(topology: "v5e:9x9x9", pjrtPlugin: InstalledTools.tpuPlugin)
     }
     #expect(error?.description.contains("v5e:9x9x9") == true)
   }

@@ -2,6 +2,7 @@ import Foundation
 import LTMHLO
 import LTMIR
 import LTMSupport
+import TestSupport
 import Testing
 
 @Suite("StableHLO text")
@@ -28,15 +29,7 @@ struct TextTests {
 
   @Test("reads as recorded")
   func golden() throws {
-    let text = try stableHLO(Self.graph())
-    let file = root.appending(path: "Tests/HLOTests/Goldens/step.mlir")
-    if ProcessInfo.processInfo.environment["LTM_BLESS"] == "1" {
-      try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
-      try text.write(to: file, atomically: true, encoding: .utf8)
-      Issue.record("recorded step.mlir")
-    } else {
-      #expect(text == (try String(contentsOf: file, encoding: .utf8)), "LTM_BLESS=1 records it; read the difference")
-    }
+    try expectGolden(stableHLO(Self.graph()), root.appending(path: "Tests/HLOTests/Goldens/step.mlir"))
   }
 
   @Test(
@@ -49,9 +42,10 @@ struct TextTests {
     #expect(try stableHLO(b.graph).contains("precision = [\(asked), \(asked)]"))
   }
 
-  @Test("parses and verifies", .enabled(if: Tools.missing == nil, "\(Tools.missing ?? "")"))
+  @Test("parses and verifies", .enabled(if: StableHLOTools.missing == nil, "\(StableHLOTools.missing ?? "")"))
   func parses() throws {
-    let outcome = try Tools.evaluate([Job(name: "step", module: try stableHLO(Self.graph()), run: false)])["step"]
+    let outcome = try StableHLOTools.evaluate([Job(name: "step", module: try stableHLO(Self.graph()), run: false)])[
+      "step"]
     #expect(outcome?.error == nil, "\(outcome?.error ?? "")")
   }
 
@@ -80,8 +74,8 @@ struct TextTests {
     for name in ["%a_2:", "%v4:", "%x_y:", "%x_y_2:", "%_:", "%_4:"] {
       #expect(text.contains(name), "\(name) in \(text)")
     }
-    if Tools.missing == nil {
-      let outcome = try Tools.evaluate([Job(name: "f", module: text, run: false)])["f"]
+    if StableHLOTools.missing == nil {
+      let outcome = try StableHLOTools.evaluate([Job(name: "f", module: text, run: false)])["f"]
       #expect(outcome?.error == nil, "\(outcome?.error ?? "")")
     }
   }

@@ -1,5 +1,6 @@
 import LTMIR
 import LTMSupport
+import TestSupport
 import Testing
 
 /// A call that an op refuses, written as types, the op's name and attributes.
@@ -74,7 +75,7 @@ struct InferenceTests {
       }
     }
     try expectGolden(
-      lines.joined(separator: "\n") + "\n", repository.appending(path: "Tests/IRTests/Goldens/refusals.txt"))
+      lines.joined(separator: "\n") + "\n", root.appending(path: "Tests/IRTests/Goldens/refusals.txt"))
   }
 
   @Test("an undecided float with a concrete one is undecided", arguments: [DType.f16, .f32, .f64])
@@ -135,5 +136,5 @@ struct InferenceTests {
   }
 
   @Test("docs/ops.md is what the table says")
-  func opsPage() throws { try expectGolden(opReference(), repository.appending(path: "docs/ops.md")) }
+  func opsPage() throws { try expectGolden(opReference(), root.appending(path: "docs/ops.md")) }
 }

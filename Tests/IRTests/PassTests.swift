@@ -2,10 +2,11 @@ import Foundation
 import LTMGraphPasses
 import LTMIR
 import LTMSupport
+import TestSupport
 import Testing
 
 private let passes: [GraphPass] = [.simplify, .commonSubexpressions, .deadCode, .decompose]
-private let goldens = repository.appending(path: "passes/Graph/Goldens")
+private let goldens = root.appending(path: "passes/Graph/Goldens")
 
 /// Names of golden files as `pass/case.ltir`.
 private let goldenNames: [String] = passes.flatMap { pass in
@@ -52,6 +53,46 @@ struct PassTests {
     #expect(try after.evaluate(inputs, rounding: .everyOp).mapValues { $0.data.map(\.canonicalBits) } == before)
   }
 
+  private static let probes: [Double] = [
+    0, -0.0, 1, -3, 0.1, 1.5, 255, 300, -129, 65504, 65536, 16_777_217, 2_147_483_647, 5e-8, 1e-40, .infinity,
+    -.infinity, .nan,
+  ]
+
+  /// Simplified, a graph of one input computes the same bits from whatever its dtype can hold.
+  private func expectSimplified(_ dtype: DType, _ context: String, _ build: (inout GraphBuilder, ValueID) -> ValueID)
+    throws
+  {
+    var b = GraphBuilder(name: "g")
+    let x = b.input("x", TensorType(dtype, [Dim(Self.probes.count)]), role: .argument)
+    b.output("y", build(&b, x))
+    let inputs = ["x": try #require(Tensor(Self.probes, shape: [Self.probes.count], dtype: dtype))]
+    let after = try GraphPass.simplify.run(b.graph).evaluate(inputs, rounding: .everyOp)
+    expectClose(
+      try #require(after["y"]), try #require(try b.graph.evaluate(inputs, rounding: .everyOp)["y"]), .exact,
+      "\(context): ")
+  }
+
+  @Test("division by a power of two keeps every bit", arguments: [DType.f16, .bf16, .f32, .f64])
+  func powersOfTwo(dtype: DType) throws {
+    for exponent in -30...30 {
+      for divisor in [scalbn(1.0, exponent), -scalbn(1.0, exponent)] where dtype.round(divisor) == divisor {
+        try expectSimplified(dtype, "x / \(divisor) in \(dtype)") { b, x in b.div(x, b.fill(divisor, like: x)) }
+      }
+    }
+  }
+
+  @Test("a cast of a cast keeps every bit", arguments: DType.allCases.filter { $0 != .float })
+  func casts(first: DType) throws {
+    let dtypes = DType.allCases.filter { $0 != .float }
+    for second in dtypes {
+      for third in dtypes {
+        try expectSimplified(first, "\(first) to \(second) to \(third)") { b, x in
+          b.cast(b.cast(x, to: second), to: third)
+        }
+      }
+    }
+  }
+
   @Test("decompose keeps values", arguments: 0..<40)
   func decomposeKeepsValues(seed: Int) throws {
     let graph = try stepGraph(seed: UInt64(seed))
@@ -61,7 +102,7 @@ struct PassTests {
     let before = try graph.evaluate(inputs)
     for (name, value) in try after.evaluate(inputs) {
       let expected = try #require(before[name])
-      #expect(agree(value, expected, tolerance: 1e-9))
+      expectClose(value, expected, .relative(1e-9), name)
     }
   }
 

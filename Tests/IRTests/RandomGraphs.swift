@@ -1,9 +1,10 @@
 import LTMIR
 import OpCases
+import TestSupport
 
 /// A legal graph made by chance: ops that keep numbers small, on whatever earlier values fit.
 func randomGraph(seed: UInt64, dtypes: [DType] = [.f32, .f16, .bf16]) -> Graph {
-  var random = SplitMix(seed)
+  var random = SeededGenerator(seed: seed)
   var b = GraphBuilder(name: "random\(seed)")
   var values: [ValueID] = []
   for index in 0..<3 {
@@ -22,7 +23,7 @@ private let unary: [Op] = [.neg, .abs, .tanh, .sin, .relu, .sigmoid, .gelu, .flo
 private let binary: [Op] = [.add, .sub, .mul, .minimum, .maximum]
 
 private func randomNode(
-  _ b: inout GraphBuilder, _ values: [ValueID], _ dtypes: [DType], _ random: inout SplitMix
+  _ b: inout GraphBuilder, _ values: [ValueID], _ dtypes: [DType], _ random: inout SeededGenerator
 ) -> ValueID? {
   guard let x = values.randomElement(using: &random) else { return nil }
   let shape = b.type(x).shape
@@ -59,7 +60,7 @@ private func randomNode(
 
 /// Inputs for a random graph.
 func randomInputs(_ graph: Graph, seed: UInt64) -> [String: Tensor] {
-  var random = SplitMix(seed &+ 99)
+  var random = SeededGenerator(seed: seed &+ 99)
   var tensors: [String: Tensor] = [:]
   for input in graph.inputs {
     let type = graph[input.value].type

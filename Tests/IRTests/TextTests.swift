@@ -2,6 +2,7 @@ import Fuzzing
 import LTMIR
 import LTMSupport
 import OpCases
+import TestSupport
 import Testing
 
 @Suite("the text form of graphs")
@@ -103,7 +104,7 @@ struct TextTests {
 
   @Test("mutated text is an error or a graph, never a trap", arguments: 0..<60)
   func mutations(seed: Int) throws {
-    var random = SplitMix(UInt64(seed))
+    var random = SeededGenerator(seed: UInt64(seed))
     var graph = seed == 0 ? try oddGraph() : randomGraph(seed: UInt64(seed))
     for _ in 0..<fuzzRounds(30) {
       var bytes = Array(graph.text.utf8)
@@ -122,7 +123,7 @@ struct TextTests {
 
   private func isSmall(_ type: TensorType) -> Bool { (type.staticShape.flatMap { elementCount($0) } ?? .max) < 10_000 }
 
-  private func mutate(_ bytes: inout [UInt8], _ random: inout SplitMix) {
+  private func mutate(_ bytes: inout [UInt8], _ random: inout SeededGenerator) {
     let at = Int.random(in: 0..<bytes.count, using: &random)
     switch Int.random(in: 0..<4, using: &random) {
     case 0: bytes[at] = UInt8.random(in: 0...255, using: &random)

@@ -1,6 +1,7 @@
 import LTMIR
 import LTMKernelPasses
 import LTMKernels
+import TestSupport
 import Testing
 
 /// Which reductions of a contraction's result its kernel makes.
@@ -25,8 +26,7 @@ import Testing
     let inputs = sample.inputs()
     let (found, wanted) = (try plan.evaluate(inputs, rounding: false), try sample.graph.evaluate(inputs))
     for (name, value) in wanted {
-      let pairs = zip(try #require(found[name]).data, value.data)
-      #expect(pairs.allSatisfy { abs($0 - $1) <= 1e-9 * max(1, abs($1)) }, "\(name): \(plan)")
+      expectClose(try #require(found[name]), value, .relative(1e-9), "\(name) of \(plan): ")
     }
     return plan
   }

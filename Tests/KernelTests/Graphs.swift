@@ -7,6 +7,7 @@ struct SampleGraph: Sendable, CustomStringConvertible {
   let name: String
   let graph: Graph
   var description: String { name }
+  var hasHalves: Bool { graph.nodes.contains { $0.type.dtype.isHalf } }
 
   init(_ name: String, _ build: (inout GraphBuilder) -> Void) {
     var builder = GraphBuilder(name: name)

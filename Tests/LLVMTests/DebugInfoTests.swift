@@ -2,6 +2,7 @@ import Foundation
 import LTMKernels
 import LTMLLVM
 import LTMSupport
+import TestSupport
 import Testing
 
 /// What reads line tables; it comes with llvm-22-dev.
@@ -18,18 +19,7 @@ private func locatedKernel() -> Kernel {
   return kernel
 }
 
-private func run(_ tool: String, _ arguments: [String]) throws -> String {
-  let process = Process()
-  process.executableURL = URL(filePath: tool)
-  process.arguments = arguments
-  let output = Pipe()
-  process.standardOutput = output
-  process.standardError = FileHandle.nullDevice
-  try process.run()
-  let text = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
-  process.waitUntilExit()
-  return text
-}
+private func run(_ tool: String, _ arguments: [String]) throws -> String { try Command(tool, arguments).output }
 
 private func withFile(_ bytes: [UInt8] = [], _ body: (String) throws -> Void) throws {
   let file = FileManager.default.temporaryDirectory.appending(path: "ltm-debug-\(UUID().uuidString)")

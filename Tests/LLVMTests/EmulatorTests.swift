@@ -2,6 +2,7 @@ import Foundation
 import LTMIR
 import LTMKernels
 import LTMLLVM
+import TestSupport
 import Testing
 
 /// The tools that build and run AArch64 programs on another machine; Debian: `gcc-aarch64-linux-gnu`, `qemu-user`.
@@ -71,17 +72,13 @@ struct EmulatorTests {
       ["timeout", "300", aarch64Tools[1], "-cpu", "max", paths[0], file("in").path, file("out").path])
     try #require(ran.status == 0, "\(ran.output)")
     let bytes = Array(try Data(contentsOf: file("out")))
-    let expected = Judge.run(kernel, values)
+    let expected = interpreted(kernel, values)
     var offset = 0
     for (index, tensor) in tensors.enumerated() {
       let part = Array(bytes[offset..<offset + tensor.bytes.count])
       offset += part.count
       let result = try #require(Tensor(dtype: tensor.dtype, shape: tensor.shape, bytes: part))
-      for (got, want) in zip(result.doubles, expected[index]) {
-        let isClose = abs(got - want) <= tolerance * max(1, abs(want))
-        #expect(isClose, "\(kernel.name) for \(name): \(got), not \(want)")
-        if !isClose { return }
-      }
+      expectClose(result.doubles, expected[index], .relative(tolerance), "\(kernel.name) for \(name): ")
     }
   }
 

@@ -133,6 +133,17 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
     #expect(text.contains("sfence") == streams)
   }
 
+  /// Rows of an odd length: no vector but the first row's may go past the caches, which wants them aligned.
+  @Test func unalignedLargeResultsAreStored() throws {
+    var maker = KernelMaker("odd", domain: [1025, 4099])
+    let x = maker.buffer(.f32, [1025])
+    let y = maker.buffer(.f32, [1025, 4099], .write)
+    maker.store(y, [0, 1], maker.load(x, [0]))
+    let x0 = (0..<1025).map(Double.init)
+    let result = try launch(maker.kernel, [x0, [Double](repeating: 0, count: 1025 * 4099)])[1].doubles
+    #expect(result.indices.allSatisfy { result[$0] == Double($0 / 4099) })
+  }
+
   @Test func formulasForF16AreShorter() throws {
     let exact = try assembly(unaryKernel(.exp, .f16, 4096, result: .f32), "x86-64-v3")
     let short = try assembly(unaryKernel(.exp, .f16, 4096), "x86-64-v3")

@@ -1,23 +1,11 @@
 import LTMIR
-
-/// A small generator with a seed, so that a failure can be repeated.
-package struct SplitMix: RandomNumberGenerator {
-  package var state: UInt64
-  package init(_ seed: UInt64) { state = seed }
-  package mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-}
+import TestSupport
 
 /// How a test fills an operand.
 package typealias Fill = OpExample.Fill
 
 extension OpExample.Fill {
-  package func numbers(_ count: Int, _ random: inout SplitMix) -> [Double] {
+  package func numbers(_ count: Int, _ random: inout SeededGenerator) -> [Double] {
     switch self {
     case .uniform(let low, let high): (0..<count).map { _ in Double.random(in: low..<high, using: &random) }
     case .integers(let limit): (0..<count).map { _ in Double(Int.random(in: 0..<limit, using: &random)) }
@@ -65,7 +53,7 @@ package struct OpCase: Sendable, CustomStringConvertible {
   }
 
   package func tensors(_ dtype: DType, seed: UInt64 = 1) throws -> [String: Tensor] {
-    var random = SplitMix(seed)
+    var random = SeededGenerator(seed: seed)
     var tensors: [String: Tensor] = [:]
     for (index, operand) in operands.enumerated() {
       let numbers = operand.fill.numbers(operand.shape.reduce(1, *), &random)

@@ -54,7 +54,8 @@ private let reductionCases: [OpCase] =
     OpCase(.sum, [([3, 4], .bools)], ["axes": .ints([0]), "keep": .bool(false)]),
   ]
 
-private func pairing(_ lhs: [Int], _ rhs: [Int], batch: ([Int], [Int]) = ([], [])) -> Attributes {
+/// The axes of a contraction.
+package func pairing(_ lhs: [Int], _ rhs: [Int], batch: ([Int], [Int]) = ([], [])) -> Attributes {
   [
     "lhs_batch": .ints(batch.0), "rhs_batch": .ints(batch.1), "lhs_contract": .ints(lhs), "rhs_contract": .ints(rhs),
   ]

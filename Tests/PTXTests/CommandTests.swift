@@ -1,6 +1,7 @@
 import Foundation
 import LTM
 import LTMSupport
+import TestSupport
 import Testing
 
 @Suite("the target cuda")
@@ -38,7 +39,7 @@ struct CommandTests {
     #expect(text.contains(".target sm_\(code)\n"))
   }
 
-  @Test("assembles an older one's code", .enabled(if: Tools.noAssembler == nil, "\(Tools.noAssembler ?? "")"))
+  @Test("assembles an older one's code", .enabled(if: CUDATools.noAssembler == nil, "\(CUDATools.noAssembler ?? "")"))
   func newerCubin() throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: "ltm-\(UUID().uuidString).cubin")
     defer { try? FileManager.default.removeItem(at: folder) }

@@ -4,6 +4,7 @@ import LTMKernels
 import LTMLLVM
 import LTMPTX
 import LTMSupport
+import TestSupport
 import Testing
 
 @Suite("device kernels")
@@ -89,12 +90,12 @@ struct KernelTests {
 
   @Test(
     "multiply halves by HMMA in the disassembly",
-    .enabled(if: Tools.noDisassembler == nil, "\(Tools.noDisassembler ?? "")"),
+    .enabled(if: CUDATools.noDisassembler == nil, "\(CUDATools.noDisassembler ?? "")"),
     arguments: [DeviceArchitecture.sm80, .sm90], ["f16", "bf16"])
   func disassembly(architecture: DeviceArchitecture, dtype: String) throws {
     let ptx = try emitDevice(kernels(Self.linear(dtype, transposed: true)), as: .ptx, architecture)
-    let code = try #require(Tools.assembler).assemble(ptx, architecture: architecture.rawValue).code
-    let text = try #require(try Tools.disassemble(code)["linear"])
+    let code = try #require(CUDATools.assembler).assemble(ptx, architecture: architecture.rawValue).code
+    let text = try #require(try CUDATools.disassemble(code)["linear"])
     #expect(text.contains(dtype == "f16" ? "HMMA.16816.F32 " : "HMMA.16816.F32.BF16 "))
     #expect(text.contains("LDSM.16.MT88.4") && text.contains("LDSM.16.M88.4"), "matrices, transposed and not")
     #expect(text.contains("LDG.E.128"))
@@ -102,13 +103,13 @@ struct KernelTests {
 
   @Test(
     "have copies and products in their main loop",
-    .enabled(if: Tools.noDisassembler == nil, "\(Tools.noDisassembler ?? "")"),
+    .enabled(if: CUDATools.noDisassembler == nil, "\(CUDATools.noDisassembler ?? "")"),
     arguments: [DeviceArchitecture.sm80, .sm90, .sm90a], ["f16", "bf16"])
   func mainLoop(architecture: DeviceArchitecture, dtype: String) throws {
     let ptx = try emitDevice(kernels(Self.linear(dtype, depth: 8192)), as: .ptx, architecture)
-    let assembled = try #require(Tools.assembler).assemble(ptx, architecture: architecture.rawValue)
+    let assembled = try #require(CUDATools.assembler).assemble(ptx, architecture: architecture.rawValue)
     #expect(!assembled.report.contains("serialized"), "products wait for each other: \(assembled.report)")
-    let loops = Tools.loops(try #require(try Tools.disassemble(assembled.code)["linear"]))
+    let loops = CUDATools.loops(try #require(try CUDATools.disassemble(assembled.code)["linear"]))
     let suffix = dtype == "bf16" ? ".BF16" : " "
     let product = architecture == .sm90a ? "HGMMA.64x64x16.F32\(suffix)" : "HMMA.16816.F32\(suffix)"
     let main = try #require(loops.first { $0.contains(product) }, "\(product) is in no loop")
@@ -140,7 +141,7 @@ struct KernelTests {
 
   /// Each primitive, in the dtypes that it takes.
   @Test(
-    "compute every primitive", .enabled(if: Tools.noAssembler == nil, "\(Tools.noAssembler ?? "")"),
+    "compute every primitive", .enabled(if: CUDATools.noAssembler == nil, "\(CUDATools.noAssembler ?? "")"),
     arguments: DeviceArchitecture.allCases)
   func primitives(architecture: DeviceArchitecture) throws {
     let floats = Primitive.allCases.filter { ![.not, .and, .or, .select].contains($0) }
@@ -158,7 +159,7 @@ struct KernelTests {
     }
     let ptx = try emitDevice(kernels((texts + [Self.argmax]).joined(separator: "\n")), as: .ptx, architecture)
     #expect(!ptx.contains(".extern .func"))
-    let report = try #require(Tools.assembler).assemble(ptx, architecture: architecture.rawValue).report
+    let report = try #require(CUDATools.assembler).assemble(ptx, architecture: architecture.rawValue).report
     #expect(Assembled.parse(report).count == texts.count + 1)
   }
 
@@ -179,5 +180,13 @@ struct KernelTests {
       plan.kernels = [kernel]
       #expect(launchPlan(plan, architecture).problem != nil)
     }
+  }
+
+  /// What lies beyond a buffer may not even be read.
+  @Test("threads beyond the last point stay inside")
+  func threadsBeyondTheEnd() throws {
+    let text = try emitDevice(kernels(Self.argmax), as: .llvmIR, .sm80)
+    #expect(deviceSchedule(try kernels(Self.argmax)[0], .sm80).summary.contains("points=4"))
+    #expect(text.contains(/select i1 %\d+, i64 %\d+, i64 6\b/), "\(text)")
   }
 }

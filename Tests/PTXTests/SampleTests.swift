@@ -2,6 +2,7 @@ import Foundation
 import LTM
 import LTMKernels
 import LTMPTX
+import TestSupport
 import Testing
 
 /// Every kernel of every sample, forward and whole training steps, at every precision and level, as NVIDIA's assembler and
@@ -36,19 +37,21 @@ struct SampleTests {
 
   @Test(
     "are assembled, contractions without spills and on tensor cores",
-    .enabled(if: Tools.noAssembler == nil, "\(Tools.noAssembler ?? "")"), arguments: DeviceArchitecture.allCases)
+    .enabled(if: CUDATools.noAssembler == nil, "\(CUDATools.noAssembler ?? "")"), arguments: DeviceArchitecture.allCases
+  )
   func assemble(architecture: DeviceArchitecture) throws {
     let kernels = try Self.kernels(architecture)
     let ptx = try emitDevice(kernels, as: .ptx, architecture)
     #expect(!ptx.contains(".extern .func"), "a device has no library to call")
     if architecture == .sm70 { expectVolta(ptx, kernels) }
-    let assembler = try #require(Tools.assembler)
+    let assembler = try #require(CUDATools.assembler)
     let assembled = try assembler.assemble(ptx, architecture: architecture.rawValue)
     #expect(!assembled.report.contains("serialized"), "products wait for each other")
     let report = Assembled.parse(assembled.report)
     #expect(report.count == kernels.count && kernels.count > 60)
     // NVIDIA's disassemblers of today know no Volta.
-    let code = architecture == .sm70 || Tools.noDisassembler != nil ? [:] : try Tools.disassemble(assembled.code)
+    let code =
+      architecture == .sm70 || CUDATools.noDisassembler != nil ? [:] : try CUDATools.disassemble(assembled.code)
     for (kernel, symbol) in zip(kernels, deviceSymbols(kernels)) {
       let found = try #require(report[symbol], "\(symbol) is missing")
       let schedule = deviceSchedule(kernel, architecture).summary
@@ -65,7 +68,7 @@ struct SampleTests {
     let product = schedule.contains(" wgmma.") ? /HGMMA\.64x\d+x16\.F32(\.BF16| )/ : /HMMA\.16816\.F32(\.BF16| )/
     let products = text.matches(of: product)
     #expect(!products.isEmpty && products.allSatisfy { $0.1 == type }, "\(symbol), \(schedule): no \(product)")
-    let pipelines = Tools.loops(text).filter { $0.contains("LDSM") || $0.contains("LDGDEPBAR") }
+    let pipelines = CUDATools.loops(text).filter { $0.contains("LDSM") || $0.contains("LDGDEPBAR") }
     #expect(pipelines.allSatisfy { $0.contains(product) }, "\(symbol), \(schedule): a main loop without \(product)")
   }
 

@@ -2,6 +2,7 @@ import DeviceEmulator
 import LTMIR
 import LTMKernels
 import LTMPTX
+import TestSupport
 import Testing
 
 /// Kernels that few blocks would compute, as two launches.
@@ -98,19 +99,13 @@ import Testing
       let results = try EmulatedOrder.allCases.map { try run(launches, named, $0) }
       #expect(results[0] == results[1])
       for (name, exact) in whole {
-        expectClose(split[name]?.data ?? [], exact.data, 1e-12)
+        expectClose(split[name]?.data ?? [], exact.data, .ofLargest(1e-12), "\(architecture), interpreted: ")
         let buffer = try #require(kernel.buffers.first { $0.name == name })
         let bytes = try #require(results[0][name])
         let found = Tensor(dtype: buffer.dtype, shape: buffer.shape, bytes: bytes)?.doubles ?? []
-        expectClose(found, exact.data, buffer.dtype == .f16 ? 0x1p-10 : 0x1p-18)
+        expectClose(found, exact.data, .ofLargest(buffer.dtype == .f16 ? 0x1p-10 : 0x1p-18), "\(architecture): ")
       }
     }
-  }
-
-  private func expectClose(_ found: [Double], _ wanted: [Double], _ bound: Double) {
-    #expect(found.count == wanted.count)
-    let scale = max(1, wanted.map(abs).max() ?? 0)
-    #expect(zip(found, wanted).allSatisfy { abs($0 - $1) <= bound * scale }, "\(found) is not \(wanted)")
   }
 
   private func run(_ launches: LaunchPlan, _ inputs: [String: Tensor], _ order: EmulatedOrder) throws -> [String:

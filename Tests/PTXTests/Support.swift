@@ -3,42 +3,26 @@ import LTM
 import LTMKernels
 import LTMPTX
 import LTMSupport
+import TestSupport
 import Testing
 
-/// The root of the package.
-let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-
 /// NVIDIA's tools, which need no GPU.
-enum Tools {
+enum CUDATools {
   static let assembler = try? Assembler.find()
   /// Why nothing can be assembled; `nil` where it can.
   static let noAssembler = assembler == nil ? "no ptxas found; scripts/tools.sh installs one" : nil
 
   /// NVIDIA's disassembler.
-  static let disassembler: String? = {
-    let library = root.appending(path: ".build/tools/lib").path
-    let versions = (try? FileManager.default.contentsOfDirectory(atPath: library)) ?? []
-    let given = ProcessInfo.processInfo.environment["LTM_NVDISASM"].map { [$0] } ?? []
-    return (given + versions.map { "\(library)/\($0)/site-packages/nvidia/cu13/bin/nvdisasm" })
-      .first { FileManager.default.fileExists(atPath: $0) }
-  }()
+  static let disassembler: String? =
+    ProcessInfo.processInfo.environment["LTM_NVDISASM"] ?? InstalledTools.find("nvidia/cu13/bin/nvdisasm")
   static let noDisassembler =
     noAssembler ?? (disassembler == nil ? "no nvdisasm found; scripts/tools.sh installs one" : nil)
 
   /// The instructions of each kernel of a cubin.
   static func disassemble(_ code: [UInt8]) throws -> [String: String] {
-    let file = FileManager.default.temporaryDirectory.appending(path: "ltm-\(UUID().uuidString).cubin")
-    defer { try? FileManager.default.removeItem(at: file) }
-    try Data(code).write(to: file)
-    let process = Process()
-    process.executableURL = URL(filePath: try #require(disassembler))
-    process.arguments = ["-c", file.path]
-    let output = Pipe()
-    process.standardOutput = output
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    let text = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
-    process.waitUntilExit()
+    let folder = try TemporaryFolder()
+    try Data(code).write(to: URL(filePath: folder.file("code.cubin")))
+    let text = try Command(try #require(disassembler), ["-c", folder.file("code.cubin")]).output
     var kernels: [String: String] = [:]
     for section in text.components(separatedBy: "//--------------------- .text.").dropFirst() {
       kernels[String(section.prefix { !$0.isWhitespace })] = section
@@ -55,15 +39,8 @@ enum Tools {
   }
 }
 
-/// How `text` differs from the golden file; `LTM_BLESS=1` records it.
 func expectGolden(_ text: String, _ name: String) throws {
-  let file = root.appending(path: "Tests/PTXTests/Goldens/\(name)")
-  if ProcessInfo.processInfo.environment["LTM_BLESS"] == "1" {
-    try text.write(to: file, atomically: true, encoding: .utf8)
-    Issue.record("recorded \(name)")
-  } else {
-    #expect(text == (try String(contentsOf: file, encoding: .utf8)), "LTM_BLESS=1 records it; read the difference")
-  }
+  try expectGolden(text, root.appending(path: "Tests/PTXTests/Goldens/\(name)"))
 }
 
 func kernels(_ text: String) throws -> [Kernel] {

@@ -4,6 +4,7 @@ import LTMIR
 import LTMPrecision
 import LTMRuntime
 import LTMSupport
+import TestSupport
 import Testing
 
 /// The small MLP of `samples/mlp.ltm` against PyTorch's curves, in the interpreter.
@@ -25,11 +26,9 @@ struct CurveTests {
     }
     let (exact, theirs) = (try curve("f64"), try curve(recipe))
     let ours = try losses(policy(line), optimizer, count: exact.count)
-    let allowed = bound ?? max(2 * distance(exact, theirs), optimizer == "adam" ? 1e-4 : 2e-6)
-    #expect(distance(exact, ours) <= allowed, "\(distance(exact, ours)), PyTorch \(distance(exact, theirs))")
+    let peer = zip(exact, theirs).map { abs($0 - $1) }.max() ?? 0
+    expectClose(ours, exact, .absolute(bound ?? max(2 * peer, optimizer == "adam" ? 1e-4 : 2e-6)), "\(line): ")
   }
-
-  private func distance(_ a: [Double], _ b: [Double]) -> Double { zip(a, b).map { abs($0 - $1) }.max() ?? .infinity }
 
   private func losses(_ policy: PrecisionPolicy, _ name: String, count: Int) throws -> [Double] {
     let sample = castGoldens.appending(path: "../../../samples/mlp.ltm").standardizedFileURL

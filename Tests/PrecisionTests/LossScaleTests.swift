@@ -1,6 +1,7 @@
 import LTMIR
 import LTMPrecision
 import LTMSupport
+import TestSupport
 import Testing
 
 @Suite("loss scale")
@@ -52,6 +53,16 @@ struct LossScaleTests {
     #expect(try machine.numbers("master/w")[0] == DType.f32.round(1 - DType.f32.round(0.1) / 2))
   }
 
+  /// A loss that overflows by itself: `0 * 1 + 2e38 * 2`, whose gradient is `x / 2`.
+  @Test("a loss that is not finite is found where every gradient is", arguments: ["32 O0", "bf16 O1", "bf16 O2"])
+  func onlyTheLoss(_ line: String) throws {
+    var machine = try machine(line)
+    let outputs = try machine.run(batch([0, 2e38], line))
+    #expect(outputs["loss"] == [.infinity])
+    #expect(outputs["found_inf"] == [1])
+    #expect(try machine.numbers("w") == [1, 2] && machine.number(.step) == 0)
+  }
+
   @Test func aStaticScaleIsCheckedToo() throws {
     let line = "16 O2 loss-scale=65536"
     var machine = try machine(line)
@@ -99,6 +110,25 @@ struct LossScaleTests {
     #expect(!scale.isStuck)
   }
 
+  @Test("the twentieth skip in a row at the floor is the last") func stuck() {
+    var scale = LossScale(.static(128))
+    for skip in 1...20 {
+      #expect(!scale.isStuck)
+      scale.update(foundInf: true)
+      #expect(scale.skips == skip)
+    }
+    #expect(scale.isStuck)
+  }
+
+  @Test(
+    "numbers that would not move the scale the right way are refused",
+    arguments: [
+      "backoff=1", "backoff=2", "growth=0.99", "min=2:max=1", "init=1:min=2", "window=0", "init=inf", "max=nan",
+    ])
+  func refused(_ numbers: String) {
+    #expect(throws: Diagnostic.self) { try LossScaling(parsing: "dynamic:\(numbers)") }
+  }
+
   static let scalings = [
     "off", "256", "dynamic", "dynamic:init=64:window=2:min=4:max=512",
     "dynamic:init=10:window=3:growth=1.5:backoff=0.3:min=0.1",
@@ -109,7 +139,7 @@ struct LossScaleTests {
     let line = "16 O2 loss-scale=\(scaling)"
     var machine = try machine(line)
     var model = LossScale(try LossScaling(parsing: scaling))
-    var random = SplitMix(state: seed)
+    var random = SeededGenerator(seed: seed)
     for _ in 0..<60 {
       let isBad = Int.random(in: 0..<5, using: &random) == 0
       let outputs = try machine.run(batch(isBad ? [.nan, 0] : [0.001, 0.001], line))

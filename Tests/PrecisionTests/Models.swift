@@ -1,6 +1,7 @@
 import LTMIR
 import LTMPrecision
 import LTMSupport
+import TestSupport
 
 /// `mean((linear(x, weight) - y)^2)` with a norm between, two layers: enough for every class of op.
 func smallLoss(batch: Int = 4, hidden: Int = 6, isNormalized: Bool = true) throws -> Graph {
@@ -26,7 +27,7 @@ func smallLoss(batch: Int = 4, hidden: Int = 6, isNormalized: Bool = true) throw
 }
 
 func smallParameters(hidden: Int = 6) -> [String: [Double]] {
-  var random = SplitMix(state: 7)
+  var random = SeededGenerator(seed: 7)
   return [
     "fc1.weight": random.numbers(hidden * 3), "fc1.bias": random.numbers(hidden),
     "norm.weight": Array(repeating: 1, count: hidden), "norm.bias": Array(repeating: 0, count: hidden),

@@ -1,6 +1,7 @@
 import LTMIR
 import LTMPrecision
 import LTMSupport
+import TestSupport
 import Testing
 
 @Suite("opt levels")

@@ -2,25 +2,13 @@ import Foundation
 import LTMIR
 import LTMPrecision
 import LTMSupport
+import TestSupport
 import Testing
 
 /// The folder that holds the tests' sources and, three levels up, the package.
 private let here = URL(filePath: #filePath).deletingLastPathComponent()
 let castGoldens = here.appending(path: "../../passes/Precision/Goldens").standardizedFileURL
 let ownGoldens = here.appending(path: "Goldens")
-let isBlessing = ProcessInfo.processInfo.environment["LTM_BLESS"] == "1"
-
-/// Compares with a recorded text, or records it, which fails the run.
-func expectGolden(_ actual: String, _ file: URL, _ location: SourceLocation = #_sourceLocation) throws {
-  if isBlessing {
-    try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
-    try actual.write(to: file, atomically: true, encoding: .utf8)
-    Issue.record("recorded \(file.lastPathComponent)", sourceLocation: location)
-  } else {
-    let expected = try String(contentsOf: file, encoding: .utf8)
-    #expect(actual == expected, "\(file.lastPathComponent); LTM_BLESS=1 records it", sourceLocation: location)
-  }
-}
 
 /// A policy as a line: `16 O2 loss-scale=128`.
 func policy(_ line: String, onNonfinite: NonfinitePolicy? = nil) throws -> PrecisionPolicy {
@@ -36,23 +24,6 @@ func policy(_ line: String, onNonfinite: NonfinitePolicy? = nil) throws -> Preci
 
 func tensor(_ values: [Double], _ shape: [Int], _ dtype: DType) throws -> Tensor {
   try #require(Tensor(values, shape: shape, dtype: dtype))
-}
-
-/// Numbers that depend on nothing but a seed.
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
-  mutating func numbers(_ count: Int, in range: ClosedRange<Double> = -1...1) -> [Double] {
-    (0..<count).map { _ in Double.random(in: range, using: &self) }
-  }
 }
 
 /// Keeps a step's slots and runs it in the interpreter, each op rounded to its dtype.
@@ -88,7 +59,9 @@ struct StepMachine {
     let all = try program.graph.evaluate(replicas: inputs, rounding: .everyOp)
     let outputs = all[0]
     for (index, other) in all.enumerated() {
-      for (name, value) in other { #expect(value.matches(outputs[name]), "replica \(index): \(name)") }
+      for (name, value) in other {
+        expectClose(try #require(outputs[name]), value, .exact, "replica \(index): \(name) ")
+      }
     }
     var results: [String: [Double]] = [:]
     for output in program.graph.outputs {
@@ -110,12 +83,4 @@ struct StepMachine {
 
   func numbers(_ name: String) throws -> [Double] { try #require(state[name]).doubles }
   func number(_ control: StepControl) throws -> Double { try numbers(control.rawValue)[0] }
-}
-
-extension Reference {
-  /// Whether all elements are equal, NaN to NaN.
-  fileprivate func matches(_ other: Reference?) -> Bool {
-    guard let other, shape == other.shape else { return false }
-    return zip(data, other.data).allSatisfy { $0 == $1 || $0.isNaN && $1.isNaN }
-  }
 }

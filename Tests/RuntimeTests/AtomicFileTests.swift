@@ -2,6 +2,7 @@ import Foundation
 import Fuzzing
 import LTMIR
 import LTMRuntime
+import TestSupport
 import Testing
 
 @Suite struct AtomicFileTests {

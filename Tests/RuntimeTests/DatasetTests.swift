@@ -97,6 +97,16 @@ private let fields = [
     #expect(text.contains("d.safetensors: "))
   }
 
+  /// Values are converted some thousand at a time.
+  @Test(arguments: [0, 4095, 4096, 5999]) func everyRowIsChecked(row: Int) throws {
+    var labels = [Double](repeating: 1, count: 6000)
+    labels[row] = 1.5
+    let text = message {
+      try load(["x": Tensor(zeros: [6000], dtype: .f32), "y": Tensor(labels, shape: [6000], dtype: .f32)])
+    }
+    #expect(text.contains("'y' holds 1.5 in row \(row), which is no i32"))
+  }
+
   @Test func aValueThatOverflowsTheDtypeIsNamed() throws {
     let text = message {
       try load(["x": Tensor([1, 1e39], shape: [2], dtype: .f64)], [DataField(parameter: "x", key: "x", dtype: .f32)])
@@ -140,6 +150,12 @@ private let fields = [
     #expect(data.train.tensors["rest"] == Tensor([1, 2, 4, 5], shape: [2, 2], dtype: .f64))
     #expect(data.train.tensors["y"] == Tensor([3, 6], shape: [2], dtype: .f64))
     #expect(data.test == nil)
+  }
+
+  @Test func doubledQuotesAreOne() throws {
+    let data = try load("\"a \"\"b\"\"\",\"\"\"\"\n1,2\n", keys: ["a \"b\"", "\""])
+    #expect(data.train.tensors["a \"b\""] == Tensor([1], shape: [1], dtype: .f64))
+    #expect(data.train.tensors["\""] == Tensor([2], shape: [1], dtype: .f64))
   }
 
   @Test(arguments: [
@@ -186,6 +202,17 @@ private let fields = [
     #expect(first != order(seed: 2, epoch: 0, count: 1000))
     #expect(order(seed: 0, epoch: 0, count: 0).isEmpty)
     #expect(order(seed: 0, epoch: 0, count: 1) == [0])
+  }
+
+  /// A run that is resumed, by any later version, sees the rows that it would have seen: the order is a contract.
+  @Test func theOrderIsFisherYatesOnAStreamOfItsOwn() {
+    var rows = (0..<20).map { Int32($0) }
+    for last in (1..<20).reversed() {
+      let words = Philox(seed: 7).words(UInt64(last), 3 ^ stableHash("data order"))
+      let random = UInt64(words[1]) << 32 | UInt64(words[0])
+      rows.swapAt(last, Int(random.multipliedFullWidth(by: UInt64(last + 1)).high))
+    }
+    #expect(order(seed: 7, epoch: 3, count: 20) == rows)
   }
 
   @Test func everyPlaceIsEquallyLikely() {

@@ -1,6 +1,7 @@
 import Fuzzing
 import LTMIR
 import LTMRuntime
+import TestSupport
 import Testing
 
 /// Damaged files end in a value or in an error that names them, whatever the damage.

@@ -98,4 +98,34 @@ import Testing
       #expect(text.contains("'f4.npy' does not match its checksum"))
     }
   }
+
+  @Test func inflatesTheLongestAndTheFarthestMatches() throws {
+    var state: UInt32 = 1
+    let noise = (0..<300).map { _ in
+      state = (state &* 1_103_515_245 &+ 12_345) & 0x7FFF_FFFF
+      return Double(state >> 16 & 255)
+    }
+    let wanted = noise + [Double](repeating: 0, count: 20_000) + noise
+    #expect(try NPZFile(path: fixtures + "far.npz").tensor("a") == Tensor(wanted, shape: [20_600], dtype: .u8))
+  }
+
+  /// Each damage of one byte or more, as far as it is not the data's own, and what is said of it.
+  @Test(arguments: [
+    ("packed.npz", "the checksum in the directory", "does not match its checksum"),
+    ("packed.npz", "the size in the directory", "promises more bytes than it can hold"),
+    ("level0.npz", "the length of a stored block", "a stored block of unclear length"),
+  ]) func refusesDamagedMembers(name: String, what: String, says: String) throws {
+    try withTemporaryFolder { folder in
+      var content = try bytes(of: fixtures + name)
+      let mark: [UInt8] = [0x50, 0x4B, 1, 2]
+      let directory = try #require(content.indices.first { content[$0...].starts(with: mark) })
+      switch what {
+      case "the checksum in the directory": content[directory + 16] ^= 1
+      case "the size in the directory": content[directory + 27] = 0x7F
+      default: content[39] ^= 1
+      }
+      try write(content, to: folder + "a.npz")
+      #expect(message { _ = try NPZFile(path: folder + "a.npz").tensor("f4") }.contains(says))
+    }
+  }
 }

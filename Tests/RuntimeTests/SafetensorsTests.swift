@@ -1,6 +1,7 @@
 import Foundation
 import LTMIR
 import LTMRuntime
+import LTMSupport
 import Testing
 
 @Suite struct SafetensorsTests {
@@ -34,6 +35,20 @@ import Testing
       let content = try bytes(of: folder + "a.safetensors")
       #expect(try content == bytes(of: folder + "b.safetensors"))
       #expect(content[0] % 8 == 0)
+    }
+  }
+
+  @Test func eachTensorIsAlignedForItsDType() throws {
+    try withTemporaryFolder { folder in
+      try sample().save(path: folder + "a.safetensors")
+      let content = try bytes(of: folder + "a.safetensors")
+      let length = (0..<8).reduce(0) { $0 | Int(content[$1]) << (8 * $1) }
+      #expect(length % 8 == 0)
+      let header = try JSON(parsing: Array(content[8..<8 + length]))
+      for (name, tensor) in try Checkpoint(path: folder + "a.safetensors").tensors {
+        let start = try #require(header[name]?["data_offsets"]?[0]?.intValue)
+        #expect(start % tensor.dtype.byteCount == 0, "\(name) begins at \(start)")
+      }
     }
   }
 

@@ -1,17 +1,16 @@
 import Foundation
 import LTMIR
 import LTMRuntime
+import TestSupport
 import Testing
 
 /// The folder of the committed files that other programs wrote.
 let fixtures = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Fixtures").path + "/"
 
-/// Calls `body` with a new folder, which is removed afterwards.
+/// Calls `body` with the path of a new folder, which is removed afterwards.
 func withTemporaryFolder(_ body: (_ folder: String) throws -> Void) throws {
-  let folder = FileManager.default.temporaryDirectory.appending(path: "ltm-\(UUID().uuidString)").path
-  try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-  defer { try? FileManager.default.removeItem(atPath: folder) }
-  try body(folder + "/")
+  let folder = try TemporaryFolder()
+  try withExtendedLifetime(folder) { try body(folder.path + "/") }
 }
 
 func bytes(of path: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: URL(filePath: path))) }

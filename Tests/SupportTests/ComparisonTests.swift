@@ -84,4 +84,18 @@ import Testing
       "\(issue)".contains("a case: [1] is nan, not 2.0; 0.25 is allowed, and 2 of 3 differ")
     }
   }
+
+  @Test("vectors are compared by their lengths") func vectors() {
+    #expect(relativeDistance([3, 4], [3, 0]) == 4.0 / 3 && relativeDistance([0], [0]) == 0)
+    #expect(relativeDistance([1], [0]) == .infinity)
+    #expect(relativeDistance([1], [1, 2]).isNaN && relativeDistance([.nan, 1], [2, 1]).isNaN)
+    #expect(relativeDistance([1, .nan], [1, 2]).isNaN && relativeDistance([.infinity], [.infinity]).isNaN)
+    withKnownIssue {
+      expectNear([1, .nan], [1, 2], 0.5, "nan: ")
+    } matching: {
+      "\($0)".contains("nan: ")
+    }
+    withKnownIssue { expectNear([1], [1, 2], .infinity) }
+    expectNear([1, 2.1], [1, 2], 0.1)
+  }
 }

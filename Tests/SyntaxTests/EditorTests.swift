@@ -1,5 +1,6 @@
 import Foundation
 import LTMSyntax
+import TestSupport
 import Testing
 
 @Suite struct EditorTests {
@@ -16,7 +17,7 @@ import Testing
   }
 
   @Test func `the TextMate grammar knows the lexer's keywords and symbols`() throws {
-    let url = Fixture.root.appending(path: "grammar/editors/ltm.tmLanguage.json")
+    let url = root.appending(path: "grammar/editors/ltm.tmLanguage.json")
     let grammar = try JSONDecoder().decode(TextMate.self, from: Data(contentsOf: url))
     #expect(grammar.scopeName == "source.ltm" && grammar.fileTypes == ["ltm"])
     for expression in grammar.patterns.flatMap({ [$0.match, $0.begin, $0.end] }).compactMap({ $0 }) {

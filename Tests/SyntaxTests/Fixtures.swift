@@ -1,6 +1,7 @@
 import Foundation
 import LTMSupport
 import LTMSyntax
+import TestSupport
 import Testing
 
 /// A file of `grammar/`.
@@ -8,9 +9,6 @@ struct Fixture: CustomTestStringConvertible, Sendable {
   let url: URL
   var name: String { url.lastPathComponent }
   var testDescription: String { name }
-
-  static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent()
 
   /// The `.ltm` files of a folder of `grammar/`, by name.
   static func all(_ folder: String) -> [Fixture] {

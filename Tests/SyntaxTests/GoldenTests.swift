@@ -1,20 +1,13 @@
 import Foundation
 import LTMSupport
 import LTMSyntax
+import TestSupport
 import Testing
 
 @Suite struct GoldenTests {
-  /// Compares with the file next to `fixture` that ends in `.ending`. With `LTM_BLESS=1` in the environment the file is
-  /// written instead, and the test fails, so that no run both records and passes.
+  /// Compares with the file next to `fixture` that ends in `.ending`, or records it.
   private func expect(_ text: String, golden ending: String, of fixture: Fixture) throws {
-    let url = fixture.url.deletingPathExtension().appendingPathExtension(ending)
-    let recorded = try? String(contentsOf: url, encoding: .utf8)
-    if recorded != text, ProcessInfo.processInfo.environment["LTM_BLESS"] == "1" {
-      try text.write(to: url, atomically: true, encoding: .utf8)
-      Issue.record("recorded \(url.lastPathComponent)")
-    } else {
-      #expect(recorded == text, "LTM_BLESS=1 records \(url.lastPathComponent) anew")
-    }
+    try expectGolden(text, fixture.url.deletingPathExtension().appendingPathExtension(ending))
   }
 
   @Test(arguments: Fixture.all("accept"))

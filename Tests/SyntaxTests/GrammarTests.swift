@@ -2,6 +2,7 @@ import Foundation
 import LTMGrammar
 import LTMSupport
 import LTMSyntax
+import TestSupport
 import Testing
 
 @Suite struct GrammarTests {
@@ -24,7 +25,7 @@ import Testing
   }
 
   @Test func `each nonterminal has its parse method, and each parse method its nonterminal`() throws {
-    let folder = Fixture.root.appending(path: "Sources/LTMSyntax")
+    let folder = root.appending(path: "Sources/LTMSyntax")
     var methods: Set<String> = []
     for file in try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
     where file.lastPathComponent.hasPrefix("Parser") {

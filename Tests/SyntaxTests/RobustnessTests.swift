@@ -1,6 +1,7 @@
 import Fuzzing
 import LTMSupport
 import LTMSyntax
+import TestSupport
 import Testing
 
 @Suite struct RobustnessTests {

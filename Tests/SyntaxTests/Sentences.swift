@@ -1,5 +1,6 @@
 import Fuzzing
 import LTMSyntax
+import TestSupport
 
 /// Makes random sentences from a grammar. Past a depth, each choice takes the option that ends soonest.
 struct SentenceMaker {

@@ -65,3 +65,20 @@ package func expectClose(
   guard let text = difference(found, wanted, tolerance) else { return }
   Issue.record("\(context())\(text)", sourceLocation: sourceLocation)
 }
+
+/// Fails where the distance of two vectors is more than so much of the second's length.
+package func expectNear(
+  _ found: [Double], _ wanted: [Double], _ bound: Double, _ context: @autoclosure () -> String = "",
+  sourceLocation: SourceLocation = #_sourceLocation
+) {
+  let distance = relativeDistance(found, wanted)
+  guard !(distance <= bound) else { return }
+  Issue.record("\(context()) is off by \(distance) of its length; \(bound) is allowed", sourceLocation: sourceLocation)
+}
+
+/// The distance of two vectors, of the second's length; NaN where their counts differ, or one is not finite.
+package func relativeDistance(_ found: [Double], _ wanted: [Double]) -> Double {
+  guard found.count == wanted.count else { return .nan }
+  let squares = zip(found, wanted).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+  return squares == 0 ? 0 : (squares / wanted.reduce(0) { $0 + $1 * $1 }).squareRoot()
+}

@@ -14,6 +14,9 @@ package struct Tolerance: Sendable {
 
   package static let exact = Tolerance { _, _ in 0 }
 
+  /// So much, whatever the number.
+  package static func absolute(_ bound: Double) -> Tolerance { Tolerance { _, _ in bound } }
+
   /// So much of the wanted number, and of 1 where that is larger.
   package static func relative(_ bound: Double, least: Double = 1) -> Tolerance {
     Tolerance { wanted, _ in bound * max(least, abs(wanted)) }

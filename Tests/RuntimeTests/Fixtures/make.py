@@ -45,3 +45,10 @@ with zipfile.ZipFile(here / "level0.npz", "w", zipfile.ZIP_DEFLATED, compresslev
 for version in [(1, 0), (2, 0), (3, 0)]:
     with open(here / f"v{version[0]}.npy", "wb") as file:
         np.lib.format.write_array(file, cube, version=version)
+
+# Bytes that come again 20,300 places later, and many zeros: the longest matches and the farthest of deflate.
+state, noise = 1, []
+for _ in range(300):
+    state = (state * 1_103_515_245 + 12_345) % 2**31
+    noise.append(state >> 16 & 255)
+np.savez_compressed(here / "far.npz", a=np.array(noise + [0] * 20_000 + noise, np.uint8))

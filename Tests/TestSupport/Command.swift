@@ -1,18 +1,19 @@
 import Foundation
-import Testing
 
-/// Runs the `ltm` that was built beside the tests, as a user would.
-struct Command {
-  let status: Int32
-  let output: String
-  let errors: String
+/// The root of the package.
+package let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+  .deletingLastPathComponent()
 
-  /// The repository.
-  static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent().path
+/// A program that has ended: the `ltm` that was built beside the tests, as a user would run it, or another.
+package struct Command {
+  package let status: Int32
+  package let output: String
+  package let errors: String
+
+  package static let root = TestSupport.root.path
 
   /// Beside the test bundle.
-  static let executable: String = {
+  package static let executable: String = {
     let arguments = CommandLine.arguments.compactMap { argument in
       argument.contains(".build") ? URL(filePath: argument).deletingLastPathComponent() : nil
     }
@@ -26,21 +27,34 @@ struct Command {
 
   /// `ltm arguments...` in a folder; `shell` prefixes a command such as `ulimit`.
   @discardableResult
-  init(_ arguments: [String], in folder: String = Command.root, shell prefix: String? = nil) throws {
-    let process = Process()
+  package init(
+    _ arguments: [String], in folder: String = Command.root, shell prefix: String? = nil,
+    environment: [String: String] = [:]
+  ) throws {
     if let prefix {
-      process.executableURL = URL(filePath: "/bin/sh")
-      process.arguments = ["-c", "\(prefix); exec \"$0\" \"$@\"", Self.executable] + arguments
+      let line = ["-c", "\(prefix); exec \"$0\" \"$@\"", Self.executable]
+      try self.init("/bin/sh", line + arguments, in: folder, environment: environment)
     } else {
-      process.executableURL = URL(filePath: Self.executable)
-      process.arguments = arguments
+      try self.init(Self.executable, arguments, in: folder, environment: environment)
     }
+  }
+
+  /// Any program, with more in its environment than the tests have; one that hangs is ended.
+  @discardableResult
+  package init(
+    _ program: String, _ arguments: [String], in folder: String = Command.root, environment: [String: String] = [:]
+  ) throws {
+    let process = Process()
+    process.executableURL = URL(filePath: program)
+    process.arguments = arguments
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.currentDirectoryURL = URL(filePath: folder)
     let (out, err) = (Pipe(), Pipe())
     process.standardOutput = out
     process.standardError = err
     process.standardInput = FileHandle.nullDevice
     try process.run()
+    DispatchQueue.global().asyncAfter(deadline: .now() + 600) { if process.isRunning { process.terminate() } }
     // Read both to their ends, one on another thread, so that neither pipe fills up.
     nonisolated(unsafe) var errorData = Data()
     let done = DispatchSemaphore(value: 0)
@@ -55,25 +69,5 @@ struct Command {
     status = process.terminationStatus
     output = String(decoding: outputData, as: UTF8.self)
     errors = String(decoding: errorData, as: UTF8.self)
-  }
-}
-
-/// A folder that is removed when the test is done.
-final class TemporaryFolder {
-  let path: String
-
-  init() throws {
-    path = FileManager.default.temporaryDirectory.appending(path: "ltm-test-\(UUID().uuidString)").path
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-
-  func file(_ name: String) -> String { path + "/" + name }
-
-  @discardableResult
-  func write(_ name: String, _ text: String) throws -> String {
-    try text.write(toFile: file(name), atomically: true, encoding: .utf8)
-    return file(name)
   }
 }

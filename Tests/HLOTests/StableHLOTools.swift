@@ -2,21 +2,16 @@ import Foundation
 import LTMIR
 import LTMSupport
 import OpCases
+import TestSupport
 
-/// The root of the package.
-let root = InstalledTools.root
-
-/// StableHLO's own parser and interpreter, and plugins.
-enum Tools {
+/// StableHLO's own parser and interpreter.
+enum StableHLOTools {
   private static let python = InstalledTools.folder.appending(path: "bin/python")
 
   /// Why the reference interpreter cannot be asked; `nil` where it can.
   static let missing: String? =
     FileManager.default.isExecutableFile(atPath: python.path)
     ? nil : "no StableHLO interpreter in .build/tools; scripts/tools.sh installs it"
-
-  static let cpuPlugin = InstalledTools.cpuPlugin
-  static let tpuPlugin = InstalledTools.tpuPlugin
 
   /// Parses and verifies modules and, where asked to, evaluates them, each in a process of its own.
   static func evaluate(_ jobs: [Job]) throws -> [String: Outcome] {
@@ -65,12 +60,6 @@ struct Outcome: Codable, Sendable {
   var name: String
   var error: String?
   var outputs: [Job.Array]?
-}
-
-/// Whether two numbers agree, NaN with NaN and an infinity with itself.
-func agree(_ a: Double, _ b: Double, _ tolerance: Double) -> Bool {
-  if a == b || a.isNaN && b.isNaN { return true }
-  return abs(a - b) <= tolerance * max(1, abs(a), abs(b))
 }
 
 extension DType {

@@ -2,10 +2,6 @@ import Foundation
 
 /// What `scripts/tools.sh` installs into `.build/tools`.
 package enum InstalledTools {
-  /// The package's root.
-  package static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent()
-
   /// The environment.
   package static let folder = root.appending(path: ".build/tools")
 
