@@ -17,10 +17,15 @@ struct CastPlan {
   private(set) var statistics: [String?]
   /// Scalars that a result is made of.
   private var isScalarResult: [Bool]
+  /// Whether the graph is the body of an op: its results are as they come.
+  let isBody: Bool
+  /// The ops with bodies, decided.
+  private(set) var decidedBodies: [ValueID: DecidedBodies] = [:]
   private let kept: [ScopePattern]
   private let users: [[ValueID]]
 
-  init(_ graph: Graph, _ policy: PrecisionPolicy) {
+  init(_ graph: Graph, _ policy: PrecisionPolicy, isBody: Bool = false) {
+    self.isBody = isBody
     self.graph = graph
     self.policy = policy
     run = Array(repeating: nil, count: graph.nodes.count)
@@ -31,14 +36,13 @@ struct CastPlan {
     kept = policy.level.keepInFloat32.map { ScopePattern($0) }
     users = graph.users()
     findWeak()
-    statistics =
-      Statistics(graph, users: users, isWeak: isWeak, policy: policy) { precisionClass($0) == .normalization }.rules
-    if policy.level.outputs != .half { findScalarResults() }
+    statistics = Statistics(graph, users: users, isWeak: isWeak, policy: policy) { readsStatistic($0, $1) }.rules
+    if policy.level.outputs != .half, !isBody { findScalarResults() }
     planInputs()
     let painting = policy.half != nil && policy.level.castOps ? Painting(self) : nil
     for value in graph.values where graph[value].op != .input { decide(value, painting) }
     if policy.half != nil { moveCastsAboveViews() }
-    warnOfUnmatchedPatterns()
+    if !isBody { warnOfUnmatchedPatterns() }
   }
 
   /// Whether a pass may choose anything about the node: it makes or reads an undecided float.
@@ -78,6 +82,7 @@ struct CastPlan {
   func need(_ user: ValueID, operand index: Int) -> DType? {
     let node = graph[user]
     let operand = node.operands[index]
+    if let bodies = decidedBodies[user] { return bodies.operands[index] }
     guard isUndecided(user), node.op != .cast, graph[operand].type.dtype.isFloating else { return nil }
     if graph[user].type.dtype.isFloating, graph[user].type.dtype != .float {
       return graph[operand].type.dtype == .float ? graph[user].type.dtype : nil
@@ -100,7 +105,7 @@ extension CastPlan {
       case .loss, .banned: continue
       case .half, .float32, .widest, .follow, .normalization, .never:
         let floats = node.operands.filter { graph[$0].type.dtype.isFloating }
-        isWeak[index] = node.op != .input && floats.allSatisfy { isWeak[$0.index] }
+        isWeak[index] = node.op != .input && !node.op.isControl && floats.allSatisfy { isWeak[$0.index] }
         if isWeak[index] { rules[index] = "a literal or compile-time scalar takes its reader's dtype" }
       }
     }
@@ -140,6 +145,17 @@ extension CastPlan {
     }
   }
 
+  /// Whether a node, or a body of it, reads the operand beside the first of a normalisation.
+  private func readsStatistic(_ node: Node, _ operand: ValueID) -> Bool {
+    guard node.op.hasBodies else {
+      return precisionClass(node) == .normalization && node.operands.dropFirst().contains(operand)
+    }
+    return node.bodies.contains { body in
+      let plan = CastPlan(body, policy, isBody: true)
+      return zip(node.operands, body.inputs).contains { $0 == operand && plan.statistics[$1.value.index] != nil }
+    }
+  }
+
   /// A scalar result is a loss or a metric. In f16 a loss scale of 2^16 would be infinite where the gradient starts.
   private mutating func findScalarResults() {
     let results = Set(graph.outputs.filter { $0.updates == nil }.map(\.value))
@@ -150,7 +166,7 @@ extension CastPlan {
   }
 
   private mutating func warnOfUnmatchedPatterns() {
-    let scopes = Set(graph.nodes.map(\.scope)).union(graph.inputs.map(\.name))
+    let scopes = graph.scopes.union(graph.inputs.map(\.name))
     for (pattern, text) in zip(kept, policy.level.keepInFloat32) where !scopes.contains(where: { pattern.matches($0) })
     {
       diagnostics.add(
@@ -168,6 +184,13 @@ extension CastPlan {
 extension CastPlan {
   private mutating func decide(_ value: ValueID, _ painting: Painting?) {
     let node = graph[value]
+    if node.op.hasBodies { return decideBodies(value) }
+    if node.op == .result, let index = node.attributes.int("index"), node.type.dtype == .float {
+      let types = decidedBodies[node.operands[0]]?.node.types ?? []
+      run[value.index] = types.indices.contains(index) ? types[index].dtype : policy.full
+      rules[value.index] = "a result of \(graph[node.operands[0]].op.name)"
+      return
+    }
     guard isUndecided(value), !isWeak[value.index] else {
       if node.type.dtype.isFloating, !isWeak[value.index] { rules[value.index] = "pinned to \(node.type.dtype)" }
       return
@@ -190,6 +213,21 @@ extension CastPlan {
       let dtype = graph[operand].type.dtype
       guard dtype.isFloating, dtype != .float else { return nil }
       return index > 0 && dtype == policy.full && precisionClass(node) == .normalization ? nil : dtype
+    }
+  }
+
+  private mutating func decideBodies(_ value: ValueID) {
+    let node = graph[value]
+    guard node.bodies.contains(where: { $0.hasUndecided }) else { return }
+    let given = node.operands.map { operand -> DType? in isWeak[operand.index] ? nil : dtype(operand) }
+    do throws(DiagnosticSet) {
+      let decided = try DecidedBodies(node, operands: given, policy)
+      for warning in decided.diagnostics.all { diagnostics.add(warning) }
+      run[value.index] = decided.node.type.dtype
+      rules[value.index] = "what its body gives"
+      decidedBodies[value] = decided
+    } catch {
+      for diagnostic in error.all { diagnostics.add(diagnostic) }
     }
   }
 

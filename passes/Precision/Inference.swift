@@ -10,11 +10,14 @@ package func inferenceGraph(_ graph: Graph, _ policy: PrecisionPolicy) throws(Di
 }
 
 /// Gives parameters the dtype that all their readers cast them to, and removes those casts.
-func loadingWeightsCast(_ graph: Graph) -> Graph {
+func loadingWeightsCast(_ graph: Graph) -> Graph { loadingCast(graph) { _, input in input.role == .parameter } }
+
+/// Gives such inputs the dtype that all their readers cast them to, and removes those casts.
+func loadingCast(_ graph: Graph, _ isLoaded: (_ index: Int, GraphInput) -> Bool) -> Graph {
   let users = graph.users()
   let results = Set(graph.outputs.map(\.value))
   var target: [ValueID: DType] = [:]
-  for input in graph.inputs where input.role == .parameter && !results.contains(input.value) {
+  for (index, input) in graph.inputs.enumerated() where isLoaded(index, input) && !results.contains(input.value) {
     let dtypes = Set(users[input.value.index].map { graph[$0].op == .cast ? graph[$0].type.dtype : nil })
     if dtypes.count == 1, let dtype = dtypes.first.flatMap({ $0 }), dtype.isFloating { target[input.value] = dtype }
   }

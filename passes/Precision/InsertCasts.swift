@@ -15,7 +15,15 @@ package struct CastResult: Sendable {
 ///
 /// What has a dtype keeps it, so a second run changes nothing.
 package func insertCasts(_ graph: Graph, _ policy: PrecisionPolicy) throws(DiagnosticSet) -> CastResult {
-  let plan = CastPlan(graph, policy)
+  try insertCasts(CastPlan(graph, policy))
+}
+
+/// The same for a body: its results are as they come.
+func insertCasts(body: Graph, _ policy: PrecisionPolicy) throws(DiagnosticSet) -> CastResult {
+  try insertCasts(CastPlan(body, policy, isBody: true))
+}
+
+private func insertCasts(_ plan: CastPlan) throws(DiagnosticSet) -> CastResult {
   try plan.diagnostics.throwIfErrors()
   var inserter = CastInserter(plan)
   let result = inserter.insert()
@@ -53,9 +61,8 @@ private struct CastInserter {
 
   mutating func insert() -> Graph {
     for value in plan.graph.values where !plan.isWeak[value.index] {
-      let node = plan.graph[value]
-      let operands = node.operands.indices.map { operand(of: value, $0) }
-      values[value.index] = append(node, operands, plan.run[value.index], plan.rules[value.index])
+      let operands = plan.graph[value].operands.indices.map { operand(of: value, $0) }
+      values[value.index] = append(value, operands, plan.run[value.index], plan.rules[value.index])
     }
     var graph = Graph(name: plan.graph.name)
     let outputs = plan.graph.outputs.map { output($0) }
@@ -68,9 +75,16 @@ private struct CastInserter {
   }
 
   /// Appends a node with the dtype that its plan gives it.
-  private mutating func append(_ node: Node, _ operands: [ValueID], _ dtype: DType?, _ rule: String) -> ValueID {
-    var copy = node
+  private mutating func append(
+    _ value: ValueID, _ operands: [ValueID], _ dtype: DType?, _ rule: String
+  ) -> ValueID {
+    let node = plan.graph[value]
+    var copy = plan.decidedBodies[value]?.node ?? node
     copy.operands = operands
+    if copy.op.hasBodies {
+      rules.append(rule)
+      return builder.append(copy)
+    }
     if let dtype {
       for (name, value) in node.attributes.entries where value == .dtype(.float) {
         copy.attributes[name] = .dtype(dtype)
@@ -129,7 +143,7 @@ private struct CastInserter {
     for next in needed.sorted() {
       let node = plan.graph[next]
       let operands = node.operands.map { copies[CastKey(value: $0, dtype: dtype)] ?? resolve($0, nil) }
-      copies[CastKey(value: next, dtype: dtype)] = append(node, operands, dtype, plan.rules[next.index])
+      copies[CastKey(value: next, dtype: dtype)] = append(next, operands, dtype, plan.rules[next.index])
     }
     return copies[CastKey(value: value, dtype: dtype)] ?? value
   }
@@ -142,7 +156,7 @@ private struct CastInserter {
       let dtype = plan.dtype(updated.value)
       result.value = resolve(output.value, isUndecided ? dtype : nil, "\(updated.name) is \(dtype)")
     } else {
-      let dtype = policy.dtype(policy.level.outputs)
+      let dtype = plan.isBody ? nil : policy.dtype(policy.level.outputs)
       result.value = resolve(
         output.value, isUndecided ? dtype : nil, "\(policy.level.name) casts results to \(dtype?.description ?? "")")
     }

@@ -17,7 +17,11 @@ struct Statistics {
   /// Values that a state in full precision receives.
   private let writes: Set<ValueID>
 
-  init(_ graph: Graph, users: [[ValueID]], isWeak: [Bool], policy: PrecisionPolicy, isNormalization: (Node) -> Bool) {
+  /// - Parameter readsStatistic: whether a node reads an operand as a normalisation reads what comes after its first.
+  init(
+    _ graph: Graph, users: [[ValueID]], isWeak: [Bool], policy: PrecisionPolicy,
+    readsStatistic: (Node, ValueID) -> Bool
+  ) {
     self.graph = graph
     self.users = users
     self.isWeak = isWeak
@@ -33,9 +37,7 @@ struct Statistics {
     }
     let keepsParameters = policy.level.keepNormalizationInFloat32 == true
     let rule = keepsParameters ? "keep-norm-f32" : "a statistic is \(policy.full) at every level"
-    mark(small: reductions { $0.role != .argument }, rule, roots: []) { reader, value in
-      isNormalization(reader) && reader.operands.dropFirst().contains(value)
-    }
+    mark(small: reductions { $0.role != .argument }, rule, roots: [], reads: readsStatistic)
   }
 
   /// Marks what leads to `roots` and to the operands that `reads` is true of, from the last value to the first.
