@@ -138,6 +138,17 @@ public struct Binding: Sendable {
   package var span: Span
 }
 
+/// `for i in 0..<n { ... }`, `for layer in layers { ... }`: unrolled. `for x in xs.along(1) { ... }`,
+/// `for (x, y) in (xs.along(1), ys.along(1)) { ... }`: run once for each index of an axis.
+public struct Loop: Sendable {
+  /// One name, or the names of a tuple pattern.
+  package var names: [Identifier]
+  package var isTuple: Bool
+  package var values: Expr
+  package var body: [Statement]
+  package var span: Span
+}
+
 /// A statement of a function's body.
 public indirect enum Statement: Sendable {
   case binding(Binding)
@@ -145,8 +156,9 @@ public indirect enum Statement: Sendable {
   case assign(Identifier, Expr, Span)
   /// `running_mean <- e`, where the name is a `state` of the same type
   case write(Identifier, Expr, Span)
-  /// `for i in 0..<n { ... }` or `for layer in layers { ... }`, unrolled
-  case loop(Identifier, in: Expr, body: [Statement], Span)
+  case loop(Loop)
+  /// `yield e`: what a round of a loop gives to the value of the loop
+  case yield(Expr, Span)
   /// `if` as a statement: the condition is a compile-time value
   case conditional(Expr, then: [Statement], otherwise: [Statement], Span)
   case require(Requirement)
@@ -157,8 +169,10 @@ public indirect enum Statement: Sendable {
     switch self {
     case .binding(let binding): binding.span
     case .require(let requirement): requirement.span
-    case .assign(_, _, let span), .write(_, _, let span), .loop(_, in: _, body: _, let span),
-      .conditional(_, then: _, otherwise: _, let span), .return(_, let span):
+    case .loop(let loop): loop.span
+    case .assign(_, _, let span), .write(_, _, let span), .yield(_, let span),
+      .conditional(_, then: _, otherwise: _, let span),
+      .return(_, let span):
       span
     }
   }
@@ -198,6 +212,8 @@ public struct Expr: Sendable {
     case range(Expr, Expr)
     /// `x |> f`, `x |> f(a)`
     case pipe(Expr, Expr)
+    /// `for x in xs { ... yield e }` as an expression
+    case collect(Loop)
     /// `if c { a } else { b }` as an expression
     case conditional(Expr, then: Expr, otherwise: Expr)
     /// `@f32 { e }`

@@ -131,8 +131,8 @@ extension Statement {
     case .binding(let binding): binding.dumped
     case .assign(let name, let value, _): SExpression("=", [name.dumped, value.dumped])
     case .write(let name, let value, _): SExpression("<-", [name.dumped, value.dumped])
-    case .loop(let name, let values, let body, _):
-      SExpression("for", [name.dumped, values.dumped] + body.map(\.dumped))
+    case .loop(let loop): loop.dumped("for")
+    case .yield(let value, _): SExpression("yield", [value.dumped])
     case .conditional(let condition, let then, let otherwise, _):
       SExpression(
         "if",
@@ -140,6 +140,13 @@ extension Statement {
     case .require(let requirement): requirement.dumped
     case .return(let value, _): SExpression("return", [value.dumped])
     }
+  }
+}
+
+extension Loop {
+  fileprivate func dumped(_ word: String) -> SExpression {
+    let pattern = isTuple ? SExpression.list(names.map(\.dumped)) : names.first?.dumped ?? .atom("_")
+    return SExpression(word, [pattern, values.dumped] + body.map(\.dumped))
   }
 }
 
@@ -154,6 +161,7 @@ extension Expr {
     case .list(let elements): SExpression("list", elements.map(\.dumped))
     case .comprehension(let element, let variable, let values):
       SExpression("list-for", [element.dumped, variable.dumped, values.dumped])
+    case .collect(let loop): loop.dumped("collect")
     case .tuple(let elements): SExpression("tuple", elements.map(\.dumped))
     case .call(let callee, let arguments): SExpression("call", [callee.dumped] + arguments.map(\.dumped))
     case .member(let value, let name): SExpression(".", [value.dumped, name.dumped])

@@ -47,7 +47,7 @@ struct ForeignWord {
       ForeignWord(
         word, "a function keeps nothing from call to call; 'let' and 'var' name values",
         message: "a '\(word)' is declared in a layer, not in a function")
-    case "yield", "await", "async", "del", "global", "nonlocal", "goto":
+    case "await", "async", "del", "global", "nonlocal", "goto":
       ForeignWord(word, "a function binds names with 'let' and 'var', and ends in 'return'")
     case "self", "this", "super":
       ForeignWord(word, "members are named alone, and bound where they are declared: let fc1 = Linear(64, 10)")
@@ -91,7 +91,7 @@ struct ForeignWord {
     case "lambda", "function", "fn", "def":
       ForeignWord(word, "a function has a name: func twice(x: [...]) -> [...] { return 2 * x }")
     case "new": ForeignWord(word, "a layer is made by its name: Linear(64, 10)")
-    case "await", "yield", "async": ForeignWord(word, "a call gives its value at once")
+    case "await", "async": ForeignWord(word, "a call gives its value at once")
     case "switch", "match", "case": ForeignWord(word, choice)
     case _: nil
     }

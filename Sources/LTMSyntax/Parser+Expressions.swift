@@ -16,10 +16,11 @@ extension Parser {
     return Node(expr: Expr(kind, span(from: start)), height: height + 1)
   }
 
-  /// `expression = conditional | pipeline`
+  /// `expression = conditional | collected | pipeline`
   mutating func parseExpression() throws(Unwind) -> Node {
     try enter()
     defer { depth -= 1 }
+    if at(.for) { return try parseCollected() }
     return at(.if) ? try parseConditional() : try parsePipeline()
   }
 

@@ -1,16 +1,17 @@
 import LTMSupport
 
 extension Parser {
-  /// `statement = let | var | assignment | write | loop | choice | require | return`
+  /// `statement = let | var | assignment | write | loop | choice | require | yield | return`
   mutating func parseStatement() throws(Unwind) -> Statement {
     if atName, next == .symbol(.assign) { return try parseAssignment() }
     if atName, next == .symbol(.write) { return try parseWrite() }
-    switch try leadingKeyword(inStatement: [.let, .var, .for, .if, .require, .return]) {
+    switch try leadingKeyword(inStatement: [.let, .var, .for, .if, .require, .yield, .return]) {
     case .let: return .binding(try parseLet())
     case .var: return .binding(try parseVar())
-    case .for: return try parseLoop()
+    case .for: return .loop(try parseLoop())
     case .if: return try parseChoice()
     case .require: return .require(try parseRequire())
+    case .yield: return try parseYield()
     case .return: return try parseReturn()
     case _: throw expected("a statement")
     }
@@ -101,24 +102,38 @@ extension Parser {
     return .write(name, value, span(from: name.span.start))
   }
 
-  /// `loop = "for" binder "in" iterable body`
-  private mutating func parseLoop() throws(Unwind) -> Statement {
+  /// `loop = "for" pattern "in" iterable body`
+  private mutating func parseLoop() throws(Unwind) -> Loop {
     let start = advance().start
-    let variable = try loopBinder()
+    let pattern = try parsePattern()
+    if at(.comma) {
+      throw fail(
+        "several names stand in parentheses: for (a, b) in ...",
+        notes: ["there is no index beside an element: for i in 0..<xs.count { let x = xs[i] ... }"])
+    }
     try expect(.in)
     let values = try parseIterable().expr
     let body = try parseBody()
-    return .loop(variable, in: values, body: body, span(from: start))
+    return Loop(
+      names: pattern.names, isTuple: pattern.isTuple, values: values, body: body, span: span(from: start))
   }
 
-  private mutating func loopBinder() throws(Unwind) -> Identifier {
-    let isOne = !at(.openParenthesis)
-    if isOne {
-      let name = try parseBinder()
-      if !at(.comma) { return name }
-    }
-    throw fail(
-      "a loop binds one name", notes: ["count, and index the list: for i in 0..<xs.count { let x = xs[i] ... }"])
+  /// `collected = "for" pattern "in" iterable body`
+  mutating func parseCollected() throws(Unwind) -> Node {
+    try enter()
+    defer { depth -= 1 }
+    let start = self.start
+    let outer = ignoresNewlines
+    ignoresNewlines = false
+    defer { ignoresNewlines = outer }
+    return Node(expr: Expr(.collect(try parseLoop()), span(from: start)), height: 2)
+  }
+
+  /// `yield = "yield" expression`
+  private mutating func parseYield() throws(Unwind) -> Statement {
+    let start = advance().start
+    let value = try parseExpression().expr
+    return .yield(value, span(from: start))
   }
 
   /// `iterable = expression [ "..<" expression ]`

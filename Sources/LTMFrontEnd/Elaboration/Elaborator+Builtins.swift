@@ -19,6 +19,8 @@ extension Builtin {
     case .unstack: [("x", true), ("axis", true)]
     case .stack: [("values", true), ("axis", true)]
     case .full: [("shape", true), ("value", true)]
+    case .along: [("x", true), ("axis", true)]
+    case .reversed: [("x", true)]
     case .zeros, .ones, .kaimingUniform, .xavierUniform: []
     case .constant: [("value", true)]
     case .uniform: [("bound", true)]
@@ -50,6 +52,8 @@ extension Elaborator {
     case .permute, .transpose, .flatten, .squeeze, .unsqueeze, .split, .unstack: return reshaping(builtin, given, span)
     case .stack: return stack(given, span)
     case .full: return full(given, span)
+    case .along: return along(given, span)
+    case .reversed: return reversed(given[0], span)
     case .zeros, .ones, .constant, .uniform, .normal, .zerosLike, .kaimingUniform, .xavierUniform:
       internalFailure("elaboration", "'\(builtin.rawValue)' is an initializer")
     }

@@ -19,6 +19,7 @@ extension Elaborator {
     case .list(let items): return list(items, span)
     case .tuple(let items): return list(items.map(evaluate), Value.Kind.tuple, span)
     case .comprehension(let body, let variable, let range): return comprehension(body, variable, range, span)
+    case .collect(let loop): return collect(loop)
     case .call(let callee, let arguments): return call(callee, arguments, span)
     case .member(let base, let name): return member(of: evaluate(base), name, base.span, span)
     case .index(let base, let subscripts): return index(evaluate(base), subscripts, base.span, span)
@@ -44,7 +45,7 @@ extension Elaborator {
 
   private func comprehension(_ body: Expr, _ variable: Identifier, _ range: Expr, _ span: Span) -> Value {
     guard let items = elements(of: evaluate(range), at: range.span) else {
-      if isGeneric { perhaps(variable, [.return(body, body.span)]) }
+      if isGeneric { perhaps([variable], [.return(body, body.span)]) }
       return Value(.poison, span)
     }
     if items.isEmpty { return fail("a list cannot be empty, and this range is", at: range.span) }
@@ -80,7 +81,9 @@ extension Elaborator {
     case .tensor:
       fail(
         "a loop runs over a range or a list, and this is \(describe(value))", at: span,
-        notes: ["unstack(x, axis: 0) makes a list of it"])
+        notes: [
+          "for row in x.along(0) { ... } runs once for each index of axis 0", "unstack(x, axis: 0) makes a list of it",
+        ])
       return nil
     default:
       fail("a loop runs over a range or a list, and this is \(describe(value))", at: span)

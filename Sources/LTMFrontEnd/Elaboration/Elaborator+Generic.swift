@@ -69,10 +69,10 @@ extension Elaborator {
   }
 
   /// One round of a loop whose range is not known.
-  func perhaps(_ variable: Identifier, _ body: [Statement]) {
+  func perhaps(_ names: [Identifier], _ body: [Statement]) {
     speculate {
       inBlock {
-        frame.bind(variable.text, Value(.poison, variable.span))
+        for name in names { frame.bind(name.text, Value(.poison, name.span)) }
         _ = run(body)
       }
     }
@@ -95,9 +95,9 @@ extension Elaborator {
     for statement in statements {
       switch statement {
       case .assign(let name, _, let span): _ = frame.assign(name.text, Value(.poison, span))
-      case .loop(_, in: _, let body, _): forget(body)
+      case .loop(let loop): forget(loop.body)
       case .conditional(_, let then, let otherwise, _): forget(then + otherwise)
-      case .binding, .write, .require, .return: continue
+      case .binding, .write, .require, .yield, .return: continue
       }
     }
   }

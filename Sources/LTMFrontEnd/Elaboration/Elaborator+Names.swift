@@ -70,16 +70,23 @@ extension Elaborator {
 
   /// The names of a binding with their values; a tuple pattern must match the count.
   func destructure(_ value: Value, _ binding: Binding) -> [(String, Value)] {
-    guard binding.isTuple else { return binding.names.prefix(1).map { ($0.text, value) } }
+    destructure(value, binding.names, isTuple: binding.isTuple, from: binding.value.span, at: binding.span)
+  }
+
+  /// The names of a pattern with their values.
+  func destructure(
+    _ value: Value, _ names: [Identifier], isTuple: Bool, from source: Span, at span: Span
+  ) -> [(String, Value)] {
+    guard isTuple else { return names.prefix(1).map { ($0.text, value) } }
     switch value.kind {
     case .poison: break
     case .tuple(let items), .list(let items):
-      if items.count == binding.names.count { return Array(zip(binding.names.map(\.text), items)) }
-      fail("\(binding.names.count) names for \(items.count) values", at: binding.span)
+      if items.count == names.count { return Array(zip(names.map(\.text), items)) }
+      fail("\(names.count) names for \(items.count) values", at: span)
     default:
-      fail("a tuple is needed here, and this is \(describe(value))", at: binding.value.span)
+      fail("a tuple is needed here, and this is \(describe(value))", at: source)
     }
-    return binding.names.map { ($0.text, Value(.poison, $0.span)) }
+    return names.map { ($0.text, Value(.poison, $0.span)) }
   }
 
   /// Reports a name that means nothing, with the nearest one that does.
@@ -104,6 +111,7 @@ extension Elaborator {
     case .list(let items): "a list of \(items.count)"
     case .tuple(let items): "a tuple of \(items.count)"
     case .range(let low, let high): "the range \(low)..<\(high)"
+    case .along(let along): "a tensor \(typeText(along.tensor)) along axis \(along.axis)"
     case .function(let function): "the function '\(function.declaration.name.text)'"
     case .op(let op): "the op '\(op.name)'"
     case .builtin(let builtin): "the function '\(builtin.rawValue)'"

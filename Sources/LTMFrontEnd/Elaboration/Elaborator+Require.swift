@@ -53,6 +53,7 @@ extension Expr {
     case .integer, .float, .boolean, .string, .invalid: []
     case .list(let items), .tuple(let items): items.flatMap(\.names)
     case .comprehension(let body, variable: _, in: let range): range.names + body.names
+    case .collect(let loop): loop.values.names
     case .call(let callee, let arguments): callee.names + arguments.flatMap(\.value.names)
     case .member(let base, _), .pinned(dtype: _, let base), .unary(_, let base): base.names
     case .index(let base, _): base.names

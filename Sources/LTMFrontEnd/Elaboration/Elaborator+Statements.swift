@@ -24,7 +24,10 @@ extension Elaborator {
     case .write(let name, let expr, let span):
       write(name, evaluate(expr), expr.span, span)
       return nil
-    case .loop(let variable, in: let range, let body, let span): return loop(variable, range, body, span)
+    case .loop(let loop): return run(loop)
+    case .yield(let expr, let span):
+      yield(evaluate(expr), span)
+      return nil
     case .conditional(let condition, let then, let otherwise, _):
       guard let holds = self.condition(condition) else {
         return isGeneric ? either(then, otherwise) : Value(.poison, condition.span)
@@ -45,26 +48,16 @@ extension Elaborator {
     return value.isWeak ? value : Value(value.kind, expr.span)
   }
 
-  private func loop(_ variable: Identifier, _ range: Expr, _ body: [Statement], _ span: Span) -> Value? {
-    guard let items = elements(of: evaluate(range), at: range.span) else {
-      if isGeneric { perhaps(variable, body) }
-      return nil
-    }
-    for item in items {
-      guard step(span) else { return Value(.poison, span) }
-      let result = inBlock { () -> Value? in
-        frame.bind(variable.text, item)
-        return run(body)
-      }
-      if let result { return result }
-    }
-    return nil
-  }
-
   /// `name <- value`: without gradient; later reads see the new value, and the last one is stored.
   private func write(_ name: Identifier, _ value: Value, _ valueSpan: Span, _ span: Span) {
     if ruleStates?.inputs[name.text] != nil, frame.owner == ruleStates?.owner {
       writeRuleState(name, value, valueSpan, span)
+      return
+    }
+    if scanDepth > 0 {
+      fail(
+        "a state is written once a step, and not in a loop over an axis of a tensor", at: span,
+        notes: ["carry the value in a 'var', and write the state after the loop"])
       return
     }
     guard let owner = frame.owner, case .storage(let id) = world[owner].values[name.text]?.kind, world[id].isState

@@ -47,6 +47,10 @@ final class Elaborator {
   let progress: CheckProgress?
   /// The parameter or state whose initial value is computed.
   var initialized: InitializedStorage?
+  /// What the rounds of the loops that run have yielded, the innermost loop last; `nil` for one that is no value.
+  var yields: [[Value]?] = []
+  /// How many loops over axes of tensors run.
+  var scanDepth = 0
   private var depth = 0
   private var steps = 0
   private(set) var work = 0

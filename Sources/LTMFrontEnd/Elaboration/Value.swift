@@ -14,6 +14,8 @@ struct Value: Sendable {
     case list([Value])
     case tuple([Value])
     case range(Int, Int)
+    /// What a loop over an axis of a tensor runs over.
+    case along(Along)
     case function(FunctionValue)
     case op(Op)
     case builtin(Builtin)
@@ -65,6 +67,13 @@ struct Value: Sendable {
     default: false
     }
   }
+}
+
+/// `x.along(1)`: the slices of a tensor at each index of an axis.
+struct Along: Sendable {
+  var tensor: ValueID
+  var axis: Int
+  var isReversed = false
 }
 
 /// A function with what its body can see.
@@ -161,7 +170,8 @@ struct World: Sendable {
       guard self[id].path == nil else { return }
       self[id].path = path
       found.append(id)
-    case .integer, .float, .boolean, .dtype, .tensor, .range, .function, .op, .builtin, .type, .initializer, .poison:
+    case .integer, .float, .boolean, .dtype, .tensor, .range, .along, .function, .op, .builtin, .type, .initializer,
+      .poison:
       return
     }
   }

@@ -7,6 +7,8 @@ enum Builtin: String, Sendable, CaseIterable {
   case min, max
   // On tensors
   case permute, transpose, flatten, squeeze, unsqueeze, split, unstack, stack, full
+  // What loops run over
+  case along, reversed
   // Initial values of `param` and `state`
   case zeros, ones, constant, uniform, normal
   case zerosLike = "zeros_like"
@@ -17,7 +19,7 @@ enum Builtin: String, Sendable, CaseIterable {
     switch self {
     case .zeros, .ones, .constant, .uniform, .normal, .zerosLike, .kaimingUniform, .xavierUniform: true
     case .div, .mod, .int, .count, .range, .min, .max, .permute, .transpose, .flatten, .squeeze, .unsqueeze, .split,
-      .unstack, .stack, .full:
+      .unstack, .stack, .full, .along, .reversed:
       false
     }
   }
@@ -37,7 +39,7 @@ extension Builtin {
       return arguments.count == 2 && arguments[1].name == nil && (tensors == 2 || !arguments[0].value.isTensor)
         ? .maximum : .max
     case .mod, .int, .count, .range, .permute, .transpose, .flatten, .squeeze, .unsqueeze, .split, .unstack, .stack,
-      .full,
+      .full, .along, .reversed,
       .zeros, .ones, .constant, .uniform, .normal, .zerosLike, .kaimingUniform, .xavierUniform:
       return nil
     }

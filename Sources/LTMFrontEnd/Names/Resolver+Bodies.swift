@@ -27,18 +27,22 @@ extension Resolver {
     case .write(let name, let value, _):
       resolve(value)
       requireState(name)
-    case .loop(let variable, in: let range, let body, _):
-      resolve(range)
-      inScope { resolver in
-        resolver.define(variable, .constant, what: "name")
-        resolver.resolve(body)
-      }
+    case .loop(let loop): resolve(loop)
+    case .yield(let value, _): resolve(value)
     case .conditional(let condition, let then, let otherwise, _):
       resolve(condition)
       inScope { $0.resolve(then) }
       inScope { $0.resolve(otherwise) }
     case .require(let requirement): resolve(requirement.condition)
     case .return(let value, _): resolve(value)
+    }
+  }
+
+  private mutating func resolve(_ loop: Loop) {
+    resolve(loop.values)
+    inScope { resolver in
+      for name in loop.names { resolver.define(name, .constant, what: "name") }
+      resolver.resolve(loop.body)
     }
   }
 
@@ -90,7 +94,7 @@ extension Resolver {
     case .return: true
     case .conditional(_, let then, let otherwise, _):
       then.contains(where: alwaysReturns) && otherwise.contains(where: alwaysReturns)
-    case .binding, .assign, .write, .loop, .require: false
+    case .binding, .assign, .write, .loop, .yield, .require: false
     }
   }
 
@@ -107,6 +111,7 @@ extension Resolver {
         resolver.define(variable, .constant, what: "name")
         resolver.resolve(body)
       }
+    case .collect(let loop): resolve(loop)
     case .call(let callee, let arguments):
       resolve(callee)
       for argument in arguments { resolve(argument.value) }
