@@ -43,9 +43,11 @@ let package = Package(
     .target(name: "CCeilings"),
     .target(name: "CPJRT", exclude: ["LICENSE", "include/README.md"]),
     .target(name: "CCUDA"),
+    // The commit of the build.
+    .target(name: "CVersion"),
 
     // Text: files, spans, diagnostics; then the language's syntax.
-    layer("LTMSupport"),
+    layer("LTMSupport", ["CVersion"]),
     layer(
       "LTMGrammar", path: "grammar", resources: [.embedInCode("ltm.ebnf")], exclude: ["accept", "reject", "editors"]),
     layer("LTMSyntax", ["LTMSupport"]),
@@ -138,7 +140,9 @@ let package = Package(
       "PTXTests", ["LTM", "LTMIR", "LTMKernels", "LTMLLVM", "LTMPTX", "LTMSupport", "LTMCommand", "DeviceEmulator"],
       exclude: ["Goldens"]),
     suite("CUDATests", ["LTM", "LTMSupport", "LTMCommand"], exclude: ["Driver"]),
-    suite("EndToEndTests", ["LTM", "LTMSupport", "LTMCommand"]),
+    suite(
+      "EndToEndTests", ["LTM", "LTMIR", "LTMSupport", "LTMCommand"]),
   ],
-  swiftLanguageModes: [.v6]
+  swiftLanguageModes: [.v6],
+  cxxLanguageStandard: .cxx20
 )

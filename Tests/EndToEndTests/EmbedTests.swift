@@ -1,4 +1,5 @@
 import Foundation
+import LTM
 import TestSupport
 import Testing
 
@@ -18,6 +19,7 @@ import Testing
       git add -A -f
       git -c user.name=test -c user.email=test@localhost commit -qm copy
       git tag 0.1.0
+      echo "tagged: commit $(git rev-parse --short=12 HEAD)"
       cd "$FOLDER/embed"
       LTM_URL="file://$FOLDER/ltm" swift build --disable-index-store 2>&1
       LTM_URL="file://$FOLDER/ltm" swift run --skip-build embed "$ROOT/samples/digits.ltm"
@@ -35,6 +37,8 @@ import Testing
     let output = String(decoding: try pipe.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
     process.waitUntilExit()
     #expect(process.terminationStatus == 0, "\(output.suffix(4000))")
+    let commit = try #require(output.firstMatch(of: /tagged: (commit [0-9a-f]{12})/)?.1)
+    #expect(output.contains("ltm \(LTMVersion.current) (\(commit))"), "\(output.suffix(2000))")
     #expect(output.contains("test accuracy: 0.9"), "\(output.suffix(2000))")
     #expect(output.contains("result: f32[2, 10]"), "\(output.suffix(2000))")
   }

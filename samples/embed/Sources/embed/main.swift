@@ -5,6 +5,7 @@ guard CommandLine.arguments.count == 2 else {
   print("usage: embed MODEL.ltm")
   throw LTMError("no model file given")
 }
+print("ltm \(LTMVersion.text)")
 var model = try Model(contentsOf: CommandLine.arguments[1])
 print("\(model.name): \(model.parameters.map(\.name).joined(separator: ", "))")
 
