@@ -3,7 +3,8 @@ import LTMRuntime
 import LTMSupport
 import Synchronization
 
-/// An entry of a model, ready to be called from any thread. A new size of its symbolic dimensions compiles once more.
+/// An entry of a model, ready to be called from any thread, from several at once too: each call has memory of its own, and the
+/// weights are shared. A new size of its symbolic dimensions compiles once more.
 public final class CompiledEntry: Sendable {
   /// The entry's name.
   public let name: String
@@ -14,14 +15,20 @@ public final class CompiledEntry: Sendable {
   private let graph: Graph
   private let state: Mutex<State>
 
-  /// What is compiled so far, by the sizes of its dimensions, and the weights that it holds.
+  /// What is compiled so far, and the weights that it holds.
   private struct State {
     var weights: [String: Tensor]
-    var compiled: [[String: Int]: any Executable] = [:]
-    var limits: [[String: Int]: [IndexLimit]] = [:]
-    /// The reads of computed indices, and how many lay outside so far.
-    var reads: [[String: Int]: [IndexRead]] = [:]
+    var compiled: [[String: Int]: Size] = [:]
+    /// How many computed indices lay outside so far, by the read.
     var outside: [IndexRead: Int] = [:]
+  }
+
+  /// The sizes of the symbolic dimensions, with what was compiled for them.
+  private struct Size {
+    let limits: [IndexLimit]
+    /// The reads of computed indices.
+    let reads: [IndexRead]
+    let executables: ExecutablePool
   }
 
   init(_ model: Model, _ entry: String, _ policy: PrecisionPolicy, _ execution: Execution) throws(LTMError) {
@@ -39,28 +46,17 @@ public final class CompiledEntry: Sendable {
   /// integer array holds what an index must not.
   public func callAsFunction(_ inputs: [String: Tensor]) throws(LTMError) -> [(name: String, tensor: Tensor)] {
     try checkNames(inputs)
-    let graph = graph
-    let sizes = try reporting { try graph.bindings(inputs.mapValues(\.shape)) }
-    return try state.withLock { (state) throws(LTMError) in
-      let executable: any Executable
-      if let held = state.compiled[sizes] { executable = held } else { executable = try compile(sizes, &state) }
-      state.compiled[sizes] = executable
-      let limits: [IndexLimit]
-      if let held = state.limits[sizes] {
-        limits = held
-      } else {
-        limits = try reporting { try graph.bound(sizes).indexLimits }
-      }
-      state.limits[sizes] = limits
-      for limit in limits {
-        let problem = inputs[limit.input].flatMap { limit.problem(in: $0, from: name) }
-        if let problem { throw LTMError(problem) }
-      }
+    let size = try size(of: inputs.mapValues(\.shape))
+    for limit in size.limits {
+      let problem = inputs[limit.input].flatMap { limit.problem(in: $0, from: name) }
+      if let problem { throw LTMError(problem) }
+    }
+    return try size.executables.use { (executable) throws(LTMError) in
       for (name, tensor) in inputs { try executable.write(converting: tensor, to: name) }
       try executable.run()
-      for (number, read) in (state.reads[sizes] ?? []).enumerated() {
-        let count = try executable.read(Graph.outsideCount(number)).doubles.first ?? 0
-        if count > 0 { state.outside[read.anywhere, default: 0] += Int(count) }
+      for (number, read) in size.reads.enumerated() {
+        let count = Int(try executable.read(Graph.outsideCount(number)).doubles.first ?? 0)
+        if count > 0 { state.withLock { $0.outside[read.anywhere, default: 0] += count } }
       }
       return try results.map { (name) throws(LTMError) in (name, try executable.read(name)) }
     }
@@ -85,30 +81,44 @@ public final class CompiledEntry: Sendable {
   }
 
   /// Compiles for arrays of these shapes, so that the first call does not.
-  func prepare(_ shapes: [String: [Int]]) throws(LTMError) {
+  func prepare(_ shapes: [String: [Int]]) throws(LTMError) { try size(of: shapes).executables.prepare() }
+
+  /// What belongs to arrays of these shapes; compiled by who uses it first.
+  private func size(of shapes: [String: [Int]]) throws(LTMError) -> Size {
     let sizes = try reporting { try graph.bindings(shapes) }
-    try state.withLock { (state) throws(LTMError) in
-      if state.compiled[sizes] == nil { state.compiled[sizes] = try compile(sizes, &state) }
+    if let known = state.withLock({ $0.compiled[sizes] }) { return known }
+    let limits = try reporting { try graph.bound(sizes).indexLimits }
+    let cast = try Pipeline.inferenceCasts(sizes, policy).run(graph)
+    let made = Size(
+      limits: limits, reads: cast.computedIndexReads,
+      executables: ExecutablePool { [unowned self] () throws(LTMError) in try compile(cast) })
+    return state.withLock { state in
+      if let known = state.compiled[sizes] { return known }
+      state.compiled[sizes] = made
+      return made
     }
   }
 
   /// Whether the entry has a parameter of that name.
   func takes(_ parameter: String) -> Bool { graph.input(parameter)?.role == .argument }
 
-  /// Takes other weights of the same model.
+  /// Takes other weights of the same model, once the calls that are under way have ended.
   func replaceWeights(by model: Model) throws(LTMError) {
-    try state.withLock { (state) throws(LTMError) in
+    let compiled = state.withLock { state in
       state.weights = model.weights
-      for executable in state.compiled.values { try executable.write(weights: model.weights, of: graph) }
+      return Array(state.compiled.values)
+    }
+    for size in compiled {
+      try size.executables.useAll { (executables) throws(LTMError) in
+        for executable in executables { try executable.write(weights: model.weights, of: graph) }
+      }
     }
   }
 
-  private func compile(_ sizes: [String: Int], _ state: inout State) throws(LTMError) -> any Executable {
-    let cast = try Pipeline.inferenceCasts(sizes, policy).run(graph)
+  private func compile(_ cast: Graph) throws(LTMError) -> any Executable {
     let settled = try Pipeline.lowering.run(cast.countingOutside, stage: [.bound, .afterCasts])
     let executable = try execution.backend.compile(settled)
-    try executable.write(weights: state.weights, of: settled)
-    state.reads[sizes] = cast.computedIndexReads
+    try executable.write(weights: state.withLock { $0.weights }, of: settled)
     return executable
   }
 }

@@ -1,5 +1,6 @@
 import LTMIR
 import LTMSupport
+import Synchronization
 
 /// Runs graphs in the reference interpreter, each op's result rounded to its dtype.
 struct InterpreterBackend: TargetBackend {
@@ -20,56 +21,88 @@ struct InterpreterBackend: TargetBackend {
   func compile(_ graph: Graph) throws(LTMError) -> any Executable { try InterpretedExecutable(graph) }
 }
 
+/// A graph with the arguments and results of one caller; the weights are shared.
 private final class InterpretedExecutable: Executable {
   private let graph: Graph
-  private var storage: [String: Tensor] = [:]
+  private let weights: Weights
+  private var arguments: [String: Tensor] = [:]
   private var results: [String: Tensor] = [:]
 
+  /// Every input that is no argument.
+  private final class Weights: Sendable {
+    let held = Mutex<[String: Tensor]>([:])
+  }
+
   init(_ graph: Graph) throws(LTMError) {
-    self.graph = graph
+    (self.graph, weights) = (graph, Weights())
     for input in graph.inputs {
       let type = graph[input.value].type
       guard let shape = type.staticShape, let zeros = Tensor(zeros: shape, dtype: type.dtype) else {
         throw LTMError("'\(input.name)' is \(type), which is not bound to numbers")
       }
-      storage[input.name] = zeros
+      set(input.name, zeros)
     }
+  }
+
+  private init(sharing other: InterpretedExecutable) {
+    (graph, weights) = (other.graph, other.weights)
+  }
+
+  func sibling() -> (any Executable)? {
+    graph.outputs.contains { $0.updates != nil } ? nil : InterpretedExecutable(sharing: self)
+  }
+
+  private func set(_ input: String, _ tensor: Tensor) {
+    if graph.input(input)?.role == .argument {
+      arguments[input] = tensor
+    } else {
+      weights.held.withLock { $0[input] = tensor }
+    }
+  }
+
+  private func type(of input: String) throws(LTMError) -> TensorType {
+    guard let found = graph.input(input) else { throw LTMError("there is no input '\(input)'") }
+    return graph[found.value].type
   }
 
   func write(_ tensor: Tensor, to input: String) throws(LTMError) {
-    guard let held = storage[input] else { throw LTMError("there is no input '\(input)'") }
-    guard tensor.dtype == held.dtype, tensor.shape == held.shape else {
-      throw LTMError("'\(input)' is \(held.dtype)\(held.shape), and was given \(tensor.dtype)\(tensor.shape)")
+    let type = try type(of: input)
+    guard tensor.dtype == type.dtype, tensor.shape == type.staticShape else {
+      throw LTMError(
+        "'\(input)' is \(type.dtype)\(type.staticShape ?? []), and was given \(tensor.dtype)\(tensor.shape)")
     }
-    storage[input] = tensor
+    set(input, tensor)
   }
 
-  func dtype(of input: String) -> DType? { storage[input]?.dtype }
+  func dtype(of input: String) -> DType? { graph.input(input).map { graph[$0.value].type.dtype } }
 
   func fill(_ input: String, _ body: (UnsafeMutableRawBufferPointer) -> Void) throws(LTMError) {
-    guard let held = storage[input] else { throw LTMError("there is no input '\(input)'") }
-    let bytes = [UInt8](unsafeUninitializedCapacity: held.bytes.count) { buffer, filled in
-      body(UnsafeMutableRawBufferPointer(buffer))
-      filled = held.bytes.count
+    let type = try type(of: input)
+    guard let shape = type.staticShape, let zeros = Tensor(zeros: shape, dtype: type.dtype) else {
+      throw LTMError("there is no input '\(input)'")
     }
-    storage[input] = Tensor(dtype: held.dtype, shape: held.shape, bytes: bytes)
+    var bytes = zeros.bytes
+    bytes.withUnsafeMutableBytes(body)
+    if let filled = Tensor(dtype: type.dtype, shape: shape, bytes: bytes) { set(input, filled) }
   }
 
   func run() throws(LTMError) {
     let graph = graph
-    let inputs = storage
+    let inputs = arguments.merging(weights.held.withLock { $0 }) { $1 }
     let values = try reporting { try graph.evaluate(inputs, rounding: .everyOp) }
     for output in graph.outputs {
       guard let value = values[output.name] else { continue }
       results[output.name] = Tensor(value.data, shape: value.shape, dtype: graph[output.value].type.dtype)
     }
     for output in graph.outputs {
-      if let updated = output.updates { storage[updated] = results[output.name] }
+      if let updated = output.updates, let result = results[output.name] { set(updated, result) }
     }
   }
 
   func read(_ name: String) throws(LTMError) -> Tensor {
-    guard let tensor = storage[name] ?? results[name] else { throw LTMError("there is no output '\(name)'") }
+    guard let tensor = arguments[name] ?? weights.held.withLock({ $0[name] }) ?? results[name] else {
+      throw LTMError("there is no output '\(name)'")
+    }
     return tensor
   }
 

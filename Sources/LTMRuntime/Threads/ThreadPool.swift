@@ -70,17 +70,24 @@ package final class ThreadPool: @unchecked Sendable {
 
   /// Calls `kernel` for ranges that together are `tasks`, on all threads, and returns when all are done.
   ///
-  /// Must not be called from inside a task.
+  /// Must not be called from inside a task. A launch for which there is no second thread to ask waits for nobody where the
+  /// caller brings `scratch` of its own.
   package func run(
-    tasks: Range<Int>, kernel: KernelFunction, arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+    tasks: Range<Int>, kernel: KernelFunction, arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>?,
+    scratch: UnsafeMutableRawPointer? = nil
   ) {
     internalCheck(ltm_inside_task().pointee == 0, "thread pool", "run is called from inside a task")
     if tasks.isEmpty { return }
+    let isAlone = threads == 1 || tasks.count == 1
+    func runHere(_ scratch: UnsafeMutableRawPointer?) {
+      ltm_inside_task().pointee = 1
+      kernel(arguments, tasks.lowerBound, tasks.upperBound, scratch)
+      ltm_inside_task().pointee = 0
+    }
+    if isAlone, let scratch { return runHere(scratch) }
     launching.withLock {
-      if threads == 1 || tasks.count == 1 {
-        ltm_inside_task().pointee = 1
-        kernel(arguments, tasks.lowerBound, tasks.upperBound, board.scratch[0])
-        ltm_inside_task().pointee = 0
+      if isAlone {
+        runHere(board.scratch[0])
       } else {
         placement.settle()
         board.launch(PoolJob(kernel: kernel, arguments: arguments, tasks: tasks, threads: threads))
