@@ -69,11 +69,6 @@ int ltm_open_read(const char *path) {
   return descriptor < 0 ? -errno : descriptor;
 }
 
-int ltm_open_write(const char *path, uint32_t mode) {
-  int descriptor = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode);
-  return descriptor < 0 ? -errno : descriptor;
-}
-
 int32_t *ltm_inside_task(void) {
   static _Thread_local int32_t inside;
   return &inside;

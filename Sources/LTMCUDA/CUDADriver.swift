@@ -1,5 +1,6 @@
 internal import CCUDA
 import Foundation
+import LTMSupport
 import Synchronization
 
 /// NVIDIA's driver, `libcuda.so.1`, opened at run time: building needs neither CUDA nor a GPU.
@@ -20,7 +21,7 @@ package final class CUDADriver: @unchecked Sendable {
   /// Where the library is looked for, in order: what the variable names, else the system's own search, then the places
   /// where containers, WSL and distributions put it outside of it.
   package static var places: [String] {
-    if let given = ProcessInfo.processInfo.environment[variable], !given.isEmpty { return [given] }
+    if let given = environment(variable) { return [given] }
     return [
       "libcuda.so.1", "/usr/lib/wsl/lib/libcuda.so.1", "/usr/local/nvidia/lib64/libcuda.so.1",
       "/run/opengl-driver/lib/libcuda.so.1", "/usr/local/cuda/compat/libcuda.so.1",
@@ -35,8 +36,11 @@ package final class CUDADriver: @unchecked Sendable {
       var refusals: [String] = []
       for place in places {
         if let driver = opened[place] { return driver }
-        guard let library = dlopen(place, RTLD_NOW | RTLD_LOCAL) else {
-          refusals.append(dlerror().map { String(cString: $0) } ?? "\(place): it is no shared library")
+        let library: UnsafeMutableRawPointer
+        do throws(SystemLibrary.Refusal) {
+          library = try SystemLibrary.open(place)
+        } catch {
+          refusals.append(error.reason)
           continue
         }
         let driver = try CUDADriver(place, library)

@@ -2,7 +2,7 @@ import ArgumentParser
 import LTM
 
 /// `ltm explain`
-struct ExplainCommand: ParsableCommand {
+struct ExplainCommand: PrintingCommand {
   static let configuration = CommandConfiguration(
     commandName: "explain",
     abstract: "Says for each op which dtype it runs in and why, for each cast its reason, and what the bytes come to.",
@@ -20,7 +20,7 @@ struct ExplainCommand: ParsableCommand {
       "Show what this target makes of it too.", valueName: Target.allCases.map(\.rawValue).joined(separator: "|")))
   var target: String?
   @OptionGroup var architecture: ArchitectureOptions
-  @OptionGroup var output: PrintOptions
+  @OptionGroup var printing: PrintOptions
   @OptionGroup(title: "Precision") var precision: PrecisionOptions
   @OptionGroup(title: "Model") var model: ModelOptions
   @OptionGroup(title: "Update") var update: UpdateOptions
@@ -33,10 +33,10 @@ struct ExplainCommand: ParsableCommand {
       model: try model.load(source, update), policy: policy, entry: entry.entry, isTrainingStep: false,
       dimensions: try entry.dimensions())
     guard let target else {
-      return try printLine(output.json ? compilation.explanationJSON() : compilation.explanation())
+      return try printLine(printing.json ? compilation.explanationJSON() : compilation.explanation())
     }
     try printLine(
-      output.json
+      printing.json
         ? compilation.explanationJSON(on: target, architecture: arch)
         : compilation.explanation(on: target, architecture: arch))
   }

@@ -16,7 +16,7 @@ struct LTMCommand: ParsableCommand {
 
       'ltm help COMMAND' shows a command's options.
       """,
-    version: LTMVersion.current,
+    version: LTMVersion.text,
     subcommands: [
       TrainCommand.self, RunCommand.self, CompileCommand.self, ExplainCommand.self, ProfileCommand.self,
       DevicesCommand.self,
@@ -39,6 +39,7 @@ struct LTMCommand: ParsableCommand {
     do {
       try requireCommand(CommandLine.arguments.dropFirst().first)
       var command = try parseAsRoot()
+      if let command = command as? any PrintingCommand, command.isQuiet { Notes.handle { _ in } }
       try command.run()
     } catch let error as LTMError {
       printNote(error.description)

@@ -3,7 +3,7 @@ import LTM
 import LTMRuntime
 
 /// `ltm profile`
-struct ProfileCommand: ParsableCommand {
+struct ProfileCommand: PrintingCommand {
   static let configuration = CommandConfiguration(
     commandName: "profile",
     abstract: "Times every kernel and holds it against what this machine can do.",
@@ -23,7 +23,7 @@ struct ProfileCommand: ParsableCommand {
   @Option(parsing: .unconditional, help: ArgumentHelp("How often to run.", valueName: "number")) var runs = 30
   @Flag(help: "Where the time goes from the start of the process to the first result, instead of later ones.")
   var compile = false
-  @OptionGroup var output: PrintOptions
+  @OptionGroup var printing: PrintOptions
   @OptionGroup(title: "Precision") var precision: PrecisionOptions
   @OptionGroup(title: "Model") var model: ModelOptions
   @OptionGroup(title: "Update") var update: UpdateOptions
@@ -38,13 +38,13 @@ struct ProfileCommand: ParsableCommand {
     let execution = try target.execution()
     if compile {
       let profile = try compilation.compileProfile(on: execution, before: clock)
-      return try printLine(output.json ? profile.json : profile.text)
+      return try printLine(printing.json ? profile.json : profile.text)
     }
     if execution.target == .cuda {
       let profile = try compilation.deviceProfile(runs: runs, execution: execution)
-      return try printLine(output.json ? profile.json : profile.text)
+      return try printLine(printing.json ? profile.json : profile.text)
     }
     let profile = try compilation.profile(runs: runs, execution: execution)
-    try printLine(output.json ? profile.json : profile.text)
+    try printLine(printing.json ? profile.json : profile.text)
   }
 }

@@ -3,7 +3,7 @@ import LTM
 import LTMRuntime
 
 /// `ltm run`
-struct RunCommand: ParsableCommand {
+struct RunCommand: PrintingCommand {
   static let configuration = CommandConfiguration(
     commandName: "run", abstract: "Runs an entry of a model on arrays from files, and writes what it gives to files.",
     discussion: """

@@ -3,7 +3,7 @@ import Foundation
 import LTM
 
 /// `ltm train`
-struct TrainCommand: ParsableCommand {
+struct TrainCommand: PrintingCommand {
   static let configuration = CommandConfiguration(
     commandName: "train", abstract: "Trains a model as its train block says; every line of it can be overridden.",
     discussion: """
@@ -49,6 +49,8 @@ struct TrainCommand: ParsableCommand {
   @OptionGroup var printing: PrintOptions
   @Flag(name: .shortAndLong, help: "Print nothing but errors.") var quiet = false
 
+  var isQuiet: Bool { quiet || printing.json }
+
   func run() throws {
     guard weights == nil || resume == nil else {
       throw LTMError(
@@ -62,8 +64,8 @@ struct TrainCommand: ParsableCommand {
     if let weights { try loaded.load(weightsFrom: weights) }
     let trainer = try trainer(policy)
     let view = TrainingView(
-      isQuiet: quiet || printing.json, reportName: loaded.reportName, logPath: log, appends: resume != nil)
-    if !quiet && !printing.json {
+      isQuiet: isQuiet, reportName: loaded.reportName, logPath: log, appends: resume != nil)
+    if !isQuiet {
       printNote(policy.description)
       trainer.execution.device.map { printNote($0) }
     }

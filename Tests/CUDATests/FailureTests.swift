@@ -31,7 +31,7 @@ struct FailureTests {
         setting: ["EMULATED_CUDA_FAIL": "cuModuleLoadDataEx:222:1"],
         says: ["UNSUPPORTED_PTX_VERSION", "newer NVIDIA driver"]),
       Case(
-        setting: ["EMULATED_CUDA_TOOLS": "/nowhere", "EMULATED_CUDA_CACHE": "/tmp"],
+        setting: ["EMULATED_CUDA_TOOLS": "/nowhere", "EMULATED_CUDA_CACHE": root.appending(path: ".build").path],
         says: ["CUDA_ERROR_INVALID_PTX", "the driver's compiler: ", "--emit ptx"]),
       Case(
         setting: ["EMULATED_CUDA_FAIL": "cuModuleGetFunction:500:2"],

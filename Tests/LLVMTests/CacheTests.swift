@@ -2,6 +2,7 @@ import Foundation
 import LTMIR
 import LTMKernels
 import LTMLLVM
+import LTMSupport
 import Testing
 
 @Suite struct CacheTests {
@@ -83,6 +84,92 @@ import Testing
     }
   }
 
+  @Test func onlyThisUserGetsIn() throws {
+    try withFolder { folder in
+      let cache = try #require(ObjectCache(folder: folder))
+      cache.store([1, 2, 3], for: "key")
+      func mode(_ path: String) throws -> Int? {
+        try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
+      }
+      #expect(try mode(folder) == 0o700)
+      #expect(try mode(folder + "/..") == 0o700)
+      #expect(try mode(folder + "/key.o") == 0o600)
+    }
+  }
+
+  @Test(arguments: [0o777, 0o770, 0o720, 0o702, 0o1777])
+  func aFolderThatOthersMayWriteToIsNoCache(mode: Int) throws {
+    try withFolder { folder in
+      #expect(ObjectCache(folder: folder) != nil)
+      try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: folder)
+      #expect(ObjectCache(folder: folder) == nil)
+      try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: folder)
+      #expect(ObjectCache(folder: folder) != nil)
+    }
+  }
+
+  @Test func aFolderThatAnyoneMayReplaceIsNoCache() throws {
+    try withFolder { folder in
+      #expect(ObjectCache(folder: folder) != nil)
+      let parent = URL(filePath: folder).deletingLastPathComponent().path
+      for (mode, isCache) in [(0o777, false), (0o703, false), (0o1777, true), (0o755, true)] {
+        try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: parent)
+        #expect((ObjectCache(folder: folder) != nil) == isCache, "\(String(mode, radix: 8))")
+      }
+    }
+  }
+
+  @Test func whatSomeoneElseMayHavePutThereIsNotRead() throws {
+    try withFolder { folder in
+      let cache = try #require(ObjectCache(folder: folder))
+      let path = folder + "/key.o"
+      func expectUnread(_ spoil: () throws -> Void) throws {
+        cache.store([1, 2, 3], for: "key")
+        #expect(cache.object(for: "key") == [1, 2, 3])
+        try spoil()
+        #expect(cache.object(for: "key") == nil)
+      }
+      for mode in [0o666, 0o620, 0o602] {
+        try expectUnread { try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: path) }
+      }
+      try expectUnread {
+        try FileManager.default.moveItem(atPath: path, toPath: folder + "/other")
+        try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: folder + "/other")
+      }
+      try expectUnread {
+        try FileManager.default.removeItem(atPath: path)
+        #expect(mkfifo(path, 0o600) == 0)
+      }
+      if geteuid() == 0 { try expectUnread { #expect(chown(path, 4321, 4321) == 0) } }
+      cache.store([4], for: "key")
+      #expect(cache.object(for: "key") == [4])
+    }
+  }
+
+  @Test func anotherUsersFolderIsNoCache() throws {
+    try withFolder { folder in
+      #expect(ObjectCache(folder: folder) != nil)
+      guard geteuid() == 0 else { return }
+      #expect(chown(folder, 4321, 4321) == 0)
+      #expect(ObjectCache(folder: folder) == nil)
+    }
+  }
+
+  @Test func codeOfAnotherKeyIsNotTaken() throws {
+    try withFolder { folder in
+      let cache = try #require(ObjectCache(folder: folder))
+      cache.store([1, 2, 3], for: "a")
+      try FileManager.default.copyItem(atPath: folder + "/a.o", toPath: folder + "/b.o")
+      #expect(cache.object(for: "b") == nil)
+    }
+  }
+
+  @Test func theKeyTellsCompilersAndMachinesApart() {
+    let machines = [TargetProfile.host] + TargetProfile.named
+    #expect(Set(machines.map { $0.codeKey }).count == Set(machines.map { [$0.triple, $0.cpu, $0.features] }).count)
+    #expect(TargetProfile.host.codeKey.contains(compilerVersion))
+  }
+
   @Test func anUnwritableFolderIsNoCache() {
     #expect(ObjectCache(folder: "/dev/null/cache") == nil)
   }
@@ -138,6 +225,6 @@ import Testing
   @Test func keysKeepTheirPartsApart() {
     #expect(ObjectCache.key(["ab", "c"]) != ObjectCache.key(["a", "bc"]))
     #expect(Set((0..<1000).map { ObjectCache.key(["kernel \($0)"]) }).count == 1000)
-    #expect(ObjectCache.key(["x"]).count == 32)
+    #expect(ObjectCache.key(["x"]).count == 64)
   }
 }

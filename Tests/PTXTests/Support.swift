@@ -8,7 +8,10 @@ import Testing
 
 /// NVIDIA's tools, which need no GPU.
 enum CUDATools {
-  static let assembler = try? Assembler.find()
+  static let assembler: Assembler? = {
+    if let installed = InstalledTools.find("nvidia/cuda_nvcc/bin/ptxas") { setenv("LTM_PTXAS", installed, 0) }
+    return try? Assembler.find()
+  }()
   /// Why nothing can be assembled; `nil` where it can.
   static let noAssembler = assembler == nil ? "no ptxas found; scripts/tools.sh installs one" : nil
 

@@ -133,6 +133,28 @@ import Testing
     }
   }
 
+  @Test func aPartialFileThatSomeoneElseMayWriteToIsNotUsed() throws {
+    try withTemporaryFolder { folder in
+      let partial = folder + ".a.partial"
+      try write("precious", to: folder + "other")
+      try FileManager.default.linkItem(atPath: folder + "other", toPath: partial)
+      #expect(message { try writeAtomically(folder + "a", [1]) }.contains("was put there by another user"))
+      #expect(try bytes(of: folder + "other") == Array("precious".utf8))
+      try FileManager.default.removeItem(atPath: partial)
+      #expect(mkfifo(partial, 0o600) == 0)
+      #expect(message { try writeAtomically(folder + "a", [1]) }.contains("cannot be written"))
+      try FileManager.default.removeItem(atPath: partial)
+      if geteuid() == 0 {
+        try write("theirs", to: partial)
+        #expect(chown(partial, 4321, 4321) == 0)
+        #expect(message { try writeAtomically(folder + "a", [1]) }.contains("was put there by another user"))
+        try FileManager.default.removeItem(atPath: partial)
+      }
+      try writeAtomically(folder + "a", [1])
+      #expect(try bytes(of: folder + "a") == [1])
+    }
+  }
+
   @Test func aLinkInPlaceOfThePartialFileIsNotFollowed() throws {
     try withTemporaryFolder { folder in
       try write("precious", to: folder + "other")

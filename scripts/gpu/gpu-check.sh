@@ -160,7 +160,7 @@ speed() {
   ours=$(number "$work/gemm" flops)
   text="$(awk -v a="$ours" 'BEGIN { printf "%.1f", a / 1e12 }') TFLOP/s"
   folders=$(cublas_folders 2> /dev/null | paste -sd:)
-  if theirs=$(LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}:$folders" limited bin/cublas "$size" 2> "$work/cublas.out"); then
+  if theirs=$(LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folders" limited bin/cublas "$size" 2> "$work/cublas.out"); then
     share=$(awk -v a="$ours" -v b="$theirs" 'BEGIN { printf "%.0f", 100 * a / b }')
     text="$text, cuBLAS $(awk -v b="$theirs" 'BEGIN { printf "%.1f", b / 1e12 }'): $share%; wanted 70%"
     if [ "$share" -ge 70 ]; then enough=yes; else enough=no; fi

@@ -18,8 +18,6 @@ int32_t ltm_current_core(void);
 void ltm_move(unsigned long thread, int32_t core);
 /// Opens a file for reading; a descriptor, or minus the errno. Never blocks on a pipe and never becomes a controlling terminal.
 int ltm_open_read(const char *path);
-/// Opens, or creates, a file for writing without following a symbolic link; a descriptor, or minus the errno.
-int ltm_open_write(const char *path, uint32_t mode);
 /// Asks the system for AMX's tile registers, which processes have not by themselves; 0, or an errno.
 int ltm_request_tiles(void);
 /// Whether the calling thread is inside a task of a pool; a place of its own for each thread.

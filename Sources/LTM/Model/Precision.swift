@@ -30,6 +30,8 @@ public typealias DType = LTMIR.DType
 public let internalErrorStatus = LTMSupport.internalErrorStatus
 /// See `LTMSupport.Diagnostic`: one message with its place and remedy.
 public typealias Diagnostic = LTMSupport.Diagnostic
+/// See `LTMSupport.Notes`: what is worth a word though nothing failed.
+public typealias Notes = LTMSupport.Notes
 
 extension PrecisionPolicy {
   /// Decides every property from words, as the command line gives them.

@@ -7,24 +7,26 @@ public struct Assembler: Sendable {
   /// Where it lies.
   public let path: String
 
+  /// The environment variable that names one.
+  private static let variable = "LTM_PTXAS"
+
   /// Where an assembler is looked for, in order.
   private static var places: [String] {
-    let environment = ProcessInfo.processInfo.environment
-    let given = environment["LTM_PTXAS"].map { [$0] } ?? []
-    let folders = (environment["PATH"] ?? "").split(separator: ":") + ["/usr/local/cuda/bin"]
-    let wheels = ".build/tools/lib"
-    let versions = (try? FileManager.default.contentsOfDirectory(atPath: wheels)) ?? []
-    return given + folders.map { "\($0)/ptxas" }
-      + versions.sorted().map { "\(wheels)/\($0)/site-packages/nvidia/cuda_nvcc/bin/ptxas" }
+    let given = environment(variable).map { [$0] } ?? []
+    // A bare name, the default or a given one, is never that of a file in the current folder.
+    return (given + ["ptxas"]).flatMap { name in
+      name.contains("/") ? [name] : (absoluteFolders(in: "PATH") + ["/usr/local/cuda/bin"]).map { "\($0)/\(name)" }
+    }
   }
 
-  /// The one that `LTM_PTXAS` names, else that of the path, of `/usr/local/cuda`, or of `.build/tools`.
+  /// The one that `LTM_PTXAS` names, else that of the path, whose relative folders do not count, or of `/usr/local/cuda`.
   public static func find() throws(LTMError) -> Assembler {
     guard let path = places.first(where: FileManager.default.isExecutableFile) else {
       throw LTMError(
         "there is no ptxas, which makes a cubin of PTX",
         notes: [
-          "looked for $LTM_PTXAS, ptxas in $PATH and in /usr/local/cuda/bin, and what scripts/tools.sh installs",
+          "looked for $LTM_PTXAS, and for ptxas in $PATH and in /usr/local/cuda/bin",
+          "scripts/tools.sh installs one: LTM_PTXAS=$(find $PWD/.build/tools -name ptxas -type f)",
           "'--emit ptx' works without it; a GPU's driver takes PTX as it is",
         ])
     }
@@ -33,15 +35,14 @@ public struct Assembler: Sendable {
 
   /// Assembles a module. The report says registers, shared memory and spills of each kernel.
   public func assemble(_ ptx: String, architecture: String) throws(LTMError) -> (code: [UInt8], report: String) {
-    let folder = FileManager.default.temporaryDirectory.appending(path: "ltm-\(UUID().uuidString)")
-    defer { try? FileManager.default.removeItem(at: folder) }
-    let (source, target) = (folder.appending(path: "kernels.ptx"), folder.appending(path: "kernels.cubin"))
+    let folder = try temporaryFolder()
+    defer { folder.removeAll() }
+    let (source, target) = ("\(folder.path)/kernels.ptx", "\(folder.path)/kernels.cubin")
     do {
-      try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-      try Data(ptx.utf8).write(to: source)
+      guard folder.write(Array(ptx.utf8), to: "kernels.ptx") else { throw LTMError("cannot write \(source)") }
       let process = Process()
       process.executableURL = URL(filePath: path)
-      process.arguments = ["-v", "-arch=\(architecture)", source.path, "-o", target.path]
+      process.arguments = ["-v", "-arch=\(architecture)", source, "-o", target]
       let output = Pipe()
       (process.standardOutput, process.standardError) = (output, output)
       try process.run()
@@ -50,11 +51,19 @@ public struct Assembler: Sendable {
       guard process.terminationStatus == 0 else {
         throw LTMError("ptxas refused the kernels for \(architecture)", notes: [report])
       }
-      return ([UInt8](try Data(contentsOf: target)), report)
+      return ([UInt8](try Data(contentsOf: URL(filePath: target))), report)
     } catch let error as LTMError {
       throw error
     } catch {
       throw LTMError("\(path) could not be run: \(error.localizedDescription)")
+    }
+  }
+
+  private func temporaryFolder() throws(LTMError) -> PrivateFolder {
+    do throws(PrivateFolder.Refusal) {
+      return try PrivateFolder.temporary()
+    } catch {
+      throw LTMError("no folder for temporary files: \(error.reason)", notes: ["TMPDIR names another"])
     }
   }
 }

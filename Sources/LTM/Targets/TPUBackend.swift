@@ -1,4 +1,3 @@
-import Foundation
 import LTMHLO
 import LTMIR
 import LTMSupport
@@ -12,7 +11,7 @@ struct TPUBackend: Backend {
 
   /// The plugin to open: the one given, else `TPU_LIBRARY_PATH`, else the `libtpu.so` that the system finds.
   static func pluginPath(_ given: String?) -> String {
-    given ?? ProcessInfo.processInfo.environment["TPU_LIBRARY_PATH"] ?? "libtpu.so"
+    given ?? environment("TPU_LIBRARY_PATH") ?? "libtpu.so"
   }
 
   /// A plugin that could not be opened, with what to do.

@@ -44,3 +44,14 @@ struct StepOptions: ParsableArguments {
 struct PrintOptions: ParsableArguments {
   @Flag(help: "Print JSON.") var json = false
 }
+
+/// A command whose results can be read by a program.
+protocol PrintingCommand: ParsableCommand {
+  var printing: PrintOptions { get }
+  /// Whether the library's notes are kept back.
+  var isQuiet: Bool { get }
+}
+
+extension PrintingCommand {
+  var isQuiet: Bool { printing.json }
+}

@@ -1,5 +1,6 @@
 internal import CPJRT
 import Glibc
+import LTMSupport
 import Synchronization
 
 /// A shared library that implements the PJRT C API: libtpu, XLA's CPU compiler, or another. Opened at run time.
@@ -30,10 +31,11 @@ package final class PJRTPlugin: @unchecked Sendable {
     let action = "opening the PJRT plugin '\(path)'"
     // On a machine without a TPU libtpu would ask a server of Google's cloud, for minutes, what machine it is.
     if !Self.mayHaveTPU { setenv("TPU_SKIP_MDS_QUERY", "1", 0) }
-    // A bare name is looked for among the system's libraries, unless it is a file here.
-    let isHere = !path.isEmpty && !path.contains("/") && access(path, F_OK) == 0
-    guard let library = dlopen(isHere ? "./" + path : path, RTLD_NOW | RTLD_LOCAL) else {
-      throw PJRTError(action, dlerror().map { String(cString: $0) } ?? "it is no shared library")
+    let library: UnsafeMutableRawPointer
+    do throws(SystemLibrary.Refusal) {
+      library = try SystemLibrary.open(path)
+    } catch {
+      throw PJRTError(action, error.reason)
     }
     guard let symbol = dlsym(library, "GetPjrtApi") else {
       throw PJRTError(action, "the library has no function GetPjrtApi, so it is no PJRT plugin")

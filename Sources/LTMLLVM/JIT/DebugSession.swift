@@ -19,8 +19,9 @@ package final class DebugSession: Sendable {
   package init(map path: String) {
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
     folder = getcwd(&buffer, buffer.count).map { String(cString: $0) } ?? "."
-    // Never through a link that someone else left there.
-    map = Mutex(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644))
+    // A process of this number may have left its own; what someone else left there is not written to.
+    unlink(path)
+    map = Mutex(open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600))
   }
 
   deinit { map.withLock { if $0 >= 0 { close($0) } } }

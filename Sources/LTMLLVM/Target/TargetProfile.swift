@@ -1,6 +1,7 @@
 internal import CLLVM
 import CRuntime
 import Glibc
+import LTMSupport
 
 /// A processor as the emitters see it: what LLVM is told, and the facts that schedules depend on.
 package struct TargetProfile: Hashable, Sendable {
@@ -47,7 +48,7 @@ package struct TargetProfile: Hashable, Sendable {
 
   /// What decides machine code besides the kernel: for keys of the cache. Raise the emitters' number with any change of
   /// generated code.
-  var codeKey: [String] { [triple, cpu, features, Bootstrap.version, "emitters 15"] }
+  package var codeKey: [String] { [triple, cpu, features, Bootstrap.version, compilerVersion, "emitters 16"] }
 
   /// Lanes of an f32 register.
   package var floatLanes: Int { vectorBytes / 4 }

@@ -1,5 +1,6 @@
 import CRuntime
 import Glibc
+import LTMSupport
 
 /// Writes a file so that, whatever happens, the path holds the old content or the new one, whole: the content goes into a
 /// file beside it, which is flushed to the disk and then renamed over the path; the folder is flushed last.
@@ -104,7 +105,8 @@ private func existingFile(_ path: String) throws(FileError) -> (resolved: String
 /// Opens the file beside, empty and locked.
 private func openLocked(_ partial: String, for path: String, mode: mode_t) throws(FileError) -> Int32 {
   for _ in 0..<16 {
-    let descriptor = ltm_open_write(partial, mode)
+    let (descriptor, isNew) = openPartial(partial, mode)
+    if descriptor == -ENOENT, !isNew { continue }
     if descriptor < 0 { throw writeError(path, -descriptor) }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
       close(descriptor)
@@ -116,10 +118,31 @@ private func openLocked(_ partial: String, for path: String, mode: mode_t) throw
     let isSame =
       fstat(descriptor, &opened) == 0 && lstat(partial, &named) == 0 && opened.st_ino == named.st_ino
       && opened.st_dev == named.st_dev
+    if isSame, !isNew, !isOwn(opened) {
+      close(descriptor)
+      throw FileError(
+        path, "cannot be written: \(partial), which it is written to first, was put there by another user",
+        remedy: "remove that file, or write into another folder")
+    }
     if isSame, ftruncate(descriptor, 0) == 0 { return descriptor }
     close(descriptor)
   }
   throw FileError(path, "is being written by another process", remedy: "wait for it, or write another file")
+}
+
+/// Opens the file beside: a new one, or that of a process that was killed. A failure is a negative number.
+private func openPartial(_ partial: String, _ mode: mode_t) -> (descriptor: Int32, isNew: Bool) {
+  let flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
+  let made = open(partial, flags | O_CREAT | O_EXCL, mode)
+  if made >= 0 { return (made, true) }
+  if errno != EEXIST { return (-errno, true) }
+  let found = open(partial, flags)
+  return (found >= 0 ? found : -errno, false)
+}
+
+/// Whether nobody else can write to a file that was there: what is in it when it is renamed is then what was written.
+private func isOwn(_ status: stat) -> Bool {
+  status.st_mode & S_IFMT == S_IFREG && status.st_uid == geteuid() && status.st_nlink == 1
 }
 
 private func writeError(_ path: String, _ code: Int32) -> FileError {

@@ -1,5 +1,6 @@
 import CRuntime
 import Glibc
+import LTMSupport
 
 /// Bytes with a name: a file that is read where asked, or memory. A reader checks its offsets against `count` before it
 /// allocates anything, so that no number in a file can ask for more memory than the file has bytes.
@@ -88,12 +89,6 @@ final class ByteSource: Sendable {
     case _: FileError(path, "cannot be opened: \(systemMessage(code))")
     }
   }
-}
-
-/// What the system calls an error number.
-func systemMessage(_ code: Int32) -> String {
-  guard let text = strerror(code) else { return "error \(code)" }
-  return String(cString: text).lowercased()
 }
 
 extension [UInt8] {

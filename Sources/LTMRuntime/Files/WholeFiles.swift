@@ -1,4 +1,5 @@
 import Glibc
+import LTMSupport
 
 /// All bytes of a text file.
 package func readFile(_ path: String) throws(FileError) -> [UInt8] {

@@ -402,8 +402,9 @@ CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned count,
     if (options[i] == CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES) jitLogSize = (size_t)values[i];
   }
   const char *cache = getenv("EMULATED_CUDA_CACHE");
+  if (cache == NULL) return CUDA_ERROR_INVALID_PTX;
   char path[4096];
-  snprintf(path, sizeof path, "%s/%016llx.so", cache == NULL ? "/tmp" : cache, (unsigned long long)digest(image));
+  snprintf(path, sizeof path, "%s/%016llx.so", cache, (unsigned long long)digest(image));
   if (access(path, R_OK) != 0 && !compile(image, cache, path)) return CUDA_ERROR_INVALID_PTX;
   struct CUmod_st *made = calloc(1, sizeof *made);
   made->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
