@@ -120,7 +120,7 @@ import Testing
 
       train M {
         minimize  loss
-        data      "x.csv" { x, label }
+        data      "x.csv"
         optimizer SGD(lr: 0.1)
         batch     2
       }
