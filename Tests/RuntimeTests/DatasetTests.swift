@@ -87,7 +87,7 @@ private let fields = [
     ),
     (
       ["x": Tensor(zeros: [2], dtype: .f32), "y": Tensor([1, 3e9], shape: [2], dtype: .i64)],
-      ["'y' holds 3000000000.0 in row 1, which is no i32"]
+      ["'y' holds 3000000000 in row 1, which is no i32"]
     ),
   ]
 
@@ -133,13 +133,37 @@ private let fields = [
     #expect(data.test?.count == 1)
   }
 
-  private func load(_ text: String, keys: [String]) throws -> Dataset {
+  private func load(_ text: String, keys: [String], dtype: DType = .f64) throws -> Dataset {
     var result: Dataset?
     try withTemporaryFolder { folder in
       try write(text, to: folder + "t.csv")
-      result = try Dataset(path: folder + "t.csv", fields: keys.map { DataField(parameter: $0, key: $0, dtype: .f64) })
+      result = try Dataset(path: folder + "t.csv", fields: keys.map { DataField(parameter: $0, key: $0, dtype: dtype) })
     }
     return try #require(result)
+  }
+
+  @Test func integersOf64BitsAreReadExactly() throws {
+    let values: [Int64] = [9_007_199_254_740_993, .max, .min, -1, 3000]
+    let text = "a,split\n9007199254740993,0\n\(Int64.max),0\n\(Int64.min),0\n-1.0,0\n3e3,0\n7,1\n"
+    let data = try load(text, keys: ["a"], dtype: .i64)
+    let bytes = values.withUnsafeBytes { Array($0) }
+    #expect(data.train.tensors["a"] == Tensor(dtype: .i64, shape: [5], bytes: bytes))
+    #expect(data.test?.tensors["a"]?.doubles == [7])
+    #expect(try load(text, keys: ["split"], dtype: .i64).train.count == 5)
+    for bad in ["9223372036854775808", "9007199254740993.0", "1e19", "0.5", "nan", "x"] {
+      #expect(throws: FileError.self, "\(bad)") { try load("a\n\(bad)\n", keys: ["a"], dtype: .i64) }
+    }
+  }
+
+  /// Two parameters may take one column, each in its dtype.
+  @Test func aColumnIsReadInTwoDTypes() throws {
+    try withTemporaryFolder { folder in
+      try write("a\n9007199254740993\n", to: folder + "t.csv")
+      let fields = [DataField(parameter: "x", key: "a", dtype: .f32), DataField(parameter: "y", key: "a", dtype: .i64)]
+      let data = try Dataset(path: folder + "t.csv", fields: fields)
+      #expect(data.train.tensors["x"]?.doubles == [0x1p53])
+      #expect(data.train.tensors["y"].map { elementText($0, 0) } == "9007199254740993")
+    }
   }
 
   @Test(arguments: [

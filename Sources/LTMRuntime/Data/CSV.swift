@@ -8,6 +8,8 @@ struct CSVTable {
   let header: [String]
   /// The values of the columns that were asked for, by the column's index.
   private(set) var columns: [Int: [Double]] = [:]
+  /// Those that were asked for as 64-bit integers, which have more digits than a double.
+  private(set) var integers: [Int: [Int64]] = [:]
   /// The number of rows below the header.
   private(set) var rowCount = 0
   private var scanner: CSVScanner
@@ -33,11 +35,16 @@ struct CSVTable {
     }
   }
 
-  /// Reads the rows, and of each the columns given. In the column `words` those texts stand for numbers.
-  mutating func read(_ wanted: Set<Int>, words: [Int: [String: Double]]) throws(FileError) {
+  /// Reads the rows, and of each the columns `wanted` as numbers and those of `exact` as integers. In the column `words`
+  /// those texts stand for numbers.
+  mutating func read(
+    _ wanted: Set<Int>, exact: Set<Int> = [], words: [Int: [String: Double]]
+  ) throws(FileError) {
     let order = wanted.sorted()
+    let integerOrder = exact.sorted()
     let meanings = order.map { words[$0] }
     var values = order.map { _ in [Double]() }
+    var whole = integerOrder.map { _ in [Int64]() }
     while let record = try scanner.record() {
       if record.count == 1, header.count > 1, scanner.isBlank(record[0]) { continue }
       guard record.count == header.count else {
@@ -58,9 +65,13 @@ struct CSVTable {
           values[slot].append(try scanner.number(field, column: header[column]))
         }
       }
+      for (slot, column) in integerOrder.enumerated() {
+        whole[slot].append(try scanner.integer(record[column], column: header[column]))
+      }
       rowCount += 1
     }
     columns = Dictionary(zip(order, values), uniquingKeysWith: { first, _ in first })
+    integers = Dictionary(zip(integerOrder, whole), uniquingKeysWith: { first, _ in first })
   }
 
   /// The columns that a key means: the one of that name; or those called `KEY0`, `KEY_1`, `KEY.2`, in the file's order;
@@ -78,10 +89,18 @@ struct CSVTable {
 
   /// Columns side by side as a tensor, of the rows given; one column called by its own name has no second dimension.
   func tensor(_ columns: [Int], isVector: Bool, rows: [Int], dtype: DType) -> Tensor? {
-    var values: [Double] = []
+    let shape = isVector ? [rows.count] : [rows.count, columns.count]
+    if dtype == .i64 {
+      let values = gathered(columns.map { integers[$0] ?? (self.columns[$0] ?? []).map { Int64($0) } }, rows)
+      return Tensor(dtype: .i64, shape: shape, bytes: values.withUnsafeBytes { Array($0) })
+    }
+    return Tensor(gathered(columns.map { self.columns[$0] ?? [] }, rows), shape: shape, dtype: dtype)
+  }
+
+  private func gathered<Value>(_ columns: [[Value]], _ rows: [Int]) -> [Value] {
+    var values: [Value] = []
     values.reserveCapacity(rows.count * columns.count)
-    let data = columns.map { self.columns[$0] ?? [] }
-    for row in rows { for column in data { values.append(column[row]) } }
-    return Tensor(values, shape: isVector ? [rows.count] : [rows.count, columns.count], dtype: dtype)
+    for row in rows { for column in columns { values.append(column[row]) } }
+    return values
   }
 }

@@ -120,6 +120,20 @@ struct CSVScanner {
     return value
   }
 
+  /// The whole number in a field, of 64 bits.
+  func integer(_ field: Field, column: String) throws(FileError) -> Int64 {
+    let text = text(field)
+    if let value = Int64(text) { return value }
+    let value = try number(field, column: column)
+    // Written with a point or an exponent: beyond 2^53 a double may be another number.
+    guard value == value.rounded(), abs(value) < 0x1p53, let exact = Int64(exactly: value) else {
+      throw FileError(
+        "\(path):\(field.line):\(field.column)", "'\(shown(text))' in column '\(shown(column))' is no i64",
+        remedy: "write a whole number from \(Int64.min) to \(Int64.max), without a point or an exponent")
+    }
+    return exact
+  }
+
   /// Short decimals without exponent: digits and power are exact doubles, so one division rounds correctly.
   private static func decimal(_ bytes: [UInt8], _ range: Range<Int>) -> Double? {
     guard range.count <= 16, let first = range.first else { return nil }

@@ -1,3 +1,4 @@
+import Glibc
 import LTMIR
 
 /// Named tensors and texts in one safetensors file, with PyTorch's names (`fc1.weight`): a file that PyTorch wrote loads,
@@ -12,6 +13,17 @@ package struct Checkpoint: Sendable {
   package init(tensors: [(name: String, tensor: Tensor)], metadata: [String: String] = [:]) {
     self.tensors = tensors
     self.metadata = metadata
+  }
+
+  /// Opens a file to read single tensors of it.
+  package static func open(_ path: String) throws(FileError) -> SafetensorsFile {
+    do throws(FileError) {
+      return try SafetensorsFile(path: path)
+    } catch {
+      // A file of another kind is no damaged checkpoint.
+      guard fileEnding(path) != "safetensors", access(path, F_OK) == 0 else { throw error }
+      throw unknownEnding(path, remedy: "a checkpoint is a .safetensors file")
+    }
   }
 
   /// Loads every tensor of a file.

@@ -1,11 +1,11 @@
 import LTMIR
 
-/// The tensor in another dtype, rounded to nearest even. When the new dtype is no float, every value must be one it can
-/// hold: `inexact` is the index of the first that is not.
-func convert(_ tensor: Tensor, to dtype: DType) -> (tensor: Tensor, inexact: Int?) {
+/// The tensor in another dtype, rounded to nearest even; `lost` is the index of the first element that the dtype cannot
+/// hold: a number that is not exact in an integer dtype, or a finite one that becomes infinite.
+package func convert(_ tensor: Tensor, to dtype: DType) -> (tensor: Tensor, lost: Int?) {
   if dtype == tensor.dtype { return (tensor, nil) }
   let count = tensor.count
-  var inexact: Int?
+  var lost: Int?
   // A piece at a time: the doubles of a whole data set would be eight bytes an element.
   var values = [Double](repeating: 0, count: min(count, 4096))
   let bytes = [UInt8](unsafeUninitializedCapacity: count * dtype.byteCount) { result, filled in
@@ -13,33 +13,77 @@ func convert(_ tensor: Tensor, to dtype: DType) -> (tensor: Tensor, inexact: Int
       for start in stride(from: 0, to: count, by: 4096) {
         let piece = start..<min(start + 4096, count)
         decode(source, tensor.dtype, piece, into: &values)
-        if !dtype.isFloating, inexact == nil {
-          inexact = piece.first { dtype.round(values[$0 - start]) != values[$0 - start] }
-        }
+        if lost == nil { lost = piece.first { !dtype.holds(values[$0 - start]) } }
         encode(values, dtype, piece, into: UnsafeMutableRawBufferPointer(result))
       }
     }
     filled = count * dtype.byteCount
   }
-  return (Tensor(dtype: dtype, shape: tensor.shape, bytes: bytes) ?? tensor, inexact)
+  return (Tensor(dtype: dtype, shape: tensor.shape, bytes: bytes) ?? tensor, lost)
+}
+
+extension DType {
+  /// Whether a number keeps its value, or is a float that is merely rounded.
+  fileprivate func holds(_ value: Double) -> Bool {
+    guard isFloating else { return round(value) == value }
+    return abs(value) <= greatestFinite || !value.isFinite || round(value).isFinite
+  }
+}
+
+/// An element as a message shows it: integers with all their digits.
+package func elementText(_ tensor: Tensor, _ index: Int) -> String {
+  let size = tensor.dtype.byteCount
+  return tensor.withUnsafeBytes { bytes in
+    guard index >= 0, (index + 1) * size <= bytes.count else { return "a value" }
+    if tensor.dtype == .i64 { return "\(bytes.loadUnaligned(fromByteOffset: index * 8, as: Int64.self))" }
+    var value = [0.0]
+    decode(bytes, tensor.dtype, index..<index + 1, into: &value)
+    return tensor.dtype.isFloating ? "\(value[0])" : "\(Int(value[0]))"
+  }
 }
 
 /// The index of the first NaN or infinity.
 package func firstNonFinite(_ tensor: Tensor) -> Int? {
-  tensor.withUnsafeBytes { bytes in
-    switch tensor.dtype {
-    case .f16: first(bytes) { (bits: UInt16) in bits & 0x7C00 == 0x7C00 }
-    case .bf16: first(bytes) { (bits: UInt16) in bits & 0x7F80 == 0x7F80 }
-    case .f32, .float: first(bytes) { (bits: UInt32) in bits & 0x7F80_0000 == 0x7F80_0000 }
-    case .f64: first(bytes) { (bits: UInt64) in bits >> 52 & 0x7FF == 0x7FF }
-    case .i32, .i64, .u8, .bool: nil
-    }
+  tensor.withUnsafeBytes { firstNonFinite($0, tensor.dtype) }
+}
+
+/// The index of the first NaN or infinity among elements of a dtype.
+package func firstNonFinite(_ bytes: UnsafeRawBufferPointer, _ dtype: DType) -> Int? {
+  switch dtype {
+  case .f16: first(bytes) { (bits: UInt16) in bits & 0x7C00 == 0x7C00 }
+  case .bf16: first(bytes) { (bits: UInt16) in bits & 0x7F80 == 0x7F80 }
+  case .f32, .float: first(bytes) { (bits: UInt32) in bits & 0x7F80_0000 == 0x7F80_0000 }
+  case .f64: first(bytes) { (bits: UInt64) in bits >> 52 & 0x7FF == 0x7FF }
+  case .i32, .i64, .u8, .bool: nil
   }
 }
 
-private func first<T: BitwiseCopyable>(_ bytes: UnsafeRawBufferPointer, _ test: (T) -> Bool) -> Int? {
+/// Whether a NaN is among elements of a dtype.
+package func hasNaN(_ bytes: UnsafeRawBufferPointer, _ dtype: DType) -> Bool {
+  switch dtype {
+  case .f16: first(bytes) { (bits: UInt16) in bits & 0x7FFF > 0x7C00 } != nil
+  case .bf16: first(bytes) { (bits: UInt16) in bits & 0x7FFF > 0x7F80 } != nil
+  case .f32, .float: first(bytes) { (bits: UInt32) in bits & 0x7FFF_FFFF > 0x7F80_0000 } != nil
+  case .f64: first(bytes) { (bits: UInt64) in bits & 0x7FFF_FFFF_FFFF_FFFF > 0x7FF0_0000_0000_0000 } != nil
+  case .i32, .i64, .u8, .bool: false
+  }
+}
+
+/// Looks at a block without a branch for each element, so that it is done in vectors, and only then at its elements.
+@inline(__always)
+private func first<T: BitwiseCopyable & FixedWidthInteger>(
+  _ bytes: UnsafeRawBufferPointer, _ test: (T) -> Bool
+) -> Int? {
   let size = MemoryLayout<T>.size
-  return (0..<bytes.count / size).first { test(bytes.loadUnaligned(fromByteOffset: $0 * size, as: T.self)) }
+  let count = bytes.count / size
+  func element(_ index: Int) -> T { bytes.loadUnaligned(fromByteOffset: index * size, as: T.self) }
+  for start in stride(from: 0, to: count, by: 1024) {
+    let block = start..<min(start + 1024, count)
+    var found: T = 0
+    for index in block { found |= test(element(index)) ? 1 : 0 }
+    if found != 0 { return block.first { test(element($0)) } }
+  }
+  return nil
 }
 
 private func decode(_ bytes: UnsafeRawBufferPointer, _ dtype: DType, _ piece: Range<Int>, into values: inout [Double]) {

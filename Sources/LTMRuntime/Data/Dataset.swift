@@ -55,11 +55,26 @@ package struct Dataset: Sendable {
       case "csv": try csvTensors(path, fields)
       case "safetensors", "npz", "npy": try archiveTensors(path, fields)
       case _:
-        throw FileError(
-          path, "has no known ending", remedy: "data is read from .safetensors, .npz, .npy and .csv files")
+        throw unknownEnding(path, remedy: "data is read from .safetensors, .npz, .npy and .csv files")
       }
     train = try Split(path, named.train, fields)
     test = named.test.isEmpty ? nil : try Split(path, named.test, fields)
+  }
+
+  /// The shapes of one row of each field, by parameter, without the rows themselves; of those fields that the file holds.
+  package static func rowShapes(path: String, fields: [DataField]) throws(FileError) -> [String: [Int]] {
+    if fileEnding(path) == "csv" {
+      let table = try CSVTable(ByteSource(path: path))
+      return try csvRowShapes(table, fields)
+    }
+    let archive = try openTensors(path)
+    var shapes: [String: [Int]] = [:]
+    for field in fields {
+      let name = (archive is NPYFile ? archive.names : [field.key + "_train", field.key]).first(
+        where: archive.names.contains)
+      if let name { shapes[field.parameter] = Array(try archive.entry(name).shape.dropFirst()) }
+    }
+    return shapes
   }
 }
 

@@ -29,13 +29,18 @@ func archiveTensors(_ path: String, _ fields: [DataField]) throws(FileError) -> 
   return result
 }
 
-/// The tensors of a CSV's columns, in f64 (or f32 for a parameter that takes the file's dtype).
+/// The tensors of a CSV's columns, in f64 (or i64 for a parameter that takes it, f32 for one that takes the file's dtype).
 func csvTensors(_ path: String, _ fields: [DataField]) throws(FileError) -> SplitTensors {
   var table = try CSVTable(ByteSource(path: path))
   let split = table.header.firstIndex(of: "split")
   let columns = try csvColumns(table, fields, split: split)
   let words = split.map { [$0: ["train": 0.0, "test": 1.0]] } ?? [:]
-  try table.read(Set(columns.joined()).union(split.map { [$0] } ?? []), words: words)
+  let marked = Set([split].compactMap { $0 })
+  func wanted(asIntegers: Bool) -> Set<Int> {
+    Set(zip(fields, columns).filter { ($0.0.dtype == .i64) == asIntegers }.flatMap(\.1))
+  }
+  try table.read(
+    wanted(asIntegers: false).union(marked), exact: wanted(asIntegers: true).subtracting(marked), words: words)
   let marks = split.flatMap { table.columns[$0] } ?? [Double](repeating: 0, count: table.rowCount)
   if let row = marks.firstIndex(where: { $0 != 0 && $0 != 1 }) {
     throw FileError(
@@ -61,12 +66,25 @@ private func csvColumns(_ table: CSVTable, _ fields: [DataField], split: Int?) t
     remedy: "its columns are \(shown(table.header.joined(separator: ", ")))")
 }
 
+/// The shape of a row of each field.
+func csvRowShapes(_ table: CSVTable, _ fields: [DataField]) throws(FileError) -> [String: [Int]] {
+  let columns = try csvColumns(table, fields, split: table.header.firstIndex(of: "split"))
+  return Dictionary(
+    zip(fields, columns).map { field, columns in
+      (field.parameter, isVector(table, field, columns) ? [] : [columns.count])
+    }, uniquingKeysWith: { first, _ in first })
+}
+
+/// Whether a field is one column called by its own name, which has no second dimension.
+private func isVector(_ table: CSVTable, _ field: DataField, _ columns: [Int]) -> Bool {
+  columns.count == 1 && table.header[columns[0]] == field.key
+}
+
 private func csvTensor(
   _ table: CSVTable, _ field: DataField, _ columns: [Int], rows: [Int]
 ) throws(FileError) -> NamedTensor {
-  let isVector = columns.count == 1 && table.header[columns[0]] == field.key
-  let dtype: DType = field.dtype == nil ? .f32 : .f64
-  guard let tensor = table.tensor(columns, isVector: isVector, rows: rows, dtype: dtype) else {
+  let dtype: DType = field.dtype == nil ? .f32 : field.dtype == .i64 ? .i64 : .f64
+  guard let tensor = table.tensor(columns, isVector: isVector(table, field, columns), rows: rows, dtype: dtype) else {
     throw FileError(table.path, "has too many rows")
   }
   return NamedTensor(name: field.key, tensor: tensor)

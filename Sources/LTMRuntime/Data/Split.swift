@@ -65,29 +65,20 @@ private func checked(_ item: NamedTensor, _ field: DataField, _ path: String) th
   let tensor = item.tensor
   let name = shown(item.name)
   let rowSize = max(tensor.count / (tensor.shape.first ?? 1), 1)
-  func value(_ tensor: Tensor, _ index: Int) -> String {
-    let row = Tensor(dtype: tensor.dtype, shape: [1], bytes: element(tensor, index))
-    return row.map { "\($0.doubles[0])" } ?? "a value"
-  }
   if let index = firstNonFinite(tensor) {
     throw FileError(
-      path, "'\(name)' holds \(value(tensor, index)) in row \(index / rowSize), element \(index % rowSize)",
+      path, "'\(name)' holds \(elementText(tensor, index)) in row \(index / rowSize), element \(index % rowSize)",
       remedy: "remove the row, or replace the value by a finite one")
   }
   guard let dtype = field.dtype else { return tensor }
-  let (converted, inexact) = convert(tensor, to: dtype)
-  if let index = inexact ?? firstNonFinite(converted) {
+  let (converted, lost) = convert(tensor, to: dtype)
+  if let lost {
     throw FileError(
-      path, "'\(name)' holds \(value(tensor, index)) in row \(index / rowSize), which is no \(dtype)",
+      path, "'\(name)' holds \(elementText(tensor, lost)) in row \(lost / rowSize), which is no \(dtype)",
       remedy: "the parameter '\(field.parameter)' takes \(dtype)"
         + (dtype.isFloating ? ": scale the values, or use a wider precision" : ", in which every value must be exact"))
   }
   return converted
-}
-
-private func element(_ tensor: Tensor, _ index: Int) -> [UInt8] {
-  let size = tensor.dtype.byteCount
-  return Array(tensor.bytes[index * size..<(index + 1) * size])
 }
 
 extension [String: Tensor] {

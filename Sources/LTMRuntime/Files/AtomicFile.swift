@@ -8,9 +8,20 @@ import LTMSupport
 /// The file beside has one fixed name, `.NAME.partial`. A process that is killed leaves at most that one behind, and the
 /// next save takes it over; a lock on it keeps two savers from writing at once.
 package func writeAtomically(_ path: String, _ body: (PartialFile) throws(FileError) -> Void) throws(FileError) {
+  do {
+    try writeAtomicallyFrom(path) { (file) throws in try body(file) }
+  } catch let error as FileError {
+    throw error
+  } catch {
+    throw FileError(path, "cannot be written: \(error)")
+  }
+}
+
+/// The same where what is written comes from something that can fail in its own way, as a device does.
+package func writeAtomicallyFrom(_ path: String, _ body: (PartialFile) throws -> Void) throws {
   let file = try PartialFile(for: path)
   defer { file.close() }
-  do throws(FileError) {
+  do {
     try body(file)
     try file.commit()
   } catch {
@@ -60,14 +71,25 @@ package struct PartialFile {
 
   /// Appends bytes.
   package func write(_ bytes: [UInt8]) throws(FileError) {
+    let failure = bytes.withUnsafeBytes(append)
+    if failure != 0 { throw writeError(path, failure) }
+  }
+
+  /// Appends bytes from where they lie.
+  package func write(_ bytes: UnsafeRawBufferPointer) throws(FileError) {
+    let failure = append(bytes)
+    if failure != 0 { throw writeError(path, failure) }
+  }
+
+  /// Appends bytes; gives the number of the error that stopped it, or 0.
+  private func append(_ bytes: UnsafeRawBufferPointer) -> Int32 {
     var written = 0
     while written < bytes.count {
-      let (got, failure) = bytes.withUnsafeBytes { buffer in
-        let got = Glibc.write(descriptor, buffer.baseAddress.map { $0 + written }, min(bytes.count - written, 1 << 30))
-        return (got, got < 0 ? errno : 0)
-      }
-      if got > 0 { written += got } else if failure != EINTR { throw writeError(path, failure) }
+      let count = min(bytes.count - written, 1 << 30)
+      let got = Glibc.write(descriptor, bytes.baseAddress.map { $0 + written }, count)
+      if got > 0 { written += got } else if errno != EINTR { return errno }
     }
+    return 0
   }
 
   /// Flushes the content and gives it the path's name.

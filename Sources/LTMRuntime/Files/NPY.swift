@@ -25,6 +25,12 @@ package struct NPYFile: TensorArchive {
   /// The one name.
   package var names: [String] { [entry.name] }
 
+  /// What the header says.
+  package func entry(_ name: String) throws(FileError) -> TensorEntry {
+    if name != entry.name { throw missing(name) }
+    return entry
+  }
+
   /// Reads the array.
   package func tensor(_ name: String) throws(FileError) -> Tensor {
     if name != entry.name { throw missing(name) }

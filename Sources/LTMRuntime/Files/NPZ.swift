@@ -21,10 +21,15 @@ package struct NPZFile: TensorArchive {
     members = Dictionary(zip(names, arrays), uniquingKeysWith: { first, _ in first })
   }
 
+  /// What an array's header says.
+  package func entry(_ name: String) throws(FileError) -> TensorEntry { try file(name).entry }
+
   /// Reads an array.
-  package func tensor(_ name: String) throws(FileError) -> Tensor {
+  package func tensor(_ name: String) throws(FileError) -> Tensor { try file(name).tensor() }
+
+  private func file(_ name: String) throws(FileError) -> NPYFile {
     guard let member = members[name] else { throw missing(name) }
     let bytes = try archive.content(of: member)
-    return try NPYFile(ByteSource(path: "\(path)[\(shown(name))]", bytes: bytes), name: name).tensor()
+    return try NPYFile(ByteSource(path: "\(path)[\(shown(name))]", bytes: bytes), name: name)
   }
 }

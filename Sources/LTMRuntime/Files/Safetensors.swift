@@ -31,6 +31,12 @@ package struct SafetensorsFile: TensorArchive {
   /// The names, in the header's order.
   package var names: [String] { entries.map(\.name) }
 
+  /// What the header says of a tensor.
+  package func entry(_ name: String) throws(FileError) -> TensorEntry {
+    guard let region = regions[name] else { throw missing(name) }
+    return region.entry
+  }
+
   /// Reads a tensor.
   package func tensor(_ name: String) throws(FileError) -> Tensor {
     guard let region = regions[name] else { throw missing(name) }
@@ -39,43 +45,78 @@ package struct SafetensorsFile: TensorArchive {
   }
 }
 
-/// Writes tensors and texts as a safetensors file, whole or not at all. The header keeps the order given; the bytes lie
-/// by falling element size, so that each tensor is aligned for its dtype.
+/// A tensor that is to be saved: what it is, and its bytes when they are asked for.
+package struct TensorToSave {
+  /// Its name, dtype and shape.
+  package let entry: TensorEntry
+  /// Lets a body read the bytes, where they lie if possible.
+  package let withBytes: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
+
+  /// A tensor that lies elsewhere.
+  package init(_ entry: TensorEntry, withBytes: @escaping ((UnsafeRawBufferPointer) throws -> Void) throws -> Void) {
+    self.entry = entry
+    self.withBytes = withBytes
+  }
+
+  /// A tensor in host memory.
+  package init(_ name: String, _ tensor: Tensor) {
+    entry = TensorEntry(name: name, dtype: tensor.dtype, shape: tensor.shape)
+    withBytes = { body in try tensor.withUnsafeBytes { try body($0) } }
+  }
+
+  /// The number of its bytes.
+  var byteCount: Int { LTMRuntime.byteCount(entry.dtype, entry.shape) ?? 0 }
+}
+
+/// Writes tensors and texts as a safetensors file, whole or not at all.
 package func writeSafetensors(
   _ path: String, _ tensors: [(name: String, tensor: Tensor)], metadata: [String: String] = [:]
 ) throws(FileError) {
+  do {
+    try writeSafetensors(path, tensors.map { TensorToSave($0.name, $0.tensor) }, metadata: metadata)
+  } catch let error as FileError {
+    throw error
+  } catch {
+    throw FileError(path, "cannot be written: \(error)")
+  }
+}
+
+/// Writes tensors and texts as a safetensors file, whole or not at all, each tensor from where it lies. The header keeps
+/// the order given; the bytes lie by falling element size, so that each tensor is aligned for its dtype.
+package func writeSafetensors(_ path: String, _ tensors: [TensorToSave], metadata: [String: String] = [:]) throws {
   var seen: Set<String> = ["__metadata__"]
-  if let twice = tensors.first(where: { !seen.insert($0.name).inserted }) {
-    throw FileError(path, "two tensors would be called '\(shown(twice.name))'", remedy: "give each a name of its own")
+  if let twice = tensors.first(where: { !seen.insert($0.entry.name).inserted }) {
+    throw FileError(
+      path, "two tensors would be called '\(shown(twice.entry.name))'", remedy: "give each a name of its own")
   }
   let order = tensors.indices.sorted {
-    (-tensors[$0].tensor.dtype.byteCount, $0) < (-tensors[$1].tensor.dtype.byteCount, $1)
+    (-tensors[$0].entry.dtype.byteCount, $0) < (-tensors[$1].entry.dtype.byteCount, $1)
   }
   var text = Array(header(tensors, order, metadata).text().utf8)
   text += [UInt8](repeating: 0x20, count: (8 - text.count % 8) % 8)
-  try writeAtomically(path) { (file) throws(FileError) in
+  try writeAtomicallyFrom(path) { file in
     try file.write(littleEndian(UInt64(text.count)) + text)
-    for index in order { try file.write(tensors[index].tensor.bytes) }
+    for index in order { try tensors[index].withBytes { try file.write($0) } }
   }
 }
 
 /// The header of a file whose tensors' bytes lie in `order`.
-private func header(_ tensors: [(name: String, tensor: Tensor)], _ order: [Int], _ metadata: [String: String]) -> JSON {
+private func header(_ tensors: [TensorToSave], _ order: [Int], _ metadata: [String: String]) -> JSON {
   var offsets = [Int](repeating: 0, count: tensors.count)
   var end = 0
   for index in order {
     offsets[index] = end
-    end += tensors[index].tensor.bytes.count
+    end += tensors[index].byteCount
   }
   let texts = metadata.sorted { $0.key < $1.key }.map { JSON.Member($0.key, .string($0.value)) }
   var members = texts.isEmpty ? [] : [JSON.Member("__metadata__", .object(texts))]
-  for (index, (name, tensor)) in tensors.enumerated() {
+  for (index, tensor) in tensors.enumerated() {
     let entry: JSON = [
-      "dtype": tensor.dtype.safetensorsName.map { .string($0) } ?? .null,
-      "shape": .array(tensor.shape.map { .int($0) }),
-      "data_offsets": [.int(offsets[index]), .int(offsets[index] + tensor.bytes.count)],
+      "dtype": tensor.entry.dtype.safetensorsName.map { .string($0) } ?? .null,
+      "shape": .array(tensor.entry.shape.map { .int($0) }),
+      "data_offsets": [.int(offsets[index]), .int(offsets[index] + tensor.byteCount)],
     ]
-    members.append(JSON.Member(name, entry))
+    members.append(JSON.Member(tensor.entry.name, entry))
   }
   return .object(members)
 }

@@ -8,6 +8,13 @@ package struct TensorEntry: Hashable, Sendable {
   package let dtype: DType
   /// The dimensions, outermost first.
   package let shape: [Int]
+
+  /// A tensor of that name.
+  package init(name: String, dtype: DType, shape: [Int]) {
+    self.name = name
+    self.dtype = dtype
+    self.shape = shape
+  }
 }
 
 /// A file of named tensors, read one at a time.
@@ -16,6 +23,8 @@ package protocol TensorArchive: Sendable {
   var path: String { get }
   /// The names, in the file's order.
   var names: [String] { get }
+  /// What the file says of a tensor.
+  func entry(_ name: String) throws(FileError) -> TensorEntry
   /// Reads a tensor.
   func tensor(_ name: String) throws(FileError) -> Tensor
 }
@@ -41,9 +50,39 @@ package func openTensors(_ path: String) throws(FileError) -> any TensorArchive 
   case "safetensors": return try SafetensorsFile(path: path)
   case "npz": return try NPZFile(path: path)
   case "npy": return try NPYFile(path: path)
-  case _:
-    throw FileError(path, "has no known ending", remedy: "tensors are read from .safetensors, .npz and .npy files")
+  case _: throw unknownEnding(path, remedy: "tensors are read from .safetensors, .npz and .npy files")
   }
+}
+
+/// The error for a file whose ending is none of ours: what a well-known one is, and how it becomes one that is read.
+func unknownEnding(_ path: String, remedy: String) -> FileError {
+  let (source, target) = (
+    quotedInPython(path),
+    quotedInPython((path.split(separator: ".").dropLast() + ["safetensors"]).joined(separator: "."))
+  )
+  switch fileEnding(path) {
+  case "pt", "pth", "bin", "ckpt":
+    return FileError(
+      path, "is a pickle, PyTorch's own format, which is not read: it may hold code",
+      remedy: "convert it: python3 -c \"import torch, safetensors.torch as s; d = torch.load(\(source), "
+        + "map_location='cpu', weights_only=True); s.save_file({k: v.clone().contiguous() for k, v in "
+        + "d.get('state_dict', d).items() if hasattr(v, 'clone')}, \(target))\"")
+  case "onnx":
+    return FileError(
+      path, "is a graph of ONNX, of which only the weights could be read, and those as .safetensors",
+      remedy: "convert them: python3 -c \"import onnx, onnx.numpy_helper as n, safetensors.numpy as s; "
+        + "s.save_file({t.name: n.to_array(t) for t in onnx.load(\(source)).graph.initializer}, \(target))\"")
+  case "h5", "hdf5", "keras":
+    return FileError(
+      path, "is an HDF5 file, which is not read", remedy: "read it with h5py, and save it with numpy.savez")
+  case _:
+    return FileError(path, "has no known ending", remedy: remedy)
+  }
+}
+
+/// A path as a Python literal inside of a shell's double quotes.
+private func quotedInPython(_ path: String) -> String {
+  "'" + shown(path).map { "\\'\"$`".contains($0) ? "?" : String($0) }.joined() + "'"
 }
 
 /// Checks that every byte of a bool tensor is 0 or 1, and wraps the bytes.
