@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import LTM
+import LTMRuntime
 
 /// `ltm compile`
 struct CompileCommand: ParsableCommand {
@@ -47,20 +48,25 @@ struct CompileCommand: ParsableCommand {
     guard emit != nil || dump != nil || topology != nil else {
       throw LTMError("nothing to do", notes: ["give --emit STAGE, --dump FOLDER or --topology NAME"])
     }
-    if let output, isSameFile(output, source.file) {
-      throw LTMError("\(output): is the file that is compiled", notes: ["name another file with -o"])
-    }
     let target = try target.parsed()
     let arch = try architecture.named(for: target)
     guard self.target.tpuCores == nil || target == .tpu else { throw LTMError("--tpu-cores is for --target tpu") }
     guard topology == nil || target == .tpu else { throw LTMError("--topology is for --target tpu") }
     let policy = try precision.policy(for: target)
-    let compilation = try scope.compilation(
-      of: model.load(source, update), policy, tpuCores: self.target.tpuCores ?? 1)
+    let loaded = try model.load(source, update)
+    try checkFiles(
+      outputs, inputs: loaded.sourceFiles + files([("--pjrt-plugin", self.target.plugin.pjrtPlugin)]))
+    let compilation = try scope.compilation(of: loaded, policy, tpuCores: self.target.tpuCores ?? 1)
     if let dump { try compilation.dump(to: dump, for: target, architecture: arch) }
     if let topology { try report(compilation.compile(topology: topology, pjrtPlugin: self.target.plugin.pjrtPlugin)) }
     guard let emit else { return }
     try write(try artifact(compilation, emit, target))
+  }
+
+  private var outputs: [FileUse] {
+    let header = emit == Stage.obj.rawValue ? output.map(Artifact.headerPath) : nil
+    return files([("-o", output), ("the header beside -o", header)])
+      + (dump.map { [FileUse("--dump", $0, isDump: true)] } ?? [])
   }
 
   private func artifact(_ compilation: Compilation, _ name: String, _ target: Target) throws -> Artifact {

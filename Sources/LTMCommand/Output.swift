@@ -1,5 +1,6 @@
 import Foundation
 import LTM
+import LTMRuntime
 
 /// Writes a line to standard output.
 func printLine(_ text: String) throws { try printText(text + "\n") }
@@ -25,10 +26,18 @@ func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> String? {
   return nil
 }
 
-/// Whether both paths lead to one file that is there.
-func isSameFile(_ a: String, _ b: String) -> Bool {
-  var (first, second) = (stat(), stat())
-  return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino
+/// The files that flags name, of those flags that are given.
+func files(_ flags: [(flag: String, path: String?)]) -> [FileUse] {
+  flags.compactMap { flag, path in path.map { FileUse(flag, $0) } }
+}
+
+/// Throws where a file that is written is one that is read, or written twice.
+func checkFiles(_ outputs: [FileUse], inputs: [FileUse]) throws(LTMError) {
+  do {
+    try checkOutputs(outputs, inputs: inputs)
+  } catch {
+    throw LTMError(error.diagnostic)
+  }
 }
 
 /// Writes a line to standard error, where progress and warnings go.

@@ -35,11 +35,19 @@ struct RunCommand: PrintingCommand {
       throw LTMError("an entry runs on one core", notes: ["--tpu-cores is for training, which splits each batch"])
     }
     let policy = try precision.policy(for: target.parsed())
-    if let output { try TensorFile.checkPath(output) }
     var loaded = try model.load(source)
-    if let weights { try loaded.load(weightsFrom: weights) }
+    let places = try named(input, flag: "--input name=file[:key]")
+    if let output {
+      let read = places.sorted { $0.key < $1.key }.map { FileUse("--input \($0.key)", TensorFile.path(of: $0.value)) }
+      try checkFiles(
+        [FileUse("-o", output)],
+        inputs: loaded.sourceFiles + read
+          + files([("--weights", weights), ("--pjrt-plugin", target.plugin.pjrtPlugin)]))
+      try TensorFile.checkPath(output)
+    }
+    if let weights { try loaded.load(weightsFrom: weights).forEach { printNote($0.rendered()) } }
     let compiled = try loaded.compile(entry, policy: policy, execution: try target.execution())
-    let results = try compiled(try inputs())
+    let results = try compiled(try inputs(places))
     for warning in compiled.warnings { printNote(warning.rendered()) }
     if let output { try TensorFile.write(results, to: output) }
     if printing.json {
@@ -49,8 +57,7 @@ struct RunCommand: PrintingCommand {
     }
   }
 
-  private func inputs() throws -> [String: Tensor] {
-    let places = try named(input, flag: "--input name=file[:key]")
+  private func inputs(_ places: [String: String]) throws -> [String: Tensor] {
     let tensors = try places.mapValues { try TensorFile.read($0) }
     for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
       guard let index = firstNonFinite(tensor) else { continue }

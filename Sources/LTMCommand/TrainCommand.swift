@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import LTM
+import LTMRuntime
 
 /// `ltm train`
 struct TrainCommand: PrintingCommand {
@@ -20,7 +21,11 @@ struct TrainCommand: PrintingCommand {
   @OptionGroup(title: "Target") var target: TargetOptions
 
   @Option(help: ArgumentHelp("The entry to minimize.", valueName: "name")) var minimize: String?
-  @Option(help: ArgumentHelp("The entry to report over the test data.", valueName: "name")) var report: String?
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp("An entry to report over the test data; may be given several times.", valueName: "name"))
+  var report: [String] = []
+  @Flag(help: "Report nothing, as data without test rows needs it.") var noReport = false
   @Option(parsing: .unconditional, help: ArgumentHelp("Passes over the training data.", valueName: "number"))
   var epochs: Int?
   @Option(parsing: .unconditional, help: ArgumentHelp("Tries after which training ends.", valueName: "number"))
@@ -57,21 +62,34 @@ struct TrainCommand: PrintingCommand {
         "--weights and --resume both say where the weights come from",
         notes: ["--resume goes on with a run, --weights starts one"])
     }
+    guard report.isEmpty || !noReport else { throw LTMError("--report and --no-report contradict each other") }
     let policy = try precision.policy(for: target.parsed())
     var loaded = try model.load(source, update)
     if let minimize { try loaded.setTrainLine("minimize \(minimize)") }
-    if let report { try loaded.setTrainLine("report \(report)") }
-    if let weights { try loaded.load(weightsFrom: weights) }
+    if noReport || !report.isEmpty { try loaded.setReports(report) }
+    try requireSeparateFiles(of: loaded)
+    if let weights { try loaded.load(weightsFrom: weights).forEach { printNote($0.rendered()) } }
     let trainer = try trainer(policy)
-    let view = TrainingView(
-      isQuiet: isQuiet, reportName: loaded.reportName, logPath: log, appends: resume != nil)
+    let view = TrainingView(isQuiet: isQuiet, logPath: log, appends: resume != nil)
     if !isQuiet {
       printNote(policy.description)
       trainer.execution.device.map { printNote($0) }
     }
-    let result = try trainer.fit(&loaded) { try view.show($0) }
+    let result = try trainer.train(consume loaded) { try view.show($0) }
     try view.finish(result, isJSON: printing.json, saved: save)
     if result.wasStopped { throw ExitCode(130) }
+  }
+
+  /// Throws where a file that is written is one that is read, before anything runs.
+  private func requireSeparateFiles(of model: Model) throws {
+    let inputs = files([("--data", data), ("--weights", weights), ("--pjrt-plugin", target.plugin.pjrtPlugin)])
+    let outputs =
+      files([("--save", save), ("--log", log)]) + (dump.map { [FileUse("--dump", $0, isDump: true)] } ?? [])
+    try checkFiles(outputs, inputs: model.sourceFiles + inputs)
+    guard let resume else { return }
+    // A run may be saved in the file that it came from.
+    let isSavedThere = save.map { isSameFile($0, resume) } ?? false
+    try checkFiles(isSavedThere ? Array(outputs.dropFirst()) : outputs, inputs: files([("--resume", resume)]))
   }
 
   private func trainer(_ policy: PrecisionPolicy) throws -> Trainer {

@@ -4,7 +4,6 @@ import LTM
 /// What `ltm train` shows and logs.
 final class TrainingView {
   private let isQuiet: Bool
-  private let reportName: String?
   private let logPath: String?
   private let appends: Bool
   private var log: StepLog?
@@ -13,9 +12,8 @@ final class TrainingView {
   private var overview: TrainingOverview?
 
   /// `appends` keeps what the log holds already.
-  init(isQuiet: Bool, reportName: String?, logPath: String?, appends: Bool) {
+  init(isQuiet: Bool, logPath: String?, appends: Bool) {
     self.isQuiet = isQuiet
-    self.reportName = reportName
     self.logPath = logPath
     self.appends = appends
   }
@@ -39,8 +37,8 @@ final class TrainingView {
     case .epoch(let record):
       progress?.clear()
       if !isQuiet {
-        let report = record.report.map { "  \(reportName ?? "report") \(format($0, 4))" } ?? ""
-        try printLine("epoch \(record.epoch + 1): loss \(format(record.loss, 4))\(report)")
+        let reports = record.reports.map { "  \($0.name) \(format($0.value, 4))" }.joined()
+        try printLine("epoch \(record.epoch + 1): loss \(format(record.loss, 4))\(reports)")
       }
     }
   }
@@ -59,6 +57,7 @@ final class TrainingView {
     printNote(
       "compiled in \(format(overview.compileSeconds, 2)) s; weights \(byteCount(memory.weights)), \(values), "
         + "masters \(byteCount(memory.masters)), optimizer \(byteCount(memory.optimizerState))"
+        + (overview.reportBytes > 0 ? ", reports \(byteCount(overview.reportBytes))" : "")
     )
   }
 
@@ -69,14 +68,15 @@ final class TrainingView {
       try printLine(result.json(saved: saved))
     } else if let overview, overview.firstAttempt >= overview.totalSteps {
       printNote(
-        "nothing to train: the checkpoint has \(overview.firstAttempt) tries, and \(overview.totalSteps) are asked for; "
-          + "--epochs or --max-steps asks for more")
+        "nothing to train: the checkpoint is \(overview.firstAttempt) steps on already, skipped ones included, and "
+          + "\(overview.length) in all are asked for; give a larger number, --max-steps \(overview.firstAttempt + overview.stepsPerEpoch) say"
+      )
     } else if !isQuiet {
       let rate = result.seconds > 0 ? Double(result.steps + result.skipped) / result.seconds : 0
-      let report = result.report.map { "test \(result.reportName ?? "report") \(format($0, 4)), " } ?? ""
+      let reports = result.reports.map { "test \($0.name) \(format($0.value, 4)), " }.joined()
       let skipped = result.skipped > 0 ? ", \(result.skipped) skipped" : ""
       try printLine(
-        "\(report)loss \(format(result.loss, 4)) after \(result.steps) steps\(skipped) in \(format(result.seconds, 2)) s (\(format(rate, 0)) steps/s)"
+        "\(reports)training loss of the last batch \(format(result.loss, 4)), after \(result.steps) steps\(skipped) in \(format(result.seconds, 2)) s (\(format(rate, 0)) steps/s)"
       )
       if let saved { try printLine("saved \(saved)") }
       if result.wasStopped {

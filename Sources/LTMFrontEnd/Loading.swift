@@ -12,6 +12,9 @@ package struct LoadedFile: Sendable {
   var main: ModuleScope { modules[modules.count - 1] }
   var mainIndex: Int { modules.count - 1 }
 
+  /// The paths of the file that was asked for and of all that it imports.
+  package var paths: [String] { modules.dropFirst().map(\.module.file.path) }
+
   /// The syntax tree of the file that was asked for.
   package var module: Module { main.module }
 

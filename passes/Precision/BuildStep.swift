@@ -9,6 +9,7 @@ package func buildStep(
 ) throws(DiagnosticSet) -> StepProgram {
   var step = try StepBuilder(loss, policy, replicas: replicas)
   try step.differentiate()
+  try step.requireParameters()
   step.checkFiniteness()
   step.countOutside()
   try step.schedule(schedule)
@@ -40,6 +41,8 @@ private func refuseNames(of graph: Graph) throws(DiagnosticSet) {
 /// Builds a step from front to back; the loss graph's nodes come first, as they are.
 struct StepBuilder {
   let policy: PrecisionPolicy
+  /// The entry that is minimized.
+  private let name: String
   let replicas: Int
   /// What the optimizer may move, and a gradient reaches.
   private(set) var parameters: [GraphInput]
@@ -63,6 +66,7 @@ struct StepBuilder {
   init(_ graph: Graph, _ policy: PrecisionPolicy, replicas: Int = 1) throws(DiagnosticSet) {
     self.policy = policy
     self.replicas = replicas
+    name = graph.name
     let results = graph.outputs.filter { $0.updates == nil }
     guard results.count == 1, let result = results.first, graph[result.value].type.rank == 0,
       graph[result.value].type.dtype.isFloating
@@ -139,6 +143,16 @@ struct StepBuilder {
     } catch {
       throw DiagnosticSet([Diagnostic(.error, error.message)])
     }
+  }
+
+  /// Throws where there is nothing that training could change.
+  fileprivate func requireParameters() throws(DiagnosticSet) {
+    guard parameters.isEmpty else { return }
+    throw DiagnosticSet([
+      Diagnostic(
+        .error, "'\(name)' cannot be minimized: no gradient of it reaches a weight, so that nothing would be trained",
+        notes: ["comparisons, argmax, rounding and stop_gradient let none through: minimize a loss, cross_entropy say"])
+    ])
   }
 
   /// found_inf: whether the loss or a gradient, still scaled, is not finite.

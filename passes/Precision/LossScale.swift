@@ -22,6 +22,9 @@ public enum LossScaling: Sendable, Hashable {
     }
   }
 
+  /// Whether overflows move it.
+  package var isDynamic: Bool { if case .dynamic = self { true } else { false } }
+
   /// The smallest scale that a run can reach.
   public var floor: Double {
     switch self {

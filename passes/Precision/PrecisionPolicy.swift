@@ -77,6 +77,11 @@ public struct PrecisionPolicy: Sendable, Hashable {
     PrecisionPolicy(uniform: dtype == .f64 ? .sixtyFour : .thirtyTwo)
   }
 
+  /// Whether the loss scale was asked for, and does not merely follow from the level.
+  package var isLossScaleGiven: Bool {
+    provenance["loss-scale"] == "override" || !OptLevel.standard.contains(requested)
+  }
+
   /// The dtype of what is not half: f32, or f64 with precision 64.
   public var full: DType { precision.full }
 

@@ -8,7 +8,7 @@ extension Compilation {
     let sizes = try sizes(training: true)
     try TPUBackend.check(cores: tpuCores)
     guard tpuCores > 1 else { return sizes }
-    let graph = try reporting { try model.program.graph(entry: entry, training: true) }
+    let graph = try model.graph(entry, training: true)
     let bound = try reporting { try graph.bound(sizes) }
     var shapes: [String: [Int]] = [:]
     for input in bound.inputs where input.role == .argument {

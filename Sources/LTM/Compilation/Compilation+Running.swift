@@ -38,12 +38,12 @@ extension Compilation {
       ).executable
     } else {
       graph = try execution.clock.time("graph") { () throws(LTMError) in
-        let traced = try reporting { try model.program.graph(entry: entry, training: false) }
+        let traced = try model.graph(entry, training: false)
         return try Pipeline.inference(try sizes(training: false), policy).run(traced)
       }
       executable = try execution.backend.compile(graph)
       for input in graph.inputs where input.role != .argument {
-        if let tensor = model.weights[input.name] { try executable.write(converting: tensor, to: input.name) }
+        if let tensor = model.weight(input.name) { try executable.write(converting: tensor, to: input.name) }
       }
     }
     for input in graph.inputs where input.role == .argument {

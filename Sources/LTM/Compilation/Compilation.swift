@@ -70,7 +70,8 @@ public struct Artifact: Sendable {
     }
   }
 
-  private static func headerPath(_ path: String) -> String {
+  /// Where the header beside an object file goes.
+  package static func headerPath(_ path: String) -> String {
     let hasEnding = path.split(separator: "/").last?.contains(".") ?? false
     return (hasEnding ? String(path[..<(path.lastIndex(of: ".") ?? path.endIndex)]) : path) + ".h"
   }
@@ -144,37 +145,19 @@ public struct Compilation: Sendable {
   public func explanationJSON() throws(LTMError) -> String { try report().json.text(indent: 2) }
 
   func report() throws(LTMError) -> ExplainReport {
-    let sizes = try sizes(training: true)
+    let sizes = try sizes(training: true, assumes: true)
     if entry == model.settings?.minimize?.value {
       let program = try TrainingProgram(model, policy, sizes: sizes)
       return ExplainReport(program.loss, policy: policy, bytes: try bytes(program.lowered))
     }
-    let cast = try reporting {
-      try insertCasts(model.program.graph(entry: entry, training: false).bound(sizes), policy)
-    }
-    return ExplainReport(cast, policy: policy, bytes: try bytes(lowered()))
+    let graph = try model.graph(entry, training: false)
+    let (bound, policy) = (try reporting { try graph.bound(sizes) }, policy)
+    let cast = try reporting { try insertCasts(bound, policy) }
+    return ExplainReport(cast, policy: policy, bytes: try bytes(Pipeline.inference(sizes, policy).run(graph)))
   }
 
   private func bytes(_ graph: Graph) throws(LTMError) -> [(name: String, value: Int)] {
     MemoryUse(graph, try plan(graph)).totals
-  }
-
-  /// The sizes of the entry's symbolic dimensions; each that is neither given nor the batch is an error.
-  func sizes(training: Bool) throws(LTMError) -> [String: Int] {
-    let graph = try reporting { try model.program.graph(entry: entry, training: training) }
-    var sizes = dimensions
-    let symbols = Set(graph.inputs.flatMap { graph[$0.value].type.shape.flatMap(\.symbols) })
-    if let unknown = dimensions.keys.sorted().first(where: { !symbols.contains($0) }) {
-      throw LTMError("'\(entry)' has no dimension '\(unknown)'", notes: ["it has \(listed(symbols))"])
-    }
-    for symbol in symbols where sizes[symbol] == nil {
-      guard symbol == "B", let batch = model.settings?.batch?.value else {
-        throw LTMError(
-          "the size of '\(symbol)' in '\(entry)' is not known", notes: ["give it, as in --dim \(symbol)=64"])
-      }
-      sizes[symbol] = batch
-    }
-    return sizes
   }
 
   /// The training step: of one replica, where several share the batch.
@@ -188,7 +171,7 @@ public struct Compilation: Sendable {
       return try trainingProgram().step.graph
     }
     let (sizes, policy) = (try sizes(training: false), policy)
-    return try reporting { try inferenceGraph(model.program.graph(entry: entry, training: false).bound(sizes), policy) }
+    return try reporting { try inferenceGraph(model.graph(entry, training: false).bound(sizes), policy) }
   }
 
   private func lowered(_ dump: StageDump? = nil) throws(LTMError) -> Graph {
@@ -196,7 +179,7 @@ public struct Compilation: Sendable {
     if isTrainingStep {
       return try trainingProgram(dump).lowered
     }
-    let graph = try reporting { try model.program.graph(entry: entry, training: false) }
+    let graph = try model.graph(entry, training: false)
     dump?.add("graph.ltir", graph.text)
     return try Pipeline.inference(try sizes(training: false), policy).run(graph, dump: dump)
   }

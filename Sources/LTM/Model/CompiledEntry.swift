@@ -15,9 +15,9 @@ public final class CompiledEntry: Sendable {
   private let graph: Graph
   private let state: Mutex<State>
 
-  /// What is compiled so far, and the weights that it holds.
+  /// What is compiled so far, and the model whose weights it holds.
   private struct State {
-    var weights: [String: Tensor]
+    let model: Model
     var compiled: [[String: Int]: Size] = [:]
     /// How many computed indices lay outside so far, by the read.
     var outside: [IndexRead: Int] = [:]
@@ -35,8 +35,8 @@ public final class CompiledEntry: Sendable {
     name = entry
     self.policy = policy
     self.execution = execution
-    graph = try reporting { try model.program.graph(entry: entry, training: false) }
-    state = Mutex(State(weights: model.weights))
+    graph = try model.graph(entry, training: false)
+    state = Mutex(State(model: model))
     results = graph.outputs.filter { $0.updates == nil }.map(\.name)
   }
 
@@ -102,37 +102,42 @@ public final class CompiledEntry: Sendable {
   /// Whether the entry has a parameter of that name.
   func takes(_ parameter: String) -> Bool { graph.input(parameter)?.role == .argument }
 
-  /// Takes other weights of the same model, once the calls that are under way have ended.
-  func replaceWeights(by model: Model) throws(LTMError) {
-    let compiled = state.withLock { state in
-      state.weights = model.weights
-      return Array(state.compiled.values)
-    }
-    for size in compiled {
-      try size.executables.useAll { (executables) throws(LTMError) in
-        for executable in executables { try executable.write(weights: model.weights, of: graph) }
+  /// Takes other weights of the same model, one at a time, once the calls that are under way have ended.
+  func replaceWeights(_ weight: (String) throws(LTMError) -> Tensor?) throws(LTMError) {
+    let compiled = state.withLock { Array($0.compiled.values) }
+    for input in graph.inputs where input.role != .argument {
+      guard let tensor = try weight(input.name) else { continue }
+      for size in compiled {
+        try size.executables.useAll { (executables) throws(LTMError) in
+          for executable in executables { try executable.write(converting: tensor, to: input.name) }
+        }
       }
     }
+  }
+
+  /// Bytes of what is compiled, as allocated.
+  var memoryBytes: Int {
+    state.withLock { Array($0.compiled.values) }.reduce(0) { $0 + $1.executables.memoryBytes }
   }
 
   private func compile(_ cast: Graph) throws(LTMError) -> any Executable {
     let settled = try Pipeline.lowering.run(cast.countingOutside, stage: [.bound, .afterCasts])
     let executable = try execution.backend.compile(settled)
-    try executable.write(weights: state.withLock { $0.weights }, of: settled)
+    try executable.write(weightsOf: state.withLock { $0.model }, in: settled)
     return executable
   }
 }
 
 extension Executable {
   /// Fills every input of a graph that is no argument.
-  fileprivate func write(weights: [String: Tensor], of graph: Graph) throws(LTMError) {
+  fileprivate func write(weightsOf model: Model, in graph: Graph) throws(LTMError) {
     for input in graph.inputs where input.role != .argument {
-      guard let tensor = weights[input.name] else { throw LTMError("there are no weights for '\(input.name)'") }
+      guard let tensor = model.weight(input.name) else { throw LTMError("there are no weights for '\(input.name)'") }
       try write(converting: tensor, to: input.name)
     }
   }
 
-  /// Fills an input, converting floats to its dtype.
+  /// Fills an input, converting to its dtype what that can hold.
   func write(converting tensor: Tensor, to input: String) throws(LTMError) {
     guard let dtype = dtype(of: input) else { throw LTMError("there is no input '\(input)'") }
     guard tensor.dtype == dtype || tensor.dtype.isFloating == dtype.isFloating else {
@@ -140,24 +145,6 @@ extension Executable {
         "'\(input)' is \(dtype), and was given \(tensor.dtype)",
         notes: ["convert the array before it is saved, as with NumPy's .astype"])
     }
-    try write(try tensor.converted(to: dtype, for: input), to: input)
-  }
-}
-
-extension Tensor {
-  /// The value of an input in its dtype; an error where a number is finite and would be no longer.
-  func converted(to dtype: DType, for input: String) throws(LTMError) -> Tensor {
-    let converted = converted(to: dtype)
-    guard let index = firstOverflow(as: converted) else { return converted }
-    throw LTMError(
-      "'\(input)' holds \(doubles[index]) as element \(index), and \(dtype) ends at \(dtype.greatestFinite)",
-      notes: ["scale the values, or use a wider precision"])
-  }
-
-  /// The first element that was finite and is no longer.
-  private func firstOverflow(as converted: Tensor) -> Int? {
-    guard converted.dtype != dtype, let first = firstNonFinite(converted) else { return nil }
-    let (before, after) = (doubles, converted.doubles)
-    return (first..<before.count).first { before[$0].isFinite && !after[$0].isFinite }
+    try write(try tensor.converted(to: dtype, as: input), to: input)
   }
 }

@@ -35,6 +35,13 @@ final class ExecutablePool: @unchecked Sendable {
     try body(idle)
   }
 
+  /// Bytes of those that there are, as each was allocated.
+  var memoryBytes: Int {
+    condition.lock()
+    defer { condition.unlock() }
+    return (first?.memory.total ?? 0) * count
+  }
+
   private func take() throws(LTMError) -> any Executable {
     condition.lock()
     defer { condition.unlock() }

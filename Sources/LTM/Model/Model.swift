@@ -15,12 +15,16 @@ public struct Model: Sendable {
   public let name: String
   /// The seed of the initial weights.
   public let seed: UInt64
-  /// Parameters and states by checkpoint name: f32, or the dtype that the file pins.
-  public private(set) var weights: [String: Tensor]
+  /// The weights that are no longer the initial ones, which the seed gives at any time.
+  private var given: [String: Tensor] = [:]
   package let file: LoadedFile
   package let program: Program
+  /// Those that did not come from the file.
+  private let arguments: [String: ModelArgument]
   /// What the file's `train` block says.
   package private(set) var settings: TrainSettings?
+  /// The lines of the `train` block that came from outside, by their first word.
+  private(set) var linesGiven: Set<String> = []
 
   /// Reads a file and makes a model of it.
   ///
@@ -42,7 +46,9 @@ public struct Model: Sendable {
     }
     let settings = try reporting { try file.train(for: name) }
     let given = (settings?.arguments ?? [:]).merging(arguments.mapValues(\.value)) { $1 }
-    let program = try reporting { try file.instantiate(model: name, arguments: given) }
+    let program = try Self.made(name, with: arguments) { () throws(DiagnosticSet) in
+      try file.instantiate(model: name, arguments: given)
+    }
     if let settings {
       let problems = program.problems(with: settings)
       if !problems.isEmpty { throw LTMError(DiagnosticSet(problems)) }
@@ -51,34 +57,85 @@ public struct Model: Sendable {
     self.file = file
     self.name = name
     self.program = program
+    self.arguments = arguments
     self.settings = settings
     self.seed = seed ?? settings?.seed.map { UInt64(clamping: $0.value) } ?? 0
-    weights = try Self.initialWeights(program, seed: self.seed)
+    try Self.checkMemory(program)
   }
 
-  private static func initialWeights(_ program: Program, seed: UInt64) throws(LTMError) -> [String: Tensor] {
-    let specs = (program.parameters + program.states).map { spec in
-      (spec: spec, dtype: spec.dtype == .float ? DType.f32 : spec.dtype)
+  /// Throws the errors of what is made with arguments from outside: those come first, where no message names one of them,
+  /// since what goes wrong may stand far from them.
+  private static func made<Made>(
+    _ name: String, with arguments: [String: ModelArgument], _ make: () throws(DiagnosticSet) -> Made
+  ) throws(LTMError) -> Made {
+    do {
+      return try make()
+    } catch {
+      let isNamed = arguments.keys.contains { key in error.all.contains { $0.message.contains("'\(key)'") } }
+      guard !arguments.isEmpty, !isNamed else { throw LTMError(error) }
+      let values = arguments.sorted { $0.key < $1.key }.map { "--set \($0.key)=\($0.value.value)" }
+      let first = Diagnostic(
+        .error, "the model '\(name)' cannot be made with \(values.joined(separator: " "))",
+        notes: ["what goes wrong with it follows"])
+      throw LTMError(DiagnosticSet([first] + error.all))
     }
-    // All of them, before the first is made.
+  }
+
+  /// The graph of an entry.
+  func graph(_ entry: String, training: Bool) throws(LTMError) -> Graph {
+    let program = program
+    guard entries.contains(entry) else { throw LTMError(program.unknownEntry(entry)) }
+    return try Self.made(name, with: arguments) { () throws(DiagnosticSet) in
+      try program.graph(entry: entry, training: training)
+    }
+  }
+
+  /// Throws where the weights are more than this machine could hold, before the first is made.
+  private static func checkMemory(_ program: Program) throws(LTMError) {
     var left = ResourceUsage.allowedBytes
-    for (spec, dtype) in specs {
-      let (bytes, overflow) = (elementCount(spec.shape) ?? Int.max).multipliedReportingOverflow(by: dtype.byteCount)
-      guard !overflow, bytes <= left else {
+    for spec in program.parameters + program.states {
+      let size = (elementCount(spec.shape) ?? Int.max).multipliedReportingOverflow(by: spec.storedDType.byteCount)
+      guard !size.overflow, size.partialValue <= left else {
         throw LTMError(
           "'\(spec.name)' with the shape \(spec.shape) does not fit into the memory of this machine",
           notes: ["a model argument, as --set hidden=64, may make it smaller"])
       }
-      left -= bytes
+      left -= size.partialValue
     }
-    var weights: [String: Tensor] = [:]
-    for (spec, dtype) in specs {
-      guard let tensor = initialTensor(spec.initializer, shape: spec.shape, dtype: dtype, seed: seed, name: spec.name)
-      else { throw LTMError("'\(spec.name)' with the shape \(spec.shape) is larger than any memory") }
-      weights[spec.name] = tensor
-    }
-    return weights
   }
+
+  /// Parameters and states by checkpoint name: f32, or the dtype that the file pins. Initial weights are made each time
+  /// they are asked for.
+  public var weights: [String: Tensor] {
+    var all: [String: Tensor] = [:]
+    for spec in program.parameters + program.states { all[spec.name] = weight(spec.name) }
+    return all
+  }
+
+  /// One of them.
+  package func weight(_ name: String) -> Tensor? {
+    if let tensor = given[name] { return tensor }
+    return spec(name).flatMap {
+      initialTensor($0.initializer, shape: $0.shape, dtype: $0.storedDType, seed: seed, name: name)
+    }
+  }
+
+  /// The same model with the weights given of these names alone; the others are the initial ones again.
+  func keepingGiven(_ names: Set<String>) -> Model {
+    var model = self
+    model.given = given.filter { names.contains($0.key) }
+    return model
+  }
+
+  func spec(_ name: String) -> ParameterSpec? {
+    program.parameters.first { $0.name == name } ?? program.states.first { $0.name == name }
+  }
+
+  /// Takes weights that fit.
+  mutating func replace(_ tensors: [String: Tensor]) { given.merge(tensors) { $1 } }
+
+  /// The names of parameters and states, in the order of the file.
+  var weightNames: [String] { (program.parameters + program.states).map(\.name) }
 
   /// The parameters' names and shapes, in the order of the file.
   public var parameters: [(name: String, shape: [Int])] { program.parameters.map { ($0.name, $0.shape) } }
@@ -86,33 +143,18 @@ public struct Model: Sendable {
   /// The functions that can be compiled and run.
   public var entries: [String] { program.entries.map(\.name) }
 
-  /// The entry that the file's `train` block reports over the test data.
-  public var reportName: String? { settings?.report?.value }
+  /// The entries that are reported over the test data.
+  public var reportNames: [String] { settings?.reports.map(\.value) ?? [] }
 
-  /// Takes weights from a checkpoint of ours or of PyTorch's (`.safetensors`, `.npz`). Every parameter and state must be
-  /// there with its shape; what else the file holds is left alone.
-  public mutating func load(weightsFrom path: String) throws(LTMError) {
-    let archive = try reporting { try openTensors(path) }
-    var loaded: [String: Tensor] = [:]
-    for spec in program.parameters + program.states {
-      loaded[spec.name] = try reporting { try archive.tensor(spec.name) }
+  /// Reports these entries over the test data, in place of what the file's `train` block says; none of them, where the
+  /// list is empty.
+  public mutating func setReports(_ names: [String]) throws(LTMError) {
+    var reports: [TrainSettings.Setting<String>] = []
+    for name in names where !reports.contains(where: { $0.value == name }) {
+      try setTrainLine("report \(name)")
+      reports += settings?.reports ?? []
     }
-    try set(loaded, from: path)
-  }
-
-  /// Replaces weights; names and shapes must be the model's, floats are converted.
-  public mutating func set(_ tensors: [String: Tensor], from origin: String = "the weights given") throws(LTMError) {
-    for (name, tensor) in tensors {
-      guard let held = weights[name] else {
-        throw LTMError("\(origin): the model has no parameter '\(name)'", notes: ["it has \(listed(weights.keys))"])
-      }
-      guard tensor.shape == held.shape, tensor.dtype.isFloating == held.dtype.isFloating else {
-        throw LTMError(
-          "\(origin): '\(name)' is \(tensor.dtype)\(tensor.shape), and the model's is \(held.dtype)\(held.shape)",
-          notes: ["a model argument, as --set hidden=256, may make them agree"])
-      }
-      weights[name] = tensor.dtype == .f64 ? tensor : tensor.converted(to: held.dtype)
-    }
+    settings?.reports = reports
   }
 
   /// Puts a line in place of one of the file's `train` block, or adds it, written as it would be there:
@@ -130,14 +172,7 @@ public struct Model: Sendable {
     let problems = program.entryProblems(with: changed)
     if !problems.isEmpty { throw LTMError(DiagnosticSet(problems)) }
     self.settings = changed
-  }
-
-  /// Saves the weights under PyTorch's names, whole or not at all.
-  public func save(to path: String) throws(LTMError) {
-    let ordered = (program.parameters + program.states).compactMap { spec in
-      weights[spec.name].map { (name: spec.name, tensor: $0) }
-    }
-    try reporting { try Checkpoint(tensors: ordered, metadata: ["ltm.model": name]).save(path: path) }
+    linesGiven.insert(String(line.prefix { $0 != " " }))
   }
 
   /// Compiles an entry; sizes of symbolic dimensions are taken from the arrays at the first call with them.
@@ -155,6 +190,11 @@ public struct Model: Sendable {
   {
     try CompiledEntry(self, entry, policy, execution)
   }
+}
+
+extension ParameterSpec {
+  /// The dtype in which a model keeps it.
+  var storedDType: DType { dtype == .float ? .f32 : dtype }
 }
 
 /// A value for a model's argument.

@@ -14,13 +14,13 @@ extension Model {
     on batch: [String: Tensor], policy: PrecisionPolicy, execution: Execution
   ) throws(LTMError) -> (loss: Double, gradients: [String: Tensor]) {
     guard let entry = settings?.minimize?.value else { throw LTMError("\(path) does not say what to minimize") }
-    let graph = try reporting { try program.graph(entry: entry, training: true) }
+    let graph = try graph(entry, training: true)
     let sizes = try reporting { try graph.bindings(batch.mapValues(\.shape)) }
     let loss = try Pipeline.loss(sizes, policy).run(graph)
     let gradients = try reporting { try buildGradients(loss: loss, policy: policy) }
     let executable = try execution.backend.compile(try Pipeline.lowering.run(gradients, stage: [.bound, .afterCasts]))
     for input in gradients.inputs {
-      if let tensor = batch[input.name] ?? weights[input.name] {
+      if let tensor = batch[input.name] ?? weight(input.name) {
         try executable.write(converting: tensor, to: input.name)
       } else if input.name == StepControl.lossScale.rawValue,
         let scale = Tensor([policy.level.lossScale.initial], shape: [], dtype: .f32)

@@ -63,6 +63,9 @@ public enum TensorFile {
     ).text()
   }
 
+  /// The file of `data.npz:x`.
+  package static func path(of place: String) -> String { split(place).path }
+
   /// `data.npz:x` in its parts; a colon counts only behind a known ending.
   private static func split(_ place: String) -> (path: String, key: String?) {
     for ending in [".npz:", ".safetensors:", ".npy:"] {

@@ -32,6 +32,8 @@ package protocol Executable: AnyObject {
   /// Another one, for a caller at the same time: with memory of its own for arguments, results and what is between, and
   /// the same weights, which may be written while none of them runs. `nil` where there can be only one.
   func sibling() throws(LTMError) -> (any Executable)?
+  /// Lets `body` read the bytes of an output or of an input's storage, where they lie if the host can.
+  func withBytes(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Void) throws(LTMError)
   /// Bytes by use, as allocated.
   var memory: MemoryUse { get }
   /// Whether inputs are zero until they are written.
@@ -42,6 +44,11 @@ extension Executable {
   package var startsAtZero: Bool { false }
   package var queuesRuns: Bool { false }
   package func sibling() throws(LTMError) -> (any Executable)? { nil }
+
+  package func withBytes(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Void) throws(LTMError) {
+    let tensor = try read(name)
+    try reporting { try tensor.withUnsafeBytes(body) }
+  }
 
   /// A run whose values are there when it returns.
   package func start(before: [String], after: [String]) throws(LTMError) -> PendingValues {
@@ -75,8 +82,14 @@ public struct MemoryUse: Sendable, Hashable {
   public var activations = 0
   /// The planned arena: activations, gradients and temporaries, with reuse.
   public var arena = 0
+  /// What kernels share beside the arena: operands as they are packed for products, prepacked weights among them. Known
+  /// once machine code is made; 0 on targets whose compiler plans it.
+  public var workspaces = 0
 
   package init() {}
+
+  /// All of it. Activations lie in the arena.
+  public var total: Int { weights + masters + optimizerState + layerState + arena + workspaces }
 
   /// Weights and activations: what 16 bits halve.
   public var weightsAndActivations: Int { weights + activations }

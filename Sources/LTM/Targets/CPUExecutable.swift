@@ -41,7 +41,9 @@ final class CPUExecutable: Profilable {
       }
       return (launch.kernel, arguments)
     }
-    memory = MemoryUse(program.graph, plan)
+    var memory = MemoryUse(program.graph, plan)
+    memory.workspaces = workspace.byteCount + program.keptWorkspaces.values.reduce(0) { $0 + $1.byteCount }
+    self.memory = memory
   }
 
   deinit {
@@ -99,5 +101,10 @@ final class CPUExecutable: Profilable {
   func read(_ name: String) throws(LTMError) -> Tensor {
     guard let held = storage[name] else { throw LTMError("there is no output '\(name)'") }
     return try held.read()
+  }
+
+  func withBytes(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Void) throws(LTMError) {
+    guard let held = storage[name] else { throw LTMError("there is no output '\(name)'") }
+    try reporting { try body(UnsafeRawBufferPointer(held.buffer.bytes)) }
   }
 }

@@ -32,8 +32,9 @@ extension TrainingSession {
     let roots = graph.newValue(of: slot.name).map { [$0] } ?? []
     let facts = try replay(graph, record, execution, to: roots, progress) { (name, tensor) throws(LTMError) in
       if name == StepControl.step.rawValue { return Tensor([Double(step)], shape: [], dtype: tensor.dtype) ?? tensor }
-      guard let held = slots.first(where: { $0.name == name }), held.isNonfinite(tensor) else { return tensor }
-      return try initialValue(of: held, model).converted(to: tensor.dtype)
+      guard let held = slots.first(where: { $0.name == name }), tensor.withUnsafeBytes({ isNonfinite(held, $0) })
+      else { return tensor }
+      return try initialValue(of: held, model).converted(to: tensor.dtype, as: name)
     }
     let settings = model.settings
     return LTMPrecision.blameUpdate(
@@ -65,26 +66,5 @@ extension TrainingSession {
         return try adjust(input.name, held)
       }, progress: progress)
     return replay.facts
-  }
-}
-
-extension TrainingSession {
-  /// The first of what training changes that is not finite, masters before what follows them; `nil` where all is well.
-  func firstNonfinite() throws(LTMError) -> StateSlot? {
-    for slot in slots.filter({ $0.role == .master }) + slots.filter({ $0.role != .master }) {
-      if slot.role != .control, slot.isNonfinite(try executable.read(slot.name)) { return slot }
-    }
-    return nil
-  }
-}
-
-extension StateSlot {
-  /// Whether the value is one that no good run leaves here. A layer's state may hold an infinity on purpose.
-  func isNonfinite(_ tensor: Tensor) -> Bool {
-    switch role {
-    case .argument, .control: false
-    case .parameter, .master, .optimizerState: firstNonFinite(tensor) != nil
-    case .state: tensor.doubles.contains(where: \.isNaN)
-    }
   }
 }

@@ -15,7 +15,8 @@ public struct Trainer: Sendable {
   public let policy: PrecisionPolicy
   /// Where to train.
   public let execution: Execution
-  /// Passes over the training data. Default: the file's `epochs`, else 1.
+  /// Passes over the training data. Default: the file's `epochs`, else 1. With this or `maxSteps` given, what the file says
+  /// of either does not count.
   public var maxEpochs: Int?
   /// Tries, skipped ones included, after which training ends whatever the epochs say.
   public var maxSteps: Int?
@@ -75,7 +76,8 @@ public struct Trainer: Sendable {
   public func fit(
     _ model: inout Model, data: TrainingData? = nil, observer: (TrainingEvent) throws -> Void = { _ in }
   ) throws(LTMError) -> TrainingResult {
-    var run = try TrainingRun(self, model, data)
+    var run = try TrainingRun(self, model, data, keepsWeights: true)
+    model = run.model
     let result = Result { () throws(LTMError) in try run.train(observer) }
     do {
       if !run.isRuined { try run.session.store(in: &model) }
@@ -85,6 +87,15 @@ public struct Trainer: Sendable {
       throw error
     }
     return try result.get()
+  }
+
+  /// The same without giving the trained weights back, for a caller who has them saved: a second copy of them, or of those
+  /// that the run begins with, would be the peak of the memory.
+  package func train(
+    _ model: consuming Model, observer: (TrainingEvent) throws -> Void = { _ in }
+  ) throws(LTMError) -> TrainingResult {
+    var run = try TrainingRun(self, consume model, nil, keepsWeights: false)
+    return try run.train(observer)
   }
 }
 
@@ -110,8 +121,12 @@ public struct TrainingOverview: Sendable {
   public let batchSize: Int
   /// The first try's number: 0, or where the checkpoint left off.
   public let firstAttempt: Int
+  /// What the number of tries comes from: `3 epochs of 67 steps`.
+  public let length: String
   /// Bytes as allocated.
   public let memory: MemoryUse
+  /// Bytes of the entries that are reported, with their weights.
+  public let reportBytes: Int
   /// Seconds from reading the model to here.
   public let compileSeconds: Double
   /// What the user should know before training begins.
@@ -140,8 +155,16 @@ public struct EpochRecord: Sendable, Hashable {
   public let epoch: Int
   /// The mean of the finite losses.
   public let loss: Double
-  /// The file's `report` over the test data, where both are given.
-  public let report: Double?
+  /// What is reported over the test data, in order.
+  public let reports: [ReportValue]
+}
+
+/// An entry over all of the test data.
+public struct ReportValue: Sendable, Hashable {
+  /// The entry's name, `accuracy` say.
+  public let name: String
+  /// Its value on all test rows.
+  public let value: Double
 }
 
 /// What training came to.
@@ -150,12 +173,12 @@ public struct TrainingResult: Sendable {
   public let steps: Int
   /// Tries that were skipped.
   public let skipped: Int
-  /// The last loss.
+  /// The loss of the last batch that was trained on.
   public let loss: Double
-  /// The name of the entry reported, `accuracy` say.
-  public let reportName: String?
-  /// Its mean over the test data.
-  public let report: Double?
+  /// What is reported over the test data, in order.
+  public let reports: [ReportValue]
+  /// The value of the first of them.
+  public var report: Double? { reports.first?.value }
   /// Bytes as allocated.
   public let memory: MemoryUse
   /// Seconds of training, without compiling.
@@ -170,7 +193,7 @@ public struct TrainingResult: Sendable {
 public struct TrainingData: Sendable {
   /// What is trained on.
   public var train: [String: Tensor]
-  /// What `report` is taken over; may be empty.
+  /// What `report` is taken over; where it is empty, nothing is reported.
   public var test: [String: Tensor]
   /// Arrays in memory.
   public init(train: [String: Tensor], test: [String: Tensor] = [:]) {

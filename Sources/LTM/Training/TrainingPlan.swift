@@ -18,7 +18,9 @@ struct TrainingPlan {
   private let rateGiven: Double?
   /// The sizes of the loss's symbolic dimensions, for one replica.
   let sizes: [String: Int]
-  let checkpoint: Checkpoint?
+  let checkpoint: SafetensorsFile?
+  /// What ended up as the number of step attempts, for messages.
+  let limitText: String
   var batches: BatchSequence
 
   init(_ trainer: Trainer, _ model: Model, _ data: TrainingData?) throws(LTMError) {
@@ -27,11 +29,12 @@ struct TrainingPlan {
       throw LTMError(
         "\(model.path) does not say what to minimize", notes: ["add a 'train \(model.name) { minimize loss }' block"])
     }
-    checkpoint = try reporting { try trainer.resumePath.map { try Checkpoint(path: $0) } }
+    checkpoint = try reporting { try trainer.resumePath.map { try Checkpoint.open($0) } }
     let saved = checkpoint?.metadata ?? [:]
     seed = trainer.seed ?? saved["ltm.seed"].flatMap { UInt64($0) } ?? model.seed
-    batchSize = trainer.batchSize ?? saved["ltm.batch"].flatMap { Int($0) } ?? settings?.batch?.value ?? 32
-    let graph = try reporting { try model.program.graph(entry: minimize, training: true) }
+    let batchGiven = trainer.batchSize ?? (model.linesGiven.contains("batch") ? settings?.batch?.value : nil)
+    batchSize = batchGiven ?? saved["ltm.batch"].flatMap { Int($0) } ?? settings?.batch?.value ?? 32
+    let graph = try model.graph(minimize, training: true)
     let full = trainer.policy.full
     dataset = try reporting { try Self.dataset(trainer, model, data, graph, full) }
     let rows = dataset.train.count
@@ -45,9 +48,11 @@ struct TrainingPlan {
     let share = try Self.share(of: batchSize, replicas)
     let shapes = dataset.train.tensors.mapValues { [share] + $0.shape.dropFirst() }
     sizes = try Self.bind(graph, shapes, from: dataset.path)
-    rateGiven = trainer.learningRate ?? saved[Self.rateKey].flatMap { Double($0) }
+    // An optimizer that is given anew has a rate of its own.
+    let savedRate = model.linesGiven.contains("optimizer") ? nil : saved[Self.rateKey].flatMap { Double($0) }
+    rateGiven = trainer.learningRate ?? savedRate
     learningRate = try Self.learningRate(rateGiven, model)
-    totalAttempts = try Self.total(trainer, settings, batches)
+    (totalAttempts, limitText) = try TrainingLength(trainer, model).attempts(batches)
   }
 
   /// The rows that each replica gets of a batch.
@@ -86,27 +91,12 @@ struct TrainingPlan {
     return rate
   }
 
-  private static func total(
-    _ trainer: Trainer, _ settings: TrainSettings?, _ batches: BatchSequence
-  ) throws(LTMError) -> Int {
-    let epochs =
-      trainer.maxEpochs ?? settings?.epochs?.value ?? (trainer.maxSteps ?? settings?.steps?.value == nil ? 1 : Int.max)
-    guard epochs > 0 else { throw LTMError("\(epochs) epochs: at least 1 is needed") }
-    let (product, overflow) = epochs.multipliedReportingOverflow(by: batches.batchesPerEpoch)
-    let limit = trainer.maxSteps ?? (trainer.maxEpochs == nil ? settings?.steps?.value : nil) ?? Int.max
-    guard limit > 0 else { throw LTMError("\(limit) steps: at least 1 is needed") }
-    let total = min(overflow ? Int.max : product, limit)
-    guard total <= Int(Int32.max) else { throw LTMError("\(total) steps are more than the step counter holds") }
-    return total
-  }
-
   /// The rows, by parameter of the loss. Undecided floats come in the run's full precision.
   private static func dataset(
     _ trainer: Trainer, _ model: Model, _ data: TrainingData?, _ graph: Graph, _ full: DType
   ) throws -> Dataset {
-    let report = try model.reportName.map { try model.program.graph(entry: $0, training: false) }
+    let readers = try [graph] + model.reportNames.map { try model.graph($0, training: false) }
     func dtype(_ parameter: String) -> DType? {
-      let readers = [graph, report].compactMap { $0 }
       let dtypes = readers.compactMap { reader in reader.input(parameter).map { reader[$0.value].type.dtype } }
       return dtypes.first.map { $0 == .float ? full : $0 }
     }
@@ -138,17 +128,25 @@ struct TrainingPlan {
     return parameters.map { ($0, trainer.dataFields[$0] ?? written[$0] ?? $0) }
   }
 
+  /// Throws where the file holds nothing that a report could be taken over.
+  func checkReports(_ model: Model) throws(LTMError) {
+    guard dataset.test == nil, let name = model.reportNames.first else { return }
+    throw LTMError(
+      "'\(name)' cannot be reported: '\(dataset.path)' has no test rows",
+      notes: [
+        "give it test rows (x_test beside x_train, or a column 'split' in a .csv), or report nothing, with --no-report"
+      ])
+  }
+
   /// Throws for a label that is no class and an index that is no row, in the data to train or to test on.
   func checkIndices(_ model: Model) throws(LTMError) {
     let sizes = sizes
-    let limits = try reporting {
-      var limits: [IndexLimit] = []
-      for (entry, training) in [(model.settings?.minimize?.value, true), (model.reportName, false)] {
-        guard let graph = try entry.map({ try model.program.graph(entry: $0, training: training) }) else { continue }
-        // The report may have sizes of its own.
-        limits += ((try? graph.bound(sizes)) ?? graph).indexLimits
-      }
-      return limits
+    let entries = (model.settings?.minimize?.value).map { [($0, true)] } ?? []
+    var limits: [IndexLimit] = []
+    for (entry, training) in entries + model.reportNames.map({ ($0, false) }) {
+      let graph = try model.graph(entry, training: training)
+      // A report may have sizes of its own.
+      limits += ((try? graph.bound(sizes)) ?? graph).indexLimits
     }
     for limit in limits {
       for split in [dataset.train, dataset.test].compactMap({ $0 }) {
@@ -161,6 +159,7 @@ struct TrainingPlan {
 
 extension TrainingPlan {
   private static let rateKey = "ltm.lr"
+  static let lossScaleKey = "ltm.loss_scale"
   private static let shufflesKey = "ltm.shuffles"
 
   /// What a checkpoint keeps of how the run was asked for, so that a resumed one is the same.
@@ -169,6 +168,7 @@ extension TrainingPlan {
       "ltm.version": LTMVersion.current, "ltm.model": model.name, "ltm.seed": "\(seed)", "ltm.batch": "\(batchSize)",
       Self.shufflesKey: "\(shuffles)", "ltm.precision": policy.precision.rawValue, "ltm.level": policy.level.name,
     ]
+    texts[Self.lossScaleKey] = policy.level.lossScale.description
     texts[Self.rateKey] = rateGiven.map { "\($0)" }
     return texts
   }

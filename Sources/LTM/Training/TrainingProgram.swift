@@ -22,7 +22,7 @@ struct TrainingProgram {
       throw LTMError(
         "\(model.path) does not say what to minimize", notes: ["add a 'train \(model.name) { minimize loss }' block"])
     }
-    let graph = try reporting { try model.program.graph(entry: entry, training: true) }
+    let graph = try model.graph(entry, training: true)
     dump?.add("graph.ltir", graph.text)
     rowSums = graph.warningOfRowSums(cores: replicas)
     let cast = try Pipeline.loss(sizes, policy).run(graph, dump: dump)

@@ -15,7 +15,9 @@ extension TrainingResult {
   public func json(saved: String? = nil) -> String {
     JSON.object([
       .init("steps", .int(steps)), .init("skipped", .int(skipped)), .init("loss", .number(loss)),
-      .init("report", reportName.map { .string($0) } ?? .null), .init("value", report.map { .number($0) } ?? .null),
+      .init("report", reports.first.map { .string($0.name) } ?? .null),
+      .init("value", reports.first.map { .number($0.value) } ?? .null),
+      .init("reports", .object(reports.map { .init($0.name, .number($0.value)) })),
       .init("seconds", .number(seconds)), .init("stopped", .bool(wasStopped)),
       .init("saved", saved.map { .string($0) } ?? .null), .init("memory", memory.json),
     ]).text()
@@ -28,6 +30,7 @@ extension MemoryUse {
     .object([
       .init("weights", .int(weights)), .init("activations", .int(activations)), .init("masters", .int(masters)),
       .init("optimizer", .int(optimizerState)), .init("layer_state", .int(layerState)), .init("arena", .int(arena)),
+      .init("workspaces", .int(workspaces)),
     ])
   }
 }

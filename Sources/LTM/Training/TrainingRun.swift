@@ -7,11 +7,14 @@ import LTMSupport
 struct TrainingRun {
   let session: TrainingSession
   private let trainer: Trainer
-  private var model: Model
+  /// As training found it, with what a checkpoint holds of weights that the step does not read.
+  private(set) var model: Model
   private var plan: TrainingPlan
   private let dataset: Dataset
-  private let report: CompiledEntry?
+  private let evaluations: [Evaluation]
   private var compileSeconds = 0.0
+  /// What was seen of the files before training.
+  private var warningsOfFiles: [Diagnostic] = []
   private var skipped = 0
   private var last: TryOutcome?
   private var firstStep = 0
@@ -24,35 +27,51 @@ struct TrainingRun {
   /// How many computed indices lay outside so far, for each op of the step that reads some.
   private var outside: [Double] = []
 
-  init(_ trainer: Trainer, _ model: Model, _ data: TrainingData?) throws(LTMError) {
+  /// - Parameter keepsWeights: whether the weights that the run begins with may be asked for later. A copy of them beside
+  ///   those that are trained would be the peak of the memory.
+  init(
+    _ trainer: Trainer, _ model: consuming Model, _ data: TrainingData?, keepsWeights: Bool
+  ) throws(LTMError) {
     let begin = ResourceUsage.monotonicSeconds
     self.trainer = trainer
-    self.model = model
+    self.model = consume model
+    let inputs = trainer.inputs(of: self.model)
+    try reporting { try checkOutputs(trainer.outputs, inputs: inputs) }
     if let path = trainer.savePath { try reporting { try Checkpoint.checkPath(path) } }
-    plan = try TrainingPlan(trainer, model, data)
+    plan = try TrainingPlan(trainer, self.model, data)
+    if data == nil { try plan.checkReports(self.model) }
     let dump = try trainer.dumpPath.map { (path) throws(LTMError) in try StageDump(path) }
-    try dump?.begin(model.path)
+    try dump?.begin(self.model.path)
     let program = try TrainingProgram(
-      model, trainer.policy, sizes: plan.sizes, replicas: plan.replicas, dump: dump)
+      self.model, trainer.policy, sizes: plan.sizes, replicas: plan.replicas, dump: dump)
     if let dump {
       let backend = trainer.execution.target.backend
       for (name, text) in try backend.dump(program.lowered, architecture: nil) { dump.add(name, text) }
       try dump.finish()
     }
     session = try TrainingSession(
-      model, program, trainer.policy, trainer.execution, learningRate: plan.learningRate, totalSteps: plan.totalAttempts
+      self.model, program, trainer.policy, trainer.execution, learningRate: plan.learningRate,
+      totalSteps: plan.totalAttempts
     )
-    if let checkpoint = plan.checkpoint { try session.restore(checkpoint, from: trainer.resumePath ?? "") }
-    try plan.checkIndices(model)
+    if let checkpoint = plan.checkpoint {
+      warningsOfFiles += [try session.restore(checkpoint, of: &self.model)].compactMap(\.self)
+    }
+    session.model = self.model
+    try session.checkInitialWeights()
+    if !keepsWeights {
+      self.model = self.model.keepingGiven(Set(session.unreadWeights))
+      session.model = self.model
+    }
+    try plan.checkIndices(self.model)
     let (dataset, executable) = (plan.dataset, session.executable)
     self.dataset = try reporting { try dataset.converted { executable.dtype(of: $0) } }
-    report =
-      dataset.test == nil
-      ? nil
-      : try model.reportName.map { (name) throws(LTMError) in
-        try model.compile(name, policy: trainer.policy, execution: trainer.execution)
+    var evaluations: [Evaluation] = []
+    if let test = dataset.test {
+      for name in self.model.reportNames {
+        evaluations.append(try Evaluation(name, self.model, trainer, test, batch: plan.batchSize))
       }
-    try prepareReport()
+    }
+    self.evaluations = evaluations
     compileSeconds = ResourceUsage.monotonicSeconds - begin
   }
 
@@ -61,7 +80,7 @@ struct TrainingRun {
     let first = Int(try session.control(.attempt) ?? 0)
     firstStep = Int(try session.control(.step) ?? 0)
     var attempt = first
-    var value = attempt < plan.totalAttempts ? nil : try evaluate()
+    var reports = attempt < plan.totalAttempts ? [] : try evaluate()
     try notify(observer, .started(overview(attempt)))
     let begin = ResourceUsage.monotonicSeconds
     var wasStopped = false
@@ -74,9 +93,9 @@ struct TrainingRun {
       if attempt % plan.batches.batchesPerEpoch == 0 || attempt == plan.totalAttempts || wasStopped {
         try settle(leaving: 0, observer)
         try save(observer)
-        value = try evaluate()
+        reports = try evaluate()
         let epoch = (attempt - 1) / plan.batches.batchesPerEpoch
-        try notify(observer, .epoch(EpochRecord(epoch: epoch, loss: sum.mean, report: value)))
+        try notify(observer, .epoch(EpochRecord(epoch: epoch, loss: sum.mean, reports: reports)))
         sum = LossSum()
       }
     }
@@ -84,7 +103,7 @@ struct TrainingRun {
     let seconds = ResourceUsage.monotonicSeconds - begin
     return TrainingResult(
       steps: Int(try session.control(.step) ?? 0), skipped: skipped, loss: last?.record.loss ?? .nan,
-      reportName: report?.name, report: value, memory: session.executable.memory, seconds: seconds,
+      reports: reports, memory: session.executable.memory, seconds: seconds,
       wasStopped: wasStopped, warnings: warnings)
   }
 
@@ -92,7 +111,8 @@ struct TrainingRun {
   private var warnings: [Diagnostic] {
     let counted = zip(session.program.step.indexReads, outside).filter { $0.1 > 0 }
     let own = counted.map { $0.warning(outside: Int($1)).showingItsLine() }
-    return own + (report?.warnings ?? []).filter { warning in !own.contains { $0.location == warning.location } }
+    return own
+      + evaluations.flatMap(\.entry.warnings).filter { warning in !own.contains { $0.location == warning.location } }
   }
 
   private mutating func start(_ attempt: Int) throws(LTMError) {
@@ -118,15 +138,6 @@ struct TrainingRun {
     }
   }
 
-  /// Compiles the report for the sizes of its batches, which no epoch's time should hold.
-  private func prepareReport() throws(LTMError) {
-    guard let report, let test = dataset.test else { return }
-    for count in Set(test.evaluationBatches(max(plan.batchSize, 256)).map(\.count)) {
-      try report.prepare(
-        test.tensors.filter { report.takes($0.key) }.mapValues { [count] + $0.shape.dropFirst() })
-    }
-  }
-
   /// A run that cannot go on says which op is to blame. Everything is as it was before the try.
   private mutating func stop(
     at record: StepRecord, _ observer: (TrainingEvent) throws -> Void
@@ -141,7 +152,10 @@ struct TrainingRun {
     } else if skipped < LossScale.skipLimit {
       blame.notes.append("all \(skipped) tries of this run were skipped: nothing was trained")
     } else {
-      blame.notes.append("\(LossScale.skipLimit) tries in a row were skipped with the loss scale at its floor")
+      let scaling = trainer.policy.level.lossScale
+      blame.notes.append(
+        "\(LossScale.skipLimit) tries in a row were skipped with the loss scale at its floor of \(scaling.floor)"
+          + (scaling.isDynamic ? "; --loss-scale dynamic:min=\(scaling.floor / 1024) lets it fall further" : ""))
     }
     throw LTMError(blame)
   }
@@ -163,31 +177,46 @@ struct TrainingRun {
   private mutating func save(_ observer: (TrainingEvent) throws -> Void) throws(LTMError) {
     try checkWeights(after: last?.record, observer)
     guard let path = trainer.savePath else { return }
-    let checkpoint = try session.checkpoint(of: model, metadata: plan.metadata(model, trainer.policy))
-    try reporting { try checkpoint.save(path: path) }
+    // Where no update was made they are what the run began with, which was looked at.
+    let (tensors, metadata) = (session.tensorsToSave(of: model), plan.metadata(model, trainer.policy))
+    try reporting { try writeSafetensors(path, tensors, metadata: metadata) }
   }
 
-  /// The mean of the `report` entry over the test rows, each row counted once.
-  private mutating func evaluate() throws(LTMError) -> Double? {
-    guard let report, let test = dataset.test else { return nil }
-    try session.store(in: &model)
-    try report.replaceWeights(by: model)
-    var sum = 0.0
-    for rows in test.evaluationBatches(max(plan.batchSize, 256)) {
-      let inputs = test.batch(rows).filter { report.takes($0.key) }
-      let value = try report(inputs).first?.tensor.doubles.first ?? .nan
-      sum += value * Double(rows.count)
+  /// What is reported, with the weights as they are now.
+  private func evaluate() throws(LTMError) -> [ReportValue] {
+    try giveWeights()
+    return try evaluations.map { (evaluation) throws(LTMError) in
+      ReportValue(name: evaluation.entry.name, value: try evaluation.value())
     }
-    return sum / Double(test.count)
+  }
+
+  /// Gives the entries that are reported the weights. One that their dtype cannot hold is the end of a run that diverges.
+  private func giveWeights() throws(LTMError) {
+    let (session, model) = (session, model)
+    do {
+      for evaluation in evaluations {
+        try evaluation.entry.replaceWeights { (name) throws(LTMError) in
+          try session.trained(name) ?? model.weight(name)
+        }
+      }
+    } catch {
+      guard !error.isInternal, var first = error.diagnostics.first else { throw error }
+      let step = Int(try session.control(.step) ?? 0)
+      first.message = "after step \(step) the run has diverged: the weight \(first.message)"
+      first.notes = ["a smaller learning rate, warmup, or bf16, which has the range of f32, may help"]
+      throw LTMError(first)
+    }
   }
 
   private func overview(_ attempt: Int) -> TrainingOverview {
     TrainingOverview(
       totalSteps: plan.totalAttempts, stepsPerEpoch: plan.batches.batchesPerEpoch, batchSize: plan.batchSize,
-      firstAttempt: attempt, memory: session.executable.memory, compileSeconds: compileSeconds,
-      warnings: (session.program.warnings + [plan.warningOfPrecision(trainer.policy)].compactMap(\.self)).map {
-        $0.showingItsLine()
-      })
+      firstAttempt: attempt, length: plan.limitText, memory: session.executable.memory,
+      reportBytes: evaluations.reduce(0) { $0 + $1.entry.memoryBytes }, compileSeconds: compileSeconds,
+      warnings: (session.program.warnings + warningsOfFiles
+        + [plan.warningOfPrecision(trainer.policy)].compactMap(\.self)).map {
+          $0.showingItsLine()
+        })
   }
 
   private func notify(_ observer: (TrainingEvent) throws -> Void, _ event: TrainingEvent) throws(LTMError) {

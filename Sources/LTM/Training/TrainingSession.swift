@@ -7,7 +7,9 @@ import LTMSupport
 final class TrainingSession {
   let program: TrainingProgram
   let executable: any Executable
-  private let policy: PrecisionPolicy
+  let policy: PrecisionPolicy
+  /// The model as training found it.
+  var model: Model
   let slots: [StateSlot]
   /// When the last try was done.
   private var lastEnd = 0.0
@@ -19,22 +21,32 @@ final class TrainingSession {
     self.program = program
     self.policy = policy
     slots = program.step.slots
+    self.model = model
     executable = try execution.backend.compile(program.lowered)
     try execution.clock.time("weights") { () throws(LTMError) in
-      for slot in slots where !(executable.startsAtZero && slot.initial == .initializer(.constant(0))) {
+      for slot in slots where !slot.isCopy && !(executable.startsAtZero && slot.initial == .initializer(.constant(0))) {
         try executable.write(try initialValue(of: slot, model), to: slot.name)
       }
+      try writeCopies()
       try writeConstants(of: model)
     }
     try set(.learningRate, learningRate)
     try set(.totalSteps, Double(totalSteps))
   }
 
+  /// What follows from another slot: the half weights of their masters.
+  func writeCopies() throws(LTMError) {
+    for slot in slots {
+      guard case .copy(let other) = slot.initial else { continue }
+      try executable.write(try executable.read(other).converted(to: slot.type.dtype, as: slot.name), to: slot.name)
+    }
+  }
+
   /// What the step reads and never writes: the state of a layer that is frozen.
   private func writeConstants(of model: Model) throws(LTMError) {
     let written = Set(slots.map(\.name))
     for input in program.lowered.inputs where input.role != .argument && !written.contains(input.name) {
-      if let tensor = model.weights[input.name] { try executable.write(converting: tensor, to: input.name) }
+      if let tensor = model.weight(input.name) { try executable.write(converting: tensor, to: input.name) }
     }
   }
 
@@ -44,10 +56,10 @@ final class TrainingSession {
     var tensor: Tensor?
     switch slot.initial {
     case .parameter(let name), .layerState(let name):
-      tensor = try model.weights[name].map { (held) throws(LTMError) in try held.converted(to: dtype, for: name) }
+      tensor = try model.weight(name)?.converted(to: dtype, as: name)
     case .copy(let other):
       if let source = slots.first(where: { $0.name == other }) {
-        tensor = try initialValue(of: source, model).converted(to: dtype, for: slot.name)
+        tensor = try initialValue(of: source, model).converted(to: dtype, as: slot.name)
       }
     case .initializer(let initializer):
       tensor = initialTensor(initializer, shape: shape, dtype: dtype, seed: model.seed, name: slot.name)
@@ -58,7 +70,7 @@ final class TrainingSession {
     return tensor
   }
 
-  private func set(_ control: StepControl, _ value: Double) throws(LTMError) {
+  func set(_ control: StepControl, _ value: Double) throws(LTMError) {
     guard let slot = slots.first(where: { $0.name == control.rawValue }) else { return }
     guard let tensor = Tensor([value], shape: [], dtype: slot.type.dtype) else { return }
     try executable.write(tensor, to: slot.name)
@@ -105,69 +117,49 @@ final class TrainingSession {
 
   private static let mostUnderWay = 2
 
-  // MARK: checkpoints
+  // MARK: what is not finite
 
-  /// Everything that the next step depends on, and what of the model's weights the step does not read.
-  func checkpoint(of model: Model, metadata: [String: String]) throws(LTMError) -> Checkpoint {
+  /// The first of what training changes that is not finite, masters before what follows them; `nil` where all is well.
+  func firstNonfinite() throws(LTMError) -> StateSlot? {
+    for slot in slots.filter({ $0.role == .master }) + slots.filter({ $0.role != .master }) {
+      var isBad = false
+      try executable.withBytes(of: slot.name) { isBad = isNonfinite(slot, $0) }
+      if isBad { return slot }
+    }
+    return nil
+  }
+
+  /// Whether the value is one that no good run leaves here.
+  func isNonfinite(_ slot: StateSlot, _ bytes: UnsafeRawBufferPointer) -> Bool {
+    switch slot.role {
+    case .argument, .control: false
+    case .parameter, .master, .optimizerState, .state: model.isNonfinite(slot.name, bytes, slot.type.dtype)
+    }
+  }
+
+  /// The names of the weights that the step does not read.
+  var unreadWeights: [String] {
     let keys = Set(slots.compactMap(\.checkpointKey))
-    var tensors = model.weights.filter { !keys.contains($0.key) }.sorted { $0.key < $1.key }.map {
-      (name: $0.key, tensor: $0.value)
-    }
-    for slot in slots {
-      if let key = slot.checkpointKey { tensors.append((key, try executable.read(slot.name))) }
-    }
-    return Checkpoint(tensors: tensors, metadata: metadata)
+    return model.weightNames.filter { !keys.contains($0) }
   }
 
-  /// Goes on from a checkpoint. The loss scale may be absent: another opt level wrote the file.
-  func restore(_ checkpoint: Checkpoint, from path: String) throws(LTMError) {
-    var restored: [String: Tensor] = [:]
-    for slot in slots { restored[slot.name] = try tensor(for: slot, in: checkpoint, path) }
-    let counts = [StepControl.step, .attempt].compactMap { restored[$0.rawValue]?.doubles.first }
-    if counts.count == 2, counts[0] > counts[1] {
-      throw LTMError("\(path): says \(counts[0]) updates in \(counts[1]) tries, which no run can have saved")
+  /// Throws where a run would begin with weights that are not finite: every step would be skipped.
+  func checkInitialWeights() throws(LTMError) {
+    var bad = try firstNonfinite()?.checkpointKey
+    if bad == nil {
+      let tensors = unreadWeights.compactMap { name in model.weight(name).map { TensorToSave(name, $0) } }
+      bad = try model.firstNonfinite(of: tensors)
     }
-    for slot in slots {
-      if case .copy(let other) = slot.initial { restored[slot.name] = restored[other] }
-      if let tensor = restored[slot.name] { try executable.write(tensor.converted(to: slot.type.dtype), to: slot.name) }
-    }
+    guard let bad else { return }
+    throw LTMError(
+      "'\(bad)' is not finite before the first step",
+      notes: ["it came so from its initial value, or from the weights given", "nothing can be trained from it"])
   }
+}
 
-  /// What a checkpoint holds for a slot; `nil` where it may do without.
-  private func tensor(
-    for slot: StateSlot, in checkpoint: Checkpoint, _ path: String
-  ) throws(LTMError) -> Tensor? {
-    guard let key = slot.checkpointKey else { return nil }
-    guard let tensor = checkpoint[key] else {
-      if slot.role == .control, key != StepControl.step.rawValue { return nil }
-      throw LTMError(
-        "\(path): holds no '\(key)'",
-        notes: [
-          "it was written by another optimizer, or holds weights only; '--weights \(path)' starts anew from those"
-        ])
-    }
-    guard tensor.shape == slot.type.staticShape, tensor.dtype.isFloating == slot.type.dtype.isFloating else {
-      throw LTMError("\(path): '\(key)' is \(tensor.dtype)\(tensor.shape), and \(slot.type) is needed")
-    }
-    if slot.role == .control, !tensor.doubles.allSatisfy({ $0.isFinite && $0 >= 0 }) {
-      throw LTMError("\(path): '\(key)' is \(tensor.summary), which no run can have saved")
-    }
-    if slot.isNonfinite(tensor) {
-      throw LTMError(
-        "\(path): '\(key)' is not finite, and no run can go on from it", notes: ["resume from an earlier checkpoint"])
-    }
-    return tensor
-  }
-
-  /// Puts the trained weights into the model.
-  func store(in model: inout Model) throws(LTMError) {
-    var trained: [String: Tensor] = [:]
-    for slot in slots {
-      guard let key = slot.checkpointKey, model.weights[key] != nil else { continue }
-      trained[key] = try executable.read(slot.name)
-    }
-    try model.set(trained)
-  }
+extension StateSlot {
+  /// Whether it only follows another slot.
+  var isCopy: Bool { if case .copy = initial { true } else { false } }
 }
 
 /// A try that a device may still be at.

@@ -122,7 +122,7 @@ extension Program {
   /// The parameters of the entries that are minimized and reported, in order.
   package func dataParameters(of settings: TrainSettings) -> [String] {
     var names: [String] = []
-    for setting in [settings.minimize, settings.report].compactMap({ $0 }) {
+    for setting in [settings.minimize].compactMap({ $0 }) + settings.reports {
       for parameter in entry(setting.value)?.parameters ?? [] where !names.contains(parameter.name) {
         names.append(parameter.name)
       }
@@ -133,7 +133,7 @@ extension Program {
   /// The entries of a `train` block that the model lacks, or that are no scalars.
   package func entryProblems(with settings: TrainSettings) -> [Diagnostic] {
     var problems: [Diagnostic] = []
-    for setting in [settings.minimize, settings.report].compactMap({ $0 }) {
+    for setting in [settings.minimize].compactMap({ $0 }) + settings.reports {
       guard let entry = entry(setting.value) else {
         problems.append(unknownEntry(setting.value, at: setting.span))
         continue

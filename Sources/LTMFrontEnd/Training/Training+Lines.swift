@@ -27,7 +27,7 @@ extension TrainSettings {
     var result = self
     if other.data != nil { (result.data, result.fields) = (other.data, other.fields) }
     result.minimize = other.minimize ?? minimize
-    result.report = other.report ?? report
+    result.reports = other.reports.isEmpty ? reports : other.reports
     result.optimizer = other.optimizer ?? optimizer
     result.schedule = other.schedule ?? schedule
     result.batch = other.batch ?? batch

@@ -32,8 +32,8 @@ package struct TrainSettings: Sendable {
   package var fields: [Field] = []
   /// The entry that is minimised.
   package var minimize: Setting<String>?
-  /// The entry that is reported.
-  package var report: Setting<String>?
+  /// The entries that are reported.
+  package var reports: [Setting<String>] = []
   package var optimizer: RuleCall?
   package var schedule: RuleCall?
   package var batch: Setting<Int>?
@@ -97,7 +97,7 @@ extension Elaborator {
         settings.fields.append(.init(parameter: field.parameter.text, key: field.key.text, span: field.parameter.span))
       }
     case .minimize(let name, _): settings.minimize = .init(value: name.text, span: name.span)
-    case .report(let name, _): settings.report = .init(value: name.text, span: name.span)
+    case .report(let name, _): settings.reports = [.init(value: name.text, span: name.span)]
     case .optimizer(let name, let arguments, _): settings.optimizer = ruleCall(name, arguments)
     case .schedule(let name, let arguments, _): settings.schedule = ruleCall(name, arguments)
     case .setting(let name, let expr, let span): setNumber(name, expr, span, in: &settings)

@@ -1,0 +1,162 @@
+import LTMFrontEnd
+import LTMIR
+import LTMRuntime
+import LTMSupport
+
+extension Model {
+  /// Takes weights from a checkpoint of ours or of PyTorch's (`.safetensors`, `.npz`). Every parameter and state must be
+  /// there with its shape. Gives warnings about what the file holds beside them, which the model does not read, and about
+  /// numbers that are not finite.
+  @discardableResult
+  public mutating func load(weightsFrom path: String) throws(LTMError) -> [Diagnostic] {
+    let archive = try reporting { try openTensors(path) }
+    let held = Set(archive.names)
+    let missing = weightNames.filter { !held.contains($0) }
+    guard missing.isEmpty else { throw LTMError(missingWeights(missing, in: archive)) }
+    var loaded: [String: Tensor] = [:]
+    for name in weightNames { loaded[name] = try reporting { try archive.tensor(name) } }
+    try set(loaded, from: path)
+    return [unexpectedWeights(in: archive), nonfiniteWeights(from: path)].compactMap { $0 }
+  }
+
+  /// Replaces weights; names and shapes must be the model's, floats are converted.
+  public mutating func set(_ tensors: [String: Tensor], from origin: String = "the weights given") throws(LTMError) {
+    var converted: [String: Tensor] = [:]
+    for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
+      guard let spec = spec(name) else {
+        throw LTMError("\(origin): the model has no parameter '\(name)'", notes: ["it has \(listed(weightNames))"])
+      }
+      let dtype = spec.storedDType
+      guard tensor.shape == spec.shape, tensor.dtype.isFloating == dtype.isFloating else {
+        throw LTMError(
+          "\(origin): '\(name)' is \(tensor.dtype)\(tensor.shape), and the model's is \(dtype)\(spec.shape)",
+          notes: ["a model argument, as --set hidden=256, may make them agree"])
+      }
+      // An f64 keeps its digits for a run with precision 64.
+      let keeps = tensor.dtype == .f64 && spec.dtype == .float
+      converted[name] = keeps ? tensor : try tensor.converted(to: dtype, as: name, from: origin)
+    }
+    replace(converted)
+  }
+
+  /// Saves the weights under PyTorch's names, whole or not at all. Weights that are not finite are not saved.
+  public func save(to path: String) throws(LTMError) {
+    try reporting {
+      try checkOutputs([FileUse("the checkpoint", path)], inputs: sourceFiles)
+    }
+    let ordered = weightNames.compactMap { name in weight(name).map { TensorToSave(name, $0) } }
+    if let bad = try firstNonfinite(of: ordered) {
+      throw LTMError("\(path): nothing is saved, since '\(bad)' is not finite", notes: ["the file is as it was"])
+    }
+    try reporting { try writeSafetensors(path, ordered, metadata: ["ltm.model": self.name]) }
+  }
+
+  /// The name of the first tensor that no checkpoint should hold.
+  func firstNonfinite(of tensors: [TensorToSave]) throws(LTMError) -> String? {
+    for tensor in tensors {
+      var isBad = false
+      try reporting {
+        try tensor.withBytes { isBad = isNonfinite(tensor.entry.name, $0, tensor.entry.dtype) }
+      }
+      if isBad { return tensor.entry.name }
+    }
+    return nil
+  }
+
+  /// Whether a weight, a state or the optimizer's is one that no good run leaves here. A state whose initial value is
+  /// infinite on purpose may be so still.
+  func isNonfinite(_ name: String, _ bytes: UnsafeRawBufferPointer, _ dtype: DType) -> Bool {
+    guard let index = firstNonFinite(bytes, dtype) else { return false }
+    guard let state = program.states.first(where: { $0.name == name }), case .constant(let value) = state.initializer,
+      value.isInfinite
+    else { return true }
+    return hasNaN(UnsafeRawBufferPointer(rebasing: bytes[(index * dtype.byteCount)...]), dtype)
+  }
+
+  /// The files that the model came from, and the data of its `train` block: what no output may be written over.
+  package var sourceFiles: [FileUse] {
+    file.paths.map { FileUse($0 == path ? "the model" : "an import of the model", $0) }
+      + (settings?.data.map { [FileUse("the data", $0.value)] } ?? [])
+  }
+}
+
+// MARK: what a file of weights lacks, or holds beside them
+
+extension Model {
+  private func missingWeights(_ missing: [String], in archive: any TensorArchive) -> Diagnostic {
+    let shown = missing.prefix(20).map { "'\($0)'" }.joined(separator: ", ") + (missing.count > 20 ? ", ..." : "")
+    if let prefix = commonPrefix(archive.names, missing) {
+      return Diagnostic(
+        .error, "\(archive.path): every name in it begins with '\(prefix)', which the model's names do not",
+        notes: [
+          "rename them: python3 -c \"import safetensors.torch as s; s.save_file({k.removeprefix('\(prefix)'): v for k, v in "
+            + "s.load_file('\(archive.path)').items()}, 'renamed.safetensors')\"", "the model has \(shown)",
+        ])
+    }
+    let extra = archive.names.filter { !weightNames.contains($0) && !isOfTraining($0) }
+    let list = extra.prefix(20).map { "'\($0)'" }.joined(separator: ", ") + (extra.count > 20 ? ", ..." : "")
+    return Diagnostic(
+      .error,
+      "\(archive.path): holds no tensor \(shown)"
+        + (missing.count > 1 ? ": \(missing.count) of the model's \(weightNames.count) are missing" : ""),
+      notes: [
+        extra.isEmpty
+          ? "it holds nothing that the model does not have" : "it holds \(list), which the model does not have"
+      ])
+  }
+
+  /// What stands before the first names' points, where every name of the file has it and the rest is a name of the model.
+  private func commonPrefix(_ names: [String], _ missing: [String]) -> String? {
+    guard let first = names.first else { return nil }
+    for index in first.indices where first[index] == "." {
+      let prefix = String(first[...index])
+      guard names.allSatisfy({ $0.hasPrefix(prefix) }) else { return nil }
+      let stripped = Set(names.map { String($0.dropFirst(prefix.count)) })
+      if missing.allSatisfy(stripped.contains) { return prefix }
+    }
+    return nil
+  }
+
+  private func unexpectedWeights(in archive: any TensorArchive) -> Diagnostic? {
+    let known = Set(weightNames)
+    let extra = archive.names.filter { !known.contains($0) && !isOfTraining($0) }
+    guard !extra.isEmpty else { return nil }
+    let list = extra.prefix(20).map { "'\($0)'" }.joined(separator: ", ") + (extra.count > 20 ? ", ..." : "")
+    return Diagnostic(
+      .warning, "\(archive.path): holds \(list), which the model does not have and does not read",
+      notes: ["a model that is the file's own has them: another would give other results"])
+  }
+
+  /// What a run keeps beside the weights, and PyTorch's count of batches, which nothing reads.
+  private func isOfTraining(_ name: String) -> Bool {
+    name.hasPrefix("control/") || name.hasPrefix("optimizer/") || name.hasSuffix("num_batches_tracked")
+  }
+
+  private func nonfiniteWeights(from path: String) -> Diagnostic? {
+    for name in weightNames {
+      guard let tensor = weight(name), let index = firstNonFinite(tensor),
+        tensor.withUnsafeBytes({ isNonfinite(name, $0, tensor.dtype) })
+      else { continue }
+      return Diagnostic(
+        .warning, "\(path): '\(name)' holds \(elementText(tensor, index)) as element \(index)",
+        notes: ["what is computed from it is most likely not finite either"])
+    }
+    return nil
+  }
+}
+
+extension Tensor {
+  /// The tensor in a dtype that holds each of its numbers: floats may be rounded, nothing else.
+  func converted(to other: DType, as name: String, from origin: String? = nil) throws(LTMError) -> Tensor {
+    let (tensor, lost) = convert(self, to: other)
+    guard let lost else { return tensor }
+    let place = (origin.map { "\($0): " } ?? "") + "'\(name)' holds \(elementText(self, lost)) as element \(lost)"
+    guard other.isFloating else {
+      throw LTMError(
+        "\(place), which is no \(other)",
+        notes: ["a conversion to \(other) must be exact: use a wider dtype, or other values"])
+    }
+    throw LTMError(
+      "\(place), and \(other) ends at \(other.greatestFinite)", notes: ["scale the values, or use a wider precision"])
+  }
+}

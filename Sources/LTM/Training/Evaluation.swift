@@ -1,0 +1,54 @@
+import LTMIR
+import LTMKernelPasses
+import LTMRuntime
+import LTMSupport
+
+/// An entry that is reported, over all test rows: as a mean or a sum of parts where it is one, else on all of them at once.
+struct Evaluation {
+  let entry: CompiledEntry
+  private let combination: RowCombination
+  private let test: Dataset.Split
+  private let parts: [ArraySlice<Int32>]
+
+  init(
+    _ name: String, _ model: Model, _ trainer: Trainer, _ test: Dataset.Split, batch: Int
+  ) throws(LTMError) {
+    let graph = try model.graph(name, training: false)
+    entry = try model.compile(name, policy: trainer.policy, execution: trainer.execution)
+    combination = try graph.rowCombination
+    self.test = test
+    parts = test.evaluationBatches(combination == .none ? test.count : max(batch, 256))
+    if combination == .none { try checkMemory(graph, trainer) }
+    // Compiled here, for the sizes of its parts: no epoch's time should hold it.
+    for count in Set(parts.map(\.count)) { try entry.prepare(shapes(of: count)) }
+  }
+
+  private func shapes(of count: Int) -> [String: [Int]] {
+    test.tensors.filter { entry.takes($0.key) }.mapValues { [count] + $0.shape.dropFirst() }
+  }
+
+  /// Throws where the whole of the test rows does not fit into memory.
+  private func checkMemory(_ graph: Graph, _ trainer: Trainer) throws(LTMError) {
+    let sizes = try reporting { try graph.bindings(shapes(of: test.count)) }
+    let settled = try Pipeline.inference(sizes, trainer.policy).run(graph)
+    let bytes = try reporting { MemoryUse(settled, try buildPlan(settled)).total }
+    guard bytes > ResourceUsage.allowedBytes / 2 else { return }
+    throw LTMError(
+      "'\(entry.name)' on all \(test.count) test rows takes \(bytes) bytes, more than half of this machine's memory",
+      notes: [
+        "it is no mean and no sum over rows, so that parts of the rows do not give its value",
+        "report what is a mean over rows, mse_loss and not its root say, or test on fewer rows",
+      ])
+  }
+
+  /// The value over all rows.
+  func value() throws(LTMError) -> Double {
+    var sum = 0.0
+    for rows in parts {
+      let inputs = test.batch(rows).filter { entry.takes($0.key) }
+      let value = try entry(inputs).first?.tensor.doubles.first ?? .nan
+      sum += combination == .mean ? value * Double(rows.count) : value
+    }
+    return combination == .mean ? sum / Double(test.count) : sum
+  }
+}
