@@ -204,7 +204,7 @@ import Testing
     #expect(settings.batch?.value == 64)
     #expect(settings.epochs?.value == 20)
     #expect(settings.minimize?.value == "loss")
-    #expect(settings.report?.value == "accuracy")
+    #expect(settings.reports.map(\.value) == ["accuracy"])
     #expect(file.check().all.isEmpty)
   }
 
