@@ -9,6 +9,8 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   case neg, abs, sign, exp, expm1, log, log1p, log2, sqrt, rsqrt, reciprocal, sin, cos, tanh, erf
   case floor, ceil, round, square, relu, leakyRelu = "leaky_relu", sigmoid, silu, gelu, geluTanh = "gelu_tanh", softplus
   case isFinite = "is_finite", not
+  // Of which activations and their gradients are made
+  case timesSigmoid = "times_sigmoid", timesNormalCDF = "times_normal_cdf", timesGaussian = "times_gaussian"
   // Elementwise, two or three operands of one shape
   case add, sub, mul, div, pow, minimum, maximum
   case equal, notEqual = "not_equal", less, lessEqual = "less_equal", greater, greaterEqual = "greater_equal"
@@ -77,6 +79,9 @@ extension Op {
     case .geluTanh: .geluTanh
     case .softplus: .softplus
     case .isFinite: .isFinite
+    case .timesSigmoid: .timesSigmoid
+    case .timesNormalCDF: .timesNormalCDF
+    case .timesGaussian: .timesGaussian
     case .not: .not
     case .add: .add
     case .sub: .sub

@@ -80,7 +80,9 @@ public struct OpError: Error, Sendable {
 /// The scalar operations that kernels are made of. Exp, log, tanh and erf are expanded per target and output dtype.
 public enum Primitive: String, Sendable, CaseIterable {
   case neg, abs, sqrt, exp, log, sin, cos, tanh, erf, floor, ceil, round, isFinite = "is_finite", not
-  case expm1, log1p
+  case expm1, log1p, log2
+  /// `a / (1 + exp(-b))`, `a Phi(b)` and `a exp(-b^2 / 2)`: exact in their tails, where an infinite `a` becomes 0.
+  case timesSigmoid = "times_sigmoid", timesNormalCDF = "times_normal_cdf", timesGaussian = "times_gaussian"
   case add, sub, mul, div, pow, minimum, maximum
   case equal, notEqual = "not_equal", less, lessEqual = "less_equal", greater, greaterEqual = "greater_equal"
   case and, or

@@ -146,7 +146,8 @@ package enum ScalarExpr: Hashable, Sendable {
   case apply(Primitive, [ScalarID], DType)
   /// Between scalar dtypes: i32 to f32, bool to f32 (0 or 1), f32 to i32 (toward zero, saturating), f32 to f64...
   case convert(ScalarID, DType)
-  /// Narrows to a half (or f64 to f32) and widens again: a cast's rounding, never folded away.
+  /// Narrows to a half (or f64 to f32) and widens again: a cast's rounding, never folded away. Of an integer, rounded once to
+  /// a half, an f32.
   case round(ScalarID, DType)
 }
 
@@ -248,7 +249,7 @@ package struct Kernel: Hashable, Sendable {
     case .axis: .i32
     case .load(let buffer, _, _, _): self[buffer].dtype.loaded
     case .local(let local), .scratch(let local): self[local].dtype
-    case .round(let operand, _): dtype(operand)
+    case .round(let operand, _): dtype(operand).isFloating ? dtype(operand) : .f32
     }
   }
 }

@@ -111,7 +111,7 @@ private struct KernelCheck {
     case .convert(_, let dtype): checkScalar(dtype)
     case .round(let operand, let dtype):
       let source = kernel.dtype(operand)
-      let narrows = dtype.isHalf && (source == .f32 || source == .f64) || dtype == .f32 && source == .f64
+      let narrows = dtype.isHalf && source != .bool || dtype == .f32 && source == .f64
       require(narrows, 3, "round_\(dtype) of \(source)")
     }
   }

@@ -21,11 +21,12 @@ extension Primitive {
   /// The number of operands.
   package var arity: Int {
     switch self {
-    case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .isFinite, .not, .expm1, .log1p:
+    case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .isFinite, .not, .expm1, .log1p,
+      .log2:
       1
     case .add, .sub, .mul, .div, .pow, .minimum, .maximum, .equal, .notEqual, .less, .lessEqual, .greater,
       .greaterEqual,
-      .and, .or:
+      .and, .or, .timesSigmoid, .timesNormalCDF, .timesGaussian:
       2
     case .select: 3
     }
@@ -35,9 +36,8 @@ extension Primitive {
   package var isPredicate: Bool {
     switch self {
     case .isFinite, .not, .equal, .notEqual, .less, .lessEqual, .greater, .greaterEqual, .and, .or: true
-    case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .expm1, .log1p, .add, .sub,
-      .mul,
-      .div, .pow, .minimum, .maximum, .select:
+    case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .expm1, .log1p, .log2,
+      .timesSigmoid, .timesNormalCDF, .timesGaussian, .add, .sub, .mul, .div, .pow, .minimum, .maximum, .select:
       false
     }
   }
@@ -56,6 +56,10 @@ extension Primitive {
     case .erf: Foundation.erf(a)
     case .expm1: Foundation.expm1(a)
     case .log1p: Foundation.log1p(a)
+    case .log2: Foundation.log2(a)
+    case .timesSigmoid: a.times(tail: sigmoid(b))
+    case .timesNormalCDF: a.times(tail: normalCDF(b))
+    case .timesGaussian: a.times(tail: gaussian(b))
     case .floor: a.rounded(.down)
     case .ceil: a.rounded(.up)
     case .round: a.rounded(.toNearestOrEven)

@@ -48,13 +48,13 @@ extension DeviceEmitter {
     case .reduce(let local, let combiner, _, let value):
       let (dtype, lanes) = (kernel.kernel[local].dtype, lanes(axes, [value], [], team))
       let start = ir.identity(combiner, dtype, lanes: lanes)
-      let sums = fold(axes, lanes, team, [start]) { sums in
+      let sums = fold(axes, lanes, team, [start], merge: ir.merge(combiner, dtype)) { sums in
         [ir.combine(combiner, Lanes(sums[0], ir), evaluator.value(value, lanes: lanes), dtype).ref]
       }
       evaluator.bind(local, total(sums[0], team, dtype) { ir.combine(combiner, $0, $1, dtype) })
     case .contract(let local, _, let lhs, let rhs):
       let (dtype, lanes) = (kernel.kernel[local].dtype, lanes(axes, [lhs, rhs], [], team))
-      let sums = fold(axes, lanes, team, [ir.identity(.add, dtype, lanes: lanes)]) { sums in
+      let sums = fold(axes, lanes, team, [ir.identity(.add, dtype, lanes: lanes)], merge: +) { sums in
         let left = evaluator.value(lhs, lanes: lanes)
         return [left.times(evaluator.value(rhs, lanes: lanes), plus: Lanes(sums[0], ir)).ref]
       }
@@ -75,10 +75,14 @@ extension DeviceEmitter {
   /// Visits a thread's share of the points of some axes, carrying values.
   @discardableResult
   private func fold(
-    _ axes: [Int], _ lanes: Int, _ team: Team, _ start: [LLVMValueRef], _ step: ([LLVMValueRef]) -> [LLVMValueRef]
+    _ axes: [Int], _ lanes: Int, _ team: Team, _ start: [LLVMValueRef], merge: ((Lanes, Lanes) -> Lanes)? = nil,
+    _ step: ([LLVMValueRef]) -> [LLVMValueRef]
   ) -> [LLVMValueRef] {
-    let count = ir.index(kernel.points(axes) / lanes)
-    return ir.loop(from: team.member, to: count, step: team.numbers.threadsPerPoint, carrying: start) { unit, carried in
+    let (count, threads) = (kernel.points(axes) / lanes, team.numbers.threadsPerPoint)
+    return ir.sums(
+      from: team.member, to: ir.index(count), step: threads, most: (count + threads - 1) / threads, start: start,
+      merge: merge
+    ) { unit, carried in
       at(unit, axes, lanes: lanes) { step(carried) }
     }
   }

@@ -7,7 +7,8 @@ import Testing
 
 /// How near formulas come to the true value, over all numbers of a half and over dense samples of the wide floats.
 @Suite struct AccuracyTests {
-  static let formulas: [Primitive] = [.sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .expm1, .log1p]
+  static let formulas: [Primitive] = [.sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .expm1, .log1p, .log2]
+  static let products: [Primitive] = [.timesSigmoid, .timesNormalCDF, .timesGaussian]
 
   /// Every number of a half: within the half ulp of its rounding and a fiftieth of one.
   @Test(arguments: formulas, [DType.f16, .bf16])
@@ -23,10 +24,88 @@ import Testing
     }
   }
 
+  /// Every number of a half times its sigmoid and the like, and these alone; subnormal results too.
+  @Test(arguments: products, [(DType.f16, true), (.f16, false), (.bf16, true), (.bf16, false)])
+  func everyHalf(_ primitive: Primitive, _ item: (dtype: DType, isTimesItself: Bool)) throws {
+    let (dtype, isTimesItself) = item
+    let x = (0...UInt16.max).map(dtype == .f16 ? float16Value : bfloat16Value)
+    let a = isTimesItself ? x : x.map { _ in 1 }
+    let y = try launch(binaryKernel(primitive, dtype, x.count), [a, x, x.map { _ in 0 }])[2].doubles
+    let (least, digits) = dtype == .f16 ? (-14, 10) : (-126, 7)
+    for (place, (x, y)) in zip(x, y).enumerated() {
+      let exact = primitive.judge([a[place], x])
+      let want = dtype.round(exact)
+      if y == want || (y.isNaN && want.isNaN) { continue }
+      let ulp = exp2(Double(max(exact == 0 ? least : Int(exact.exponent), least) - digits))
+      #expect(abs(y - exact) <= 0.53 * ulp, "\(primitive)(\(a[place]), \(x)) in \(dtype): \(y), not \(exact)")
+    }
+  }
+
+  /// Dense samples of the tails, until nothing is left.
+  @Test(arguments: products, [(DType.f32, true), (.f32, false), (.f64, true), (.f64, false)])
+  func tails(_ primitive: Primitive, _ item: (dtype: DType, isTimesItself: Bool)) throws {
+    let (dtype, isTimesItself) = item
+    let far = primitive == .timesSigmoid ? (dtype == .f32 ? 110.0 : 760) : dtype == .f32 ? 15.0 : 39
+    let dense: [Double] = (0..<60_000).map { far * (Double($0) / 30_000 - 1) }
+    let edges: [Double] = [.infinity, -.infinity, -0.0, 0]
+    let x = (dense + numbers(2000) + edges).map(dtype.round)
+    let a = isTimesItself ? x : x.map { _ in 1 }
+    let y = try launch(binaryKernel(primitive, dtype, x.count), [a, x, x.map { _ in 0 }])[2].doubles
+    var worst = (ulps: 0.0, x: 0.0)
+    for (place, (x, y)) in zip(x, y).enumerated() {
+      let exact = primitive.judge([a[place], x])
+      if y == exact {
+        #expect(y.sign == exact.sign, "\(primitive)(\(x)) in \(dtype)")
+        continue
+      }
+      let ulp = dtype == .f32 ? Double(max(abs(Float(exact)), .leastNormalMagnitude).ulp) : exact.ulp
+      let ulps = abs(y - exact) / ulp
+      if !(ulps <= worst.ulps) { worst = (ulps, x) }
+    }
+    // In f64 the oracle itself has an error.
+    #expect(worst.ulps <= (dtype == .f32 ? 2 : 6), "\(primitive)(\(worst.x)) in \(dtype) is \(worst.ulps) ulp off")
+  }
+
+  @Test(arguments: [DType.f16, .bf16, .f32, .f64]) func powersOfTwoHaveWholeLogarithms(_ dtype: DType) throws {
+    let powers: [Double] = (-1074...1023).map { exp2(Double($0)) }
+    let x = powers.filter { dtype.round($0) == $0 && $0 != 0 }
+    let y = try launch(unaryKernel(.log2, dtype, x.count), [x, x.map { _ in 0 }])[1].doubles
+    #expect(y == x.map { Foundation.log2($0) }.map(dtype.round))
+  }
+
+  /// What a number gives does not depend on what stands beside it, nor on where it stands.
+  @Test(arguments: formulas, [DType.f32, .bf16]) func neighboursDoNotMatter(_ primitive: Primitive, _ dtype: DType)
+    throws
+  {
+    let x = numbers(77).map(dtype.round)
+    let alone = try x.prefix(9).map { try launch(unaryKernel(primitive, dtype, 1), [[$0], [0]])[1].doubles[0] }
+    let plain = try launch(unaryKernel(primitive, dtype, x.count), [x, x.map { _ in 0 }])[1].doubles
+    let odd: [Double] = [3e7, .infinity, 1e-40, .nan, -1e30].map(dtype.round)
+    let mixed: [Double] = x.indices.flatMap { [x[$0], odd[$0 % odd.count]] }
+    let beside = try launch(unaryKernel(primitive, dtype, mixed.count), [mixed, mixed.map { _ in 0 }])[1].doubles
+    func same(_ a: Double, _ b: Double) -> Bool { a == b || (a.isNaN && b.isNaN) }
+    #expect(x.indices.allSatisfy { same(plain[$0], beside[2 * $0]) })
+    #expect(alone.indices.allSatisfy { same(plain[$0], alone[$0]) })
+  }
+
+  @Test(
+    arguments: [Primitive.sin, .tanh, .erf, .expm1, .log1p, .sqrt, .floor, .ceil, .round, .neg, .abs],
+    [
+      DType.f16, .bf16, .f32, .f64,
+    ])
+  func zerosKeepTheirSigns(_ primitive: Primitive, _ dtype: DType) throws {
+    let x = (0..<40).map { $0 % 2 == 0 ? -0.0 : 0 }
+    let y = try launch(unaryKernel(primitive, dtype, x.count), [x, x.map { _ in 1 }])[1].doubles
+    for (x, y) in zip(x, y) {
+      let want = primitive.judge([x])
+      #expect(y == want && y.sign == want.sign, "\(primitive)(\(x)) in \(dtype): \(y)")
+    }
+  }
+
   /// Samples over ranges where the function changes, and the same with signs, as far as it is defined there.
   private func samples(_ primitive: Primitive, _ dtype: DType) -> [Double] {
     let positive = (0..<40_000).map { exp2(Double($0) / 40_000 * 44 - 34) }
-    let signed: [Double] = primitive == .log ? positive : positive.flatMap { [$0, -$0] }
+    let signed: [Double] = [.log, .log2, .log1p].contains(primitive) ? positive : positive.flatMap { [$0, -$0] }
     let near = (0..<20_000).map { 1 + (Double($0) - 10_000) * 0x1p-20 }
     let far: [Double] = [1e6, 1_048_575.5, 1_048_577, 3e7, 1e15, 1e30]
     return (signed + near + far).map(dtype.round)
@@ -34,7 +113,8 @@ import Testing
 
   @Test(arguments: [
     (Primitive.exp, DType.f32, 1.5), (.log, .f32, 2), (.sin, .f32, 1), (.cos, .f32, 1), (.exp, .f64, 1.5),
-    (.log, .f64, 2), (.sin, .f64, 1), (.cos, .f64, 1),
+    (.log, .f64, 2), (.sin, .f64, 1), (.cos, .f64, 1), (.log2, .f32, 2), (.log2, .f64, 2.5), (.tanh, .f32, 3),
+    (.erf, .f32, 3), (.expm1, .f32, 2), (.log1p, .f32, 3),
   ])
   func withinUlps(_ primitive: Primitive, _ dtype: DType, _ limit: Double) throws {
     let x = samples(primitive, dtype)

@@ -133,6 +133,29 @@ private let binary: [Primitive] = [
     }
   }
 
+  /// Between the two nearest halves, beside the middle by less than an f32 tells: one rounding.
+  @Test(arguments: [DType.i32, .i64], [DType.f16, .bf16]) func integersBecomeHalvesInOneRounding(
+    _ source: DType, _ target: DType
+  )
+    throws
+  {
+    let middles: [Double] =
+      target == .f16
+      ? [2049, 4098, 65519, 65520, 65521] : [16_842_752, 33_685_504, 1_077_936_128 - 0x1p22, 257, 0x1p30 + 0x1p22]
+    let long: [Double] = source == .i64 && target == .bf16 ? [0x1p40 + 0x1p32, 0x1p52 + 0x1p44, 0x1p62 + 0x1p54] : []
+    var x: [Double] = [0, 1, -1, 2_147_483_647]
+    for middle in middles + long {
+      for near in [middle - 1, middle, middle + 1] { x += [near, -near] }
+    }
+    var maker = KernelMaker("narrow", domain: [x.count])
+    let a = maker.buffer(source, [x.count])
+    let b = maker.buffer(target, [x.count], .write)
+    maker.store(b, [0], maker.add(.round(maker.load(a, [0]), target)))
+    #expect(maker.kernel.verify().isEmpty)
+    let y = try launch(maker.kernel, [x, x.map { _ in 0 }])[1].doubles
+    for (x, y) in zip(x, y) { #expect(y == target.round(x), "\(source) \(x) to \(target): \(y)") }
+  }
+
   @Test func conversions() throws {
     let x: [Double] = [0, 1.9, -1.9, 3e9, -3e9, .nan, .infinity, 255.5, -0.5]
     let pairs: [(DType, DType)] = [

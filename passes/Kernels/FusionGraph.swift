@@ -157,7 +157,9 @@ extension Primitive {
       .lessEqual, .greater, .greaterEqual, .and, .or, .select:
       1
     case .div, .sqrt: 3
-    case .exp, .log, .sin, .cos, .tanh, .erf, .expm1, .log1p, .pow: 10
+    case .exp, .log, .sin, .cos, .tanh, .erf, .expm1, .log1p, .log2, .pow, .timesSigmoid, .timesNormalCDF,
+      .timesGaussian:
+      10
     }
   }
 }

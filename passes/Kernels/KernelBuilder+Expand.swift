@@ -171,6 +171,8 @@ extension KernelBuilder {
     switch to {
     case .f16, .bf16:
       if dtype(source) == .f64 { return converted(rounded(source, to: to), .f32) }
+      // By way of f32 they would be rounded twice.
+      if from == .i32 || from == .i64 { return rounded(source, to: to) }
       return rounded(converted(source, .f32), to: to)
     case .f32, .float, .f64, .i32, .i64: return converted(source, to.loaded)
     case .u8:
@@ -195,7 +197,7 @@ extension KernelBuilder {
     where buffers[buffer.index].dtype == dtype && (guards.isEmpty || dtype.round(otherwise) == otherwise):
       value
     case .round(_, dtype): value
-    case .constant(let number, let own): pool.add(.constant(dtype.round(number), own))
+    case .constant(let number, let own): pool.add(.constant(dtype.round(number), own.isFloating ? own : .f32))
     case .load, .round, .axis, .local, .scratch, .apply, .convert: pool.add(.round(value, dtype))
     }
   }
@@ -207,9 +209,9 @@ extension Primitive {
   fileprivate var decides: Bool {
     switch self {
     case .isFinite, .equal, .notEqual, .less, .lessEqual, .greater, .greaterEqual: true
-    case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .not, .expm1, .log1p, .add,
-      .sub,
-      .mul, .div, .pow, .minimum, .maximum, .and, .or, .select:
+    case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .not, .expm1, .log1p, .log2,
+      .timesSigmoid, .timesNormalCDF, .timesGaussian, .add, .sub, .mul, .div, .pow, .minimum, .maximum, .and, .or,
+      .select:
       false
     }
   }

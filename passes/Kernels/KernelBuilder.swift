@@ -177,7 +177,7 @@ struct KernelBuilder {
     case .axis: .i32
     case .load(let buffer, _, _, _): buffers[buffer.index].dtype.loaded
     case .local(let local), .scratch(let local): locals[local.index].dtype
-    case .round(let operand, _): dtype(operand)
+    case .round(let operand, _): dtype(operand).isFloating ? dtype(operand) : .f32
     }
   }
 

@@ -43,12 +43,12 @@ extension Lowering {
     return builder.same("multiply", magnitude, builder.same("sign", x))
   }
 
-  private mutating func scaled(_ x: HLOValue, _ factor: Double) -> HLOValue {
+  mutating func scaled(_ x: HLOValue, _ factor: Double) -> HLOValue {
     builder.same("multiply", x, builder.constant(factor, x.type))
   }
 
   /// By Horner's rule; the coefficient of the highest power comes first.
-  private mutating func polynomial(_ x: HLOValue, _ coefficients: [Double]) -> HLOValue {
+  mutating func polynomial(_ x: HLOValue, _ coefficients: [Double]) -> HLOValue {
     var value = builder.constant(coefficients[0], x.type)
     for coefficient in coefficients.dropFirst() {
       value = builder.same("add", builder.same("multiply", value, x), builder.constant(coefficient, x.type))

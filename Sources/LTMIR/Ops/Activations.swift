@@ -38,34 +38,34 @@ extension OpDefinition {
 
   static let sigmoid = unary(
     "`1 / (1 + exp(-x))`", .follow,
-    gradient: .unary { b, _, y, g in b.mul(g, b.mul(y, b.sub(b.fill(1, like: y), y))) },
-    lowering: .formula { b, x in logistic(&b, x[0]) }, { 1 / (1 + Foundation.exp(-$0)) })
+    gradient: .unary { b, x, _, g in
+      let (e, sum) = decay(&b, x)
+      return b.div(b.mul(g, e), b.mul(sum, sum))
+    },
+    lowering: .formula { b, x in logistic(&b, x[0]) }, { LTMIR.sigmoid($0) })
 
   static let silu = unary(
     "`x * sigmoid(x)`", .follow,
-    gradient: .unary { b, x, _, g in
-      let s = logistic(&b, x)
-      let slope = b.mul(s, b.offset(b.mul(x, b.sub(b.fill(1, like: s), s)), by: 1))
-      return b.mul(g, slope)
-    }, lowering: .formula { b, x in b.mul(x[0], logistic(&b, x[0])) }, { $0 / (1 + Foundation.exp(-$0)) })
+    gradient: .unary { b, x, _, g in b.mul(g, gateSlope(&b, of: bounded(&b, x)) { b, x in (x, b.fill(1, like: x)) }) },
+    lowering: .formula { b, x in b.make(.timesSigmoid, [x[0], x[0]]) }, { $0.times(tail: LTMIR.sigmoid($0)) })
 
   static let gelu = unary(
     "`x * (1 + erf(x / sqrt(2))) / 2`", .float32,
     gradient: .unary { b, x, _, g in
-      let density = b.scale(b.exp(b.scale(b.mul(x, x), by: -0.5)), by: 1 / (2 * Double.pi).squareRoot())
-      return b.mul(g, b.add(normalCumulative(&b, x), b.mul(x, density)))
-    }, lowering: .formula { b, x in b.mul(x[0], normalCumulative(&b, x[0])) },
-    { 0.5 * $0 * (1 + Foundation.erf($0 / 2.0.squareRoot())) })
+      let density = b.scale(b.make(.timesGaussian, [x, x]), by: 1 / (2 * Double.pi).squareRoot())
+      return b.mul(g, b.add(b.make(.timesNormalCDF, [b.fill(1, like: x), x]), density))
+    }, lowering: .formula { b, x in b.make(.timesNormalCDF, [x[0], x[0]]) }, { $0.times(tail: normalCDF($0)) })
 
   static let geluTanh = unary(
     "`gelu` by its tanh approximation", .float32,
     gradient: .unary { b, x, _, g in
-      let s = b.div(b.fill(1, like: x), geluDenominator(&b, x))
-      let inner = b.offset(b.scale(b.mul(x, x), by: 6 * geluFactor * geluCubic), by: 2 * geluFactor)
-      let slope = b.mul(b.mul(s, b.sub(b.fill(1, like: s), s)), inner)
-      return b.mul(g, b.add(s, b.mul(x, slope)))
-    }, lowering: .formula { b, x in b.div(x[0], geluDenominator(&b, x[0])) },
-    { 0.5 * $0 * (1 + Foundation.tanh(geluFactor * ($0 + geluCubic * $0 * $0 * $0))) })
+      let slope = gateSlope(&b, of: bounded(&b, x)) { b, x in
+        let inner = b.offset(b.scale(b.mul(x, x), by: 6 * geluFactor * geluCubic), by: 2 * geluFactor)
+        return (geluArgument(&b, x), inner)
+      }
+      return b.mul(g, slope)
+    }, lowering: .formula { b, x in b.make(.timesSigmoid, [x[0], geluArgument(&b, x[0])]) },
+    { $0.times(tail: LTMIR.sigmoid(2 * geluFactor * $0 * (1 + geluCubic * $0 * $0))) })
 
   static let softplus = unary(
     "`log(1 + exp(x))`", .float32, gradient: .unary { b, x, _, g in b.mul(g, logistic(&b, x)) },
@@ -76,9 +76,30 @@ extension OpDefinition {
 private let geluFactor = (2 / Double.pi).squareRoot()
 private let geluCubic = 0.044715
 
-/// `1 / (1 + exp(-x))`: where exp overflows the quotient is 0, so no case is needed.
-func logistic(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {
-  b.div(b.fill(1, like: x), b.offset(b.exp(b.neg(x)), by: 1))
+/// `1 / (1 + exp(-x))`
+func logistic(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID { b.make(.timesSigmoid, [b.fill(1, like: x), x]) }
+
+/// `e = exp(-|x|)` and `1 + e`, of which the sigmoid and its slope are made on either side of 0.
+private func decay(_ b: inout GraphBuilder, _ x: ValueID) -> (e: ValueID, sum: ValueID) {
+  let e = b.exp(b.neg(b.make(.abs, [x])))
+  return (e, b.offset(e, by: 1))
+}
+
+/// A number beyond which no sigmoid changes, so that no infinity meets a 0.
+private func bounded(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {
+  b.make(.minimum, [b.make(.maximum, [x, b.fill(-1000, like: x)]), b.fill(1000, like: x)])
+}
+
+/// The slope of `x sigmoid(u)`: `sigmoid(u) + x u' sigmoid(u) sigmoid(-u)`.
+private func gateSlope(
+  _ b: inout GraphBuilder, of x: ValueID,
+  _ argument: (inout GraphBuilder, ValueID) -> (u: ValueID, slope: ValueID)
+) -> ValueID {
+  let (u, slope) = argument(&b, x)
+  let (e, sum) = decay(&b, u)
+  let isBelow = b.make(.less, [u, b.fill(0, like: u)])
+  let top = b.select(isBelow, e, b.fill(1, like: e))
+  return b.div(b.add(top, b.div(b.mul(b.mul(x, slope), e), sum)), sum)
 }
 
 /// `max(x, 0) + log1p(exp(-|x|))`: exp never overflows.
@@ -91,12 +112,8 @@ func softplusTail(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {
   b.make(.log1p, [b.exp(b.neg(b.make(.abs, [x])))])
 }
 
-private func normalCumulative(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {
-  b.scale(b.offset(b.make(.erf, [b.scale(x, by: 0.5.squareRoot())]), by: 1), by: 0.5)
-}
-
-/// `1 + exp(-2u)` for gelu's `u`: `(1 + tanh(u)) / 2` is its inverse, which loses nothing where tanh is nearly -1.
-private func geluDenominator(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {
-  let scale = b.offset(b.scale(b.mul(x, x), by: -2 * geluFactor * geluCubic), by: -2 * geluFactor)
-  return b.offset(b.exp(b.mul(x, scale)), by: 1)
+/// `2 sqrt(2 / pi) (x + 0.044715 x^3)`, of which the sigmoid is `(1 + tanh) / 2` of half of it.
+private func geluArgument(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {
+  let scale = b.offset(b.scale(b.mul(x, x), by: 2 * geluFactor * geluCubic), by: 2 * geluFactor)
+  return b.mul(x, scale)
 }

@@ -28,7 +28,7 @@ extension OpDefinition {
       let picked = x[1].data.enumerated().map { row, label in
         label >= 0 && label < Double(classes) ? logs.data[row * classes + Int(label)] : 0
       }
-      return .scalar(-picked.reduce(0, +) / Double(picked.count))
+      return .scalar(-pairwiseSum(picked[...]) / Double(picked.count))
     },
     gradient: .rule { b, node, _, g in
       let dtype = b.type(node.operands[0]).dtype
@@ -195,7 +195,7 @@ private let inferBanned: InferRule = { (types, attributes) throws(OpError) in
 
 private func meanLoss(_ x: [Reference], _ function: (Double, Double) -> Double) -> Reference {
   let losses = x[0].zip(x[1], function)
-  return .scalar(losses.data.reduce(0, +) / Double(losses.data.count))
+  return .scalar(pairwiseSum(losses.data[...]) / Double(losses.data.count))
 }
 
 private func clampedLog(_ b: inout GraphBuilder, _ x: ValueID) -> ValueID {

@@ -36,8 +36,8 @@ extension OpDefinition {
     ], precision: .normalization, infer: inferNorm(parameters: 2, axis: nil),
     evaluate: { x, attributes, _ in
       let normal = x[0].rows(along: x[0].rank - 1) { row in
-        let mean = row.reduce(0, +) / Double(row.count)
-        let variance = row.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(row.count)
+        let mean = pairwiseSum(row[...]) / Double(row.count)
+        let variance = pairwiseSum(row.map { ($0 - mean) * ($0 - mean) }[...]) / Double(row.count)
         return row.map { ($0 - mean) / (variance + attributes[float: "eps"]).squareRoot() }
       }
       return normal.zip(along(x[0].rank - 1, x[1], x[0]), *).zip(along(x[0].rank - 1, x[2], x[0]), +)
@@ -61,7 +61,7 @@ extension OpDefinition {
     ], precision: .normalization, infer: inferNorm(parameters: 1, axis: nil),
     evaluate: { x, attributes, _ in
       let normal = x[0].rows(along: x[0].rank - 1) { row in
-        let square = row.reduce(0) { $0 + $1 * $1 } / Double(row.count)
+        let square = pairwiseSum(row.map { $0 * $0 }[...]) / Double(row.count)
         return row.map { $0 / (square + attributes[float: "eps"]).squareRoot() }
       }
       return normal.zip(along(x[0].rank - 1, x[1], x[0]), *)

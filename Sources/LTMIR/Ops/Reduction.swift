@@ -6,7 +6,7 @@ extension OpDefinition {
   static let sum = reduction(
     "The sum over axes.", .float32, .anything, gradient: .reduction { b, x, _, g in b.spread(g, like: x) },
     lowering: .reduction(.add)
-  ) { $0.reduce(0, +) }
+  ) { pairwiseSum($0) }
 
   static let mean = reduction(
     "The mean over axes, divided in f32 before it narrows; of integers and bools, an f32.", .float32, .anything,
@@ -70,7 +70,7 @@ extension OpDefinition {
     }
   ) { values, attributes in
     let centre = average(values)
-    let total = values.reduce(0) { $0 + ($1 - centre) * ($1 - centre) }
+    let total = pairwiseSum(values.map { ($0 - centre) * ($0 - centre) }[...])
     return total / Swift.max(0, Double(values.count) - attributes[float: "correction"])
   }
 
@@ -182,7 +182,7 @@ private func resultDType(_ operand: DType, _ lowering: OpLowering) -> DType {
   }
 }
 
-private func average(_ values: ArraySlice<Double>) -> Double { values.reduce(0, +) / Double(values.count) }
+private func average(_ values: ArraySlice<Double>) -> Double { pairwiseSum(values) / Double(values.count) }
 
 /// The attributes that every reduction has.
 func reductionAttributes(_ node: Node) -> (axes: [Int], keep: Bool) {

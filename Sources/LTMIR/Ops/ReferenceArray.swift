@@ -68,6 +68,13 @@ extension Reference {
   }
 }
 
+/// The sum by halves, whose error grows with the logarithm of the length.
+func pairwiseSum(_ values: ArraySlice<Double>) -> Double {
+  if values.count <= 8 { return values.reduce(0, +) }
+  let middle = values.startIndex + values.count / 2
+  return pairwiseSum(values[..<middle]) + pairwiseSum(values[middle...])
+}
+
 /// The strides of a row-major array.
 func rowMajorStrides(_ shape: [Int]) -> [Int] {
   var strides = [Int](repeating: 1, count: shape.count)

@@ -71,13 +71,14 @@ extension OpDefinition {
 
   /// Two operands of one shape, elementwise, the result of their dtype.
   static func binary(
-    _ summary: String, _ accepted: Accepted, _ precision: PrecisionClass = .widest,
+    _ summary: String, _ accepted: Accepted, _ precision: PrecisionClass = .widest, isCallable: Bool = true,
     on fills: (OpExample.Fill, OpExample.Fill)? = nil, gradient: OpGradient, lowering: OpLowering,
     _ function: @escaping @Sendable (Double, Double) -> Double
   ) -> OpDefinition {
     OpDefinition(
-      summary, signature: [OpParameter("a", .tensor), OpParameter("b", .tensor)], precision: precision,
-      infer: elementwise(2, accepted), evaluate: { operands, _, _ in operands[0].zip(operands[1], function) },
+      summary, isCallable: isCallable, signature: [OpParameter("a", .tensor), OpParameter("b", .tensor)],
+      precision: precision, infer: elementwise(2, accepted),
+      evaluate: { operands, _, _ in operands[0].zip(operands[1], function) },
       gradient: gradient, lowering: lowering,
       examples: fills.map { [OpExample([([2, 3], $0.0), ([2, 3], $0.1)])] } ?? [])
   }

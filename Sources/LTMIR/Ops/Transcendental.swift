@@ -24,7 +24,7 @@ extension OpDefinition {
   static let log2 = unary(
     "The logarithm to base 2.", .float32, on: .positive,
     gradient: .unary { b, x, _, g in b.div(b.scale(g, by: 1 / M_LN2), x) },
-    lowering: .formula { b, x in b.scale(b.make(.log, [x[0]]), by: 1 / M_LN2) }, { Foundation.log2($0) })
+    lowering: .primitive(.log2), { Foundation.log2($0) })
 
   static let sin = unary(
     "The sine.", .follow, gradient: .unary { b, x, _, g in b.mul(g, b.make(.cos, [x])) }, lowering: .primitive(.sin),
@@ -36,12 +36,17 @@ extension OpDefinition {
 
   static let tanh = unary(
     "The hyperbolic tangent.", .follow,
-    gradient: .unary { b, _, y, g in b.mul(g, b.sub(b.fill(1, like: y), b.mul(y, y))) }, lowering: .primitive(.tanh),
-    { Foundation.tanh($0) })
+    // 4 e / (1 + e)^2 for e = exp(-2|x|): where y is nearly 1, nothing is left of 1 - y^2.
+    gradient: .unary { b, x, _, g in
+      let e = b.exp(b.scale(b.make(.abs, [x]), by: -2))
+      let sum = b.offset(e, by: 1)
+      return b.div(b.mul(g, b.scale(e, by: 4)), b.mul(sum, sum))
+    }, lowering: .primitive(.tanh), { Foundation.tanh($0) })
 
   static let erf = unary(
     "The error function.", .follow,
     gradient: .unary { b, x, _, g in
-      b.mul(g, b.scale(b.exp(b.neg(b.mul(x, x))), by: 2 / Double.pi.squareRoot()))
+      let root = b.make(.timesGaussian, [b.scale(g, by: 2 / Double.pi.squareRoot()), x])
+      return b.make(.timesGaussian, [root, x])
     }, lowering: .primitive(.erf), { Foundation.erf($0) })
 }

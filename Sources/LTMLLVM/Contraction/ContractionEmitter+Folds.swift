@@ -78,7 +78,7 @@ extension ContractionEmitter {
     return layout.folds.map { fold in
       let within =
         switch fold.kept {
-        case .tile: ir.index(0)
+        case .tile: ir.multiply(ir.subtract(j, columns.first), tiles.lanes)
         case .rows: place(rows, i)
         case .columns: place(columns, j)
         }
@@ -131,7 +131,11 @@ extension ContractionEmitter {
     ir.debug?.locate(kernel.kernel.location(of: fold.value))
     switch fold.kept {
     case .tile:
-      let all = sum(fold, finishedLanes(live: tiles.lanes), of: layout.tileTasks) { ir.multiply($0, fold.stride) }
+      let panels = tiles.nc / tiles.columns
+      let all = sum(fold, finishedLanes(live: tiles.lanes), of: layout.tileTasks * panels) { number in
+        ir.add(
+          ir.multiply(ir.divide(number, panels), fold.stride), ir.multiply(ir.remainder(number, panels), tiles.lanes))
+      }
       store(emitter.across(all) { combine(fold, $0, $1) }, fold)
     case .rows: conclude(fold, layout.rows, size: tiles.mc, tiles: layout.rowTiles, apart: layout.columnTiles, lanes: 1)
     case .columns:
@@ -165,7 +169,8 @@ extension ContractionEmitter {
 
   /// Some tiles' parts, at the places given, in order.
   private func sum(_ fold: TileFold, _ lanes: Int, of count: Int, _ place: (LLVMValueRef) -> LLVMValueRef) -> Lanes {
-    let sums = ir.loop(0..<count, carrying: [identity(fold, lanes).ref]) { number, held in
+    let merge = ir.merge(fold.combiner, fold.dtype)
+    let sums = ir.sums(0..<count, start: [identity(fold, lanes).ref], merge: merge) { number, held in
       let part = load(fold, ir.address(parts(fold), type(fold), place(number)), lanes)
       return [combine(fold, Lanes(held[0], ir), part).ref]
     }

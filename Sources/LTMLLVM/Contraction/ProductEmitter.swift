@@ -70,7 +70,7 @@ extension KernelEmitter {
     let extent = kernel.extent(axis)
     let stride = lanes * block.ways
     let start = [LLVMValueRef](repeating: zero, count: count * block.ways)
-    var sums = ir.loop(0..<extent / stride * stride, step: stride, carrying: start) { k, sums in
+    var sums = ir.sums(0..<extent / stride * stride, step: stride, start: start, merge: +) { k, sums in
       (0..<block.ways).flatMap { way in
         step(ir.add(k, ir.index(way * lanes)), Array(sums[way * count..<(way + 1) * count]), live: lanes)
       }

@@ -4,7 +4,8 @@ import LTMKernels
 /// A fold of a tiled contraction's result. Each tile combines its own part, at its own place in the workspace; the task of
 /// the last phase combines these parts in the order of the tiles.
 struct TileFold {
-  /// What a tile's part has a number for: the whole tile, or each of its rows or columns.
+  /// What a tile's part has numbers for: a vector for each of its panels of columns, which add up to the whole tile's, or
+  /// each of its rows or columns.
   enum Kept { case tile, rows, columns }
   let value: ScalarID
   let combiner: Combiner
@@ -60,7 +61,7 @@ struct TileFold {
     (self.value, self.combiner, self.dtype, self.access, self.kept) = (value, combiner, dtype, access, kept)
     let count =
       switch kept {
-      case .tile: layout.tiles.lanes
+      case .tile: layout.tiles.lanes * (layout.tiles.nc / layout.tiles.columns)
       case .rows: layout.tiles.mc
       case .columns: layout.tiles.nc
       }

@@ -4,9 +4,9 @@ import LTMKernels
 // Exponentials of kernels that store halves are powers of 2: constants in the exponent take its factor in, where all of its
 // terms have one.
 extension Evaluator {
-  /// `x / ln 2`.
-  func exponent(_ x: ScalarID) -> Lanes {
-    let factor = 1.442_695_040_888_963_4
+  /// `x / ln 2`, or the negative of it.
+  func exponent(_ x: ScalarID, isNegated: Bool = false) -> Lanes {
+    let factor = isNegated ? -1.442_695_040_888_963_4 : 1.442_695_040_888_963_4
     return scaled(x, by: factor) ?? known(x.index).lanes * factor
   }
 

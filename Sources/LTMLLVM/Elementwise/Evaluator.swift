@@ -176,6 +176,11 @@ package final class Evaluator {
       if primitive == .exp, ir.hasShortExp, kernel.kernel.dtype(operands[0]) == .f32 {
         return exponent(operands[0]).shortPower(isAddend: facts.isAddend[id])
       }
+      if primitive == .timesSigmoid, ir.hasShortExp, kernel.kernel.dtype(operands[1]) == .f32 {
+        let (factor, power) = (known(operands[0].index).lanes, exponent(operands[1], isNegated: true))
+        let lanes = max(factor.count, power.count)
+        return spread(factor, lanes).timesShortSigmoid(spread(power, lanes))
+      }
       let values = operands.map { known($0.index) }
       let lanes = values.map(\.lanes.count).max() ?? 1
       let dtype = primitive == .select ? values[1].dtype : values[0].dtype

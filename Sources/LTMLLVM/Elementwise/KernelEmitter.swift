@@ -91,17 +91,29 @@ struct KernelEmitter {
     }
   }
 
-  /// Visits the points of some inner axes in order, carrying values; what does not vary is computed outside.
+  /// Visits the points of some inner axes in order, carrying values; what does not vary is computed outside. With `merge`, the
+  /// values are sums, and long ones are cut.
   func nest(
     _ axes: ArraySlice<Int>, hoisting roots: [ScalarID], inside: [Int] = [], carrying values: [LLVMValueRef] = [],
-    _ body: ([LLVMValueRef]) -> [LLVMValueRef]
+    merge: ((Lanes, Lanes) -> Lanes)? = nil, _ body: ([LLVMValueRef]) -> [LLVMValueRef]
   ) -> [LLVMValueRef] {
     evaluator.hoist(roots, outOf: axes + inside)
     guard let axis = axes.first else { return body(values) }
-    return ir.loop(0..<kernel.extent(axis), carrying: values) { i, carried in
+    return ir.sums(0..<kernel.extent(axis), start: values, merge: merge) { i, carried in
       evaluator.at(axis, i) {
-        nest(axes.dropFirst(), hoisting: roots, inside: inside, carrying: carried, body)
+        let start = merge == nil ? carried : values
+        let part = nest(
+          axes.dropFirst(), hoisting: roots, inside: inside, carrying: start, merge: merge, body)
+        return add(part, to: carried, merge)
       }
     }
+  }
+
+  /// Sums with what one step came to, where that began anew.
+  private func add(
+    _ part: [LLVMValueRef], to sums: [LLVMValueRef], _ merge: ((Lanes, Lanes) -> Lanes)?
+  ) -> [LLVMValueRef] {
+    guard let merge else { return part }
+    return zip(sums, part).map { merge(Lanes($0, ir), Lanes($1, ir)).ref }
   }
 }

@@ -32,6 +32,7 @@ extension IRBuilder {
     let wide = element(of: value.type)
     switch dtype {
     case .f16, .bf16:
+      if wide == i32 || wide == i64 { return widen(narrow(toDouble(value), to: dtype), from: dtype) }
       let single = widen(narrow(value, to: dtype), from: dtype)
       return wide == double ? single.widened(to: double) : single
     case .float, .f32: return wide == double ? value.narrowed(to: float).widened(to: double) : value
@@ -50,6 +51,15 @@ extension IRBuilder {
     let neighbour = bits.minusBits(bits.bits(1)).when(isAbove, else: bits.plusBits(bits.bits(1)))
     let odd = bits.when(isOdd, else: neighbour)
     return odd.when(isInexact, else: bits).cast(to: float)
+  }
+
+  /// An integer in f64 such that rounding that to a half gives what one rounding would: what does not fit is in a sticky bit.
+  private func toDouble(_ value: Lanes) -> Lanes {
+    guard element(of: value.type) == i64 else { return value.toFloat(double) }
+    let lost = value.and(value.bits(0x7FF)).compareBits(LLVMIntNE, value.bits(0))
+    let kept = value.and(value.bits(~0x7FF)).or(value.bits(0x800).when(lost, else: value.bits(0)))
+    let isShort = clampBits(value, -1 << 52, 1 << 52).compareBits(LLVMIntEQ, value)
+    return value.when(isShort, else: kept).toFloat(double)
   }
 
   /// The upper half of an f32, rounded; a NaN stays one.

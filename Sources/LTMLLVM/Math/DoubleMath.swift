@@ -4,24 +4,28 @@ internal import CLLVM
 extension Lanes {
   private static let wholeShift = 6_755_399_441_055_744.0  // 1.5 * 2^52: adding it rounds to a whole number
 
-  /// `exp` of f64, within 1 ulp or so.
-  func doubleExp() -> Lanes {
-    let x = clamped(-746, 710)
+  /// `factor * exp(self + low)` of f64, within 1 ulp or so; rounded once where that is subnormal. A polynomial of degree 7 is
+  /// enough for f32.
+  func doubleExp(times factor: Lanes? = nil, plus low: Lanes? = nil, degree: Int = 13) -> Lanes {
+    // So low that what is left of a factor is 0 too.
+    let x = clamped(-1400, 710)
     // The bias twice, for a scale in two steps: 2^n itself may be no normal number.
     let shift = Self.wholeShift + 2046
     let shifted = x.times(1.442_695_040_888_963_4, plus: constant(shift))
     let n = shifted - shift
     let high = n.times(-6.931_471_803_691_238e-1, plus: x)
-    let r = n.times(-1.908_214_929_270_587_7e-10, plus: high)
-    let power = r.polynomial((0...13).reversed().map { 1 / (1...max($0, 1)).reduce(1.0) { $0 * Double($1) } })
+    let reduced = n.times(-1.908_214_929_270_587_7e-10, plus: high)
+    let r = low.map { reduced + $0 } ?? reduced
+    let series = r.polynomial((0...degree).reversed().map { 1 / (1...max($0, 1)).reduce(1.0) { $0 * Double($1) } })
+    let power = factor.map { $0 * series } ?? series
     let bits = shifted.cast(to: ir.i64)
     let half = bits.shiftedRight(1)
     let rest = bits.minusBits(half)
     return power * half.shiftedLeft(52).cast(to: ir.double) * rest.shiftedLeft(52).cast(to: ir.double)
   }
 
-  /// `log` of f64.
-  func doubleLog() -> Lanes {
+  /// `self = 2^n m`, m in sqrt(1/2) ..< sqrt(2): n, and `log m = 2f + rest`.
+  private func doubleLogParts() -> (n: Lanes, f: Lanes, rest: Lanes) {
     let isSubnormal = isLess(0x1p-1022)
     let bits = (self * 0x1p54).when(isSubnormal, else: self).cast(to: ir.i64)
     // The exponent, biased, that leaves a mantissa in sqrt(1/2) ..< sqrt(2).
@@ -35,11 +39,20 @@ extension Lanes {
     let f = (mantissa - 1) / (mantissa + 1)
     let square = f * f
     let tail = square.polynomial((1...10).reversed().map { 2 / Double(2 * $0 + 1) })
-    let low = n.times(1.908_214_929_270_587_7e-10, plus: f * square * tail)
-    let result = n.times(6.931_471_803_691_238e-1, plus: f.times(2, plus: low))
-    let finite = self.when(isEqual(.infinity).or(isNaN), else: result)
-    let positive = constant(-.infinity).when(isEqual(0), else: finite)
-    return constant(.nan).when(isLess(0), else: positive)
+    return (n, f, f * square * tail)
+  }
+
+  /// `log` of f64.
+  func doubleLog() -> Lanes {
+    let (n, f, rest) = doubleLogParts()
+    let low = n.times(1.908_214_929_270_587_7e-10, plus: rest)
+    return logarithm(ofPositive: n.times(6.931_471_803_691_238e-1, plus: f.times(2, plus: low)))
+  }
+
+  /// The logarithm to base 2 of f64, exact where that is a whole number.
+  func doubleLog2() -> Lanes {
+    let (n, f, rest) = doubleLogParts()
+    return logarithm(ofPositive: f.times(2, plus: rest).times(1.442_695_040_888_963_4, plus: n))
   }
 
   /// `sin(x + quarter * pi/2)` of f32.
@@ -62,15 +75,20 @@ extension Lanes {
     let isOdd = turn.and(turn.bits(1)).compareBits(LLVMIntNE, turn.bits(0))
     let sign = turn.and(turn.bits(2)).shiftedLeft(62)
     let value = cosine.when(isOdd, else: sine).cast(to: ir.i64)
-    return Lanes(LLVMBuildXor(ir.ref, value.ref, sign.ref, ""), ir).cast(to: ir.double).narrowed(to: ir.float)
+    let wave = Lanes(LLVMBuildXor(ir.ref, value.ref, sign.ref, ""), ir).cast(to: ir.double).narrowed(to: ir.float)
+    // -0 stays what it is.
+    return quarter == 0 ? self.when(isEqual(0), else: wave) : wave
   }
 
-  /// ``wave(quarter:)`` where every lane is in its range, else the C library.
+  /// ``wave(quarter:)`` in the lanes that are in its range, in the others the C library: what a number gives does not depend
+  /// on its neighbours.
   func wave(quarter: Int, library name: String) -> Lanes {
     if ir.mathLibrary != nil || isDouble { return library(name) }
     // Beyond, the quarter turns themselves need more digits; infinities and NaN go the same way.
     let isFar = Lanes(LLVMBuildNot(ir.ref, magnitude.isLess(0x1p20).ref, ""), ir)
-    return ir.choose(ir.any(isFar), then: { library(name) }, otherwise: { wave(quarter: quarter) })
+    return ir.choose(
+      ir.any(isFar), then: { library(name).when(isFar, else: wave(quarter: quarter)) },
+      otherwise: { wave(quarter: quarter) })
   }
 
   /// `pow` of f32.

@@ -25,7 +25,7 @@ extension Lanes {
     return bits.plusBits(bits.bits(127)).shiftedLeft(23).cast(to: n.ir.float)
   }
 
-  private static let shift = 12_582_912.0  // 1.5 * 2^23: adding it rounds to a whole number
+  static let shift = 12_582_912.0  // 1.5 * 2^23: adding it rounds to a whole number
 
   /// `x = n ln 2 + r`; n also as `n + shift`.
   private func reducedByLn2() -> (shifted: Lanes, n: Lanes, r: Lanes) {
@@ -36,7 +36,7 @@ extension Lanes {
   }
 
   /// `(exp(r) - 1 - r) / r^2` for `|r| <= ln 2 / 2`.
-  private func expTail() -> Lanes {
+  func expTail() -> Lanes {
     polynomial([
       1.987_569_150_0e-4, 1.398_199_950_7e-3, 8.333_451_907_3e-3, 4.166_579_589_4e-2, 1.666_666_545_9e-1,
       5.000_000_120_1e-1,
@@ -53,13 +53,18 @@ extension Lanes {
     let shift = Self.shift + (flushes ? 126 : 254)
     let shifted = x.times(1.442_695_040_888_963_4, plus: constant(shift))
     let power = x.expFraction(shifted - shift, factor: flushes ? 2 : 1)
+    if flushes { return power * shifted.cast(to: ir.i32).shiftedLeft(23).cast(to: ir.float) }
+    return power.timesPower(shifted)
+  }
+
+  /// Times 2^n of a whole n in `-252...254`, given as `n + shift + 254`; rounded once where that is subnormal.
+  func timesPower(_ shifted: Lanes) -> Lanes {
+    if ir.profile.scalesByPowers { return scaled(by: shifted - (Self.shift + 254)) }
     let bits = shifted.cast(to: ir.i32)
-    if flushes { return power * bits.shiftedLeft(23).cast(to: ir.float) }
-    if ir.profile.scalesByPowers { return power.scaled(by: shifted - shift) }
     // In two steps, since 2^n itself may be no normal number.
     let half = bits.shiftedRight(1)
     let rest = bits.minusBits(half)
-    return power * half.shiftedLeft(23).cast(to: ir.float) * rest.shiftedLeft(23).cast(to: ir.float)
+    return self * half.shiftedLeft(23).cast(to: ir.float) * rest.shiftedLeft(23).cast(to: ir.float)
   }
 
   /// 2 to the power of this, for results that are halves: of its fraction a polynomial, exact at 0; of the rest an instruction,
@@ -101,11 +106,12 @@ extension Lanes {
     // Half of 2^n, so that n = 128 stays finite until the end.
     let scale = Self.powerOfTwo(shifted: shifted - 1)
     let large = scale.times(small, plus: scale - 0.5) * 2
-    return small.when(n.isEqual(0), else: large)
+    // -0 stays what it is.
+    return small.when(n.isEqual(0), else: large).withSign(of: self)
   }
 
-  func log() -> Lanes {
-    if isDouble { return ir.mathLibrary == nil ? doubleLog() : library("log") }
+  /// `self = 2^n (1 + f)`, f in sqrt(1/2) - 1 ..< sqrt(2) - 1; and what `log(1 + f)` is beside f.
+  private func logParts() -> (n: Lanes, f: Lanes, square: Lanes, cubic: Lanes) {
     let isSubnormal = isLess(0x1p-126)
     let scaled = (self * 0x1p25).when(isSubnormal, else: self)
     let bits = scaled.cast(to: ir.i32)
@@ -118,11 +124,30 @@ extension Lanes {
       7.037_683_629_2e-2, -1.151_461_031_0e-1, 1.167_699_874_0e-1, -1.242_014_084_6e-1, 1.424_932_278_7e-1,
       -1.666_805_766_5e-1, 2.000_071_476_5e-1, -2.499_999_399_3e-1, 3.333_333_117_4e-1,
     ])
-    let corrected = n.times(-2.121_944_4e-4, plus: f * square * tail)
-    let result = n.times(0.693_359_375, plus: square.times(-0.5, plus: corrected) + f)
+    return (n, f, square, f * square * tail)
+  }
+
+  /// A logarithm of positive numbers at the edges too.
+  func logarithm(ofPositive result: Lanes) -> Lanes {
     let finite = self.when(isEqual(.infinity).or(isNaN), else: result)
     let positive = constant(-.infinity).when(isEqual(0), else: finite)
     return constant(.nan).when(isLess(0), else: positive)
+  }
+
+  func log() -> Lanes {
+    if isDouble { return ir.mathLibrary == nil ? doubleLog() : library("log") }
+    let (n, f, square, cubic) = logParts()
+    let corrected = n.times(-2.121_944_4e-4, plus: cubic)
+    return logarithm(ofPositive: n.times(0.693_359_375, plus: square.times(-0.5, plus: corrected) + f))
+  }
+
+  /// The logarithm to base 2, exact where that is a whole number.
+  func log2() -> Lanes {
+    if isDouble { return doubleLog2() }
+    let (n, f, square, cubic) = logParts()
+    let rest = square.times(-0.5, plus: cubic) * 1.442_695_040_888_963_4
+    // log2(e) without its 1: f itself is exact.
+    return logarithm(ofPositive: f.times(0.442_695_040_888_963_4, plus: rest) + f + n)
   }
 
   func log1p() -> Lanes {
@@ -131,7 +156,8 @@ extension Lanes {
     // What the addition lost, to first order.
     let lost = (self - (sum - 1)) / sum
     let isEdge = sum.isEqual(0).or(isEqual(.infinity))
-    return sum.log().when(isEdge, else: sum.log() + lost)
+    // -0 stays what it is.
+    return sum.log().when(isEdge, else: sum.log() + lost).withSign(of: self)
   }
 
   func tanh() -> Lanes {

@@ -19,6 +19,10 @@ extension IRBuilder {
     case .erf: a.erf()
     case .expm1: a.expm1()
     case .log1p: a.log1p()
+    case .log2: a.log2()
+    case .timesSigmoid: a.timesSigmoid(b)
+    case .timesNormalCDF: a.timesNormalCDF(b)
+    case .timesGaussian: a.timesGaussian(b)
     case .floor: isFloat ? a.apply("llvm.floor") : a
     case .ceil: isFloat ? a.apply("llvm.ceil") : a
     case .round: isFloat ? a.apply("llvm.roundeven") : a

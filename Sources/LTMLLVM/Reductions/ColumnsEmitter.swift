@@ -35,13 +35,14 @@ extension KernelEmitter {
     case .reduce(let local, let combiner, _, let value):
       let dtype = kernel.kernel[local].dtype
       let identity = ir.identity(combiner, dtype, lanes: columnLanes)
-      foldColumns(local, axes, [value], identity, { ir.combine(combiner, $0, $1, dtype) }) { sum in
+      let merge = { (a: Lanes, b: Lanes) in ir.combine(combiner, a, b, dtype) }
+      foldColumns(local, axes, [value], identity, merge, isRounded: ir.merge(combiner, dtype) != nil) { sum in
         ir.combine(combiner, sum, evaluator.value(value, lanes: columnLanes), dtype)
       }
     case .contract(let local, _, let lhs, let rhs):
       let dtype = kernel.kernel[local].dtype
       let zero = ir.identity(.add, dtype, lanes: columnLanes)
-      foldColumns(local, axes, [lhs, rhs], zero, +) { sum in
+      foldColumns(local, axes, [lhs, rhs], zero, +, isRounded: true) { sum in
         evaluator.value(lhs, lanes: columnLanes).times(evaluator.value(rhs, lanes: columnLanes), plus: sum)
       }
     case .argReduce(let local, let combiner, let axis, let value):
@@ -72,8 +73,8 @@ extension KernelEmitter {
 
   /// Folds over axes with several accumulators, so that one addition need not wait for the last; combined in a fixed tree.
   private func foldColumns(
-    _ local: LocalID, _ axes: [Int], _ roots: [ScalarID], _ identity: LLVMValueRef, _ merge: (Lanes, Lanes) -> Lanes,
-    _ step: (Lanes) -> Lanes
+    _ local: LocalID, _ axes: [Int], _ roots: [ScalarID], _ identity: LLVMValueRef,
+    _ merge: @escaping (Lanes, Lanes) -> Lanes, isRounded: Bool, _ step: (Lanes) -> Lanes
   ) {
     guard let inner = axes.last else {
       return evaluator.bind(local, step(Lanes(identity, ir)))
@@ -81,9 +82,11 @@ extension KernelEmitter {
     let extent = kernel.extent(inner)
     let ways = extent >= 8 ? 4 : 1
     let start = [LLVMValueRef](repeating: identity, count: ways)
-    let sums = nest(axes.dropLast(), hoisting: roots, inside: [inner], carrying: start) { outer in
+    let steps = kernel.points(axes.dropLast()) * (extent / ways + 1)
+    let cut = SumBlocks.cut(isRounded ? merge : nil, steps: steps)
+    let sums = nest(axes.dropLast(), hoisting: roots, inside: [inner], carrying: start, merge: cut) { outer in
       let whole = extent - extent % ways
-      var sums = ir.loop(0..<whole, step: ways, carrying: outer) { i, sums in
+      var sums = ir.sums(0..<whole, step: ways, start: outer, merge: cut) { i, sums in
         sums.enumerated().map { way, sum in
           evaluator.at(inner, ir.add(i, ir.index(way))) { step(Lanes(sum, ir)).ref }
         }

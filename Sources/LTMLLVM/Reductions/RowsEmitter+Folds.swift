@@ -25,7 +25,9 @@ extension KernelEmitter {
     let start = ir.identity(combiner, dtype, lanes: 1)
     ir.loop(0..<kernel.points(kept)) { point, _ in
       evaluator.at(decompose(point, kept)) {
-        let sum = nest(kernel.domain.filter(over.contains)[...], hoisting: [], carrying: [start]) { held in
+        let folded = kernel.domain.filter(over.contains)
+        let merge = SumBlocks.cut(ir.merge(combiner, dtype), steps: kernel.points(folded))
+        let sum = nest(folded[...], hoisting: [], carrying: [start], merge: merge) { held in
           if let contraction = kernel.kernel.body.first { row(contraction, [], lanes, sum: nil) }
           return [ir.combine(combiner, Lanes(held[0], ir), evaluator.value(value, lanes: 1), dtype).ref]
         }

@@ -58,7 +58,7 @@ extension KernelEmitter {
     case .reduce(let local, let combiner, _, let value): reduceRow(local, combiner, axes, value, lanes) { _ in }
     case .contract(let local, _, let lhs, let rhs):
       let zero = ir.identity(.add, kernel.kernel[local].dtype, lanes: lanes)
-      let sum = foldRow(axes, [lhs, rhs], lanes, [zero]) { sums, live in
+      let sum = foldRow(axes, [lhs, rhs], lanes, [zero], merge: +) { sums, live in
         let sum = Lanes(sums[0], ir)
         let product = evaluator.value(lhs, lanes: lanes).times(evaluator.value(rhs, lanes: lanes), plus: sum)
         return [keep(product, sum, live)]
@@ -76,7 +76,7 @@ extension KernelEmitter {
   ) {
     let dtype = kernel.kernel[local].dtype
     let identity = ir.identity(combiner, dtype, lanes: lanes)
-    let sum = foldRow(axes, [value], lanes, [identity]) { sums, live in
+    let sum = foldRow(axes, [value], lanes, [identity], merge: ir.merge(combiner, dtype)) { sums, live in
       let (sum, element) = (Lanes(sums[0], ir), evaluator.value(value, lanes: lanes))
       visit(element)
       return [keep(ir.combine(combiner, sum, element, dtype), sum, live)]
@@ -90,18 +90,20 @@ extension KernelEmitter {
     return Scheduler.lanes(kernel.extent(axis), register: min(limit, ir.profile.floatLanes), limit: limit)
   }
 
-  /// Visits the points of some axes, a vector along the last at a time; `live` lanes lie inside.
+  /// Visits the points of some axes, a vector along the last at a time; `live` lanes lie inside. With `merge`, what is carried
+  /// are sums.
   @discardableResult
   private func foldRow(
-    _ axes: [Int], _ roots: [ScalarID], _ lanes: Int, _ start: [LLVMValueRef],
+    _ axes: [Int], _ roots: [ScalarID], _ lanes: Int, _ start: [LLVMValueRef], merge: ((Lanes, Lanes) -> Lanes)? = nil,
     _ step: (_ carried: [LLVMValueRef], _ live: Int) -> [LLVMValueRef]
   ) -> [LLVMValueRef] {
     guard let inner = axes.last else { return step(start, lanes) }
     let extent = kernel.extent(inner)
     let rest = extent % lanes
-    return nest(axes.dropLast(), hoisting: roots, inside: [inner], carrying: start) { outer in
+    let merge = SumBlocks.cut(merge, steps: kernel.points(axes.dropLast()) * (extent / lanes + 1))
+    return nest(axes.dropLast(), hoisting: roots, inside: [inner], carrying: start, merge: merge) { outer in
       let full = fullVector(inner, lanes)
-      let sums = ir.loop(0..<extent - rest, step: lanes, carrying: outer) { i, sums in
+      let sums = ir.sums(0..<extent - rest, step: lanes, start: outer, merge: merge) { i, sums in
         evaluator.at(inner, i, vector: full) {
           evaluator.keep()
           return step(sums, lanes)

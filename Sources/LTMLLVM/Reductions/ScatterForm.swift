@@ -59,11 +59,16 @@ extension Scheduler {
     let rowBytes = rowElements * kernel.kernel[form.local].dtype.byteCount
     let extent = kernel.extent(form.row)
     guard rowBytes <= Self.scatterBytes * 8 else { return nil }
+    // As many levels as all updates of one destination would fill.
+    let updates = kernel.points(form.over)
+    let isRounded = kernel.kernel[form.local].dtype.isFloating
+    let levels = isRounded ? (1...).first { Schedule.Scatter.updates($0) >= updates } ?? 1 : 1
     let shared = (extent + Self.scatterTasks - 1) / Self.scatterTasks
     let rows = max(1, min(shared, Self.scatterBytes / rowBytes))
     let blocks = (extent + rows - 1) / rows
     return Schedule(
-      strategy: .scatter(.init(lanes: lanes, rows: rows, rowElements: rowElements)),
-      taskCount: kernel.points(kernel.domain[..<place]) * blocks, scratchBytes: roundUp(rows * rowBytes, 64))
+      strategy: .scatter(.init(lanes: lanes, rows: rows, rowElements: rowElements, levels: levels)),
+      taskCount: kernel.points(kernel.domain[..<place]) * blocks,
+      scratchBytes: roundUp(rows * (rowBytes * levels + 8) + 8, 64))
   }
 }

@@ -42,6 +42,11 @@ package struct Schedule: Hashable, Sendable {
     package var rows: Int
     /// Elements from one row's sums to the next's.
     package var rowElements: Int
+    /// Sums of single updates, of blocks of them, of blocks of blocks.
+    package var levels: Int
+
+    /// How many updates fill the sums below a level.
+    static func updates(_ level: Int) -> Int { 1 << min(6 * level, 60) }
   }
 
   package struct Product: Hashable, Sendable {
@@ -283,7 +288,9 @@ extension Primitive {
   /// Registers that a formula keeps busy, roughly.
   fileprivate var weight: Int {
     switch self {
-    case .exp, .log, .sin, .cos, .tanh, .erf, .expm1, .log1p, .pow: 14
+    case .exp, .log, .sin, .cos, .tanh, .erf, .expm1, .log1p, .log2, .pow, .timesSigmoid, .timesNormalCDF,
+      .timesGaussian:
+      14
     case .sqrt, .div: 2
     case .neg, .abs, .floor, .ceil, .round, .isFinite, .not, .add, .sub, .mul, .minimum, .maximum, .equal, .notEqual,
       .less, .lessEqual, .greater, .greaterEqual, .and, .or, .select:
