@@ -1,6 +1,7 @@
 import Foundation
 import LTM
 import LTMIR
+import TestSupport
 import Testing
 
 /// A compiled entry that is called from several threads at once.

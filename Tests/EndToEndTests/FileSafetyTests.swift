@@ -1,5 +1,6 @@
 import Foundation
 import LTM
+import TestSupport
 import Testing
 
 /// A command never writes over what it reads, and never saves weights that are not finite.

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// The limits that SECURITY.md names: what asks for more ends soon, with a message and not with a crash.

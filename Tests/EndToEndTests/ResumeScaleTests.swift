@@ -1,6 +1,7 @@
 import Foundation
 import LTM
 import LTMSupport
+import TestSupport
 import Testing
 
 /// What is printed of a resumed run is what runs: a loss scale that is given anew wins over the checkpoint's.

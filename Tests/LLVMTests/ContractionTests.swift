@@ -157,7 +157,7 @@ import Testing
     let kernel = linearKernel(m: size.0, n: size.1, k: size.2, dtype: .f32)
     let schedule = schedule(kernel, .host)
     guard case .contraction(let tiles) = schedule.strategy else { return #expect(Bool(false), "\(schedule)") }
-    #expect(tiles.isSinglePass == (tiles.kc >= size.2) && (size.2 <= 1000 || !tiles.isSinglePass))
+    #expect(tiles.isSinglePass == (tiles.block >= size.2) && (size.2 <= 1000 || !tiles.isSinglePass))
     #expect(schedule.scratchBytes < 4 << 20)
     try expectJudged(kernel, contents(kernel), tolerance: 1e-4)
   }

@@ -1,5 +1,6 @@
 import Foundation
 import LTMRuntime
+import TestSupport
 import Testing
 
 /// Outputs that are inputs, or each other, under every spelling.
