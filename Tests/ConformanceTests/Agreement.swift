@@ -12,8 +12,11 @@ enum Accuracy: Sendable {
   /// So many units of the result's dtype, relative to the largest element: values between were rounded too.
   case units(Double)
 
-  /// What the exact result rounds to is right too, infinities included.
-  func tolerance(_ dtype: DType) -> Tolerance {
+  /// What the exact result rounds to is right too, infinities included. Which zero a minimum of zeros or a sum of none gives
+  /// is the machine's choice.
+  func tolerance(_ dtype: DType) -> Tolerance { distance(dtype).ignoringSignsOfZero }
+
+  private func distance(_ dtype: DType) -> Tolerance {
     switch self {
     case .rounding(let steps) where dtype.isFloating:
       Tolerance { wanted, largest in

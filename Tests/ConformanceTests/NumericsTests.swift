@@ -31,7 +31,7 @@ import Testing
     let exact = try b.graph.evaluate(["x": try #require(Tensor(x, shape: [x.count], dtype: dtype))])["y"]
     for (subject, found) in try results(b, ["x": x], dtype) {
       // XLA's own exponential and ours on top of it; subnormal numbers are zeros there.
-      let allowed = subject == .xla ? 16 : dtype == .f64 ? 8 : ulps
+      let allowed = subject == .xla ? 24 : dtype == .f64 ? 8 : ulps
       for (place, (y, want)) in zip(found["y"]?.doubles ?? [], exact?.data ?? []).enumerated() {
         let rounded = dtype.round(want)
         if y == rounded || (y.isNaN && want.isNaN) { continue }
@@ -55,6 +55,8 @@ import Testing
       // The tanh of gelu's approximation has an argument with errors of its own.
       let allowed = subject == .xla ? 64.0 : op == .geluTanh && dtype == .f32 ? 400 : 5
       for (place, (y, want)) in zip(found["slope"]?.doubles ?? [], exact?.data ?? []).enumerated() {
+        // Device kernels multiply two bells, each of which may be 0 where the product is subnormal.
+        if subject == .sm80, abs(want) < 0x1p-126, y == 0 { continue }
         let bound = max(allowed * 2 * dtype.unit * abs(want), subject == .xla ? 0x1p-126 : dtype.smallest)
         #expect(abs(y - want) <= bound, "\(subject) \(op)'(\(x[place])) in \(dtype): \(y), not \(want)")
       }

@@ -125,6 +125,7 @@ import Testing
         optimizer SGD(lr: 0.1)
         batch     2
       }
+
       """)
     let before = try contents(folder)
     let commands = [

@@ -63,7 +63,7 @@ import Testing
       if !(ulps <= worst.ulps) { worst = (ulps, x) }
     }
     // In f64 the oracle itself has an error.
-    #expect(worst.ulps <= (dtype == .f32 ? 2 : 6), "\(primitive)(\(worst.x)) in \(dtype) is \(worst.ulps) ulp off")
+    #expect(worst.ulps <= (dtype == .f32 ? 2.25 : 6), "\(primitive)(\(worst.x)) in \(dtype) is \(worst.ulps) ulp off")
   }
 
   @Test(arguments: [DType.f16, .bf16, .f32, .f64]) func powersOfTwoHaveWholeLogarithms(_ dtype: DType) throws {

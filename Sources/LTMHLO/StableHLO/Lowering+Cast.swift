@@ -46,7 +46,9 @@ extension Lowering {
     let leastNormal = Double(sign: .plus, exponent: 2 - 1 << (to.exponent - 1), significand: 1)
     let digits = (x.dtype.floatFormat?.mantissa ?? 0) - to.mantissa
     let large = builder.constant(leastNormal * Double(1 << digits) * 1.5, x.type)
-    let whole = builder.same("subtract", builder.same("add", magnitude, large), large)
+    // Without the barrier XLA would add the two constants.
+    let raised = builder.same("optimization_barrier", builder.same("add", magnitude, large))
+    let whole = builder.same("subtract", raised, large)
     let signed = builder.select(builder.compare("LT", x, zero), builder.same("negate", whole), whole)
     let isSmall = builder.compare("LT", magnitude, builder.constant(leastNormal, x.type))
     let isChanged = builder.same("and", isSmall, builder.compare("NE", x, zero))

@@ -65,8 +65,8 @@ extension Lowering {
     let below = builder.compare("LT", u, builder.constant(0.0, u.type))
     let far = builder.select(below, tail, builder.same("subtract", a, tail))
     let series = polynomial(builder.same("multiply", u, u), NormalTables.series(isDouble: isDouble))
-    let slope = builder.same("multiply", builder.same("multiply", a, u), series)
-    let near = builder.same("add", slope, scaled(a, 0.5))
+    let middle = builder.same("add", builder.same("multiply", u, series), builder.constant(0.5, u.type))
+    let near = builder.same("multiply", a, middle)
     return builder.select(builder.compare("LT", distance, builder.constant(0.5, u.type)), near, far)
   }
 

@@ -19,8 +19,9 @@ package final class DebugSession: Sendable {
   package init(map path: String) {
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
     folder = getcwd(&buffer, buffer.count).map { String(cString: $0) } ?? "."
-    // A process of this number may have left its own; what someone else left there is not written to.
-    unlink(path)
+    // A process of this number may have left its own; what someone else left there, and a device, is not written to.
+    var status = stat()
+    if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid() { unlink(path) }
     map = Mutex(open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600))
   }
 

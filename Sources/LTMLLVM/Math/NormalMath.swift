@@ -7,7 +7,7 @@ import LTMIR
 extension Lanes {
   /// Without what a tail of 0 would not make 0: no factor of ours is that large.
   private var finite: Lanes { clamped(-limit, limit) }
-  private var limit: Double { isDouble ? Double.greatestFiniteMagnitude : 0x1p99 }
+  private var limit: Double { isDouble ? 0x1p900 : 0x1p99 }
 
   // MARK: The sigmoid
 
@@ -48,9 +48,10 @@ extension Lanes {
   func timesNormalCDF(_ u: Lanes) -> Lanes {
     if ir.accuracy != .single, !isDouble {
       let tail = finite * u.shortRatio() * u.shortBell()
-      return tail.when(u.isLess(0), else: self - tail)
+      // At -0 as below: the difference would be +0.
+      return (self - tail).when(u.isGreater(0), else: tail)
     }
-    let near = (self * u).times((u * u).polynomial(NormalTables.series(isDouble: isDouble)), plus: self * 0.5)
+    let near = self * u.times((u * u).polynomial(NormalTables.series(isDouble: isDouble)), plus: constant(0.5))
     let tail = isDouble ? finite.doubleTail(u.magnitude) : finite.tail(u.magnitude.clamped(0, Self.farthest))
     let far = tail.when(u.isLess(0), else: self - tail)
     return near.when(u.magnitude.isLess(0.5), else: far)
@@ -59,7 +60,7 @@ extension Lanes {
   // MARK: f32
 
   /// Where nothing is left of any factor.
-  private static let farthest = 18.5
+  private static let farthest = 18.7
 
   /// `exp(-self^2 / 2) = 2^n (1 + e)`: e, and n as `n + shift + 254`. What rounding the square lost goes to the exponent.
   private func bell() -> (e: Lanes, power: Lanes) {

@@ -19,7 +19,7 @@ trainer.maxEpochs = 5
 let result = try trainer.fit(&model) { event in
   if case .epoch(let record) = event { print("epoch \(record.epoch + 1): loss \(record.loss)") }
 }
-print("test \(result.reportName ?? "report"): \(result.report ?? .nan)")
+for report in result.reports { print("test \(report.name): \(report.value)") }
 
 let forward = try model.compile("forward", precision: .sixteen, ampLevel: .O2)
 guard let image = Tensor([Float](repeating: 0.5, count: 2 * 64), shape: [2, 64]) else { throw LTMError("no tensor") }
