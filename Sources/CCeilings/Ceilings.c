@@ -65,6 +65,32 @@ __attribute__((target("avx2,fma"))) static double fma256(long rounds) {
   return 12.0 * 16 * (double)rounds;
 }
 
+__attribute__((target("avx2,fma"))) static double fma256d(long rounds) {
+#define SET(i) __m256d r##i = _mm256_set1_pd(i);
+#define STEP(i) __asm__ volatile("vfmadd231pd %1, %2, %0" : "+x"(r##i) : "x"(a), "x"(b));
+  __m256d a = _mm256_set1_pd(0.5), b = _mm256_set1_pd(0.25);
+  REP12(SET)
+  for (long n = 0; n < rounds; n++) { REP12(STEP) }
+  REP12(KEEP)
+#undef SET
+#undef STEP
+  return 12.0 * 8 * (double)rounds;
+}
+
+__attribute__((target("avx512f"))) static double fma512d(long rounds) {
+#define SET(i) __m512d r##i = _mm512_set1_pd(i);
+#define STEP(i) __asm__ volatile("vfmadd231pd %1, %2, %0" : "+v"(r##i) : "v"(a), "v"(b));
+#define KEEPD(i) __asm__ volatile("" : "+v"(r##i));
+  __m512d a = _mm512_set1_pd(0.5), b = _mm512_set1_pd(0.25);
+  REP12(SET)
+  for (long n = 0; n < rounds; n++) { REP12(STEP) }
+  REP12(KEEPD)
+#undef SET
+#undef STEP
+#undef KEEPD
+  return 12.0 * 16 * (double)rounds;
+}
+
 __attribute__((target("avx512f"))) static double fma512(long rounds) {
 #define SET(i) __m512 r##i = _mm512_set1_ps(i);
 #define STEP(i) __asm__ volatile("vfmadd231ps %1, %2, %0" : "+v"(r##i) : "v"(a), "v"(b));
@@ -98,6 +124,49 @@ static double fma128(long rounds) {
 #undef SET
 #undef STEP
   return 12.0 * 8 * (double)rounds;
+}
+
+static double fma128d(long rounds) {
+#define SET(i) __m128d r##i = _mm_set1_pd(i);
+#define STEP(i) r##i = _mm_add_pd(_mm_mul_pd(r##i, a), b); KEEP(i)
+  __m128d a = _mm_set1_pd(0.5), b = _mm_set1_pd(0.25);
+  REP12(SET)
+  for (long n = 0; n < rounds; n++) { REP12(STEP) }
+#undef SET
+#undef STEP
+  return 12.0 * 4 * (double)rounds;
+}
+
+// Six sums of 16 x 16, each of 32 products an element, beside a tile of either operand.
+__attribute__((target("amx-tile,amx-bf16"))) double ltm_ceiling_tiles(long rounds) {
+  struct {
+    uint8_t palette, first, reserved[14];
+    uint16_t bytes[16];
+    uint8_t rows[16];
+  } shapes = {.palette = 1};
+  for (int i = 0; i < 8; i++) {
+    shapes.bytes[i] = 64;
+    shapes.rows[i] = 16;
+  }
+  _tile_loadconfig(&shapes);
+  _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
+  _tile_zero(4); _tile_zero(5); _tile_zero(6); _tile_zero(7);
+  for (long n = 0; n < rounds; n++) {
+    _tile_dpbf16ps(0, 6, 7); _tile_dpbf16ps(1, 6, 7); _tile_dpbf16ps(2, 6, 7);
+    _tile_dpbf16ps(3, 6, 7); _tile_dpbf16ps(4, 6, 7); _tile_dpbf16ps(5, 6, 7);
+  }
+  _tile_release();
+  return 6.0 * 16 * 16 * 32 * 2 * (double)rounds;
+}
+
+double ltm_ceiling_fma64(long rounds) {
+  switch (ltm_ceiling_isa()) {
+  case LTM_ISA_GENERIC: return fma128d(rounds);
+  case LTM_ISA_AVX2: return fma256d(rounds);
+  case LTM_ISA_AVX512:
+  case LTM_ISA_AVX512_BF16: return fma512d(rounds);
+  }
+  return 0;
 }
 
 double ltm_ceiling_fma(long rounds) {
@@ -138,7 +207,41 @@ double ltm_ceiling_fma(long rounds) {
   return 12.0 * 8 * (double)rounds;
 }
 
+double ltm_ceiling_fma64(long rounds) {
+  typedef double pair __attribute__((vector_size(16)));
+  pair a = {0.5, 0.5}, r[12] = {{0}};
+  for (long n = 0; n < rounds; n++)
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 12; i++) {
+      r[i] = r[i] * a + a;
+      __asm__ volatile("" : "+w"(r[i]));
+    }
+  return 12.0 * 4 * (double)rounds;
+}
+
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+
+__attribute__((target("arch=armv8.2-a+bf16"))) static double dot128(long rounds) {
+  vector a = {0.5f, 0.5f, 0.5f, 0.5f}, r[12] = {{0}};
+  for (long n = 0; n < rounds; n++)
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 12; i++) __asm__ volatile("bfdot %0.4s, %1.8h, %1.8h" : "+w"(r[i]) : "w"(a));
+  return 12.0 * 16 * (double)rounds;
+}
+
 double ltm_ceiling_bf16(long rounds) {
+  const unsigned long has_bf16 = 1UL << 14;
+  return getauxval(AT_HWCAP2) & has_bf16 ? dot128(rounds) : 0;
+}
+#else
+double ltm_ceiling_bf16(long rounds) {
+  (void)rounds;
+  return 0;
+}
+#endif
+
+double ltm_ceiling_tiles(long rounds) {
   (void)rounds;
   return 0;
 }

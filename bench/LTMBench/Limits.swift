@@ -26,7 +26,8 @@ struct Limits: ParsableCommand {
     }
     let values = [
       ("triad_nt", "GBps", limits.bandwidth), ("memcpy", "GBps", limits.copyBandwidth),
-      ("fma_f32", "gflops", limits.flops), ("dot_bf16", "gflops", limits.bfloatFlops),
+      ("fma_f32", "gflops", limits.flops), ("fma_f64", "gflops", limits.doubleFlops),
+      ("dot_bf16", "gflops", limits.bfloatFlops), ("tiles_bf16", "gflops", limits.tileFlops),
     ]
     for (name, unit, value) in values where value > 0 {
       try printLine(

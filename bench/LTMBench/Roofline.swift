@@ -80,8 +80,10 @@ struct Roofline {
     guard let triad = results.limit("triad_nt", threads), let peak = results.limit("fma_f32", threads) else {
       return []
     }
-    let dots = results.limit("dot_bf16", threads)
-    let most = max(peak, dots ?? 0)
+    let others = [("dot products bf16", "dot_bf16"), ("tiles bf16", "tiles_bf16")].compactMap { name, limit in
+      results.limit(limit, threads).map { (name, $0) }
+    }
+    let most = others.reduce(peak) { max($0, $1.1) }
     let solid = "stroke=\"black\" stroke-width=\"1.5\""
     var parts = [
       slope(triad, most, solid), text(margin.left + 10, margin.top + 16, "solid: triad \(decimal(triad, 1)) GB/s"),
@@ -91,7 +93,7 @@ struct Roofline {
       parts.append(text(margin.left + 10, margin.top + 31, "dashed: memcpy \(decimal(copy, 1)) GB/s"))
     }
     let end = pow(10, Self.along.1)
-    for (name, rate) in [("multiply-adds f32", peak)] + (dots.map { [("dot products bf16", $0)] } ?? []) {
+    for (name, rate) in [("multiply-adds f32", peak)] + others {
       parts.append(line((x(rate / triad), y(rate)), (x(end), y(rate)), solid))
       parts.append(text(x(end) - 4, y(rate) - 5, "\(name) \(decimal(rate, 1)) GFLOP/s", "text-anchor=\"end\""))
     }

@@ -11,8 +11,12 @@ enum ltm_ceiling_isa ltm_ceiling_isa(void);
 const char *ltm_ceiling_isa_name(enum ltm_ceiling_isa isa);
 /// Multiplies and adds f32 vectors in registers, `rounds` times; returns the floating point operations done.
 double ltm_ceiling_fma(long rounds);
+/// The same of f64.
+double ltm_ceiling_fma64(long rounds);
 /// The same with dot products of bf16 pairs; 0 where the processor has none.
 double ltm_ceiling_bf16(long rounds);
+/// The same with products of bf16 tiles (AMX), which the process must have asked the system for.
+double ltm_ceiling_tiles(long rounds);
 /// `c = a + b / 2` over `bytes` of each, aligned to 64, with stores that bypass the caches where there are such; returns
 /// the bytes moved.
 double ltm_ceiling_triad(const float *a, const float *b, float *c, long bytes);

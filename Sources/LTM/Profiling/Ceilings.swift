@@ -1,4 +1,5 @@
 import CCeilings
+import LTMLLVM
 import LTMRuntime
 import LTMSupport
 import Synchronization
@@ -11,8 +12,12 @@ public struct Ceilings: Sendable {
   public let instructions: String
   /// f32 multiply-adds in registers, in operations a second.
   public let flops: Double
+  /// The same of f64.
+  public let doubleFlops: Double
   /// Dot products of bf16 pairs, in operations a second; 0 where the processor has none.
   public let bfloatFlops: Double
+  /// Products of bf16 tiles, in operations a second; 0 where the processor has none.
+  public let tileFlops: Double
   /// Two arrays read and one written past the caches, in bytes a second.
   public let bandwidth: Double
   /// The C library's `memcpy` of a large array, in bytes a second, read and written.
@@ -24,7 +29,9 @@ public struct Ceilings: Sendable {
     threads = pool.threads
     instructions = String(cString: ltm_ceiling_isa_name(ltm_ceiling_isa()))
     flops = Self.best(pool) { _ in ltm_ceiling_fma(1_000_000) }
+    doubleFlops = Self.best(pool) { _ in ltm_ceiling_fma64(1_000_000) }
     bfloatFlops = Self.best(pool) { _ in ltm_ceiling_bf16(1_000_000) }
+    tileFlops = TargetProfile.host.hasTiles ? Self.best(pool) { _ in ltm_ceiling_tiles(200_000) } : 0
     // Larger than the last level of any cache that a core has to itself.
     let bytes = 128 << 20
     let (a, b, c) = try reporting {
@@ -60,9 +67,27 @@ public struct Ceilings: Sendable {
     return rate
   }
 
-  /// The share of the roofline that a rate of work reaches: its least possible time, by memory or by arithmetic, over the
-  /// time that it took.
-  func share(bytes: Double, flops: Double, seconds: Double) -> Double {
-    seconds > 0 ? max(bytes / bandwidth, flops / self.flops) / seconds : 0
+  /// The peak of some instructions; that of f32 where theirs was not measured.
+  func peak(_ arithmetic: Arithmetic) -> Double {
+    let measured =
+      switch arithmetic {
+      case .f32: flops
+      case .f64: doubleFlops
+      case .bf16: bfloatFlops
+      case .tiles: tileFlops
+      }
+    return measured > 0 ? measured : flops
+  }
+
+  /// The least possible time of a rate of work, and what decides it.
+  func leastTime(bytes: Double, flops: Double, _ arithmetic: Arithmetic) -> (seconds: Double, limit: String) {
+    let (memory, computing) = (bytes / bandwidth, flops / peak(arithmetic))
+    return memory >= computing ? (memory, "memory") : (computing, arithmetic.rawValue)
+  }
+
+  /// The peaks that this machine has, as `f32 510.5, bf16 1020.8`, in operations a nanosecond.
+  var peaks: String {
+    Arithmetic.allCases.filter { $0 == .f32 || peak($0) != flops }
+      .map { "\($0.rawValue) \(fixed(peak($0) * 1e-9, 1))" }.joined(separator: ", ")
   }
 }

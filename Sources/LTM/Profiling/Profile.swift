@@ -18,6 +18,8 @@ public struct Profile: Sendable {
     /// The least possible time on this machine, by memory or by arithmetic, over the time taken. Above 1 where operands
     /// come from the caches.
     public let roofline: Double
+    /// What decides that: `memory`, or the instructions that it computes with, as `f32` or `bf16`.
+    public let limit: String
     /// Independent pieces of work.
     public let tasks: Int
     /// How it was vectorised.
@@ -55,10 +57,12 @@ extension Profile {
     self.ceilings = ceilings
     launches = timings.map { timing in
       let cost = KernelCost(timing.kernel)
+      let least = ceilings.leastTime(
+        bytes: cost.bytes, flops: cost.flops, timing.schedule.arithmetic(of: timing.kernel))
       var seen = Set<String>()
       return Launch(
         kernel: timing.kernel.name, seconds: timing.seconds, bytes: cost.bytes, flops: cost.flops,
-        roofline: ceilings.share(bytes: cost.bytes, flops: cost.flops, seconds: timing.seconds),
+        roofline: timing.seconds > 0 ? least.seconds / timing.seconds : 0, limit: least.limit,
         tasks: timing.schedule.taskCount, strategy: timing.schedule.name,
         lines: timing.kernel.locations.map { "\($0.path):\($0.line)" }.filter { seen.insert($0).inserted })
     }
@@ -69,20 +73,21 @@ extension Profile {
     let total = launches.reduce(0) { $0 + $1.seconds }
     let head =
       "\(launches.count) launches, \(micro(seconds)) us a run (the launches alone \(micro(total)) us), "
-      + "\(ceilings.threads) threads; limits: \(giga(ceilings.bandwidth)) GB/s, \(giga(ceilings.flops)) GFLOP/s "
+      + "\(ceilings.threads) threads; limits: \(giga(ceilings.bandwidth)) GB/s, \(ceilings.peaks) GFLOP/s "
       + "(\(ceilings.instructions))"
     let rows = launches.sorted { $0.seconds > $1.seconds }.map { launch in
       [
         micro(launch.seconds), percent(launch.seconds / max(total, .leastNormalMagnitude)),
         fixed(launch.bytes * 1e-6, 3), fixed(launch.flops * 1e-6, 3), giga(launch.bytes / launch.seconds),
-        giga(launch.flops / launch.seconds), percent(launch.roofline), launch.strategy, String(launch.tasks),
+        giga(launch.flops / launch.seconds), percent(launch.roofline), launch.limit,
+        launch.strategy, String(launch.tasks),
         launch.kernel, launch.lines.joined(separator: " "),
       ]
     }
     let titles = [
-      "us", "time", "MB", "Mflop", "GB/s", "GFLOP/s", "roofline", "strategy", "tasks", "kernel", "lines",
+      "us", "time", "MB", "Mflop", "GB/s", "GFLOP/s", "roofline", "limit", "strategy", "tasks", "kernel", "lines",
     ]
-    return head + "\n" + textTable([titles] + rows, leftAligned: [7, 9, 10])
+    return head + "\n" + textTable([titles] + rows, leftAligned: [7, 8, 10, 11])
   }
 
   /// The same as JSON.
@@ -91,13 +96,15 @@ extension Profile {
       .object([
         .init("kernel", .string(launch.kernel)), .init("seconds", .number(launch.seconds)),
         .init("bytes", .number(launch.bytes)), .init("flops", .number(launch.flops)),
-        .init("roofline", .number(launch.roofline)), .init("strategy", .string(launch.strategy)),
+        .init("roofline", .number(launch.roofline)), .init("limit", .string(launch.limit)),
+        .init("strategy", .string(launch.strategy)),
         .init("tasks", .int(launch.tasks)), .init("lines", .array(launch.lines.map(JSON.string))),
       ])
     }
     let limits: JSON = [
       "threads": .int(ceilings.threads), "instructions": .string(ceilings.instructions),
-      "flops": .number(ceilings.flops), "bfloat_flops": .number(ceilings.bfloatFlops),
+      "flops": .number(ceilings.flops), "double_flops": .number(ceilings.doubleFlops),
+      "bfloat_flops": .number(ceilings.bfloatFlops), "tile_flops": .number(ceilings.tileFlops),
       "bandwidth": .number(ceilings.bandwidth), "copy_bandwidth": .number(ceilings.copyBandwidth),
     ]
     let report: JSON = ["seconds": .number(seconds), "ceilings": limits, "launches": .array(rows)]
