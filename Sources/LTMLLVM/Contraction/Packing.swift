@@ -166,7 +166,7 @@ struct Packing {
           return vector(side.operand, axis, depth, live: depthLive)
         }
       }
-      let turned = unit == lanes ? transpose(lines) : interleave(lines)
+      let turned = unit == lanes ? transpose(lines) : ir.interleave(lines[...], blocks: unit)
       let columns =
         words == nil
         ? stride(from: 0, to: unit, by: points).map { joined(Array(turned[$0..<$0 + points])) } : turned
@@ -253,42 +253,6 @@ struct Packing {
   /// Elements in 16 bytes, or in a register that is shorter.
   private var blockLanes: Int { min(16 / elementBytes, lanes) }
 
-  /// Rows become columns: first inside blocks of 16 bytes, by the interleavings that processors have, then by exchanging
-  /// blocks of doubling size.
-  func transpose(_ rows: [LLVMValueRef]) -> [LLVMValueRef] {
-    let unit = min(blockLanes, rows.count)
-    var rows = stride(from: 0, to: rows.count, by: unit).flatMap { interleave(Array(rows[$0..<$0 + unit])) }
-    var size = unit
-    while size < lanes {
-      for i in 0..<lanes where i & size == 0 {
-        let (a, b) = (rows[i], rows[i | size])
-        rows[i] = ir.shuffle(a, b, (0..<lanes).map { $0 & size == 0 ? $0 : lanes + $0 - size })
-        rows[i | size] = ir.shuffle(a, b, (0..<lanes).map { $0 & size == 0 ? $0 + size : lanes + $0 })
-      }
-      size *= 2
-    }
-    return rows
-  }
-
-  /// Transposes each block of as many lanes as there are rows: 2 or 4.
-  private func interleave(_ rows: [LLVMValueRef]) -> [LLVMValueRef] {
-    let unit = rows.count
-    guard unit == 4 else { return unit == 2 ? zipped(rows[0], rows[1], unit: 1, of: 2) : rows }
-    let (low, high) = (zipped(rows[0], rows[1], unit: 1, of: 4), zipped(rows[2], rows[3], unit: 1, of: 4))
-    return zipped(low[0], high[0], unit: 2, of: 4) + zipped(low[1], high[1], unit: 2, of: 4)
-  }
-
-  /// In each block of `size` lanes, pieces of `unit` lanes of both in turn: of its lower half, and of its upper.
-  private func zipped(_ a: LLVMValueRef, _ b: LLVMValueRef, unit: Int, of size: Int) -> [LLVMValueRef] {
-    [0, size / 2].map { half in
-      ir.shuffle(
-        a, b,
-        (0..<lanes).map { lane in
-          let (block, place) = (lane / size * size, lane % size)
-          let piece = place / (2 * unit)
-          let source = block + half + piece * unit + place % unit
-          return place / unit % 2 == 0 ? source : lanes + source
-        })
-    }
-  }
+  /// Rows become columns.
+  func transpose(_ rows: [LLVMValueRef]) -> [LLVMValueRef] { ir.transpose(rows, elementBytes: elementBytes) }
 }

@@ -47,6 +47,7 @@ extension Evaluator {
   }
 
   func load(_ access: FlatAccess) -> Lanes {
+    if let block = transposed[access] { return load(block) }
     let dtype = kernel.kernel[access.buffer].dtype
     let element = ir.stored(dtype)
     let stride = laneStride(access.form)
@@ -68,6 +69,18 @@ extension Evaluator {
     if stride == 1, live == lanes { ask(access, place, lanes) }
     let raw = ir.load(element, place, lanes: lanes, live: live, align: alignment(access, lanes))
     return guarded(ir.widen(Lanes(raw, ir), from: dtype), conditions, access.otherwise, dtype)
+  }
+
+  /// The elements of a transposed block at the current place.
+  private func load(_ block: TransposedBlock) -> Lanes {
+    let row = ir.subtract(index[block.rowAxis], block.firstRow)
+    let column = ir.subtract(index[block.columnAxis], block.firstColumn)
+    let element = ir.stored(block.dtype)
+    let place = ir.address(block.base, element, ir.add(ir.multiply(row, block.rowStride), column))
+    let runs = vector?.axis == block.columnAxis
+    let (lanes, live) = (runs ? vector?.lanes ?? 1 : 1, runs ? vector?.live ?? 1 : 1)
+    let raw = ir.load(element, place, lanes: lanes, live: live, align: block.dtype.byteCount)
+    return ir.widen(Lanes(raw, ir), from: block.dtype)
   }
 
   /// Asks for the elements of an expression's plain loads, so many neighbours of each. The place may lie outside of the

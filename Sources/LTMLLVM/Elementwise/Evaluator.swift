@@ -41,6 +41,8 @@ package final class Evaluator {
   var hasStreamed = false
   /// Whether loads ask for what follows them.
   var asksAhead = false
+  /// Where blocks of operands wait that lie across the vectors.
+  var transposed: [FlatAccess: TransposedBlock] = [:]
   private var scopes: [[Int: EmittedValue]] = [[:]]
   private var locals: [LocalID: EmittedValue] = [:]
   /// The address of a row scratch at index 0, and the distance between its elements.

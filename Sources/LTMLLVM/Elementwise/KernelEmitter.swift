@@ -31,6 +31,7 @@ struct KernelEmitter {
       scratch: parameters[3], workspace: workspace, isPaired: kernel.allowsPairs(ir.profile, schedule.strategy))
     switch schedule.strategy {
     case .pointwise(let numbers): emitter.pointwise(numbers)
+    case .blocks(let numbers): emitter.blocks(numbers)
     case .columns(let numbers): emitter.columns(numbers)
     case .rows(let numbers): emitter.rows(numbers)
     case .scatter(let numbers): emitter.scatter(numbers)

@@ -12,13 +12,34 @@ extension KernelEmitter {
     let cache = RowCache(kernel, lanes: numbers.lanes)
     let place = { (offset: Int) in ir.address(scratch, ir.i8, ir.index(layout.bytes + offset)) }
     foldRows(numbers.lanes)
-    eachUnit(kernel.points(kernel.domain), perTask: numbers.pointsPerTask, after: foldCount) { point in
-      evaluator.at(decompose(point, kernel.domain)) {
-        for (index, statement) in kernel.kernel.body.enumerated() where !isTaken(index) {
-          evaluator.keeping = (cache.kept[index] ?? []).map { ($0.id, place($0.offset)) }
-          evaluator.kept = [:]
-          for (id, offset) in cache.found[index] ?? [] { evaluator.kept[id] = place(offset) }
-          row(statement, kernel.stores[index], numbers.lanes, sum: isTaken(index + 1) ? index + 1 : nil)
+    eachRow(numbers, after: layout.bytes + cache.bytes) {
+      for (index, statement) in kernel.kernel.body.enumerated() where !isTaken(index) {
+        evaluator.keeping = (cache.kept[index] ?? []).map { ($0.id, place($0.offset)) }
+        evaluator.kept = [:]
+        for (id, offset) in cache.found[index] ?? [] { evaluator.kept[id] = place(offset) }
+        row(statement, kernel.stores[index], numbers.lanes, sum: isTaken(index + 1) ? index + 1 : nil)
+      }
+    }
+  }
+
+  /// Visits the points of the domain, several of them together where something lies across their rows.
+  private func eachRow(_ numbers: Schedule.Rows, after bytes: Int, _ body: () -> Void) {
+    let scheduler = Scheduler(kernel: kernel, profile: ir.profile)
+    guard numbers.rowsTogether > 1, let (rows, layout) = scheduler.transposedRows(after: bytes) else {
+      return eachUnit(kernel.points(kernel.domain), perTask: numbers.pointsPerTask, after: foldCount) { point in
+        evaluator.at(decompose(point, kernel.domain), body)
+      }
+    }
+    let (axis, extent) = (layout.rowAxis, kernel.extent(layout.rowAxis))
+    let (outer, blocks) = (kernel.domain.dropLast(), (extent + rows - 1) / rows)
+    eachUnit(kernel.points(outer) * blocks, perTask: numbers.pointsPerTask / rows) { unit in
+      evaluator.at(decompose(ir.divide(unit, blocks), Array(outer))) {
+        let first = ir.multiply(ir.remainder(unit, blocks), rows)
+        let end = ir.minimum(ir.add(first, ir.index(rows)), ir.index(extent))
+        transpose(layout, rows: (first, end)) { (ir.index(0), ir.index(kernel.extent($0))) }
+        ir.loop(from: first, to: end) { place, _ in
+          evaluator.at(axis, place, body)
+          return []
         }
       }
     }

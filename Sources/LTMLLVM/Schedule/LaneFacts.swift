@@ -23,7 +23,7 @@ extension FlatKernel {
   /// The axes along which vectors lie.
   private func vectorAxes(_ strategy: Schedule.Strategy) -> Set<Int> {
     switch strategy {
-    case .pointwise, .columns: Set(domain.suffix(1))
+    case .pointwise, .blocks, .columns: Set(domain.suffix(1))
     case .rows: Set(kernel.body.compactMap { $0.innerAxes.last?.index })
     case .scatter, .contraction, .product, .axpy: []
     }

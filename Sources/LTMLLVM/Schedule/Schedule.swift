@@ -7,6 +7,8 @@ package struct Schedule: Hashable, Sendable {
   package enum Strategy: Hashable, Sendable {
     /// Elementwise: vectors along the domain's innermost axis.
     case pointwise(Spread)
+    /// Elementwise, where operands lie across the vectors: blocks of these are transposed first.
+    case blocks(Blocks)
     /// Reductions, one lane for each point of the domain's innermost axis.
     case columns(Spread)
     /// Points of the domain one by one, vectors along the inner axes.
@@ -31,9 +33,21 @@ package struct Schedule: Hashable, Sendable {
     package var keepsInvariants = false
   }
 
+  /// Vectors along the domain's innermost axis, in blocks of it and of the axis along which operands are contiguous.
+  package struct Blocks: Hashable, Sendable {
+    package var lanes: Int
+    package var rowAxis: Int
+    package var rows: Int
+    /// A multiple of `lanes`, or the whole axis.
+    package var columns: Int
+    package var blocksPerTask: Int
+  }
+
   package struct Rows: Hashable, Sendable {
     package var lanes: Int
     package var pointsPerTask: Int
+    /// Points along the domain's innermost axis for which operands that lie across the rows are transposed together.
+    package var rowsTogether = 1
   }
 
   package struct Scatter: Hashable, Sendable {
@@ -139,6 +153,7 @@ package struct Schedule: Hashable, Sendable {
   package var name: String {
     switch strategy {
     case .pointwise: "pointwise"
+    case .blocks: "blocks"
     case .columns: "columns"
     case .rows: "rows"
     case .scatter: "scatter"
@@ -189,9 +204,9 @@ struct Scheduler {
     if let scatter = scatter() { return scatter }
     if kernel.kernel.folds { return rows() }
     let reads = kernel.kernel.body.contains { !$0.innerAxes.isEmpty }
-    if reads { return prefersColumns ? spread(isColumns: true) : rows() }
+    if reads { return prefersColumns && !writesRows ? spread(isColumns: true) : rows() }
     let isReduction = kernel.kernel.body.contains { if case .store = $0 { false } else { true } }
-    return isReduction ? rows() : spread(isColumns: false)
+    return isReduction ? rows() : blocks() ?? spread(isColumns: false)
   }
 
   /// Lanes of one register, for the widest scalar that the kernel computes with.
@@ -266,10 +281,29 @@ struct Scheduler {
     let points = kernel.points(kernel.domain)
     let perTask = max(1, taskWork / max(1, depth))
     let folds = kernel.folds.count { $0 != nil }
-    return Schedule(
+    var schedule = Schedule(
       strategy: .rows(.init(lanes: lanes, pointsPerTask: perTask)), taskCount: folds + (points + perTask - 1) / perTask,
       preparations: folds,
       scratchBytes: RowLayout(kernel, rowLanes: lanes).bytes + RowCache(kernel, lanes: lanes).bytes)
+    if let transposed = transposedRows(after: schedule.scratchBytes) {
+      let (together, row) = (transposed.rows, kernel.extent(transposed.layout.rowAxis))
+      let blocks = points / max(1, row) * ((row + together - 1) / together)
+      let blocksPerTask = max(1, perTask / together)
+      schedule.strategy = .rows(
+        .init(lanes: lanes, pointsPerTask: blocksPerTask * together, rowsTogether: together))
+      schedule.taskCount = (blocks + blocksPerTask - 1) / blocksPerTask
+      schedule.scratchBytes = transposed.layout.bytes
+    }
+    return schedule
+  }
+
+  /// Whether rows are written as such, and what lies across them can be transposed: lanes along the domain's innermost axis
+  /// would write element by element.
+  private var writesRows: Bool {
+    guard let column = kernel.domain.last, transposedRows(after: 0) != nil else { return false }
+    return zip(kernel.kernel.body, kernel.stores).contains { statement, accesses in
+      !statement.innerAxes.isEmpty && accesses.contains { !(0...1 ~= $0.form.strides[column]) }
+    }
   }
 
   /// Whether lanes along the domain's innermost axis read neighbours more often than lanes along the inner axes.
