@@ -89,7 +89,7 @@ struct DeviceMath {
     let sum = x + 1
     // What the addition lost, to first order.
     let lost = (x - (sum - 1)) / sum
-    return log(sum).when(sum.isEqual(0).or(x.isEqual(.infinity)), else: log(sum) + lost)
+    return log(sum).when(sum.isEqual(0).or(x.isEqual(.infinity)), else: log(sum) + lost).withSign(of: x)
   }
 
   private func tanh(_ x: Lanes) -> Lanes {

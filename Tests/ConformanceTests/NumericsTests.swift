@@ -137,6 +137,8 @@ import Testing
     for (subject, found) in try results(b, ["x": x], from) {
       // XLA has no subnormal numbers of f32's range.
       if subject == .xla, to != .f16 { continue }
+      // The emulated device narrows to bf16 by this processor's instruction, which may flush them.
+      if subject == .sm80, to == .bf16 { continue }
       #expect(found["y"]?.doubles == x.map(to.round), "\(subject)")
     }
   }

@@ -58,6 +58,8 @@ import Testing
         #expect(y.sign == exact.sign, "\(primitive)(\(x)) in \(dtype)")
         continue
       }
+      // The oracle multiplies by a tail that is subnormal there, and has lost its digits.
+      if dtype == .f64, abs(exact) < 0x1p-1000 { continue }
       let ulp = dtype == .f32 ? Double(max(abs(Float(exact)), .leastNormalMagnitude).ulp) : exact.ulp
       let ulps = abs(y - exact) / ulp
       if !(ulps <= worst.ulps) { worst = (ulps, x) }

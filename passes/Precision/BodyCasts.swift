@@ -34,7 +34,7 @@ struct DecidedBodies {
   private mutating func decide(_ policy: PrecisionPolicy) throws(DiagnosticSet) {
     diagnostics = DiagnosticSet()
     for index in original.indices {
-      let result = try insertCasts(body: original[index].taking(operands), policy)
+      let result = try insertCasts(body: original[index], taking: operands, policy)
       node.bodies[index] = result.graph
       for warning in result.warnings { diagnostics.add(warning) }
     }
@@ -107,15 +107,5 @@ extension Graph {
     nodes.contains { node in
       node.types.contains { $0.dtype == .float } || node.bodies.contains { $0.hasUndecided }
     }
-  }
-
-  /// A body whose undecided inputs come in these dtypes.
-  fileprivate func taking(_ dtypes: [DType?]) -> Graph {
-    var body = self
-    for (input, dtype) in zip(inputs, dtypes) where self[input.value].type.dtype == .float {
-      guard let dtype else { continue }
-      body[input.value].type = self[input.value].type.with(dtype)
-    }
-    return body
   }
 }

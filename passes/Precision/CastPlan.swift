@@ -17,15 +17,15 @@ struct CastPlan {
   private(set) var statistics: [String?]
   /// Scalars that a result is made of.
   private var isScalarResult: [Bool]
-  /// Whether the graph is the body of an op: its results are as they come.
-  let isBody: Bool
+  /// For the body of an op, the dtypes that its inputs come in; its results are as they come.
+  private let bodyInputs: [DType?]?
   /// The ops with bodies, decided.
   private(set) var decidedBodies: [ValueID: DecidedBodies] = [:]
   private let kept: [ScopePattern]
   private let users: [[ValueID]]
 
-  init(_ graph: Graph, _ policy: PrecisionPolicy, isBody: Bool = false) {
-    self.isBody = isBody
+  init(_ graph: Graph, _ policy: PrecisionPolicy, body inputs: [DType?]? = nil) {
+    bodyInputs = inputs
     self.graph = graph
     self.policy = policy
     run = Array(repeating: nil, count: graph.nodes.count)
@@ -78,6 +78,9 @@ struct CastPlan {
     }
   }
 
+  /// Whether the graph is the body of an op.
+  var isBody: Bool { bodyInputs != nil }
+
   /// The dtype that a node needs an operand in; `nil` where any will do.
   func need(_ user: ValueID, operand index: Int) -> DType? {
     let node = graph[user]
@@ -112,13 +115,14 @@ extension CastPlan {
   }
 
   private mutating func planInputs() {
-    for input in graph.inputs {
+    for (index, input) in graph.inputs.enumerated() {
       let declared = graph[input.value].type.dtype
       guard declared == .float else {
         if declared.isFloating { rules[input.value.index] = "pinned to \(declared)" }
         continue
       }
-      let (dtype, rule) = inputRule(input)
+      let given = bodyInputs.flatMap { $0.indices.contains(index) ? $0[index] : nil }
+      let (dtype, rule) = given.map { ($0, "as it comes in") } ?? inputRule(input)
       run[input.value.index] = dtype
       rules[input.value.index] = rule
     }
@@ -151,7 +155,7 @@ extension CastPlan {
       return precisionClass(node) == .normalization && node.operands.dropFirst().contains(operand)
     }
     return node.bodies.contains { body in
-      let plan = CastPlan(body, policy, isBody: true)
+      let plan = CastPlan(body, policy, body: [])
       return zip(node.operands, body.inputs).contains { $0 == operand && plan.statistics[$1.value.index] != nil }
     }
   }

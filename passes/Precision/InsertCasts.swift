@@ -18,9 +18,11 @@ package func insertCasts(_ graph: Graph, _ policy: PrecisionPolicy) throws(Diagn
   try insertCasts(CastPlan(graph, policy))
 }
 
-/// The same for a body: its results are as they come.
-func insertCasts(body: Graph, _ policy: PrecisionPolicy) throws(DiagnosticSet) -> CastResult {
-  try insertCasts(CastPlan(body, policy, isBody: true))
+/// The same for a body, whose undecided inputs come in these dtypes; its results are as they come.
+func insertCasts(
+  body: Graph, taking inputs: [DType?], _ policy: PrecisionPolicy
+) throws(DiagnosticSet) -> CastResult {
+  try insertCasts(CastPlan(body, policy, body: inputs))
 }
 
 private func insertCasts(_ plan: CastPlan) throws(DiagnosticSet) -> CastResult {
