@@ -243,13 +243,20 @@ package struct Kernel: Hashable, Sendable {
   }
 
   /// The dtype of a scalar expression.
-  package func dtype(_ id: ScalarID) -> DType {
-    switch self[id] {
+  package func dtype(_ id: ScalarID) -> DType { id.dtype(in: expressions, buffers, locals) }
+}
+
+extension ScalarID {
+  /// The dtype of this expression among those of a kernel, which may still be growing.
+  package func dtype(in expressions: [ScalarExpr], _ buffers: [KernelBuffer], _ locals: [KernelLocal]) -> DType {
+    switch expressions[index] {
     case .constant(_, let dtype), .apply(_, _, let dtype), .convert(_, let dtype): dtype
     case .axis: .i32
-    case .load(let buffer, _, _, _): self[buffer].dtype.loaded
-    case .local(let local), .scratch(let local): self[local].dtype
-    case .round(let operand, _): dtype(operand).isFloating ? dtype(operand) : .f32
+    case .load(let buffer, _, _, _): buffers[buffer.index].dtype.loaded
+    case .local(let local), .scratch(let local): locals[local.index].dtype
+    case .round(let operand, _):
+      operand.dtype(in: expressions, buffers, locals).isFloating
+        ? operand.dtype(in: expressions, buffers, locals) : .f32
     }
   }
 }

@@ -40,13 +40,7 @@ extension IRBuilder {
   ]
 
   func call(device name: String, overloads: [LLVMTypeRef] = [], _ arguments: [LLVMValueRef]) -> LLVMValueRef {
-    internalCheck(Self.allowed.contains(name), "emission", "\(name) is not on the allow-list")
-    let id = LLVMLookupIntrinsicID(name, name.utf8.count)
-    var types: [LLVMTypeRef?] = overloads
-    guard let function = LLVMGetIntrinsicDeclaration(module, id, &types, types.count) else {
-      internalFailure("emission", "LLVM does not know \(name)")
-    }
-    return call(function, arguments)
+    call(intrinsic: name, allowed: Self.allowed, overloads, arguments)
   }
 
   /// The block's number, as i64.

@@ -60,7 +60,7 @@ private let narrow: KernelCompiler? = {
     guard case .contraction(let blocks) = deep.strategy, case .contraction(let lines) = turned.strategy else {
       return #expect(Bool(false), "not tiled")
     }
-    #expect(!blocks.isSinglePass && lines.isTurned == (TargetProfile.host.architecture == .x86_64))
+    #expect(!blocks.isSinglePass && lines.isTransposed == (TargetProfile.host.architecture == .x86_64))
     #expect(deep.conclusions == 1 && deep.phases.last == deep.taskCount - 1..<deep.taskCount)
     let small = schedule(foldingKernel(m: 3, n: 64, k: 32, .f32), .host)
     #expect(small.name == "rows" && small.preparations == 4 && small.conclusions == 0)

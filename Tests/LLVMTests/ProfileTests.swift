@@ -63,7 +63,7 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
   @Test func operandsThatTilesShareArePackedFirst() throws {
     let large = schedule(linearKernel(m: 1200, n: 512, k: 512, dtype: .f16), .host)
     guard case .contraction(let tiles) = large.strategy else { return #expect(Bool(false), "\(large)") }
-    #expect(tiles.sharesRows && tiles.sharesColumns && tiles.isSinglePass)
+    #expect(tiles.operands == .columnsFirst(rows: .packed(.once), columns: .packed(.once)) && tiles.isSinglePass)
     #expect(large.phases.count == 2 && large.phases[0].lowerBound == 0)
     #expect(large.phases[0].upperBound == large.phases[1].lowerBound && large.phases[1].upperBound == large.taskCount)
     #expect(large.workspaceBytes >= (1200 * 512 + 512 * 512) * 4)
@@ -72,7 +72,7 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
     // Columns that one tile of rows needs are packed by the tasks.
     let flat = schedule(linearKernel(m: 64, n: 1024, k: 1024, dtype: .f16), .host)
     guard case .contraction(let narrow) = flat.strategy else { return #expect(Bool(false), "\(flat)") }
-    #expect(narrow.sharesRows && !narrow.sharesColumns)
+    #expect(narrow.operands.rows == .once && narrow.operands.columns != .once)
     let empty = schedule(binaryKernel(.add, .f32, 0), .host)
     #expect(empty.phases.isEmpty)
   }
@@ -88,24 +88,27 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
       return tiles
     }
     let plain = try tiles(400, .f32)
-    #expect(plain.rows == .inPlace(stride: 300) && !plain.isTurned && !plain.sharesRows)
-    #expect(try tiles(400, .f16).rows == .packed && tiles(400, .f32, left: true).rows == .packed)
+    #expect(plain.operands.lines == .unpacked(stride: 300) && !plain.isTransposed)
+    #expect(try tiles(400, .f16).operands.lines == nil && tiles(400, .f32, left: true).operands.lines == nil)
     // Few rows, and columns that lie along the depth.
     let few = try tiles(32, .f32, right: true)
-    #expect(few.rows == .inPlace(stride: 300) && few.isTurned)
-    #expect(try tiles(32, .bf16, right: true).rows == .lines && !tiles(18, .f32, right: true).isTurned)
-    #expect(try !tiles(400, .f32, right: true).isTurned && !tiles(32, .f16).isTurned)
+    #expect(few.operands.lines == .unpacked(stride: 300) && few.isTransposed)
+    #expect(try tiles(32, .bf16, right: true).operands.lines == .copied && !tiles(18, .f32, right: true).isTransposed)
+    #expect(try !tiles(400, .f32, right: true).isTransposed && !tiles(32, .f16).isTransposed)
     // Pairs of bf16 are read as they are, an odd depth's too.
-    #expect(try tiles(400, .bf16, n: 200, k: 301, "znver4").rows == .inPlace(stride: 301))
-    #expect(try tiles(400, .bf16, n: 200, k: 301).rows == .packed && tiles(40, .bf16, "znver4").rows == .packed)
+    #expect(try tiles(400, .bf16, n: 200, k: 301, "znver4").operands.lines == .unpacked(stride: 301))
+    #expect(
+      try tiles(400, .bf16, n: 200, k: 301).operands.lines == nil && tiles(40, .bf16, "znver4").operands.lines == nil)
     // Whole pages apart.
-    #expect(try tiles(400, .f32, k: 1024).rows == .packed && tiles(64, .f32, k: 1024).rows == .inPlace(stride: 1024))
+    #expect(
+      try tiles(400, .f32, k: 1024).operands.lines == nil
+        && tiles(64, .f32, k: 1024).operands.lines == .unpacked(stride: 1024))
     // More lines than registers for their addresses, and than a set of the first cache has room for.
-    #expect(try tiles(400, .f32, "x86-64-v4").rows == .packed)
-    #expect(try tiles(500, .f32, n: 400, k: 500, "x86-64-v4").rows == .inPlace(stride: 500))
-    #expect(try tiles(512, .f32, n: 1024, k: 500, "x86-64-v4").rows == .packed)
-    #expect(try tiles(32, .f32, right: true, "x86-64-v4").rows == .inPlace(stride: 300))
-    #expect(try tiles(32, .f32, k: 1024, right: true, "x86-64-v4").rows == .lines)
+    #expect(try tiles(400, .f32, "x86-64-v4").operands.lines == nil)
+    #expect(try tiles(500, .f32, n: 400, k: 500, "x86-64-v4").operands.lines == .unpacked(stride: 500))
+    #expect(try tiles(512, .f32, n: 1024, k: 500, "x86-64-v4").operands.lines == nil)
+    #expect(try tiles(32, .f32, right: true, "x86-64-v4").operands.lines == .unpacked(stride: 300))
+    #expect(try tiles(32, .f32, k: 1024, right: true, "x86-64-v4").operands.lines == .copied)
   }
 
   /// Weights are held twice up to 32 MB, those of all batches together.

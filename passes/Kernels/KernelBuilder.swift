@@ -171,15 +171,7 @@ struct KernelBuilder {
     return LocalID(locals.count - 1)
   }
 
-  func dtype(_ id: ScalarID) -> DType {
-    switch pool.expressions[id.index] {
-    case .constant(_, let dtype), .apply(_, _, let dtype), .convert(_, let dtype): dtype
-    case .axis: .i32
-    case .load(let buffer, _, _, _): buffers[buffer.index].dtype.loaded
-    case .local(let local), .scratch(let local): locals[local.index].dtype
-    case .round(let operand, _): dtype(operand).isFloating ? dtype(operand) : .f32
-    }
-  }
+  func dtype(_ id: ScalarID) -> DType { id.dtype(in: pool.expressions, buffers, locals) }
 
   // MARK: Memory
 

@@ -3,32 +3,32 @@ import LTMKernels
 
 // What happens to a finished register tile: its sums become the contraction's local, and the stores that follow it run.
 extension ContractionEmitter {
-  /// Asks for the result's lines of a register tile while the micro-kernel computes it.
-  func askForResults(_ rows: Panels, _ i: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef) {
-    guard ir.profile.architecture == .x86_64, tiles.isSinglePass, !tiles.visitsRowsFirst else { return }
+  /// Prefetches the result's lines of a register tile while the micro-kernel computes it.
+  func prefetchResults(_ rows: Panels, _ i: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef) {
+    guard ir.profile.architecture == .x86_64, tiles.isSinglePass, !tiles.operands.isRowsFirst else { return }
     let row = ir.multiply(i, rows.side.width)
     ir.loop(0..<rows.side.width) { r, _ in
       evaluator.at([(rows.side.axis, ir.add(row, r)), (columns.side.axis, ir.multiply(j, columns.side.width))]) {
         for access in kernel.stores.joined() {
-          evaluator.askForResult(access, columns.side.width, along: columns.side.axis)
+          evaluator.prefetchResult(access, columns.side.width, along: columns.side.axis)
         }
       }
       return []
     }
-    askForColumns(rows, i, columns, j)
+    prefetchColumns(rows, i, columns, j)
   }
 
-  /// What the second cache is asked for while a panel of rows is multiplied that so many others follow: a part of the next panel of
-  /// columns where those follow each other in memory, packed for good or in lines along the depth. Asked for by the last rows only, it
+  /// What is prefetched into the second cache while a panel of rows is multiplied that so many others follow: a part of the next panel of
+  /// columns where those follow each other in memory, prepacked or in lines along the depth. Prefetched by the last rows only, it
   /// is still there afterwards.
   func next(
     _ others: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef, _ right: LLVMValueRef, _ block: DepthBlock,
     otherwise: LLVMValueRef
   ) -> LLVMValueRef {
     let side = columns.side
-    guard tiles.isSinglePass, !tiles.visitsRowsFirst, ir.profile.vectorBytes == 64 else { return otherwise }
+    guard tiles.isSinglePass, !tiles.operands.isRowsFirst, ir.profile.vectorBytes == 64 else { return otherwise }
     let (base, bytes): (LLVMValueRef, Int)
-    if tiles.keepsColumns {
+    if tiles.operands.columns == .prepacked {
       base = ir.address(right, element, ir.index(side.stride), mayLieOutside: true)
       bytes = side.stride * side.elementBytes
     } else if let access = kernel.loads[side.operand.index], layout.over.count == 1, access.dynamic.isEmpty,
@@ -44,10 +44,10 @@ extension ContractionEmitter {
     return ir.select(ir.less(offset, ir.index(bytes)), ir.address(base, ir.i8, offset, mayLieOutside: true), otherwise)
   }
 
-  /// Asks the second cache for a share of the columns that are packed next, each panel of rows for its own.
-  private func askForColumns(_ rows: Panels, _ i: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef) {
+  /// Prefetches into the second cache a share of the columns that are packed next, each panel of rows for its own.
+  private func prefetchColumns(_ rows: Panels, _ i: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef) {
     let axis = layout.over[0]
-    guard layout.over.count == 1, !columns.side.isShared, !tiles.packsInPassing,
+    guard layout.over.count == 1, tiles.operands.columns == .byTask,
       !packing.runsAlongDepth(columns.side, axis)
     else { return }
     let panels = (tiles.mc + rows.side.width - 1) / rows.side.width
@@ -72,7 +72,7 @@ extension ContractionEmitter {
     either(j, columns, columns.extent >= columns.width ? columns.width : nil, rest == 0 ? nil : rest) { live in
       let lanes = finishedLanes(live: live)
       let starts = Array(stride(from: 0, to: live, by: lanes))
-      for vectors in tiles.isTurned ? starts.map({ [$0] }) : [starts] {
+      for vectors in tiles.isTransposed ? starts.map({ [$0] }) : [starts] {
         let folds = runningFolds(places, vectors, lanes)
         let combined = ir.loop(from: ir.index(0), to: count, carrying: folds.map(\.start)) { r, held in
           evaluator.at(rows.axis, ir.add(row, r)) {
@@ -87,10 +87,10 @@ extension ContractionEmitter {
     }
   }
 
-  /// The lanes of a turned result go to as many lines. Those whole or half pages apart share one or two sets of the first
+  /// The lanes of a transposed result go to as many lines. Those whole or half pages apart share one or two sets of the first
   /// cache, of eight lines each: so few at a time that the rows fill them before the next ones push them out.
   func finishedLanes(live: Int) -> Int {
-    guard tiles.isTurned else {
+    guard tiles.isTransposed else {
       // Vectors that are narrowed together share the test for subnormal numbers.
       let isTested =
         ir.profile.convertsBF16 && ir.profile.architecture == .x86_64

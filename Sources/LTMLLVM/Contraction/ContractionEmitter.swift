@@ -121,10 +121,10 @@ struct ContractionEmitter {
       for fold in layout.folds { begin(fold, task) }
       eachDepthBlock { block in
         let run = depthRun(block)
-        if !columns.side.isShared, !tiles.packsInPassing {
+        if tiles.operands.columns == .byTask {
           packing.pack(columns.side, from: columns.first, to: columns.end, run, into: columns.base)
         }
-        if tiles.rows == .packed, !rows.side.isShared {
+        if tiles.operands.rows == .byTask {
           packing.pack(rows.side, from: rows.first, to: rows.end, run, into: rows.base)
         }
         multiply(rows, columns, block)
@@ -189,7 +189,7 @@ struct ContractionEmitter {
   private func multiply(_ rows: Panels, _ columns: Panels, _ block: DepthBlock) {
     /// A panel that tasks pack for themselves is counted from the tile's first.
     func place(_ part: Panels, _ index: LLVMValueRef) -> LLVMValueRef {
-      if tiles.packsInPassing, part.side.axis == columns.side.axis { return part.base }
+      if tiles.operands.packsInFirstPass, part.side.axis == columns.side.axis { return part.base }
       return panel(part.side, part.base, part.side.isShared ? index : ir.subtract(index, part.first), block)
     }
     func each(_ part: Panels, _ body: (LLVMValueRef) -> Void) {
@@ -198,8 +198,10 @@ struct ContractionEmitter {
         return []
       }
     }
-    func left(_ i: LLVMValueRef) -> LLVMValueRef { tiles.rows == .packed ? place(rows, i) : lines(rows, i, block) }
-    if tiles.visitsRowsFirst {
+    func left(_ i: LLVMValueRef) -> LLVMValueRef {
+      tiles.operands.lines.map { lines($0, rows, i, block) } ?? place(rows, i)
+    }
+    if tiles.operands.isRowsFirst {
       // Lines stay in the first cache while all columns pass.
       return each(rows) { i in
         let lines = left(i)
@@ -209,7 +211,7 @@ struct ContractionEmitter {
     each(columns) { j in
       let right = place(columns, j)
       let whole = columns.side.extent / columns.side.width
-      if tiles.packsInPassing, whole < columns.side.panels {
+      if tiles.operands.packsInFirstPass, whole < columns.side.panels {
         ir.when(ir.equal(j, ir.index(whole))) {
           packing.pack(columns.side, from: j, to: ir.add(j, ir.index(1)), depthRun(block), into: right)
         }
@@ -219,8 +221,10 @@ struct ContractionEmitter {
   }
 
   /// The lines of a panel of rows: where they are, or copies.
-  private func lines(_ rows: Panels, _ index: LLVMValueRef, _ block: DepthBlock) -> LLVMValueRef {
-    if tiles.rows == .lines {
+  private func lines(
+    _ lines: Schedule.Operands.Lines, _ rows: Panels, _ index: LLVMValueRef, _ block: DepthBlock
+  ) -> LLVMValueRef {
+    if lines == .copied {
       packing.copyLines(
         rows.side, index, depthRun(block), lineStride: tiles.lineBytes / tiles.elementBytes, into: rows.base)
       return rows.base
@@ -243,7 +247,7 @@ struct ContractionEmitter {
       let row = ir.multiply(ir.subtract(i, rows.first), rows.side.width * tiles.rowStride)
       sums = ir.address(sums, element, ir.add(row, ir.multiply(ir.subtract(j, columns.first), tiles.columns)))
     }
-    askForResults(rows, i, columns, j)
+    prefetchResults(rows, i, columns, j)
     let next = next(ir.subtract(rows.end, ir.add(i, ir.index(1))), columns, j, right, block, otherwise: left)
     let arguments = [block.depth, left, right, sums, first, ir.index(tiles.lineBytes), next, block.count]
     func run() {

@@ -55,9 +55,11 @@ struct ContractionLayout {
     let depth = roundUp(tiles.tile.steps(extents), tiles.tile.stepsTogether)
     let batch = kernel.domain.filter { $0 != tiles.rowAxis && $0 != tiles.columnAxis }
     self.batch = batch
-    func side(_ operand: ScalarID, _ axis: Int, width: Int, _ isShared: Bool, tile: Int, stride: Int? = nil)
-      -> PackedSide
-    {
+    func side(
+      _ operand: ScalarID, _ axis: Int, width: Int, _ packing: Schedule.Operands.Packing?, tile: Int,
+      stride: Int? = nil
+    ) -> PackedSide {
+      let isShared = packing == .once || packing == .prepacked
       let extent = kernel.extent(axis)
       let own = batch.filter(kernel.dependencies[operand.index].contains)
       let padded = roundUp(width, tiles.lanes)
@@ -68,17 +70,17 @@ struct ContractionLayout {
         roomyPanels: extent < padded ? 0 : (extent - padded) / width + 1, elementBytes: tiles.elementBytes)
     }
     let lines: Int? =
-      switch tiles.rows {
-      case .packed: nil
-      case .lines: tiles.lineBytes / tiles.elementBytes * tiles.tile.rows
-      case .inPlace: 0
+      switch tiles.operands.lines {
+      case nil: nil
+      case .copied: tiles.lineBytes / tiles.elementBytes * tiles.tile.rows
+      case .unpacked: 0
       }
     rows = side(
-      tiles.isSwapped ? rhs : lhs, tiles.rowAxis, width: tiles.tile.rows, tiles.sharesRows,
-      tile: tiles.rows == .packed ? tiles.mc : tiles.tile.rows, stride: lines)
+      tiles.isSwapped ? rhs : lhs, tiles.rowAxis, width: tiles.tile.rows, tiles.operands.rows,
+      tile: lines == nil ? tiles.mc : tiles.tile.rows, stride: lines)
     columns = side(
-      tiles.isSwapped ? lhs : rhs, tiles.columnAxis, width: tiles.columns, tiles.sharesColumns,
-      tile: tiles.packsInPassing ? tiles.columns : tiles.nc)
+      tiles.isSwapped ? lhs : rhs, tiles.columnAxis, width: tiles.columns, tiles.operands.columns,
+      tile: tiles.operands.packsInFirstPass ? tiles.columns : tiles.nc)
     tileTasks = kernel.points(batch) * Self.count(rows.extent, tiles.mc) * Self.count(columns.extent, tiles.nc)
     folds = TileFold.all(kernel, self)
   }
@@ -92,8 +94,9 @@ struct ContractionLayout {
 
   var preparations: Int { rows.tasks + columns.tasks }
   var keptPreparations: Range<Int> {
-    if !tiles.keepsRows && !tiles.keepsColumns { return 0..<0 }
-    return (tiles.keepsRows ? 0 : rows.tasks)..<(tiles.keepsColumns ? preparations : rows.tasks)
+    let (keepsRows, keepsColumns) = (tiles.operands.rows == .prepacked, tiles.operands.columns == .prepacked)
+    if !keepsRows && !keepsColumns { return 0..<0 }
+    return (keepsRows ? 0 : rows.tasks)..<(keepsColumns ? preparations : rows.tasks)
   }
   /// One task combines what tiles have of the folds: so little that others need not be woken for it.
   var conclusions: Int { folds.isEmpty ? 0 : 1 }

@@ -26,7 +26,7 @@ struct MicroTile: Hashable, Sendable {
   init(_ tiles: Schedule.Tiles, height: Int, vectors: Int? = nil, packsFrom: DType? = nil) {
     (tile, lanes, isDouble) = (tiles.tile, tiles.lanes, tiles.isDouble)
     (isSinglePass, rowStride) = (tiles.isSinglePass, tiles.rowStride)
-    hasLines = tiles.rows != .packed
+    hasLines = tiles.operands.lines != nil
     lineBytes = tiles.tile.rows > 6 && tiles.tile.multiply != .tileBF16 ? tiles.lineBytes : 0
     self.height = height
     self.vectors = vectors ?? tile.vectors
@@ -73,9 +73,9 @@ struct MicroTile: Hashable, Sendable {
 }
 
 extension FlatKernel {
-  /// Where columns lie that are packed in passing.
+  /// Where columns lie that are packed in the first micro-kernel pass.
   func columnSource(_ tiles: Schedule.Tiles) -> (access: FlatAccess, dtype: DType)? {
-    guard tiles.packsInPassing, case .contract(_, _, let lhs, let rhs)? = kernel.body.first,
+    guard tiles.operands.packsInFirstPass, case .contract(_, _, let lhs, let rhs)? = kernel.body.first,
       let access = loads[(tiles.isSwapped ? lhs : rhs).index]
     else { return nil }
     return (access, kernel[access.buffer].dtype)
@@ -117,7 +117,7 @@ struct MicroKernel {
       shape.hasLines ? ir.address(parameters[1], ir.i8, distance(row, parameters[5])) : parameters[1]
     }
     let step = { (k: LLVMValueRef, points: Int, sums: [LLVMValueRef]) in
-      ask(parameters, k)
+      prefetch(parameters, k)
       return products(rows, columns(parameters, k, points: points), k, points: points, sums)
     }
     let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: shape.height * shape.vectors)
@@ -140,9 +140,9 @@ struct MicroKernel {
     shape.lineBytes > 0 ? ir.index(shape.lineBytes * row) : ir.multiply(lineBytes, row)
   }
 
-  /// Asks the second cache for what is read later, a point of the depth at a time: what the caller says, the next panel of rows,
-  /// and what comes soon of columns that are packed in passing.
-  private func ask(_ parameters: [LLVMValueRef], _ k: LLVMValueRef) {
+  /// Prefetches into the second cache what is read later, a step at a time: what the caller says, the next panel of rows, and
+  /// what comes soon of columns that are packed in this pass.
+  private func prefetch(_ parameters: [LLVMValueRef], _ k: LLVMValueRef) {
     guard ir.profile.vectorBytes == 64 else { return }
     ir.prefetch(parameters[6], ir.multiply(k, 64), cache: 2)
     if !shape.hasLines, shape.height == tile.rows {

@@ -126,7 +126,7 @@ struct Packing {
     if rest != 0 { ir.when(ir.less(whole, run.count)) { element(whole, points: rest) } }
   }
 
-  /// Asks for the panel's elements at a later point of the depth: its neighbours lie too far apart for the processor to guess.
+  /// Prefetches the panel's elements at a later point of the depth: its neighbours lie too far apart for the processor to guess.
   private func prefetch(_ side: PackedSide, _ panel: LLVMValueRef, _ axis: Int, _ depth: LLVMValueRef) {
     evaluator.at(axis, depth) {
       evaluator.at(side.axis, ir.multiply(panel, side.width)) {

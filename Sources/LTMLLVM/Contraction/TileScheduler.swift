@@ -54,29 +54,34 @@ extension Scheduler {
 
   /// Chooses what is not packed. The micro-kernel takes rows one number at a time, so that lines along the depth serve it
   /// as they are. Few rows do not pay for packing such lines as columns: they become the rows then, widened line by line if
-  /// they must be, and the result is stored turned.
+  /// they must be, and the result is stored transposed.
   private func chooseRows(_ lhs: ScalarID, _ rhs: ScalarID, depth: Int, _ tiles: inout Schedule.Tiles) {
     // AMX's tiles have lines of bf16 as rows.
-    if tiles.tile.multiply == .tileBF16 { tiles.rows = .lines }
+    let isAMX = tiles.tile.multiply == .tileBF16
     let (left, right) = tiles.isSwapped ? (rhs, lhs) : (lhs, rhs)
     let (rows, columns) = (kernel.extent(tiles.rowAxis), kernel.extent(tiles.columnAxis))
-    tiles.keepsRows = columns <= Self.few && tiles.rows == .packed && isKept(left, depth, tiles)
-    tiles.keepsColumns = rows <= Self.few && isKept(right, depth, tiles)
-    if tiles.keepsRows || tiles.keepsColumns { return }
-    guard tiles.tile.multiply != .tileBF16, profile.architecture == .x86_64 else { return }
+    let keepsRows = columns <= Self.few && !isAMX && isKept(left, depth, tiles)
+    let columnPacking: Schedule.Operands.Packing =
+      rows <= Self.few && isKept(right, depth, tiles) ? .prepacked : .byTask
+    tiles.operands =
+      isAMX
+      ? .rowsFirst(lines: .copied, columns: columnPacking)
+      : .columnsFirst(rows: .packed(keepsRows ? .prepacked : .byTask), columns: .packed(columnPacking))
+    if isAMX || keepsRows || columnPacking == .prepacked { return }
+    guard profile.architecture == .x86_64 else { return }
     let height = tiles.tile.rows
     // Lines a power of two apart share a set of the first cache, of which a panel must leave some ways free.
     let bytes = tiles.elementBytes / tiles.tile.points
     func isCrowded(_ stride: Int) -> Bool { height > 6 && stride * bytes % 2048 == 0 }
-    // A panel of fewer than four rows takes as long as one of four. The few rows that turning adds cost less than packing.
+    // A panel of fewer than four rows takes as long as one of four. The few rows that transposing adds cost less than packing.
     let asRows = rows / height * height + (rows % height == 0 ? 0 : max(4, rows % height))
     if rows <= Self.few, depth >= 128, tiles.tile.points == 1, roundUp(rows, tiles.columns) <= asRows + 3,
       let lines = lines(right, tiles.columnAxis, tiles)
     {
-      tiles.rows = lines.areNarrow || isCrowded(lines.stride) ? .lines : .inPlace(stride: lines.stride)
+      let isCopied = lines.areNarrow || isCrowded(lines.stride)
+      tiles.operands = .rowsFirst(lines: isCopied ? .copied : .unpacked(stride: lines.stride), columns: .byTask)
       (tiles.rowAxis, tiles.columnAxis) = (tiles.columnAxis, tiles.rowAxis)
       tiles.isSwapped.toggle()
-      tiles.isTurned = true
     } else if let lines = lines(left, tiles.rowAxis, tiles), !lines.areNarrow {
       // Lines whole pages apart share few sets of the second cache: many of them would not stay there until the next columns.
       let (arePages, all) = (lines.stride * bytes % 4096 == 0, lines.stride * bytes * rows)
@@ -89,7 +94,7 @@ extension Scheduler {
         : height > 6
           ? !arePages && work >= Self.muchWork && all <= profile.cacheBytes && columns <= Self.fewColumns
           : !arePages || all <= profile.cacheBytes / 2
-      if pays { tiles.rows = .inPlace(stride: lines.stride) }
+      if pays { tiles.operands = .columnsFirst(rows: .unpacked(stride: lines.stride), columns: .packed(.byTask)) }
     }
   }
 
@@ -166,9 +171,8 @@ extension Scheduler {
   private func shareOut(_ m: Int, _ n: Int, _ depth: Int, _ tiles: inout Schedule.Tiles) {
     let (rows, columns) = (tiles.tile.rows, tiles.columns)
     let batches = kernel.points(kernel.domain) / max(1, m * n)
-    (tiles.sharesRows, tiles.sharesColumns) = (true, true)
-    let whole = ContractionLayout(kernel, tiles)
-    let (rowsFit, columnsFit) = (whole.rows.bytes <= Self.sharedBytes, whole.columns.bytes <= Self.sharedBytes)
+    let (rowsFit, columnsFit) = fit(tiles)
+    let isRowsFirst = tiles.operands.isRowsFirst
     let longest = profile.vectorBytes == 64 ? 1024 : 384
     // Rows stream from the third cache while a panel of columns stays near: more rows, fewer visits of the columns.
     var mc = min(m, !rowsFit ? 240 : m <= longest ? m : 342)
@@ -178,14 +182,14 @@ extension Scheduler {
     let least = rowsFit && columnsFit ? 1_000_000 : 4_000_000
     // Columns that only one tile of rows needs are packed just before they are used, and should stay near until then;
     // halves of such a tile would both pack them.
-    if rowsFit, m <= mc, !tiles.visitsRowsFirst {
+    if rowsFit, m <= mc, !isRowsFirst {
       let near = profile.cacheBytes / 2 / (tiles.steps * tiles.elementBytes)
       nc = min(nc, max(columns, least / (mc * depth), min(near, roundUp(count(n, 16), columns))))
     }
     while batches * count(m, mc) * count(n, nc) < 16, mc * nc * depth > 2 * least,
-      mc > rows || (nc > columns && !tiles.visitsRowsFirst)
+      mc > rows || (nc > columns && !isRowsFirst)
     {
-      if !tiles.visitsRowsFirst, nc > columns, nc >= mc || mc <= rows {
+      if !isRowsFirst, nc > columns, nc >= mc || mc <= rows {
         nc = max(columns, nc / 2)
       } else {
         mc = max(rows, mc / 2)
@@ -194,11 +198,31 @@ extension Scheduler {
     // Even shares: 520 rows are three tiles of 174, not 240, 240 and 40.
     tiles.mc = roundUp(count(m, count(m, mc)), rows)
     tiles.nc = roundUp(count(n, count(n, nc)), columns)
-    tiles.sharesRows = (rowsFit && n > tiles.nc && tiles.rows == .packed) || tiles.keepsRows
-    tiles.sharesColumns = (columnsFit && m > tiles.mc) || tiles.keepsColumns
     let last = m % tiles.mc
     let beginsWhole = m >= rows && (last == 0 || last >= rows)
-    tiles.packsInPassing = !tiles.sharesColumns && !tiles.visitsRowsFirst && beginsWhole && liesAcross(tiles)
+    func packing(_ held: Schedule.Operands.Packing, _ isShared: Bool) -> Schedule.Operands.Packing {
+      held == .byTask && isShared ? .once : held
+    }
+    let columnPacking = packing(tiles.operands.columns ?? .byTask, columnsFit && m > tiles.mc)
+    switch tiles.operands {
+    case .rowsFirst(let lines, _): tiles.operands = .rowsFirst(lines: lines, columns: columnPacking)
+    case .columnsFirst(var rows, _):
+      if case .packed(let held) = rows { rows = .packed(packing(held, rowsFit && n > tiles.nc)) }
+      let isFused = columnPacking == .byTask && beginsWhole && liesAcross(tiles)
+      tiles.operands = .columnsFirst(rows: rows, columns: isFused ? .packedInFirstPass : .packed(columnPacking))
+    }
+  }
+
+  /// Whether each operand, packed as a whole, is no more than may be shared.
+  private func fit(_ tiles: Schedule.Tiles) -> (rows: Bool, columns: Bool) {
+    var all = tiles
+    all.operands = .columnsFirst(rows: .packed(.once), columns: .packed(.once))
+    let layout = ContractionLayout(kernel, all)
+    let areUnpacked: Bool = if case .unpacked? = tiles.operands.lines { true } else { false }
+    // Copied lines are as long as those of a panel, and a cache line more.
+    let copied = layout.rows.batches * layout.rows.panels * tiles.lineBytes * tiles.tile.rows
+    let rows = areUnpacked ? 0 : tiles.operands.lines == .copied ? copied : layout.rows.bytes
+    return (rows <= Self.sharedBytes, layout.columns.bytes <= Self.sharedBytes)
   }
 
   /// What a shared operand may take at most.

@@ -83,7 +83,7 @@ extension Evaluator {
     return ir.widen(Lanes(raw, ir), from: block.dtype)
   }
 
-  /// Asks for the elements of an expression's plain loads, so many neighbours of each. The place may lie outside of the
+  /// Prefetches the elements of an expression's plain loads, so many neighbours of each. The place may lie outside of the
   /// buffers.
   func prefetch(_ id: ScalarID, elements: Int = 1) {
     for case let access? in kernel.closure(of: [id]).map({ kernel.loads[$0] })
@@ -92,8 +92,8 @@ extension Evaluator {
     }
   }
 
-  /// Asks for so many neighbours to write them. The place may lie outside of the buffer.
-  func askForResult(_ access: FlatAccess, _ count: Int, along axis: Int) {
+  /// Prefetches so many neighbours to write them. The place may lie outside of the buffer.
+  func prefetchResult(_ access: FlatAccess, _ count: Int, along axis: Int) {
     if access.form.strides[axis] == 1 { ask(access, count, isWrite: true, cache: 3) }
   }
 

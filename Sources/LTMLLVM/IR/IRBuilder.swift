@@ -212,7 +212,14 @@ package final class IRBuilder {
 
   /// Calls an intrinsic of the allow-list, overloaded on `types`.
   package func call(intrinsic name: String, _ types: [LLVMTypeRef], _ arguments: [LLVMValueRef]) -> LLVMValueRef {
-    internalCheck(Self.allowed.contains(name), "emission", "\(name) is not on the allow-list")
+    call(intrinsic: name, allowed: Self.allowed, types, arguments)
+  }
+
+  /// Calls an intrinsic of a list.
+  package func call(
+    intrinsic name: String, allowed: Set<String>, _ types: [LLVMTypeRef], _ arguments: [LLVMValueRef]
+  ) -> LLVMValueRef {
+    internalCheck(allowed.contains(name), "emission", "\(name) is not on the allow-list")
     let id = LLVMLookupIntrinsicID(name, name.utf8.count)
     var overloads: [LLVMTypeRef?] = types
     guard let function = LLVMGetIntrinsicDeclaration(module, id, &overloads, overloads.count) else {

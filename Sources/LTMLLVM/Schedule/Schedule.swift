@@ -108,20 +108,10 @@ package struct Schedule: Hashable, Sendable {
     /// The operands stand as `rhs`, `lhs`.
     package var isSwapped: Bool
     package var isDouble: Bool
-    /// How the operand of the rows lies.
-    package var rows = RowPanels.packed
-    /// The rows are the result's innermost axis.
-    package var isTurned = false
-    /// Each panel of rows meets all columns before the next one: it was copied for that.
-    package var visitsRowsFirst: Bool { isTurned || rows == .lines }
-    /// Whether an operand is packed once for all tasks, before the tiles, and not by each task for itself.
-    package var sharesRows = false
-    package var sharesColumns = false
-    /// Whether what is packed of an operand that never changes serves all launches.
-    package var keepsRows = false
-    package var keepsColumns = false
-    /// Whether the first panel of rows packs each panel of columns while it is multiplied with them.
-    package var packsInPassing = false
+    /// How both operands reach the micro-kernel.
+    package var operands = Operands.columnsFirst(rows: .packed(.byTask), columns: .packed(.byTask))
+    /// The result is stored transposed: its innermost axis has the rows.
+    package var isTransposed: Bool { rowAxis > columnAxis }
     /// Columns of a register tile.
     package var columns: Int { tile.vectors * lanes }
     /// The distance between rows of sums: of one register tile, or of the task's tile where sums wait for the next block;
@@ -130,22 +120,73 @@ package struct Schedule: Hashable, Sendable {
     package var elementBytes: Int { isDouble ? 8 : 4 }
     /// Bytes from one line of the rows to the next, where they are not packed.
     var lineBytes: Int {
-      switch rows {
-      case .packed: 0
-      case .lines: (roundUp(steps, lanes) + 16) * elementBytes
-      case .inPlace(let stride): stride * elementBytes / tile.points
+      switch operands.lines {
+      case nil: 0
+      case .copied: (roundUp(steps, lanes) + 16) * elementBytes
+      case .unpacked(let stride): stride * elementBytes / tile.points
       }
     }
   }
 
-  /// Where the micro-kernel reads rows, one number at a time.
-  package enum RowPanels: Hashable, Sendable {
-    /// In panels `[panel][depth][width]`.
-    case packed
-    /// In copies of the operand's lines, widened.
-    case lines
-    /// In the operand itself, lines this many numbers apart.
-    case inPlace(stride: Int)
+  /// The order in which panels meet, and what each side's consist of.
+  package enum Operands: Hashable, Sendable {
+    /// Each panel of columns meets all rows before the next one.
+    case columnsFirst(rows: Rows, columns: Columns)
+    /// Each panel of rows, which are lines along the depth, meets all columns before the next one.
+    case rowsFirst(lines: Lines, columns: Packing)
+
+    package enum Rows: Hashable, Sendable {
+      /// In panels `[panel][depth][width]`.
+      case packed(Packing)
+      /// The operand itself, whose lines lie this many numbers apart.
+      case unpacked(stride: Int)
+    }
+
+    package enum Columns: Hashable, Sendable {
+      case packed(Packing)
+      /// Packing is fused into the first micro-kernel pass: the first panel of rows packs each panel of columns while it is
+      /// multiplied with it.
+      case packedInFirstPass
+    }
+
+    /// Lines of which the micro-kernel takes one number at a time.
+    package enum Lines: Hashable, Sendable {
+      /// Copies of the operand's, widened.
+      case copied
+      case unpacked(stride: Int)
+    }
+
+    /// Who packs an operand.
+    package enum Packing: Hashable, Sendable {
+      /// Each task, what it needs.
+      case byTask
+      /// Tasks of a first phase, for all others.
+      case once
+      /// The same, in the first launch only: the operand never changes.
+      case prepacked
+    }
+
+    package var isRowsFirst: Bool { if case .rowsFirst = self { true } else { false } }
+    package var packsInFirstPass: Bool {
+      if case .columnsFirst(_, .packedInFirstPass) = self { true } else { false }
+    }
+    /// `nil` where rows are lines.
+    package var rows: Packing? { if case .columnsFirst(.packed(let packing), _) = self { packing } else { nil } }
+    /// `nil` where rows are packed.
+    package var lines: Lines? {
+      switch self {
+      case .columnsFirst(.packed, _): nil
+      case .columnsFirst(.unpacked(let stride), _): .unpacked(stride: stride)
+      case .rowsFirst(let lines, _): lines
+      }
+    }
+    /// `nil` where packing is fused into the first pass.
+    package var columns: Packing? {
+      switch self {
+      case .columnsFirst(_, .packedInFirstPass): nil
+      case .columnsFirst(_, .packed(let packing)), .rowsFirst(_, let packing): packing
+      }
+    }
   }
 
   package var strategy: Strategy
