@@ -52,7 +52,7 @@ let package = Package(
       "LTMGrammar", path: "grammar", resources: [.embedInCode("ltm.ebnf")], exclude: ["accept", "reject", "editors"]),
     layer("LTMSyntax", ["LTMSupport"]),
 
-    // Graph: the op table, the graph and its judge, the interpreter.
+    // Graph: the op table, the graph and its oracle, the interpreter.
     layer("LTMIR", ["LTMSupport"]),
     layer("LTMFrontEnd", ["LTMSupport", "LTMSyntax", "LTMIR"], resources: [.embedInCode("Prelude/prelude.ltm")]),
 

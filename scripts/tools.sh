@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .build/tools, a Python environment with what judges the TPU target: StableHLO's parser and reference interpreter
+# Makes .build/tools, a Python environment with what checks the TPU target: StableHLO's parser and reference interpreter
 # (jaxlib) and XLA's CPU compiler as a PJRT plugin; and the CUDA target: NVIDIA's assembler and disassembler, which need
 # no GPU. Installs what builds and runs AArch64 programs (a cross compiler, qemu-user). Quiet when it is there. Without
 # Python 3.11 or newer, PyPI or apt-get, the tests that need them say that they are skipped.

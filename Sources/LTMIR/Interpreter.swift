@@ -1,6 +1,6 @@
 import LTMSupport
 
-// The judge: every op by its reference, in f64, one after the other.
+// The reference interpreter: every op by its reference, in f64, one after the other.
 
 /// Whether the interpreter rounds.
 package enum ReferenceRounding: Sendable {

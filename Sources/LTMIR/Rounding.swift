@@ -1,5 +1,5 @@
-// Rounding of doubles to the narrower floats, in one step, to nearest even. Written with integers so that the judge does
-// not depend on the conversions it judges.
+// Rounding of doubles to the narrower floats, in one step, to nearest even. Written with integers so that the reference interpreter does
+// not depend on the conversions it checks.
 
 extension DType {
   /// The value of this dtype nearest to `value`, as a double. Integers truncate toward zero and saturate; a NaN is 0.

@@ -67,7 +67,7 @@ extension KernelStatement {
     case .reduce(_, _, _, let value), .argReduce(_, _, _, let value), .scratch(_, _, let value): [value]
     case .contract(_, _, let lhs, let rhs): [lhs, rhs]
     case .loop(_, let stores): stores.map(\.value)
-    case .store(let store), .fold(let store, _, _): [store.value]
+    case .store(let store), .epilogue(let store, _, _): [store.value]
     }
   }
 
@@ -76,7 +76,7 @@ extension KernelStatement {
     switch self {
     case .reduce(_, _, let over, _), .contract(_, let over, _, _), .loop(let over, _): over
     case .argReduce(_, _, let over, _), .scratch(_, let over, _): [over]
-    case .store, .fold: []
+    case .store, .epilogue: []
     }
   }
 
@@ -86,7 +86,7 @@ extension KernelStatement {
     case .reduce(let local, _, _, _), .argReduce(let local, _, _, _), .contract(let local, _, _, _),
       .scratch(let local, _, _):
       local
-    case .loop, .store, .fold: nil
+    case .loop, .store, .epilogue: nil
     }
   }
 
@@ -95,7 +95,7 @@ extension KernelStatement {
     switch self {
     case .loop(_, let stores): stores
     case .store(let store): [store]
-    case .reduce, .argReduce, .contract, .scratch, .fold: []
+    case .reduce, .argReduce, .contract, .scratch, .epilogue: []
     }
   }
 
@@ -110,7 +110,7 @@ extension KernelStatement {
     case .scratch(let local, let over, let value): .scratch(local, over: over, value: map(value))
     case .loop(let over, let stores): .loop(over: over, stores: stores.map(mapped))
     case .store(let store): .store(mapped(store))
-    case .fold(let store, let combiner, let over): .fold(mapped(store), combiner, over: over)
+    case .epilogue(let store, let combiner, let over): .epilogue(mapped(store), combiner, over: over)
     }
   }
 }

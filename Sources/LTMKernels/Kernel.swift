@@ -31,7 +31,7 @@ import LTMSupport
 //       axis k: 10
 //       %acc: f32 = contract k { g[m, k], w[k, n] }
 //       y[m, n] = %acc
-//       b[n] = fold add m { round_f16(%acc) }
+//       b[n] = epilogue add m { round_f16(%acc) }
 //     }
 //
 // Scalars are f32, f64, i32, i64 or bool, never half: a load from a half buffer widens, a store to one narrows (to nearest
@@ -179,7 +179,7 @@ package enum KernelStatement: Hashable, Sendable {
   case store(KernelStore)
   /// A write for each point of the domain's other axes: `value` combined over these, in its own dtype, in a fixed order that
   /// depends on shapes only. Stands in a kernel of one contraction and stores; nothing in the kernel reads it.
-  case fold(KernelStore, Combiner, over: [AxisID])
+  case epilogue(KernelStore, Combiner, over: [AxisID])
 }
 
 /// A write of one element, narrowed to the buffer's dtype. The map from points to elements is one to one.

@@ -36,8 +36,8 @@ private struct KernelRun {
   private var locals: [Double]
   private var scratch: [[Double]]
   private var tables: [LocalID: ContractionTables] = [:]
-  /// For each statement, what a fold has combined so far, by place in its buffer.
-  private var folded: [[Double]] = []
+  /// For each statement, what an epilogue reduction has combined so far, by place in its buffer.
+  private var reduced: [[Double]] = []
 
   init(_ kernel: Kernel, rounding: KernelRounding) {
     self.kernel = kernel
@@ -56,7 +56,7 @@ private struct KernelRun {
       // All that the stores at the point need is found before the first of them writes.
       let needed: [Int] =
         switch statement {
-        case .store, .fold: kernel.reachable(from: kernel.pointStoreRoots)
+        case .store, .epilogue: kernel.reachable(from: kernel.pointStoreRoots)
         // Its operands are tabulated before the first point: nothing of them is known at one.
         case .contract: []
         case .loop, .scratch, .reduce, .argReduce: kernel.reachable(from: statement.roots)
@@ -87,17 +87,17 @@ private struct KernelRun {
     for case .contract(let local, let over, let lhs, let rhs) in kernel.body {
       tables[local] = ContractionTables(lhs: tabulate(lhs, over, memory), rhs: tabulate(rhs, over, memory))
     }
-    folded = kernel.body.map { statement in
-      guard case .fold(let store, let combiner, _) = statement else { return [] }
+    reduced = kernel.body.map { statement in
+      guard case .epilogue(let store, let combiner, _) = statement else { return [] }
       return [Double](repeating: combiner.identity, count: memory[store.buffer.index].count)
     }
     let domain = (0..<kernel.domainRank).map { $0 }
     repeat {
       for index in kernel.body.indices { perform(index, &memory) }
     } while advance(domain)
-    for case (let index, .fold(let store, _, _)) in kernel.body.enumerated() {
+    for case (let index, .epilogue(let store, _, _)) in kernel.body.enumerated() {
       let dtype = kernel[store.buffer].dtype
-      let sums = folded[index].map { rounded($0, kernel.dtype(store.value)) }
+      let sums = reduced[index].map { rounded($0, kernel.dtype(store.value)) }
       memory[store.buffer.index] = sums.map { narrowed($0, dtype) }
     }
   }
@@ -123,10 +123,10 @@ private struct KernelRun {
     for axis in axes { position[axis] = 0 }
     switch statement {
     case .store: write(index, &memory)
-    case .fold(_, let combiner, _):
+    case .epilogue(_, let combiner, _):
       for target in targets[index] {
         let place = target.address.at(position)
-        folded[index][place] = combiner.apply(folded[index][place], values[target.value])
+        reduced[index][place] = combiner.apply(reduced[index][place], values[target.value])
       }
     case .loop:
       repeat {

@@ -1,7 +1,7 @@
 import LTMIR
 import LTMSupport
 
-/// What a kernel does: `let`, `scratch`, loops, reductions, contractions, stores, folds.
+/// What a kernel does: `let`, `scratch`, loops, reductions, contractions, stores, epilogue reductions.
 extension KernelParser {
   mutating func statement() throws(DiagnosticSet) -> KernelStatement? {
     if try take(word: "let") {
@@ -94,15 +94,15 @@ extension KernelParser {
     return KernelStore(buffer, index, try expression())
   }
 
-  /// A store, or a fold.
+  /// A store, or an epilogue reduction.
   private mutating func write() throws(DiagnosticSet) -> KernelStatement {
     let (buffer, index) = try target()
-    guard try take(word: "fold") else { return .store(KernelStore(buffer, index, try expression())) }
+    guard try take(word: "epilogue") else { return .store(KernelStore(buffer, index, try expression())) }
     let combiner = try combiner()
     let over = try axisList()
     let value = try expression()
     try expect("}")
-    return .fold(KernelStore(buffer, index, value), combiner, over: over)
+    return .epilogue(KernelStore(buffer, index, value), combiner, over: over)
   }
 
   /// `buffer[index] =`

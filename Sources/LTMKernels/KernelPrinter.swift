@@ -73,8 +73,8 @@ private struct KernelPrinter {
       lines += ["  for \(names(over)) {"] + body + ["  }"]
     case .store(let store):
       lines.append("  " + storeText(store))
-    case .fold(let store, let combiner, let over):
-      lines.append("  \(target(store)) = fold \(combiner.rawValue) \(names(over)) { \(text(store.value)) }")
+    case .epilogue(let store, let combiner, let over):
+      lines.append("  \(target(store)) = epilogue \(combiner.rawValue) \(names(over)) { \(text(store.value)) }")
     }
   }
 

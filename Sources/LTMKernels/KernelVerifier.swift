@@ -14,7 +14,7 @@ extension Kernel {
   /// - kernel_c9: a `read_write` buffer is read only at the element that the same point writes.
   /// - kernel_c10: a store's map from points to elements is one to one.
   /// - kernel_c11: whatever is accumulated has the local's dtype; what comes from half buffers accumulates in f32.
-  /// - kernel_c12: a fold stands in a kernel of one contraction, stores and folds, goes over axes of the domain, and writes
+  /// - kernel_c12: an epilogue reduction stands in a kernel of one contraction, stores and epilogue reductions, goes over axes of the domain, and writes
   ///   a buffer that is not read, at an index without these axes.
   package func verify() -> [String] {
     var check = KernelCheck(self)
@@ -36,7 +36,7 @@ private struct KernelCheck {
     for id in kernel.expressions.indices { checkExpression(ScalarID(id)) }
     checkStatements()
     checkStores()
-    for (rule, message) in kernel.foldViolations() { report(rule, message) }
+    for (rule, message) in kernel.epilogueViolations() { report(rule, message) }
     return found
   }
 
@@ -61,7 +61,7 @@ private struct KernelCheck {
     for statement in kernel.body {
       let isValid =
         statement.roots.allSatisfy { kernel.expressions.indices.contains($0.index) }
-        && (statement.innerAxes + statement.foldedAxes).allSatisfy { kernel.axes.indices.contains($0.index) }
+        && (statement.innerAxes + statement.epilogueAxes).allSatisfy { kernel.axes.indices.contains($0.index) }
         && statement.definition.map { kernel.locals.indices.contains($0.index) } ?? true
         && statement.writes.allSatisfy {
           kernel.buffers.indices.contains($0.buffer.index) && $0.index.allSatisfy(hasValidAxes)
@@ -217,7 +217,7 @@ private struct KernelCheck {
       require(
         operands == [dtype, dtype] && dtype != .bool, 11, "%\(kernel[local].name), \(dtype), accumulates \(operands)")
     case .scratch: require(operands == [dtype], 11, "%\(kernel[local].name), \(dtype), keeps \(operands)")
-    case .loop, .store, .fold: break
+    case .loop, .store, .epilogue: break
     }
     checkHalfAccumulation(statement, dtype)
   }
@@ -236,7 +236,7 @@ private struct KernelCheck {
   private mutating func checkStores() {
     var written: [BufferID: [Affine]] = [:]
     for statement in kernel.body {
-      let points = (0..<kernel.domainRank).map { AxisID($0) }.filter { !statement.foldedAxes.contains($0) }
+      let points = (0..<kernel.domainRank).map { AxisID($0) }.filter { !statement.epilogueAxes.contains($0) }
       for store in statement.writes {
         let buffer = kernel[store.buffer]
         require(buffer.access.writes, 6, "\(buffer.name) is stored to")

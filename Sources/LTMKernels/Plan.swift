@@ -10,7 +10,7 @@ package struct PlanBufferID: Hashable, Sendable {
   package init(_ index: Int) { self.index = index }
 }
 
-/// A stretch of memory.
+/// A part of memory.
 package struct PlanBuffer: Hashable, Sendable {
   package enum Place: Hashable, Sendable {
     /// Owned by the caller: the graph input of that name; a plan writes to it only where an output `updates` it.

@@ -4,7 +4,7 @@ import LTMKernels
 import LTMLLVM
 import LTMSupport
 
-/// A contraction in tiles: a block keeps a few stretches of both operands in shared memory (whatever they are: halves,
+/// A contraction in tiles: a block keeps a few K-stages of both operands in shared memory (whatever they are: halves,
 /// transposed views, bodies over several loads), the next ones on their way while it multiplies one; warps keep sums in
 /// registers; each warp then passes its sums through shared memory to the stores that follow.
 struct ContractionTile {
@@ -61,7 +61,7 @@ struct ContractionTile {
 
   // MARK: The pipeline
 
-  /// Stretches on their way while one is multiplied. Where products are asynchronous, those of the stretch before may
+  /// K-stages on their way while one is multiplied. Where products are asynchronous, those of the K-stage before may
   /// still be read.
   private var ahead: Int { tiles.multiply.isAsynchronous ? tiles.stages - 2 : tiles.stages - 1 }
 
@@ -70,9 +70,9 @@ struct ContractionTile {
     _ warp: WarpTile, _ thread: LLVMValueRef, _ starts: [LLVMValueRef], _ memory: LLVMValueRef
   ) -> [LLVMValueRef] {
     let count = (kernel.points(depthAxes) + tiles.depth - 1) / tiles.depth
-    for stretch in 0..<ahead {
-      if stretch < count {
-        let (stage, start) = (self.stage(ir.index(stretch), memory), ir.index(stretch * tiles.depth))
+    for kStage in 0..<ahead {
+      if kStage < count {
+        let (stage, start) = (self.stage(ir.index(kStage), memory), ir.index(kStage * tiles.depth))
         copy(thread, starts, start, into: stage)
         put(fetch(thread, starts, start), thread, into: stage)
       }
@@ -89,7 +89,7 @@ struct ContractionTile {
         ir.when(isWanted) { copy(thread, starts, start, into: target) }
         ir.commitCopies()
       }
-      // What goes through registers is on its way while this stretch is multiplied.
+      // What goes through registers is on its way while this K-stage is multiplied.
       let fetched = fetch(thread, starts, start, where: isWanted)
       let sums = warp.multiply(Array(carried.dropFirst()), in: stage(carried[0], memory))
       put(fetched, thread, into: target)

@@ -38,23 +38,23 @@ extension DeviceEmitter {
       }
     case .loop(_, let stores):
       ir.when(isLive) {
-        fold(axes, lanes(axes, statement.roots, accesses, team), team, []) { _ in
+        reduction(axes, lanes(axes, statement.roots, accesses, team), team, []) { _ in
           evaluator.store(stores, accesses)
           return []
         }
       }
-    // Kernels with folds are refused before.
-    case .scratch, .fold: break
+    // Kernels with epilogue reductions are refused before.
+    case .scratch, .epilogue: break
     case .reduce(let local, let combiner, _, let value):
       let (dtype, lanes) = (kernel.kernel[local].dtype, lanes(axes, [value], [], team))
       let start = ir.identity(combiner, dtype, lanes: lanes)
-      let sums = fold(axes, lanes, team, [start], merge: ir.merge(combiner, dtype)) { sums in
+      let sums = reduction(axes, lanes, team, [start], merge: ir.merge(combiner, dtype)) { sums in
         [ir.combine(combiner, Lanes(sums[0], ir), evaluator.value(value, lanes: lanes), dtype).ref]
       }
       evaluator.bind(local, total(sums[0], team, dtype) { ir.combine(combiner, $0, $1, dtype) })
     case .contract(let local, _, let lhs, let rhs):
       let (dtype, lanes) = (kernel.kernel[local].dtype, lanes(axes, [lhs, rhs], [], team))
-      let sums = fold(axes, lanes, team, [ir.identity(.add, dtype, lanes: lanes)], merge: +) { sums in
+      let sums = reduction(axes, lanes, team, [ir.identity(.add, dtype, lanes: lanes)], merge: +) { sums in
         let left = evaluator.value(lhs, lanes: lanes)
         return [left.times(evaluator.value(rhs, lanes: lanes), plus: Lanes(sums[0], ir)).ref]
       }
@@ -74,7 +74,7 @@ extension DeviceEmitter {
 
   /// Visits a thread's share of the points of some axes, carrying values.
   @discardableResult
-  private func fold(
+  private func reduction(
     _ axes: [Int], _ lanes: Int, _ team: Team, _ start: [LLVMValueRef], merge: ((Lanes, Lanes) -> Lanes)? = nil,
     _ step: ([LLVMValueRef]) -> [LLVMValueRef]
   ) -> [LLVMValueRef] {
@@ -106,7 +106,7 @@ extension DeviceEmitter {
       let wins = ir.isBetter(new[0], than: held[0], combiner, dtype).or(isTie)
       return [new[0].when(wins, else: held[0]), new[1].when(wins, else: held[1])]
     }
-    let best = fold([axis], 1, team, start) { held in
+    let best = reduction([axis], 1, team, start) { held in
       let place = Lanes(evaluator.index[axis], ir).truncated(to: ir.i32)
       return better(held.map { Lanes($0, ir) }, [evaluator.value(value, lanes: 1), place]).map(\.ref)
     }

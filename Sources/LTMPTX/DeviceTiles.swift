@@ -2,7 +2,7 @@ import LTMIR
 import LTMKernels
 import LTMLLVM
 
-/// How an operand's stretch lies in shared memory.
+/// How an operand's K-stage lies in shared memory.
 enum TileLayout: Hashable, Sendable {
   /// `[row][depth]`, lines padded so that neighbours fall on other banks.
   case rowMajor
@@ -22,7 +22,7 @@ enum TileLayout: Hashable, Sendable {
   }
 }
 
-/// How one operand's stretch of `size` rows (or columns) by `depth` comes to shared memory, and lies there.
+/// How one operand's K-stage of `size` rows (or columns) by `depth` comes to shared memory, and lies there.
 struct TileSide: Hashable, Sendable {
   var size: Int
   var depth: Int
@@ -44,7 +44,7 @@ struct TileSide: Hashable, Sendable {
     }
   }
 
-  /// Bytes of a stretch.
+  /// Bytes of a K-stage.
   var bytes: Int {
     switch layout {
     case .rowMajor: size * pitch * element.byteCount
@@ -62,7 +62,7 @@ struct DeviceTiles: Hashable, Sendable {
   var depth: Int
   var warpRows: Int
   var warpColumns: Int
-  /// Stretches in shared memory at a time.
+  /// K-stages in shared memory at a time.
   var stages: Int
   var rowAxes: [Int] = []
   var columnAxes: [Int] = []
@@ -82,7 +82,7 @@ struct DeviceTiles: Hashable, Sendable {
   var rowsPerWarp: Int { rows / warpRows }
   /// Columns that a warp makes: a multiple of ``slabColumns``.
   var columnsPerWarp: Int { columns / warpColumns }
-  /// Bytes of one stretch of both operands.
+  /// Bytes of one K-stage of both operands.
   var stageBytes: Int { sides.reduce(0) { $0 + $1.bytes } }
   /// Bytes of a warp's part of the result on its way to the stores.
   var slabBytes: Int { Self.slabRows * Self.slabPitch * max(4, multiply.element.byteCount) }

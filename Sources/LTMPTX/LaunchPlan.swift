@@ -55,7 +55,7 @@ extension LaunchPlan: CustomStringConvertible {
 
   /// What no GPU could launch; `nil` where all is well.
   package var problem: String? {
-    if let problem = plan.kernels.compactMap(\.foldProblem).first { return problem }
+    if let problem = plan.kernels.compactMap(\.epilogueProblem).first { return problem }
     return entries.first { $0.schedule.grid > Int(Int32.max) }.map { entry in
       "kernel \(entry.symbol) needs \(entry.schedule.grid) blocks, and a GPU launches at most \(Int32.max)"
     }

@@ -14,7 +14,7 @@ package enum DeviceForm: String, Sendable, CaseIterable {
 package func emitDevice(_ kernels: [Kernel], as form: DeviceForm, _ architecture: DeviceArchitecture)
   throws(LLVMFailure) -> String
 {
-  if let problem = kernels.compactMap(\.foldProblem).first { throw LLVMFailure(problem) }
+  if let problem = kernels.compactMap(\.epilogueProblem).first { throw LLVMFailure(problem) }
   defer { CurrentWork.set(nil) }
   let profile = architecture.profile
   let machine = try Machine(profile)
@@ -32,9 +32,9 @@ package func emitDevice(_ kernels: [Kernel], as form: DeviceForm, _ architecture
 }
 
 extension Kernel {
-  /// Why no GPU runs it; `nil` where nothing is folded.
-  var foldProblem: String? {
-    folds ? "kernel \(name) folds what it contracts, which only the CPU's plans do" : nil
+  /// Why no GPU runs it; `nil` where nothing is reduced in the epilogue.
+  var epilogueProblem: String? {
+    epilogueReductions ? "kernel \(name) epilogueReductions what it contracts, which only the CPU's plans do" : nil
   }
 }
 

@@ -75,11 +75,11 @@ private struct SplitKernel {
     switch statement {
     case .contract: (DeviceSplitLimits.contraction, .add)
     case .reduce(_, let combiner, _, _): (DeviceSplitLimits.reduction, combiner)
-    case .argReduce, .scratch, .loop, .store, .fold: nil
+    case .argReduce, .scratch, .loop, .store, .epilogue: nil
     }
   }
 
-  /// Into how many parts a depth is cut: a divisor, if possible one that leaves whole stretches or vectors.
+  /// Into how many parts a depth is cut: a divisor, if possible one that leaves whole K-stages or vectors.
   private static func count(_ depth: Int, atMost limit: Int) -> Int? {
     guard limit >= 2 else { return nil }
     for unit in [64, 8, 1] {
@@ -160,7 +160,7 @@ extension KernelStatement {
     case .reduce(let local, let combiner, let over, let value):
       .reduce(local, combiner, over: over.map(map), value: value)
     case .contract(let local, let over, let lhs, let rhs): .contract(local, over: over.map(map), lhs: lhs, rhs: rhs)
-    case .argReduce, .scratch, .loop, .store, .fold: self
+    case .argReduce, .scratch, .loop, .store, .epilogue: self
     }
   }
 }

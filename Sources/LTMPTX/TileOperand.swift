@@ -17,10 +17,10 @@ struct TileOperand {
   private var element: DType { side.element }
   /// Vectors that a thread moves.
   var vectorCount: Int { side.size * side.depth / side.lanes / threads }
-  /// Vectors that a thread carries in registers while the stretch before is multiplied.
+  /// Vectors that a thread carries in registers while the K-stage before is multiplied.
   var carriedCount: Int { side.isCopied ? 0 : vectorCount }
 
-  /// The place of a thread's vector in the stretch.
+  /// The place of a thread's vector in the K-stage.
   private func place(_ number: Int, _ thread: LLVMValueRef) -> (row: LLVMValueRef, depth: LLVMValueRef) {
     let unit = ir.add(thread, ir.index(number * threads))
     let perLine = (side.runsAlongDepth ? side.depth : side.size) / side.lanes
@@ -51,7 +51,7 @@ struct TileOperand {
 
   // MARK: Through registers
 
-  /// Reads a thread's vectors of the stretch that starts at a row and a depth; zeros outside.
+  /// Reads a thread's vectors of the K-stage that starts at a row and a depth; zeros outside.
   func fetch(
     _ thread: LLVMValueRef, _ start: LLVMValueRef, depth first: LLVMValueRef, where isWanted: LLVMValueRef?
   ) -> [LLVMValueRef] {
@@ -97,7 +97,7 @@ struct TileOperand {
 
   // MARK: Past the registers
 
-  /// Starts the copies of a thread's vectors of the stretch that starts at a row and a depth; zeros come from outside.
+  /// Starts the copies of a thread's vectors of the K-stage that starts at a row and a depth; zeros come from outside.
   func copy(
     _ thread: LLVMValueRef, _ start: LLVMValueRef, depth first: LLVMValueRef, into memory: LLVMValueRef
   ) {
@@ -120,7 +120,7 @@ struct TileOperand {
 }
 
 extension TileSide {
-  /// Where an element of the stretch lies, in elements; of a vector's first where vectors run along the layout's lines.
+  /// Where an element of the K-stage lies, in elements; of a vector's first where vectors run along the layout's lines.
   func offset(row: LLVMValueRef, depth: LLVMValueRef, _ ir: IRBuilder) -> LLVMValueRef {
     switch layout {
     case .rowMajor: return ir.add(ir.multiply(row, pitch), depth)

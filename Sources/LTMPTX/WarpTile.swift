@@ -4,7 +4,7 @@ import LTMLLVM
 
 /// A warp's part of a block's tile: it multiplies what lies in shared memory, into sums in registers.
 struct WarpTile {
-  /// An operand's stretch in shared memory.
+  /// An operand's K-stage in shared memory.
   typealias Operand = (memory: LLVMValueRef, side: TileSide)
   let ir: IRBuilder
   let tiles: DeviceTiles
@@ -28,7 +28,7 @@ struct WarpTile {
     }
   }
 
-  /// Adds the products of a stretch: the rows' operand, then the columns'.
+  /// Adds the products of a K-stage: the rows' operand, then the columns'.
   func multiply(_ sums: [LLVMValueRef], in stage: LLVMValueRef) -> [LLVMValueRef] {
     let (first, second) = (tiles.sides[0], tiles.sides[1])
     let (rows, columns) = ((stage, first), (ir.address(stage, ir.i8, ir.index(first.bytes)), second))

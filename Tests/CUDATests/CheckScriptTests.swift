@@ -71,7 +71,7 @@ struct CheckScriptTests {
     #expect(outcome.status == 0 && outcome.output.contains("both diverge from step 1"), "\(outcome.output)\(lines)")
   }
 
-  /// An emulated GPU is no faster in 16 bits; that the numbers are read, and judged, shows all the same.
+  /// An emulated GPU is no faster in 16 bits; that the numbers are read, and checked, shows all the same.
   @Test("measures the wide perceptron, its activations and a product", arguments: [("1e3", true), ("1e18", false)])
   func speed(operations: String, isFastEnough: Bool) throws {
     let folder = try archive()

@@ -29,7 +29,7 @@ enum Subject: String, CaseIterable {
   /// Those that are here.
   static let present = allCases.filter { $0.missing == nil }
 
-  /// Why it cannot be judged; `nil` where it can.
+  /// Why it cannot be checked; `nil` where it can.
   var missing: String? {
     switch self {
     case .cpu, .cpuUnfused, .interpreter, .sm80: nil
@@ -49,7 +49,7 @@ enum Subject: String, CaseIterable {
   }
 }
 
-/// What all compilations of the suite share. No cache on disk: the emitters of today are judged.
+/// What all compilations of the suite share. No cache on disk: the emitters of today are checked.
 private enum Shared {
   static let compiler = Result { try KernelCompiler(cache: nil) }
   static let pool = Result { try ThreadPool(threads: 2) }
@@ -76,7 +76,7 @@ func run(_ graph: Graph, on backend: any Backend, _ inputs: [String: Tensor]) th
   return results
 }
 
-/// What is not judged here is reported as skipped, with the reason.
+/// What is not checked here is reported as skipped, with the reason.
 @Suite struct SubjectTests {
   @Test(.enabled(if: Subject.xla.missing == nil, "\(Subject.xla.missing ?? "")")) func xlaIsJudged() throws {
     #expect(Subject.present == Subject.allCases)

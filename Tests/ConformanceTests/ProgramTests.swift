@@ -42,20 +42,20 @@ import Testing
   func agrees(_ sample: String, _ recipe: (Precision, OptLevel)) throws {
     let interpreter = try Execution(target: .interpreter)
     let exact = try losses(sample, .sixtyFour, .O0, interpreter)
-    let judged = try losses(sample, recipe.0, recipe.1, interpreter)
+    let interpreted = try losses(sample, recipe.0, recipe.1, interpreter)
     let always: Set<Machine> = [.cpu, .sm80, .xla]
     for machine in Machine.allCases where machine.isPresent && (always.contains(machine) || recipe.1 == .O2) {
       let found = try losses(sample, recipe.0, recipe.1, machine.execution())
-      try expectAgreement(sample, recipe, found, judged, exact)
+      try expectAgreement(sample, recipe, found, interpreted, exact)
     }
   }
 
   private func expectAgreement(
-    _ sample: String, _ recipe: (Precision, OptLevel), _ found: [Double], _ judged: [Double], _ exact: [Double]
+    _ sample: String, _ recipe: (Precision, OptLevel), _ found: [Double], _ interpreted: [Double], _ exact: [Double]
   ) throws {
-    try #require(exact.count == 3 && judged.count == 3 && found.count == 3)
+    try #require(exact.count == 3 && interpreted.count == 3 && found.count == 3)
     let bound = try pinsF32(sample) ? max(1e-6, Self.bound(recipe.0)) : Self.bound(recipe.0)
-    expectClose(found, judged, .relative(bound), "losses, interpreter's \(judged): ")
+    expectClose(found, interpreted, .relative(bound), "losses, interpreter's \(interpreted): ")
     // In pure fp16 Adam's eps is 0, and the curve leaves the exact one.
     let count = recipe.0 == .sixteen && recipe.1 == .O3 ? 1 : 3
     expectClose(Array(found.prefix(count)), Array(exact.prefix(count)), .relative(bound), "losses, exact \(exact): ")

@@ -17,7 +17,7 @@ package struct EmulatedBackend: Backend {
 
   package func compile(_ graph: Graph) throws(LTMError) -> any Executable {
     do {
-      return try EmulatedExecutable(graph, launchPlan(buildPlan(graph, folds: false), architecture), order)
+      return try EmulatedExecutable(graph, launchPlan(buildPlan(graph, epilogueReductions: false), architecture), order)
     } catch {
       throw LTMError("\(error)")
     }

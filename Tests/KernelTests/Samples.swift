@@ -32,9 +32,9 @@ let samples: [SampleGraph] = [
     let (x, y) = (b.argument("x", .f32, [4, 6]), b.argument("y", .f32, [4, 3]))
     let joined = b.make(.concat, [x, y], ["axis": .int(1)])
     let padded = b.make(.pad, [joined], ["axis": .int(0), "low": .int(1), "high": .int(2), "value": .float(-1)])
-    let turned = b.transpose(b.make(.exp, [padded]), [1, 0])
-    b.output("flat", b.reshape(turned, to: [63]))
-    b.output("part", b.slice(turned, axis: 0, from: 2, to: 7))
+    let transposed = b.transpose(b.make(.exp, [padded]), [1, 0])
+    b.output("flat", b.reshape(transposed, to: [63]))
+    b.output("part", b.slice(transposed, axis: 0, from: 2, to: 7))
     b.output("pieces", b.reshape(b.transpose(x, [1, 0]), to: [3, 8]))
   },
   SampleGraph("embedding") { b in

@@ -29,16 +29,16 @@ private let violations: [(rule: String, text: String)] = [
     "kernel_c11",
     "kernel @k(%0 x: f16[4] read, %1 y: f32[] write) {\n domain []\n axis k: 4\n %s: i32 = reduce add k { x[k] }\n y[] = 1 }"
   ),
-  ("kernel_c10", folding("y[0, n] = fold add m { %s }", result: "f32[2, 8]", domain: "m: 4, n: 8, b: 2")),
-  ("kernel_c11", folding("y[n] = fold and m { %s }")),
-  ("kernel_c11", folding("y[n] = fold add m { is_finite(%s) }", result: "bool[8]")),
-  ("kernel_c12", folding("y[n] = fold add k { %s }")),
-  ("kernel_c12", folding("y[n] = fold add m, m { %s }")),
-  ("kernel_c12", folding("y[n] = fold add n { %s }")),
-  ("kernel_c12", folding("%t: f32 = reduce add k { x[m, k] }\n y[n] = fold add m { %t }")),
+  ("kernel_c10", folding("y[0, n] = epilogue add m { %s }", result: "f32[2, 8]", domain: "m: 4, n: 8, b: 2")),
+  ("kernel_c11", folding("y[n] = epilogue and m { %s }")),
+  ("kernel_c11", folding("y[n] = epilogue add m { is_finite(%s) }", result: "bool[8]")),
+  ("kernel_c12", folding("y[n] = epilogue add k { %s }")),
+  ("kernel_c12", folding("y[n] = epilogue add m, m { %s }")),
+  ("kernel_c12", folding("y[n] = epilogue add n { %s }")),
+  ("kernel_c12", folding("%t: f32 = reduce add k { x[m, k] }\n y[n] = epilogue add m { %t }")),
   (
     "kernel_c12",
-    "kernel @k(%0 x: f32[4, 8] read, %1 y: f32[8] write) {\n domain m: 4, n: 8\n y[n] = fold add m { x[m, n] } }"
+    "kernel @k(%0 x: f32[4, 8] read, %1 y: f32[8] write) {\n domain m: 4, n: 8\n y[n] = epilogue add m { x[m, n] } }"
   ),
 ]
 
@@ -63,8 +63,8 @@ private func folding(_ line: String, result: String = "f32[8]", domain: String =
     #expect(found.contains { $0.hasPrefix(rule + ":") }, "\(found)")
   }
 
-  @Test("a fold of what a contraction gives is legal") func folds() throws {
-    let text = folding("y[n] = fold add m { %s }")
+  @Test("a reduction of what a contraction gives is legal") func epilogueReductions() throws {
+    let text = folding("y[n] = epilogue add m { %s }")
     let kernel = try #require(try parseKernels(SourceFile(path: "k", text: text)).first)
     #expect(kernel.verify() == [])
     var memory = [(0..<20).map(Double.init), (0..<40).map(Double.init), [Double](repeating: .nan, count: 8)]

@@ -214,7 +214,7 @@ import Testing
     let schedule = LTMLLVM.schedule(maker.kernel, .host)
     guard case .pointwise(let numbers) = schedule.strategy else { return #expect(Bool(false), "\(schedule)") }
     #expect(numbers.keepsInvariants == (size.0 >= 64))
-    try expectJudged(maker.kernel, contents(maker.kernel), tolerance: tolerance)
+    try expectInterpreted(maker.kernel, contents(maker.kernel), tolerance: tolerance)
   }
 }
 
@@ -256,7 +256,7 @@ import Testing
     expectClose(results[0].doubles, expected, .relative(tolerance))
   }
 
-  /// The plain loop over updates: what the judge's loop over destinations says, in less time.
+  /// The plain loop over updates: what the reference interpreter's loop over destinations says, in less time.
   private func summed(_ size: (Int, Int, Int, Int), _ data: [[Double]]) -> [Double] {
     var result = data[0]
     for outer in 0..<size.0 {

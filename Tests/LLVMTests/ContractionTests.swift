@@ -25,11 +25,11 @@ import Testing
     for (left, right) in [(false, false), (true, false), (false, true), (true, true)] {
       let kernel = linearKernel(
         m: size.0, n: size.1, k: size.2, dtype: dtype, transposedLeft: left, transposedRight: right)
-      try expectJudged(kernel, contents(kernel), tolerance: tolerance(dtype))
+      try expectInterpreted(kernel, contents(kernel), tolerance: tolerance(dtype))
     }
   }
 
-  /// Shapes that the judge is too slow for: rows shared, both operands shared, several blocks of depth, batches, twelve rows in
+  /// Shapes that the reference interpreter is too slow for: rows shared, both operands shared, several blocks of depth, batches, twelve rows in
   /// place.
   @Test(
     arguments: [
@@ -68,7 +68,7 @@ import Testing
       kernel.buffers[constant].access = .constant
       let compiler = try #require(compiler)
       let compiled = try #require(try compiler.compile([kernel]).first)
-      #expect(!compiled.schedule.keptPreparations.isEmpty)
+      #expect(!compiled.schedule.prepackPhases.isEmpty)
       var (first, second) = (contents(kernel), contents(kernel, seed: 7))
       second[constant] = first[constant]
       let expected = try launch(kernel, second)[3]
@@ -77,8 +77,8 @@ import Testing
       first[constant] = first[constant].map { -$0 }
       #expect(try launch(compiled, kernel, second, order: .together, after: first)[3] != expected)
       kernel.buffers[constant].access = .read
-      try expectJudged(kernel, second, tolerance: tolerance(dtype))
-      #expect(schedule(kernel, .host.jitted).keptPreparations.isEmpty)
+      try expectInterpreted(kernel, second, tolerance: tolerance(dtype))
+      #expect(schedule(kernel, .host.jitted).prepackPhases.isEmpty)
     }
   }
 
@@ -94,7 +94,7 @@ import Testing
         let kernel = linearKernel(
           m: size.m, n: size.n, k: size.k, dtype: dtype, transposedLeft: left, transposedRight: right,
           batch: size.k == 77 ? 3 : nil)
-        try expectJudged(kernel, contents(kernel), tolerance: tolerance(dtype), by: compiler)
+        try expectInterpreted(kernel, contents(kernel), tolerance: tolerance(dtype), by: compiler)
         let compiled = try #require(try compiler.compile([kernel]).first)
         let results = try TaskOrder.allCases.map { try launch(compiled, kernel, contents(kernel), order: $0) }
         #expect(results.allSatisfy { $0 == results[0] })
@@ -126,7 +126,7 @@ import Testing
       }
       #expect((m * n..<m * n + n).allSatisfy { result[$0].isNaN }, "the second batch's first row is NaN")
       #expect((m * n + n..<2 * m * n).contains { isFinite[$0] })
-      try expectJudged(kernel, contents(kernel), tolerance: tolerance(.bf16))
+      try expectInterpreted(kernel, contents(kernel), tolerance: tolerance(.bf16))
     }
   }
 
@@ -140,7 +140,7 @@ import Testing
       let y = maker.buffer(.f32, [13, 33], .write)
       let right = maker.load(w, isTransposed ? [1, 3, 2] : [3, 2, 1])
       maker.store(y, [0, 1], maker.contract(over: [2, 3], maker.load(x, [0, 2, 3]), right))
-      try expectJudged(maker.kernel, contents(maker.kernel), tolerance: 1e-3)
+      try expectInterpreted(maker.kernel, contents(maker.kernel), tolerance: 1e-3)
     }
   }
 
@@ -148,7 +148,7 @@ import Testing
   func batches(_ size: (Int, Int, Int, Int), _ dtype: DType) throws {
     for right in [false, true] {
       let kernel = linearKernel(m: size.1, n: size.2, k: size.3, dtype: dtype, transposedRight: right, batch: size.0)
-      try expectJudged(kernel, contents(kernel), tolerance: tolerance(dtype))
+      try expectInterpreted(kernel, contents(kernel), tolerance: tolerance(dtype))
     }
   }
 
@@ -159,7 +159,7 @@ import Testing
     guard case .contraction(let tiles) = schedule.strategy else { return #expect(Bool(false), "\(schedule)") }
     #expect(tiles.isSinglePass == (tiles.block >= size.2) && (size.2 <= 1000 || !tiles.isSinglePass))
     #expect(schedule.scratchBytes < 4 << 20)
-    try expectJudged(kernel, contents(kernel), tolerance: 1e-4)
+    try expectInterpreted(kernel, contents(kernel), tolerance: 1e-4)
   }
 
   /// The operands in the other order, a prologue on one, two contracted axes, a transposed result.
@@ -175,7 +175,7 @@ import Testing
     guard case .contraction = schedule(maker.kernel, .host).strategy else {
       return #expect(Bool(false), "not tiled")
     }
-    try expectJudged(maker.kernel, contents(maker.kernel), tolerance: 1e-4)
+    try expectInterpreted(maker.kernel, contents(maker.kernel), tolerance: 1e-4)
   }
 
   /// Two contracted axes that do not merge and are too deep for one block: the outer one visited, or cut.
@@ -186,7 +186,7 @@ import Testing
     let w = maker.buffer(dtype, [depth.1, depth.0, 20])
     let y = maker.buffer(.f32, [9, 20], .write)
     maker.store(y, [0, 1], maker.contract(over: [2, 3], maker.load(x, [0, 2, 3]), maker.load(w, [3, 2, 1])))
-    try expectJudged(maker.kernel, contents(maker.kernel), tolerance: 1e-3)
+    try expectInterpreted(maker.kernel, contents(maker.kernel), tolerance: 1e-3)
   }
 
   /// A convolution: the operand's map has two axes to a dimension, and padding.
@@ -199,7 +199,7 @@ import Testing
     let input = maker.add(
       .load(x, [.affine(Affine(axis: AxisID(2))), .affine(place)], guards: [.init(place, limit: 30)], otherwise: 0))
     maker.store(y, [0, 1], maker.contract(over: [2, 3], maker.load(w, [0, 2, 3]), input))
-    try expectJudged(maker.kernel, contents(maker.kernel), tolerance: 1e-5)
+    try expectInterpreted(maker.kernel, contents(maker.kernel), tolerance: 1e-5)
   }
 
   @Test(arguments: [DType.f32, .f16, .bf16])

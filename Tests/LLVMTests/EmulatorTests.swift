@@ -46,10 +46,10 @@ private func program(_ kernel: Kernel) -> String {
     """
 }
 
-/// Machine code for AArch64, run under an emulator and compared with the judge.
+/// Machine code for AArch64, run under an emulator and compared with the reference interpreter.
 @Suite(.enabled(if: hasAArch64Tools, "needs aarch64-linux-gnu-gcc and qemu-aarch64 (gcc-aarch64-linux-gnu, qemu-user)"))
 struct EmulatorTests {
-  private func expectJudged(_ kernel: Kernel, profile name: String, tolerance: Double) throws {
+  private func expectInterpreted(_ kernel: Kernel, profile name: String, tolerance: Double) throws {
     let profile = try #require(TargetProfile.named(name))
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("ltm-emulated-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -88,18 +88,18 @@ struct EmulatorTests {
     for (left, right) in [(false, true), (true, false)] {
       for (m, n, k) in [(131, 203, 101), (3, 131, 77)] {
         let kernel = linearKernel(m: m, n: n, k: k, dtype: dtype, transposedLeft: left, transposedRight: right)
-        try expectJudged(kernel, profile: profile, tolerance: tolerance)
+        try expectInterpreted(kernel, profile: profile, tolerance: tolerance)
       }
     }
-    let folds = foldingKernel(m: 131, n: 203, k: 100, dtype)
-    try expectJudged(folds, profile: profile, tolerance: tolerance)
+    let epilogueReductions = reducingKernel(m: 131, n: 203, k: 100, dtype)
+    try expectInterpreted(epilogueReductions, profile: profile, tolerance: tolerance)
   }
 
   @Test(arguments: [DType.f32, .f16, .bf16])
   func rowsAndFormulas(_ dtype: DType) throws {
     let tolerance = [DType.f16: 2e-3, .bf16: 1.6e-2][dtype] ?? 1e-5
     for kernel in [softmaxKernel(rows: 9, columns: 101, dtype: dtype), unaryKernel(.tanh, dtype, 333)] {
-      try expectJudged(kernel, profile: "aarch64", tolerance: tolerance)
+      try expectInterpreted(kernel, profile: "aarch64", tolerance: tolerance)
     }
   }
 }

@@ -90,7 +90,7 @@ func interpreted(_ kernel: Kernel, _ buffers: [[Double]]) -> [[Double]] {
 }
 
 /// Compares a kernel's machine code with the reference interpreter. `tolerance` is relative to the larger of 1 and the value.
-func expectJudged(
+func expectInterpreted(
   _ kernel: Kernel, _ buffers: [[Double]], tolerance: Double, by compiler: KernelCompiler? = compiler,
   location: SourceLocation = #_sourceLocation
 ) throws {

@@ -117,7 +117,7 @@ private func assembly(_ kernel: Kernel, _ profile: String) throws -> String {
     var kernel = linearKernel(m: 32, n: 1024, k: 1024, dtype: .f32, batch: batch)
     kernel.buffers[1].access = .constant
     let schedule = schedule(kernel, .host.jitted)
-    #expect(schedule.keptPreparations.isEmpty != isKept)
+    #expect(schedule.prepackPhases.isEmpty != isKept)
     #expect(schedule.workspaceBytes < 64 << 20)
   }
 

@@ -60,16 +60,16 @@ import Testing
   }
 
   /// What a contraction gives, reduced on the way: over everything, and over the rows.
-  @Test func folds() throws {
+  @Test func epilogueReductions() throws {
     let (m, n, k) = (30_000, 32, 4)
-    var maker = KernelMaker("folds", domain: [m, n], inner: [k])
+    var maker = KernelMaker("epilogueReductions", domain: [m, n], inner: [k])
     let (x, w) = (maker.buffer(.f32, [m, k]), maker.buffer(.f32, [k, n]))
     let y = maker.buffer(.f32, [m, n], .write)
     let (all, columns) = (maker.buffer(.f32, [], .write), maker.buffer(.f32, [n], .write))
     let product = maker.contract(over: [2], maker.load(x, [0, 2]), maker.load(w, [2, 1]))
     maker.store(y, [0, 1], product)
-    maker.fold(all, [], .add, over: [0, 1], product)
-    maker.fold(columns, [1], .add, over: [0], product)
+    maker.epilogue(all, [], .add, over: [0, 1], product)
+    maker.epilogue(columns, [1], .add, over: [0], product)
     var data = [zeros(m * k), [Double](repeating: 1, count: k * n), zeros(m * n), [0], zeros(n)]
     for row in 0..<m { data[0][row * k] = Double(Float(0.1)) }
     guard case .contraction = LTMLLVM.schedule(maker.kernel, .host).strategy else {

@@ -65,9 +65,9 @@ struct KernelMaker {
     return add(.local(result))
   }
 
-  mutating func fold(_ buffer: BufferID, _ axes: [Int], _ combiner: Combiner, over: [Int], _ value: ScalarID) {
+  mutating func epilogue(_ buffer: BufferID, _ axes: [Int], _ combiner: Combiner, over: [Int], _ value: ScalarID) {
     let store = KernelStore(buffer, at(axes), value)
-    kernel.body.append(.fold(store, combiner, over: over.map { AxisID($0) }))
+    kernel.body.append(.epilogue(store, combiner, over: over.map { AxisID($0) }))
   }
 
   mutating func argReduce(_ combiner: Combiner, over axis: Int, _ value: ScalarID) -> ScalarID {
@@ -152,7 +152,7 @@ func reduceKernel(_ combiner: Combiner, m: Int, n: Int, dtype: DType, overRows: 
 
 /// A linear kernel that also sums its result over the rows, finds the least of each row, tells whether all of it is finite,
 /// and sums all of it: what is stored, that is, and 1 more than it, so that lanes beyond the edge would show.
-func foldingKernel(
+func reducingKernel(
   m: Int, n: Int, k: Int, _ dtype: DType, left: Bool = false, right: Bool = false, batch: Int? = nil,
   stores: Bool = true, epilogue: Bool = true
 ) -> Kernel {
@@ -175,12 +175,12 @@ func foldingKernel(
   }
   let (sums, least) = (maker.buffer(dtype, [n], .write), maker.buffer(wide, [m, 1], .write))
   let (finite, total) = (maker.buffer(.bool, [], .write), maker.buffer(wide, [1], .write))
-  maker.fold(sums, [columns], .add, over: outer + [rows], more)
+  maker.epilogue(sums, [columns], .add, over: outer + [rows], more)
   let place = [Affine(axis: AxisID(rows)), Affine(constant: 0)]
   maker.kernel.body.append(
-    .fold(KernelStore(least, place, more), .minimum, over: (outer + [columns]).map { AxisID($0) }))
-  maker.fold(finite, [], .and, over: outer + [rows, columns], maker.apply(.isFinite, [value]))
+    .epilogue(KernelStore(least, place, more), .minimum, over: (outer + [columns]).map { AxisID($0) }))
+  maker.epilogue(finite, [], .and, over: outer + [rows, columns], maker.apply(.isFinite, [value]))
   let all = KernelStore(total, [Affine(constant: 0)], more)
-  maker.kernel.body.append(.fold(all, .add, over: (outer + [rows, columns]).map { AxisID($0) }))
+  maker.kernel.body.append(.epilogue(all, .add, over: (outer + [rows, columns]).map { AxisID($0) }))
   return maker.kernel.canonicalised()
 }

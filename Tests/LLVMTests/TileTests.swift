@@ -36,13 +36,15 @@ struct TileTests {
     try check(linearKernel(m: 300, n: 64, k: 96, dtype: .bf16, transposedLeft: true, batch: 2), tiles: true)
   }
 
-  @Test(arguments: [(40, 70, 98), (300, 64, 96), (70, 40, 2146)]) func folds(_ size: (m: Int, n: Int, k: Int)) throws {
-    var maker = KernelMaker("folds", domain: [])
+  @Test(arguments: [(40, 70, 98), (300, 64, 96), (70, 40, 2146)]) func epilogueReductions(
+    _ size: (m: Int, n: Int, k: Int)
+  ) throws {
+    var maker = KernelMaker("epilogueReductions", domain: [])
     maker.kernel = linearKernel(m: size.m, n: size.n, k: size.k, dtype: .bf16)
     guard let value = maker.kernel.body.last?.roots.first else { return }
     let (sums, finite) = (maker.buffer(.bf16, [size.n], .write), maker.buffer(.bool, [], .write))
-    maker.fold(sums, [1], .add, over: [0], maker.apply(.add, [value, maker.constant(1)]))
-    maker.fold(finite, [], .and, over: [0, 1], maker.apply(.isFinite, [value]))
+    maker.epilogue(sums, [1], .add, over: [0], maker.apply(.add, [value, maker.constant(1)]))
+    maker.epilogue(finite, [], .and, over: [0, 1], maker.apply(.isFinite, [value]))
     try check(maker.kernel, tiles: true)
   }
 
@@ -78,9 +80,10 @@ struct TileTests {
     let data = zip(kernel.buffers, contents(kernel)).map { buffer, values in values.map(buffer.dtype.round) }
     let results = try TaskOrder.allCases.map { try launch(compiled, kernel, data, order: $0) }
     #expect(results.allSatisfy { $0 == results[0] })
-    let judged = interpreted(kernel, data)
+    let interpreted = interpreted(kernel, data)
     for written in kernel.buffers.indices where kernel.buffers[written].access == .write {
-      expectClose(results[0][written].doubles, judged[written], .relative(8e-3), "\(kernel.buffers.map(\.shape)): ")
+      expectClose(
+        results[0][written].doubles, interpreted[written], .relative(8e-3), "\(kernel.buffers.map(\.shape)): ")
     }
     if tiles, !TargetProfile.host.hasTiles { #expect(ltm_tiles_computed() > before) }
   }

@@ -32,7 +32,7 @@ struct EmulatorTests {
       return try Compilation(
         model: model, policy: PrecisionPolicy(precision, level: level), entry: entry, isTrainingStep: entry == nil,
         dimensions: dimensions
-      ).plan(folds: false)
+      ).plan(epilogueReductions: false)
     }
   }
 
@@ -58,18 +58,18 @@ struct EmulatorTests {
     let plan = try item.plan()
     let launches = launchPlan(plan, item.architecture)
     let module = try EmulatedModule(launches.plan.kernels, item.architecture)
-    let (judge, found) = (PlanMemory(plan), PlanMemory(launches.plan))
-    fill(judge)
-    let before = contents(judge)
+    let (oracle, found) = (PlanMemory(plan), PlanMemory(launches.plan))
+    fill(oracle)
+    let before = contents(oracle)
     for (name, bytes) in before { found.bytes(named: name)?.copyBytes(from: bytes) }
-    try runOnCPU(judge)
+    try runOnCPU(oracle)
     for (launch, entry) in launches.launched {
       try module.launch(
         entry.symbol, grid: entry.schedule.grid, block: entry.schedule.block, sharedBytes: entry.schedule.sharedBytes,
         found.addresses(launch))
       #expect(found.marginsAreWhole, "\(entry.symbol) wrote outside of its buffers")
     }
-    let (exact, emulated) = (contents(judge), contents(found))
+    let (exact, emulated) = (contents(oracle), contents(found))
     #expect(exact != before, "nothing was written")
     for buffer in plan.buffers {
       guard let name = owned(buffer) else { continue }
@@ -105,15 +105,15 @@ struct EmulatorTests {
   @Test("launch plans, their kernels interpreted, give the CPU's results", arguments: interpretedCases)
   func interpreted(_ item: Case) throws {
     let plan = try item.plan()
-    let judge = PlanMemory(plan)
-    fill(judge)
+    let oracle = PlanMemory(plan)
+    fill(oracle)
     var inputs: [String: Tensor] = [:]
     for buffer in plan.buffers {
-      guard case .input(let name) = buffer.place, let bytes = judge.bytes(named: name) else { continue }
+      guard case .input(let name) = buffer.place, let bytes = oracle.bytes(named: name) else { continue }
       inputs[name] = Tensor(dtype: buffer.dtype, shape: buffer.shape, bytes: Array(bytes))
     }
-    try runOnCPU(judge)
-    let exact = contents(judge)
+    try runOnCPU(oracle)
+    let exact = contents(oracle)
     var known: [Plan] = []
     for architecture in DeviceArchitecture.allCases {
       let launches = launchPlan(plan, architecture).plan

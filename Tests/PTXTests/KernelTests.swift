@@ -163,19 +163,19 @@ struct KernelTests {
     #expect(Assembled.parse(report).count == texts.count + 1)
   }
 
-  @Test("folds are refused, and no plan for GPUs has them") func folds() throws {
+  @Test("epilogueReductions are refused, and no plan for GPUs has them") func epilogueReductions() throws {
     let text = """
       kernel @k(%0 x: f32[64, 32] read, %1 w: f32[32, 64] read, %2 y: f32[64] write) {
         domain m: 64, n: 64
         axis k: 32
         %s: f32 = contract k { x[m, k], w[k, n] }
-        y[n] = fold add m { %s }
+        y[n] = epilogue add m { %s }
       }
       """
     let kernel = try #require(try parseKernels(SourceFile(path: "k", text: text)).first)
     for architecture in DeviceArchitecture.allCases {
       let error = #expect(throws: LLVMFailure.self) { try emitDevice([kernel], as: .ptx, architecture) }
-      #expect(try #require(error).description.contains("folds what it contracts"))
+      #expect(try #require(error).description.contains("epilogueReductions what it contracts"))
       var plan = Plan(name: "p")
       plan.kernels = [kernel]
       #expect(launchPlan(plan, architecture).problem != nil)

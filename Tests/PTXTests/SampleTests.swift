@@ -22,7 +22,8 @@ struct SampleTests {
         let model = try Model(contentsOf: "\(folder)/\(sample)")
         let policy = try PrecisionPolicy(precision, level: level)
         return try [("forward", false), (nil, true)].map { entry, isStep in
-          try Compilation(model: model, policy: policy, entry: entry, isTrainingStep: isStep).plan(folds: false)
+          try Compilation(model: model, policy: policy, entry: entry, isTrainingStep: isStep).plan(
+            epilogueReductions: false)
         }
       }
     }

@@ -6,7 +6,7 @@ import LTMIR
 struct FusionGraph {
   let lowered: LoweredGraph
   /// Whether a contraction's kernel may reduce what it computes.
-  let folds: Bool
+  let epilogueReductions: Bool
   /// Computed once, in one kernel; all others but inputs are expanded.
   private(set) var isCompute: [Bool]
   /// For each node, the inputs and compute nodes that it reads, through what is expanded.
@@ -14,9 +14,9 @@ struct FusionGraph {
   /// For each input and compute node, the compute nodes that read it.
   private(set) var readers: [[Int]]
 
-  init(_ lowered: LoweredGraph, folds: Bool) {
+  init(_ lowered: LoweredGraph, epilogueReductions: Bool) {
     self.lowered = lowered
-    self.folds = folds
+    self.epilogueReductions = epilogueReductions
     isCompute = [Bool](repeating: false, count: lowered.nodes.count)
     readers = [[Int]](repeating: [], count: lowered.nodes.count)
     var analysis = Expansion(lowered)

@@ -14,8 +14,8 @@ struct Grouping {
   /// How many rounds of merging look for more.
   private static let rounds = 3
 
-  init(_ lowered: LoweredGraph, fuse: Bool, folds: Bool) throws(DiagnosticSet) {
-    var fusion = FusionGraph(lowered, folds: folds)
+  init(_ lowered: LoweredGraph, fuse: Bool, epilogueReductions: Bool) throws(DiagnosticSet) {
+    var fusion = FusionGraph(lowered, epilogueReductions: epilogueReductions)
     try fusion.makeEmittable()
     self.fusion = fusion
     graph = GroupGraph(
@@ -23,7 +23,7 @@ struct Grouping {
     sizes = groups.map { lowered.sizes($0[0]) }
     guard fuse else { return }
     joinEpilogues()
-    if folds { joinFolds() }
+    if epilogueReductions { joinEpilogueReductions() }
     for _ in 0..<Self.rounds {
       joinReaders()
       // Siblings before producers: what both read then joins them, instead of whatever made it.

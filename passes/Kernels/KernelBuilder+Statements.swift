@@ -184,10 +184,10 @@ extension KernelBuilder {
     }
   }
 
-  /// The store itself rounds to its buffer's dtype, unless a fold takes the rounded value too.
+  /// The store itself rounds to its buffer's dtype, unless an epilogue reduction takes the rounded value too.
   private mutating func narrowing(_ value: ScalarID, _ node: Int) -> ScalarID {
     let stored = lowered.nodes[node].type.dtype
-    if stored.isHalf, folded.contains(where: { fusion.reads[$0].contains(node) }) { return rounded(value, to: stored) }
+    if stored.isHalf, reduced.contains(where: { fusion.reads[$0].contains(node) }) { return rounded(value, to: stored) }
     guard case .round(let inner, lowered.nodes[node].type.dtype) = pool.expressions[value.index], dtype(inner) == .f32
     else {
       return value

@@ -29,7 +29,7 @@ struct KernelBuilder {
   /// Members whose value leaves the kernel.
   let stored: [Int]
   /// Members that reduce what the contraction among them gives.
-  let folded: [Int]
+  let reduced: [Int]
   var space: KernelSpace
   var pool = ExpressionPool()
   var body: [KernelStatement] = []
@@ -58,14 +58,14 @@ struct KernelBuilder {
     let memberSet = Set(members)
     self.memberSet = memberSet
     let contracts = fusion.lowered.contraction(among: members) != nil
-    folded = members.filter { if case .reduce = fusion.lowered.kinds[$0] { contracts } else { false } }
-    let isFold = Set(folded)
+    reduced = members.filter { if case .reduce = fusion.lowered.kinds[$0] { contracts } else { false } }
+    let isEpilogueReduction = Set(reduced)
     stored = members.filter { node in
-      if isFold.contains(node) { return false }
+      if isEpilogueReduction.contains(node) { return false }
       return fusion.lowered.outputOf[node] != nil || fusion.readers[node].contains { !memberSet.contains($0) }
     }
-    space = try KernelSpace(fusion.lowered, members.filter { !isFold.contains($0) })
-    guard canFold() else { throw .notFusible }
+    space = try KernelSpace(fusion.lowered, members.filter { !isEpilogueReduction.contains($0) })
+    guard canReduceInEpilogue() else { throw .notFusible }
     try checkLevels()
     findPhases()
   }
@@ -75,7 +75,7 @@ struct KernelBuilder {
     for node in stored { _ = try memberValue(node) }
     var refused: Set<Int> = []
     try addStores(inPlace: inPlace, refused: &refused)
-    try addFolds(inPlace: inPlace, refused: &refused)
+    try addEpilogueReductions(inPlace: inPlace, refused: &refused)
     let limit = lowered.contraction(among: members) != nil ? Self.contractBufferLimit : Self.bufferLimit
     if members.count > 1, buffers.count > limit || pool.expressions.count > Self.expressionLimit { throw .notFusible }
     var kernel = Kernel(name: "k")
@@ -85,7 +85,7 @@ struct KernelBuilder {
     kernel.expressions = pool.expressions
     kernel.locals = locals
     kernel.body = body
-    guard folded.isEmpty || hasTwoSides(kernel) else { throw .notFusible }
+    guard reduced.isEmpty || hasTwoSides(kernel) else { throw .notFusible }
     addLocations(&kernel)
     return EmittedKernel(kernel: kernel.canonicalised(), arguments: arguments, refused: refused)
   }
@@ -102,7 +102,7 @@ struct KernelBuilder {
 
   /// A value of every element of a row is written row by row: only rows that are contiguous, short and many.
   private func checkLevels() throws(EmissionFailure) {
-    for node in members where !folded.contains(node) {
+    for node in members where !reduced.contains(node) {
       guard case .full(let number) = try space.level(count: lowered.counts[node]) else { continue }
       let inner = space.inners[number]
       // A domain without axes is one task: rows in it would be written by one thread.

@@ -64,6 +64,8 @@ struct LaunchOrder {
     return order
   }
 
-  /// Folds do not count: they come with what they reduce, and do not hold it back.
-  private func lastNode(_ members: [Int]) -> Int { members.last { !grouping.folds($0) } ?? members.last ?? 0 }
+  /// Epilogue reductions do not count: they come with what they reduce, and do not hold it back.
+  private func lastNode(_ members: [Int]) -> Int {
+    members.last { !grouping.epilogueReductions($0) } ?? members.last ?? 0
+  }
 }

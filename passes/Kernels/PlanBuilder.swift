@@ -6,15 +6,16 @@ import LTMSupport
 ///
 /// - Parameters:
 ///   - fuse: whether values share kernels. With one kernel for each value, the plan is what fusion is compared with.
-///   - folds: whether contractions may reduce what they compute: a choice of the target.
-package func buildPlan(_ graph: Graph, fuse: Bool = true, folds: Bool = true) throws(DiagnosticSet) -> Plan {
+///   - epilogue reductions: whether contractions may reduce what they compute: a choice of the target.
+package func buildPlan(_ graph: Graph, fuse: Bool = true, epilogueReductions: Bool = true) throws(DiagnosticSet) -> Plan
+{
   let graph = shareRectified(graph)
-  // Reductions that shall be folds are not cut; those that turn out to be none are, after all.
-  var whole = fuse && folds ? foldCandidates(graph) : []
+  // Reductions that shall be epilogue reductions are not cut; those that turn out to be none are, after all.
+  var whole = fuse && epilogueReductions ? epilogueCandidates(graph) : []
   while true {
     let split = splitReductions(graph, except: whole)
-    let grouping = try Grouping(LoweredGraph(split.graph), fuse: fuse, folds: fuse && folds)
-    let missed = whole.filter { !grouping.folds(split.moved[$0].index) }
+    let grouping = try Grouping(LoweredGraph(split.graph), fuse: fuse, epilogueReductions: fuse && epilogueReductions)
+    let missed = whole.filter { !grouping.epilogueReductions(split.moved[$0].index) }
     if missed.isEmpty {
       var builder = PlanBuilder(grouping)
       return try builder.build()

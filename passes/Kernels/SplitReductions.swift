@@ -24,7 +24,7 @@ func splitReductions(_ graph: Graph, except whole: Set<Int>) -> (graph: Graph, m
 }
 
 /// Reductions that would be cut, of what a contraction gives, or of what is made from that element for element.
-func foldCandidates(_ graph: Graph) -> Set<Int> {
+func epilogueCandidates(_ graph: Graph) -> Set<Int> {
   var comesFromContraction = [Bool](repeating: false, count: graph.nodes.count)
   var found: Set<Int> = []
   var rows = RowReductions()

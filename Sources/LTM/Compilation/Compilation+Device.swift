@@ -26,7 +26,7 @@ extension Compilation {
 
   /// Writes a stage for a GPU; `architecture` is one of ``architectures``.
   public func emit(_ stage: DeviceStage, architecture name: String = "sm_80") throws(LTMError) -> Artifact {
-    let launches = try Self.launches(plan(folds: false), for: name)
+    let launches = try Self.launches(plan(epilogueReductions: false), for: name)
     func module(_ form: DeviceForm) throws(LTMError) -> String {
       try reporting { try emitDevice(launches.plan.kernels, as: form, launches.architecture) }
     }

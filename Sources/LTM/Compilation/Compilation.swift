@@ -112,7 +112,7 @@ public struct Compilation: Sendable {
     switch stage {
     case .ast: return Artifact(text: try Source(contentsOf: model.path).syntaxTree())
     case .graph: return Artifact(text: try settledGraph().text)
-    case .kernels: return Artifact(text: try plan(folds: target != .cuda).description)
+    case .kernels: return Artifact(text: try plan(epilogueReductions: target != .cuda).description)
     case .llvm: return Artifact(text: try CPUBackend.text(of: plan(), as: .llvmIR, lines: folder))
     case .asm: return Artifact(text: try CPUBackend.text(of: plan(), as: .assembly, lines: folder))
     case .obj:
@@ -184,10 +184,12 @@ public struct Compilation: Sendable {
     return try Pipeline.inference(try sizes(training: false), policy).run(graph, dump: dump)
   }
 
-  /// The plan of the CPU; without folds, that of GPUs.
-  package func plan(folds: Bool = true) throws(LTMError) -> Plan { try plan(lowered(), folds: folds) }
+  /// The plan of the CPU; without epilogue reductions, that of GPUs.
+  package func plan(epilogueReductions: Bool = true) throws(LTMError) -> Plan {
+    try plan(lowered(), epilogueReductions: epilogueReductions)
+  }
 
-  private func plan(_ graph: Graph, folds: Bool = true) throws(LTMError) -> Plan {
-    try reporting { try buildPlan(graph, folds: folds) }
+  private func plan(_ graph: Graph, epilogueReductions: Bool = true) throws(LTMError) -> Plan {
+    try reporting { try buildPlan(graph, epilogueReductions: epilogueReductions) }
   }
 }

@@ -5,7 +5,7 @@ import LTMSupport
 public enum Target: String, Sendable, CaseIterable {
   /// This machine's processor, through kernels that LLVM compiles.
   case cpu
-  /// The reference interpreter: slow, obvious, every op rounded to its dtype. The judge of the others.
+  /// The reference interpreter: slow, obvious, every op rounded to its dtype. The oracle of the others.
   case interpreter
   /// A TPU, or any other device of a PJRT plugin.
   case tpu

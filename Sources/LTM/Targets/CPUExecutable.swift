@@ -23,7 +23,7 @@ final class CPUExecutable: Profilable {
     let (plan, kernels) = (program.plan, program.kernels)
     arena = try reporting { try AlignedBuffer(byteCount: plan.arenaBytes) }
     let bytes = plan.launches.enumerated().map { number, launch in
-      program.keptWorkspaces[number] == nil ? kernels[launch.kernel].workspaceBytes : 0
+      program.prepackedWorkspaces[number] == nil ? kernels[launch.kernel].workspaceBytes : 0
     }
     workspace = try reporting { try AlignedBuffer(byteCount: bytes.max() ?? 0) }
     scratch = try reporting { try AlignedBuffer(byteCount: kernels.map(\.scratchBytes).max() ?? 0) }
@@ -32,7 +32,7 @@ final class CPUExecutable: Profilable {
     let (base, shared) = (arena.address, workspace.address)
     launches = plan.launches.enumerated().map { number, launch in
       let arguments = UnsafeMutablePointer<UnsafeMutableRawPointer?>.allocate(capacity: launch.arguments.count + 1)
-      arguments[launch.arguments.count] = program.keptWorkspaces[number]?.address ?? shared
+      arguments[launch.arguments.count] = program.prepackedWorkspaces[number]?.address ?? shared
       for (index, argument) in launch.arguments.enumerated() {
         switch plan[argument].place {
         case .input(let name), .output(let name): arguments[index] = storage[name]?.buffer.address
@@ -42,7 +42,7 @@ final class CPUExecutable: Profilable {
       return (launch.kernel, arguments)
     }
     var memory = MemoryUse(program.graph, plan)
-    memory.workspaces = workspace.byteCount + program.keptWorkspaces.values.reduce(0) { $0 + $1.byteCount }
+    memory.workspaces = workspace.byteCount + program.prepackedWorkspaces.values.reduce(0) { $0 + $1.byteCount }
     self.memory = memory
   }
 

@@ -17,7 +17,7 @@ final class CPUProgram: Sendable {
   /// The inputs that kernels call constant.
   private let constants: Set<String>
   /// The memory of launches that keep what they make of constants, by their number.
-  let keptWorkspaces: [Int: AlignedBuffer]
+  let prepackedWorkspaces: [Int: AlignedBuffer]
   /// Whether that is made.
   private let isPrepared = Atomic(false)
   private let preparing = Lock()
@@ -30,10 +30,10 @@ final class CPUProgram: Sendable {
     var kept: [Int: AlignedBuffer] = [:]
     for (number, launch) in plan.launches.enumerated() {
       let kernel = kernels[launch.kernel]
-      if kernel.schedule.keptPreparations.isEmpty { continue }
+      if kernel.schedule.prepackPhases.isEmpty { continue }
       kept[number] = try reporting { try AlignedBuffer(byteCount: kernel.workspaceBytes) }
     }
-    keptWorkspaces = kept
+    prepackedWorkspaces = kept
     try reporting { try pool.reserveScratch(byteCount: kernels.map(\.scratchBytes).max() ?? 0) }
   }
 
@@ -64,7 +64,7 @@ final class CPUProgram: Sendable {
 
   /// Calls `body` with whether what is kept is made; it makes it otherwise, while no other call does.
   func run(_ body: (_ isPrepared: Bool) -> Void) {
-    if keptWorkspaces.isEmpty || isPrepared.load(ordering: .acquiring) { return body(true) }
+    if prepackedWorkspaces.isEmpty || isPrepared.load(ordering: .acquiring) { return body(true) }
     let isDone = preparing.withLock {
       if isPrepared.load(ordering: .acquiring) { return false }
       body(false)

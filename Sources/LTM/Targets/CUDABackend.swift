@@ -38,7 +38,9 @@ struct CUDABackend: Backend {
   }
 
   func compile(_ graph: Graph) throws(LTMError) -> any Executable {
-    let launches = try launchPlan(try reporting { try buildPlan(graph, folds: false) }, context.architecture).checked()
+    let launches = try launchPlan(
+      try reporting { try buildPlan(graph, epilogueReductions: false) }, context.architecture
+    ).checked()
     let ptx = try reporting { try emitDevice(launches.plan.kernels, as: .ptx, launches.architecture) }
     return try CUDAExecutable(graph, launches, ptx, context)
   }

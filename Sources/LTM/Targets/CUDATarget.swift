@@ -36,13 +36,14 @@ extension CUDABackend: TargetBackend {
   }
 
   static func choices(of compilation: Compilation, architecture: String?) throws(LTMError) -> TargetChoices {
-    let launches = try Compilation.launches(compilation.plan(folds: false), for: architecture)
+    let launches = try Compilation.launches(compilation.plan(epilogueReductions: false), for: architecture)
     let ptx = try reporting { try emitDevice(launches.plan.kernels, as: .ptx, launches.architecture) }
     return TargetChoices(cuda: launches, PTXEntry.read(ptx))
   }
 
   static func dump(_ graph: Graph, architecture: String?) throws(LTMError) -> [(name: String, text: String)] {
-    let launches = try Compilation.launches(reporting { try buildPlan(graph, folds: false) }, for: architecture)
+    let launches = try Compilation.launches(
+      reporting { try buildPlan(graph, epilogueReductions: false) }, for: architecture)
     func module(_ form: DeviceForm) throws(LTMError) -> String {
       try reporting { try emitDevice(launches.plan.kernels, as: form, launches.architecture) }
     }

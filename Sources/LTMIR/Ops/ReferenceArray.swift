@@ -59,12 +59,12 @@ extension Reference {
   /// Each run of elements along one axis turned into a run of the same length.
   func rows(along axis: Int, _ function: ([Double]) -> [Double]) -> Reference {
     let order = shape.indices.filter { $0 != axis } + [axis]
-    var turned = transposed(order)
+    var lines = transposed(order)
     let length = shape[axis]
-    for start in stride(from: 0, to: turned.data.count, by: max(length, 1)) {
-      turned.data.replaceSubrange(start..<start + length, with: function(Array(turned.data[start..<start + length])))
+    for start in stride(from: 0, to: lines.data.count, by: max(length, 1)) {
+      lines.data.replaceSubrange(start..<start + length, with: function(Array(lines.data[start..<start + length])))
     }
-    return turned.transposed(shape.indices.map { order.firstIndex(of: $0) ?? $0 })
+    return lines.transposed(shape.indices.map { order.firstIndex(of: $0) ?? $0 })
   }
 }
 

@@ -68,21 +68,21 @@ extension ContractionEmitter {
     let (row, column) = (ir.multiply(i, rows.width), ir.multiply(j, columns.width))
     let count = ir.minimum(ir.index(rows.width), ir.subtract(ir.index(rows.extent), row))
     let rest = columns.extent % columns.width
-    let places = foldPlaces(rowPanels, i, columnPanels, j)
+    let places = reductionPlaces(rowPanels, i, columnPanels, j)
     either(j, columns, columns.extent >= columns.width ? columns.width : nil, rest == 0 ? nil : rest) { live in
       let lanes = finishedLanes(live: live)
       let starts = Array(stride(from: 0, to: live, by: lanes))
       for vectors in tiles.isTransposed ? starts.map({ [$0] }) : [starts] {
-        let folds = runningFolds(places, vectors, lanes)
-        let combined = ir.loop(from: ir.index(0), to: count, carrying: folds.map(\.start)) { r, held in
+        let epilogueReductions = runningReductions(places, vectors, lanes)
+        let combined = ir.loop(from: ir.index(0), to: count, carrying: epilogueReductions.map(\.start)) { r, held in
           evaluator.at(rows.axis, ir.add(row, r)) {
             let line = ir.address(sums, element, ir.multiply(r, tiles.rowStride))
-            var run = FoldRun(row: r, folds: folds, places: places, held: held)
+            var run = ReductionRun(row: r, epilogueReductions: epilogueReductions, places: places, held: held)
             finishRow(line, column, vectors, lanes, live: live, &run)
             return run.held
           }
         }
-        for (fold, value) in zip(folds, combined) { add(value, to: fold) }
+        for (reduction, value) in zip(epilogueReductions, combined) { add(value, to: reduction) }
       }
     }
   }
@@ -95,7 +95,7 @@ extension ContractionEmitter {
       let isTested =
         ir.profile.convertsBF16 && ir.profile.architecture == .x86_64
         && kernel.stores.joined().contains { kernel.kernel[$0.buffer].dtype == .bf16 }
-      return isTested && layout.folds.isEmpty && live > tiles.lanes ? tiles.columns : tiles.lanes
+      return isTested && layout.epilogueReductions.isEmpty && live > tiles.lanes ? tiles.columns : tiles.lanes
     }
     let distances = kernel.stores.joined().map {
       $0.form.strides[tiles.columnAxis] * kernel.kernel[$0.buffer].dtype.byteCount
@@ -105,19 +105,19 @@ extension ContractionEmitter {
   }
 
   private func finishRow(
-    _ sums: LLVMValueRef, _ column: LLVMValueRef, _ vectors: [Int], _ lanes: Int, live: Int, _ run: inout FoldRun
+    _ sums: LLVMValueRef, _ column: LLVMValueRef, _ vectors: [Int], _ lanes: Int, live: Int, _ run: inout ReductionRun
   ) {
     guard case .contract(let local, _, _, _)? = kernel.kernel.body.first else { return }
     let stores = kernel.kernel.body.flatMap(\.stores)
     let accesses = kernel.stores.flatMap { $0 }
-    evaluator.hoist(stores.map(\.value) + layout.folds.map(\.value), outOf: [tiles.columnAxis])
+    evaluator.hoist(stores.map(\.value) + layout.epilogueReductions.map(\.value), outOf: [tiles.columnAxis])
     for start in vectors {
       let vector = VectorAxis(axis: tiles.columnAxis, lanes: lanes, live: min(lanes, live - start))
       evaluator.at(tiles.columnAxis, ir.add(column, ir.index(start)), vector: vector) {
         let place = ir.address(sums, element, ir.index(start))
         evaluator.bind(local, Lanes(ir.load(ir.vector(element, lanes), place, align: tiles.elementBytes), ir))
-        // Before the stores: these may replace what a fold reads.
-        fold(start, vector, &run)
+        // Before the stores: these may replace what an epilogue reduction reads.
+        reduce(start, vector, &run)
         evaluator.store(stores, accesses)
       }
     }

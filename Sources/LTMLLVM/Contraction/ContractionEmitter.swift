@@ -63,7 +63,7 @@ struct ContractionEmitter {
     packShared(layout.columns, memory.columns, tasks: layout.rows.tasks..<layout.preparations)
     let tileEnd = layout.preparations + layout.tileTasks
     emitter.eachTask(layout.preparations..<tileEnd, tile)
-    emitter.eachTask(tileEnd..<tileEnd + layout.conclusions) { _ in layout.folds.forEach(conclude) }
+    emitter.eachTask(tileEnd..<tileEnd + layout.conclusions) { _ in layout.epilogueReductions.forEach(conclude) }
   }
 
   // MARK: Packing
@@ -118,7 +118,7 @@ struct ContractionEmitter {
     let rowTile = ir.remainder(ir.divide(task, columnTiles), rowTiles)
     let rows = panels(layout.rows, memory.rows, tile: rowTile, size: tiles.mc)
     evaluator.at(emitter.decompose(ir.divide(task, rowTiles * columnTiles), layout.batch)) {
-      for fold in layout.folds { begin(fold, task) }
+      for reduction in layout.epilogueReductions { begin(reduction, task) }
       eachDepthBlock { block in
         let run = depthRun(block)
         if tiles.operands.columns == .byTask {

@@ -43,7 +43,7 @@ struct ContractionLayout {
   let rows: PackedSide
   let columns: PackedSide
   let tileTasks: Int
-  private(set) var folds: [TileFold] = []
+  private(set) var epilogueReductions: [EpilogueReduction] = []
 
   init(_ kernel: FlatKernel, _ tiles: Schedule.Tiles) {
     guard case .contract(_, let over, let lhs, let rhs)? = kernel.kernel.body.first else {
@@ -82,7 +82,7 @@ struct ContractionLayout {
       tiles.isSwapped ? lhs : rhs, tiles.columnAxis, width: tiles.columns, tiles.operands.columns,
       tile: tiles.operands.packsInFirstPass ? tiles.columns : tiles.nc)
     tileTasks = kernel.points(batch) * Self.count(rows.extent, tiles.mc) * Self.count(columns.extent, tiles.nc)
-    folds = TileFold.all(kernel, self)
+    epilogueReductions = EpilogueReduction.all(kernel, self)
   }
 
   /// Steps of the micro-kernel for the contracted axes from one of them on.
@@ -93,16 +93,16 @@ struct ContractionLayout {
   var columnTiles: Int { Self.count(columns.extent, tiles.nc) }
 
   var preparations: Int { rows.tasks + columns.tasks }
-  var keptPreparations: Range<Int> {
+  var prepackPhases: Range<Int> {
     let (keepsRows, keepsColumns) = (tiles.operands.rows == .prepacked, tiles.operands.columns == .prepacked)
     if !keepsRows && !keepsColumns { return 0..<0 }
     return (keepsRows ? 0 : rows.tasks)..<(keepsColumns ? preparations : rows.tasks)
   }
-  /// One task combines what tiles have of the folds: so little that others need not be woken for it.
-  var conclusions: Int { folds.isEmpty ? 0 : 1 }
-  /// The workspace: what is packed for all tasks, then what each tile has of the folds.
+  /// One task combines what tiles have of the epilogue reductions: so little that others need not be woken for it.
+  var conclusions: Int { epilogueReductions.isEmpty ? 0 : 1 }
+  /// The workspace: what is packed for all tasks, then what each tile has of the epilogue reductions.
   var packedBytes: Int { (rows.isShared ? rows.bytes : 0) + (columns.isShared ? columns.bytes : 0) }
-  var workspaceBytes: Int { packedBytes + folds.reduce(0) { $0 + $1.bytes } }
+  var workspaceBytes: Int { packedBytes + epilogueReductions.reduce(0) { $0 + $1.bytes } }
 
   /// The scratch memory of a thread: sums, then the panels that tasks pack for themselves.
   var sumBytes: Int {

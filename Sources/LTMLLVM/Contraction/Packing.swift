@@ -142,8 +142,8 @@ struct Packing {
     return evaluator.at(axis, start, vector: vector) { evaluator.value(operand, lanes: lanes).ref }
   }
 
-  /// Lanes along the contracted axis, turned in squares; where the panel's width is no multiple of these, as many lines at a
-  /// time as a block of 16 bytes has elements: turned block by block, each goes to its place in the panel.
+  /// Lanes along the contracted axis, transposed in squares; where the panel's width is no multiple of these, as many lines at a
+  /// time as a block of 16 bytes has elements: transposed block by block, each goes to its place in the panel.
   private func transposed(
     _ side: PackedSide, _ panel: LLVMValueRef, _ run: Run, live: Int, into target: LLVMValueRef
   ) {
@@ -166,10 +166,10 @@ struct Packing {
           return vector(side.operand, axis, depth, live: depthLive)
         }
       }
-      let turned = unit == lanes ? transpose(lines) : ir.interleave(lines[...], blocks: unit)
+      let transposed = unit == lanes ? transpose(lines) : ir.interleave(lines[...], blocks: unit)
       let columns =
         words == nil
-        ? stride(from: 0, to: unit, by: points).map { joined(Array(turned[$0..<$0 + points])) } : turned
+        ? stride(from: 0, to: unit, by: points).map { joined(Array(transposed[$0..<$0 + points])) } : transposed
       let row = ir.add(before, ir.divide(k, points))
       for block in 0..<lanes / unit {
         for (place, column) in columns.enumerated() where (block * columns.count + place) * points < depthLive {

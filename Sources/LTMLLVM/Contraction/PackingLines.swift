@@ -66,7 +66,7 @@ extension Packing {
     return live == lanes ? halves : ir.shuffle(halves, LLVMConstNull(type), (0..<lanes).map { $0 < live ? $0 : lanes })
   }
 
-  /// Where neighbours in memory lie across the lines: squares of pairs are turned.
+  /// Where neighbours in memory lie across the lines: squares of pairs are transposed.
   private func turn(_ lines: Lines, _ panel: LLVMValueRef) {
     let rest = lines.side.extent % lines.side.width
     let isLast = ir.equal(panel, ir.index(lines.side.extent / lines.side.width))

@@ -10,18 +10,18 @@ extension Scheduler {
     }
     let (m, n) = (kernel.extent(tiles.rowAxis), kernel.extent(tiles.columnAxis))
     let depth = kernel.points(over.map(\.index))
-    guard m >= 4, n >= tiles.lanes, depth >= 4, TileFold.areTileable(kernel, tiles) else { return nil }
+    guard m >= 4, n >= tiles.lanes, depth >= 4, EpilogueReduction.areTileable(kernel, tiles) else { return nil }
     chooseRows(lhs, rhs, depth: depth, &tiles)
     cutDepth(over.map(\.index), &tiles)
     shareOut(kernel.extent(tiles.rowAxis), kernel.extent(tiles.columnAxis), depth, &tiles)
     let layout = ContractionLayout(kernel, tiles)
     return Schedule(
       strategy: .contraction(tiles), taskCount: layout.preparations + layout.tileTasks + layout.conclusions,
-      preparations: layout.preparations, keptPreparations: layout.keptPreparations, conclusions: layout.conclusions,
+      preparations: layout.preparations, prepackPhases: layout.prepackPhases, conclusions: layout.conclusions,
       workspaceBytes: layout.workspaceBytes, scratchBytes: layout.scratchBytes)
   }
 
-  /// The axes of rows and columns, where the kernel is one contraction with the stores and folds of its result.
+  /// The axes of rows and columns, where the kernel is one contraction with the stores and epilogue reductions of its result.
   private func tileAxes() -> Schedule.Tiles? {
     guard case .contract(let local, let over, let lhs, let rhs)? = kernel.kernel.body.first,
       kernel.kernel.body.dropFirst().allSatisfy(\.isEpilogue),

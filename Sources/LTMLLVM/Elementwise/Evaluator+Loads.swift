@@ -109,7 +109,7 @@ extension Evaluator {
   private func ask(_ access: FlatAccess, _ place: LLVMValueRef, _ lanes: Int) {
     let buffer = kernel.kernel[access.buffer]
     let bytes = lanes * buffer.dtype.byteCount
-    guard asksAhead, ir.profile.architecture == .x86_64,
+    guard prefetches, ir.profile.architecture == .x86_64,
       buffer.shape.reduce(buffer.dtype.byteCount, *) >= Self.streamedBytes / 4, bytes >= 16
     else { return }
     for line in stride(from: 0, to: bytes, by: 64) {

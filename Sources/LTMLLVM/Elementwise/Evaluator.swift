@@ -39,8 +39,8 @@ package final class Evaluator {
   package private(set) var vector: VectorAxis?
   /// Whether a store bypassed the caches.
   var hasStreamed = false
-  /// Whether loads ask for what follows them.
-  var asksAhead = false
+  /// Whether loads prefetch what follows them.
+  var prefetches = false
   /// Where blocks of operands wait that lie across the vectors.
   var transposed: [FlatAccess: TransposedBlock] = [:]
   private var scopes: [[Int: EmittedValue]] = [[:]]

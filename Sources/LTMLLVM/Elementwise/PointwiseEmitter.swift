@@ -9,7 +9,7 @@ extension KernelEmitter {
     keepInvariants(numbers)
     let stores = kernel.kernel.body.flatMap(\.stores)
     let accesses = kernel.stores.flatMap { $0 }
-    evaluator.asksAhead = true
+    evaluator.prefetches = true
     eachVector(numbers) { evaluator.store(stores, accesses) }
   }
 

@@ -119,7 +119,7 @@ extension IRBuilder {
   /// Whether each lane is below `live`.
   package func mask(lanes: Int, live: Int) -> LLVMValueRef { constants((0..<lanes).map { $0 < live ? 1 : 0 }, i1) }
 
-  /// Asks for the cache line so many bytes after a place, into the first (3) or the second (2) cache. It may lie anywhere.
+  /// Prefetches the cache line so many bytes after a place, into the first (3) or the second (2) cache. It may lie anywhere.
   func prefetch(_ place: LLVMValueRef, _ bytes: LLVMValueRef, isWrite: Bool = false, cache: Int) {
     let address = address(place, i8, bytes, mayLieOutside: true)
     _ = call(

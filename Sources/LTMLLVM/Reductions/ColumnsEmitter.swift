@@ -36,13 +36,13 @@ extension KernelEmitter {
       let dtype = kernel.kernel[local].dtype
       let identity = ir.identity(combiner, dtype, lanes: columnLanes)
       let merge = { (a: Lanes, b: Lanes) in ir.combine(combiner, a, b, dtype) }
-      foldColumns(local, axes, [value], identity, merge, isRounded: ir.merge(combiner, dtype) != nil) { sum in
+      reduceColumns(local, axes, [value], identity, merge, isRounded: ir.merge(combiner, dtype) != nil) { sum in
         ir.combine(combiner, sum, evaluator.value(value, lanes: columnLanes), dtype)
       }
     case .contract(let local, _, let lhs, let rhs):
       let dtype = kernel.kernel[local].dtype
       let zero = ir.identity(.add, dtype, lanes: columnLanes)
-      foldColumns(local, axes, [lhs, rhs], zero, +, isRounded: true) { sum in
+      reduceColumns(local, axes, [lhs, rhs], zero, +, isRounded: true) { sum in
         evaluator.value(lhs, lanes: columnLanes).times(evaluator.value(rhs, lanes: columnLanes), plus: sum)
       }
     case .argReduce(let local, let combiner, let axis, let value):
@@ -59,7 +59,7 @@ extension KernelEmitter {
       }
       evaluator.bind(local, Lanes(best[1], ir))
     // Rows take those that no tiles make.
-    case .fold: break
+    case .epilogue: break
     }
   }
 
@@ -71,8 +71,8 @@ extension KernelEmitter {
     ir.store(ir.narrow(value, to: dtype).ref, place, align: dtype.byteCount)
   }
 
-  /// Folds over axes with several accumulators, so that one addition need not wait for the last; combined in a fixed tree.
-  private func foldColumns(
+  /// Epilogue reductions over axes with several accumulators, so that one addition need not wait for the last; combined in a fixed tree.
+  private func reduceColumns(
     _ local: LocalID, _ axes: [Int], _ roots: [ScalarID], _ identity: LLVMValueRef,
     _ merge: @escaping (Lanes, Lanes) -> Lanes, isRounded: Bool, _ step: (Lanes) -> Lanes
   ) {

@@ -11,7 +11,7 @@ extension KernelEmitter {
     }
     let cache = RowCache(kernel, lanes: numbers.lanes)
     let place = { (offset: Int) in ir.address(scratch, ir.i8, ir.index(layout.bytes + offset)) }
-    foldRows(numbers.lanes)
+    reduceRows(numbers.lanes)
     eachRow(numbers, after: layout.bytes + cache.bytes) {
       for (index, statement) in kernel.kernel.body.enumerated() where !isTaken(index) {
         evaluator.keeping = (cache.kept[index] ?? []).map { ($0.id, place($0.offset)) }
@@ -26,7 +26,8 @@ extension KernelEmitter {
   private func eachRow(_ numbers: Schedule.Rows, after bytes: Int, _ body: () -> Void) {
     let scheduler = Scheduler(kernel: kernel, profile: ir.profile)
     guard numbers.rowsTogether > 1, let (rows, layout) = scheduler.transposedRows(after: bytes) else {
-      return eachUnit(kernel.points(kernel.domain), perTask: numbers.pointsPerTask, after: foldCount) { point in
+      return eachUnit(kernel.points(kernel.domain), perTask: numbers.pointsPerTask, after: epilogueReductionCount) {
+        point in
         evaluator.at(decompose(point, kernel.domain), body)
       }
     }
@@ -61,13 +62,13 @@ extension KernelEmitter {
     switch statement {
     case .store(let store): evaluator.store([store], accesses)
     case .loop(_, let stores):
-      foldRow(axes, statement.roots, lanes, []) { _, _ in
+      reduceRow(axes, statement.roots, lanes, []) { _, _ in
         evaluator.store(stores, accesses)
         return []
       }
     case .scratch(let local, let axis, let value):
       guard let sum, case .reduce(let total, let combiner, _, _) = kernel.kernel.body[sum] else {
-        foldRow(axes, [value], lanes, []) { _, _ in
+        reduceRow(axes, [value], lanes, []) { _, _ in
           storeRow(local, evaluator.value(value, lanes: lanes), at: evaluator.index[axis.index])
           return []
         }
@@ -79,7 +80,7 @@ extension KernelEmitter {
     case .reduce(let local, let combiner, _, let value): reduceRow(local, combiner, axes, value, lanes) { _ in }
     case .contract(let local, _, let lhs, let rhs):
       let zero = ir.identity(.add, kernel.kernel[local].dtype, lanes: lanes)
-      let sum = foldRow(axes, [lhs, rhs], lanes, [zero], merge: +) { sums, live in
+      let sum = reduceRow(axes, [lhs, rhs], lanes, [zero], merge: +) { sums, live in
         let sum = Lanes(sums[0], ir)
         let product = evaluator.value(lhs, lanes: lanes).times(evaluator.value(rhs, lanes: lanes), plus: sum)
         return [keep(product, sum, live)]
@@ -87,17 +88,17 @@ extension KernelEmitter {
       evaluator.bind(local, across(Lanes(sum[0], ir), +))
     case .argReduce(let local, let combiner, let axis, let value):
       evaluator.bind(local, argReduceRow(axis.index, combiner, value, lanes))
-    case .fold: break
+    case .epilogue: break
     }
   }
 
-  /// Folds a row, and shows each vector of it to `visit`.
+  /// Epilogue reductions a row, and shows each vector of it to `visit`.
   private func reduceRow(
     _ local: LocalID, _ combiner: Combiner, _ axes: [Int], _ value: ScalarID, _ lanes: Int, _ visit: (Lanes) -> Void
   ) {
     let dtype = kernel.kernel[local].dtype
     let identity = ir.identity(combiner, dtype, lanes: lanes)
-    let sum = foldRow(axes, [value], lanes, [identity], merge: ir.merge(combiner, dtype)) { sums, live in
+    let sum = reduceRow(axes, [value], lanes, [identity], merge: ir.merge(combiner, dtype)) { sums, live in
       let (sum, element) = (Lanes(sums[0], ir), evaluator.value(value, lanes: lanes))
       visit(element)
       return [keep(ir.combine(combiner, sum, element, dtype), sum, live)]
@@ -114,7 +115,7 @@ extension KernelEmitter {
   /// Visits the points of some axes, a vector along the last at a time; `live` lanes lie inside. With `merge`, what is carried
   /// are sums.
   @discardableResult
-  private func foldRow(
+  private func reduceRow(
     _ axes: [Int], _ roots: [ScalarID], _ lanes: Int, _ start: [LLVMValueRef], merge: ((Lanes, Lanes) -> Lanes)? = nil,
     _ step: (_ carried: [LLVMValueRef], _ live: Int) -> [LLVMValueRef]
   ) -> [LLVMValueRef] {
@@ -157,7 +158,7 @@ extension KernelEmitter {
   private func argReduceRow(_ axis: Int, _ combiner: Combiner, _ value: ScalarID, _ lanes: Int) -> Lanes {
     let dtype = kernel.kernel.dtype(value)
     let start = [ir.identity(combiner, dtype, lanes: lanes), ir.constants(Array(0..<lanes), ir.i32)]
-    let best = foldRow([axis], [value], lanes, start) { best, live in
+    let best = reduceRow([axis], [value], lanes, start) { best, live in
       let (held, at) = (Lanes(best[0], ir), Lanes(best[1], ir))
       let candidate = evaluator.value(value, lanes: lanes)
       let first = Lanes(evaluator.index[axis], ir).truncated(to: ir.i32)

@@ -49,8 +49,8 @@ package struct FlatKernel {
   package private(set) var loads: [FlatAccess?]
   /// For each statement, the access of each of its stores.
   package private(set) var stores: [[FlatAccess]]
-  /// For each statement, the access of what it writes when it is a fold.
-  package private(set) var folds: [FlatAccess?]
+  /// For each statement, the access of what it writes when it is an epilogue reduction.
+  package private(set) var epilogueReductions: [FlatAccess?]
   /// The domain's axes that remain, outermost first: no merged ones, none of extent 1.
   package private(set) var domain: [Int]
   /// For each expression, the axes that its value depends on, scratch axes included; the domain's where it reads a local.
@@ -73,8 +73,8 @@ package struct FlatKernel {
     stores = kernel.body.map { statement in
       statement.stores.map { Self.access($0.buffer, $0.index.map(KernelIndex.affine), kernel) }
     }
-    folds = kernel.body.map { statement in
-      guard case .fold(let store, _, _) = statement else { return nil }
+    epilogueReductions = kernel.body.map { statement in
+      guard case .epilogue(let store, _, _) = statement else { return nil }
       return Self.access(store.buffer, store.index.map(KernelIndex.affine), kernel)
     }
     domain = (0..<kernel.domainRank).filter { kernel.axes[$0].extent != 1 }
@@ -118,15 +118,15 @@ package struct FlatKernel {
 
   private func canMerge(_ outer: Int, _ inner: Int) -> Bool {
     let walksAsOne = { (form: LinearForm) in form.strides[outer] == form.strides[inner] * extent(inner) }
-    let accesses = loads.compactMap { $0 } + stores.joined() + folds.compactMap { $0 }
+    let accesses = loads.compactMap { $0 } + stores.joined() + epilogueReductions.compactMap { $0 }
     guard accesses.allSatisfy({ walksAsOne($0.form) }),
       accesses.allSatisfy({ $0.guards.allSatisfy { $0.form.strides[outer] == 0 && $0.form.strides[inner] == 0 } })
     else { return false }
     let namesAxis = kernel.expressions.contains { $0 == .axis(AxisID(outer)) || $0 == .axis(AxisID(inner)) }
     return !namesAxis
       && kernel.body.allSatisfy { statement in
-        let folded = statement.foldedAxes
-        guard folded.contains(AxisID(outer)) == folded.contains(AxisID(inner)) else { return false }
+        let reduced = statement.epilogueAxes
+        guard reduced.contains(AxisID(outer)) == reduced.contains(AxisID(inner)) else { return false }
         let over = statement.innerAxes.map(\.index)
         guard over.contains(outer) || over.contains(inner) else { return true }
         guard let place = over.firstIndex(of: outer) else { return false }
@@ -141,7 +141,7 @@ package struct FlatKernel {
     for index in loads.indices { loads[index]?.form.strides[outer] = 0 }
     for index in stores.indices {
       for store in stores[index].indices { stores[index][store].form.strides[outer] = 0 }
-      folds[index]?.form.strides[outer] = 0
+      epilogueReductions[index]?.form.strides[outer] = 0
     }
     kernel.body = kernel.body.map { $0.removing(AxisID(outer)) }
   }
@@ -217,7 +217,7 @@ extension KernelStatement {
   fileprivate var takesSeveralAxes: Bool {
     switch self {
     case .reduce, .contract, .loop: true
-    case .argReduce, .scratch, .store, .fold: false
+    case .argReduce, .scratch, .store, .epilogue: false
     }
   }
 
@@ -229,7 +229,7 @@ extension KernelStatement {
     case .contract(let local, let over, let lhs, let rhs):
       .contract(local, over: over.filter { $0 != axis }, lhs: lhs, rhs: rhs)
     case .loop(let over, let stores): .loop(over: over.filter { $0 != axis }, stores: stores)
-    case .fold(let store, let combiner, let over): .fold(store, combiner, over: over.filter { $0 != axis })
+    case .epilogue(let store, let combiner, let over): .epilogue(store, combiner, over: over.filter { $0 != axis })
     case .argReduce, .scratch, .store: self
     }
   }

@@ -208,7 +208,7 @@ package struct Schedule: Hashable, Sendable {
   /// How many of them, the first, must be done before the others begin.
   package var preparations = 0
   /// Which of those need not be done again as long as constant operands stay as they are and nothing else uses the workspace.
-  package var keptPreparations = 0..<0
+  package var prepackPhases = 0..<0
   /// How many of them, the last, wait until the others are done.
   package var conclusions = 0
   /// Bytes of memory that all tasks of a launch share, aligned to 64: the entry after the buffers' in the argument list.
@@ -219,7 +219,7 @@ package struct Schedule: Hashable, Sendable {
   package var phases: [Range<Int>] { [0..<preparations].filter { !$0.isEmpty } + ending }
   /// The same when the kept preparations are done.
   package var laterPhases: [Range<Int>] {
-    [0..<keptPreparations.lowerBound, keptPreparations.upperBound..<preparations].filter { !$0.isEmpty } + ending
+    [0..<prepackPhases.lowerBound, prepackPhases.upperBound..<preparations].filter { !$0.isEmpty } + ending
   }
   private var ending: [Range<Int>] {
     let last = taskCount - conclusions
@@ -243,7 +243,7 @@ struct Scheduler {
     if let tiles = tiles() { return tiles }
     if let product = product() { return product }
     if let scatter = scatter() { return scatter }
-    if kernel.kernel.folds { return rows() }
+    if kernel.kernel.epilogueReductions { return rows() }
     let reads = kernel.kernel.body.contains { !$0.innerAxes.isEmpty }
     if reads { return prefersColumns && !writesRows ? spread(isColumns: true) : rows() }
     let isReduction = kernel.kernel.body.contains { if case .store = $0 { false } else { true } }
@@ -321,10 +321,11 @@ struct Scheduler {
     let depth = kernel.kernel.body.reduce(0) { $0 + kernel.points($1.innerAxes.map(\.index)) }
     let points = kernel.points(kernel.domain)
     let perTask = max(1, taskWork / max(1, depth))
-    let folds = kernel.folds.count { $0 != nil }
+    let epilogueReductions = kernel.epilogueReductions.count { $0 != nil }
     var schedule = Schedule(
-      strategy: .rows(.init(lanes: lanes, pointsPerTask: perTask)), taskCount: folds + (points + perTask - 1) / perTask,
-      preparations: folds,
+      strategy: .rows(.init(lanes: lanes, pointsPerTask: perTask)),
+      taskCount: epilogueReductions + (points + perTask - 1) / perTask,
+      preparations: epilogueReductions,
       scratchBytes: RowLayout(kernel, rowLanes: lanes).bytes + RowCache(kernel, lanes: lanes).bytes)
     if let transposed = transposedRows(after: schedule.scratchBytes) {
       let (together, row) = (transposed.rows, kernel.extent(transposed.layout.rowAxis))

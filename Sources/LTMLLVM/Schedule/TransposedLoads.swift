@@ -109,7 +109,7 @@ extension Scheduler {
   /// How many rows have what lies across them transposed together, lines of the cache as a whole, and where to; `nil` where
   /// nothing does, or too much.
   func transposedRows(after start: Int) -> (rows: Int, layout: TransposedLayout)? {
-    guard !kernel.kernel.folds, let loads = TransposedLoads.rows(kernel),
+    guard !kernel.kernel.epilogueReductions, let loads = TransposedLoads.rows(kernel),
       let narrowest = loads.entries.map(\.dtype.byteCount).min()
     else { return nil }
     let rows = min(64 / narrowest, kernel.extent(loads.rowAxis))

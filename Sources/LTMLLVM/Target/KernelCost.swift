@@ -25,7 +25,7 @@ package struct KernelCost: Hashable, Sendable {
       }
       switch statement {
       case .contract: flops += 2 * points
-      case .reduce, .argReduce, .fold: flops += points
+      case .reduce, .argReduce, .epilogue: flops += points
       case .scratch, .loop, .store: break
       }
     }

@@ -1,9 +1,9 @@
 import LTMIR
 import LTMKernels
 
-/// A fold of a tiled contraction's result. Each tile combines its own part, at its own place in the workspace; the task of
+/// An epilogue reduction of a tiled contraction's result. Each tile combines its own part, at its own place in the workspace; the task of
 /// the last phase combines these parts in the order of the tiles.
-struct TileFold {
+struct EpilogueReduction {
   /// What a tile's part has numbers for: a vector for each of its panels of columns, which add up to the whole tile's, or
   /// each of its rows or columns.
   enum Kept { case tile, rows, columns }
@@ -21,10 +21,10 @@ struct TileFold {
   /// Bools are all bits of an i32 or none, which vectors compare to and keep best.
   var elementBytes: Int { dtype == .bool ? 4 : dtype.byteCount }
 
-  /// Whether tiles can make all folds of a kernel: those of everything, and of all but the rows or the columns.
+  /// Whether tiles can make all epilogue reductions of a kernel: those of everything, and of all but the rows or the columns.
   static func areTileable(_ kernel: FlatKernel, _ tiles: Schedule.Tiles) -> Bool {
     kernel.kernel.body.allSatisfy { statement in
-      guard case .fold(_, _, let over) = statement else { return true }
+      guard case .epilogue(_, _, let over) = statement else { return true }
       return kept(kernel, tiles, over) != nil
     }
   }
@@ -38,20 +38,20 @@ struct TileFold {
     }
   }
 
-  static func all(_ kernel: FlatKernel, _ layout: ContractionLayout) -> [TileFold] {
-    var folds: [TileFold] = []
+  static func all(_ kernel: FlatKernel, _ layout: ContractionLayout) -> [EpilogueReduction] {
+    var epilogueReductions: [EpilogueReduction] = []
     var offset = layout.packedBytes
-    for (statement, access) in zip(kernel.kernel.body, kernel.folds) {
-      guard case .fold(let store, let combiner, let over) = statement, let access,
+    for (statement, access) in zip(kernel.kernel.body, kernel.epilogueReductions) {
+      guard case .epilogue(let store, let combiner, let over) = statement, let access,
         let kept = kept(kernel, layout.tiles, over)
       else { continue }
-      let fold = TileFold(
+      let reduction = EpilogueReduction(
         value: store.value, combiner: combiner, dtype: kernel.kernel.dtype(store.value), access: access, kept: kept,
         layout, at: offset)
-      folds.append(fold)
-      offset += fold.bytes
+      epilogueReductions.append(reduction)
+      offset += reduction.bytes
     }
-    return folds
+    return epilogueReductions
   }
 
   private init(

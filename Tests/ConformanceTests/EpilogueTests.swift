@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 
 /// Whole training steps in which contractions reduce what they compute.
-@Suite struct FoldTests {
+@Suite struct EpilogueTests {
   private static let sizes: [(batch: Int, width: Int)] = [(50, 70), (700, 40)]
 
   @Test(
@@ -21,7 +21,7 @@ import Testing
       model: model(size), policy: PrecisionPolicy(recipe.0, level: recipe.1), isTrainingStep: true,
       dimensions: ["B": size.batch]
     ).plan()
-    #expect(plan.kernels.contains { $0.folds })
+    #expect(plan.kernels.contains { $0.epilogueReductions })
     let runs = try [1, 2, 3].map { try train(size, recipe, processor(threads: $0)) }
     #expect(runs[0] == runs[1] && runs[0] == runs[2])
     let separate = try train(

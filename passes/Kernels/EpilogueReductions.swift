@@ -26,7 +26,7 @@ extension LoweredGraph {
 
 extension Grouping {
   /// Gives a contraction the reductions of what its kernel computes.
-  mutating func joinFolds() {
+  mutating func joinEpilogueReductions() {
     for node in fusion.lowered.nodes.indices where fusion.isCompute[node] {
       guard case .reduce = fusion.lowered.kinds[node], let own = groupOf[node] else { continue }
       for source in fusion.reads[node] {
@@ -37,16 +37,16 @@ extension Grouping {
   }
 
   /// Whether a node is a reduction that a contraction's kernel makes.
-  func folds(_ node: Int) -> Bool {
+  func epilogueReductions(_ node: Int) -> Bool {
     guard case .reduce = fusion.lowered.kinds[node], let group = groupOf[node] else { return false }
     return fusion.lowered.contraction(among: groups[group]) != nil
   }
 }
 
 extension KernelBuilder {
-  /// Appends the folds of what the contraction gives.
-  mutating func addFolds(inPlace: [Int: Int], refused: inout Set<Int>) throws(EmissionFailure) {
-    for node in folded {
+  /// Appends the epilogue reductions of what the contraction gives.
+  mutating func addEpilogueReductions(inPlace: [Int: Int], refused: inout Set<Int>) throws(EmissionFailure) {
+    for node in reduced {
       guard case .reduce(let combiner, let axes) = lowered.kinds[node] else { throw .notFusible }
       let (operand, type) = (lowered.nodes[node].operands[0].index, lowered.nodes[node].type)
       let reader = pool.origin
@@ -63,7 +63,7 @@ extension KernelBuilder {
       }
       if let input = inPlace[node], readers[input] != nil { refused.insert(node) }
       let store = KernelStore(addBuffer(node, lowered.shapes[node], .write(node)), index, value)
-      body.append(.fold(store, combiner, over: axes.map { AxisID($0) }))
+      body.append(.epilogue(store, combiner, over: axes.map { AxisID($0) }))
     }
   }
 
@@ -78,11 +78,13 @@ extension KernelBuilder {
     return uses(lhs, axes.lhsBatch.count + axes.lhsFree.count - 1) && uses(rhs, kernel.domainRank - 1)
   }
 
-  /// Whether the members that reduce can be folds: each of the contraction's result or of what is made from it, element for
+  /// Whether the members that reduce can be epilogue reductions: each of the contraction's result or of what is made from it, element for
   /// element, and read by no other member.
-  func canFold() -> Bool {
-    guard fusion.folds, let (contraction, axes) = lowered.contraction(among: members) else { return folded.isEmpty }
-    return folded.allSatisfy { node in
+  func canReduceInEpilogue() -> Bool {
+    guard fusion.epilogueReductions, let (contraction, axes) = lowered.contraction(among: members) else {
+      return reduced.isEmpty
+    }
+    return reduced.allSatisfy { node in
       guard case .reduce(_, let reduced) = lowered.kinds[node] else { return false }
       return lowered.shapes[lowered.nodes[node].operands[0].index] == lowered.shapes[contraction]
         && lowered.isFoldable(contraction, axes, over: reduced)
