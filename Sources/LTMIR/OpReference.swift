@@ -9,7 +9,7 @@ package func opReference() -> String {
   return """
     # Ops
 
-    Made from the op table (`Sources/LTMIR/Ops`) by its test: run the tests with `LTM_BLESS=1` after a change.
+    Made from the op table (`Sources/LTMIR/Ops`) by its test: `make bless` after a change.
     An *internal* op has no name in `.ltm`: the compiler makes it. Elementwise ops need equal shapes; in `.ltm`, operands
     are broadcast first. Precision classes are explained in `docs/precision.md`. A *composite* is replaced by simpler ops
     once casts and gradients are placed; it computes in f32 (f64 for f64) and rounds where its result is stored.

@@ -26,8 +26,8 @@ import Testing
     let folder = try TemporaryFolder()
     let page = try String(contentsOfFile: Command.root + "/docs/architecture.md", encoding: .utf8)
     let model = try #require(page.firstMatch(of: /(?s)```ltm\n(.*?)```/)?.1)
-    try folder.write("tour.ltm", String(model))
-    let line = try #require(page.split(separator: "\n").first { $0.hasPrefix("    ltm compile tour.ltm") })
+    try folder.write("tiny.ltm", String(model))
+    let line = try #require(page.split(separator: "\n").first { $0.hasPrefix("    ltm compile tiny.ltm") })
     let words = line.split(separator: " ").map(String.init)
     #expect(try Command(Array(words.dropFirst()), in: folder.path).status == 0)
     let emit = words.dropFirst().prefix { $0 != "--dump" } + ["--target", "tpu", "--emit", "stablehlo"]

@@ -21,7 +21,7 @@ extension ForeignNames {
   private static let pooling =
     "there is no pooling yet; windows that do not overlap are an axis of their own: max(x.reshape(B, 4, 2), axis: 2)"
   private static let recurrence =
-    "there is no loop over an axis of a tensor yet; a 'for' over a known number of steps is unrolled"
+    "a loop over an axis runs one step for each index: for step in x.along(1) { ... yield h }"
   private static let static_ = "the size of a result does not depend on values: use where(mask, x, 0)"
   private static let gradients = "gradients are made by 'ltm train', or 'compile --step'; stop_gradient(x) stops them"
   private static let place = "where it runs is chosen outside, by --target"
