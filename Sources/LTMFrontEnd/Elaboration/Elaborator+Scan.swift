@@ -13,18 +13,18 @@ extension Elaborator {
     guard let length = commonLength(sequences, loop), let carried = carried(loop) else { return poison }
     let leading = sequences.map { builder.leading($0.tensor, $0.axis) }
     let body = ScanBody(first: builder.graph.nodes.count, carried: carried, leading: leading)
-    let saved = pinned
+    let (saved, names) = (pinned, frame.blocks)
     scanDepth += 1
     let placeholders = body.placeholders(&builder)
     let results = inBlock { round(loop, carried, placeholders) }
     scanDepth -= 1
-    pinned = saved
+    // No name keeps a value of the body, whose nodes go.
+    (pinned, frame.blocks) = (saved, names)
     let yielded = (yields.last ?? nil)?.first
     var outputs: [ValueID]?
     if let results, let given = self.outputs(of: yielded, loop) { outputs = results + given }
     let (graph, captures) = builder.takeBody(
       "loop", from: body.first, inputs: body.inputs(loop), values: placeholders, outputs: outputs ?? [])
-    for item in carried { _ = frame.assign(item.name, Value(.tensor(item.value), loop.span)) }
     guard outputs != nil, !isExhausted else { return poison }
     return finish(loop, sequences[0], length, body, graph, captures, yielded)
   }
@@ -202,13 +202,30 @@ extension [Statement] {
   fileprivate var assigned: [Identifier] {
     flatMap { statement -> [Identifier] in
       switch statement {
-      case .assign(let name, _, _): [name]
-      case .loop(let loop): loop.body.assigned
+      case .assign(let name, let value, _): value.assigned + [name]
+      case .loop(let loop): loop.values.assigned + loop.body.assigned
       case .conditional(_, let then, let otherwise, _): then.assigned + otherwise.assigned
-      case .binding(let binding):
-        if case .collect(let loop) = binding.value.kind { loop.body.assigned } else { [] }
-      case .write, .require, .yield, .return: []
+      case .binding(let binding): binding.value.assigned
+      case .write(_, let value, _), .yield(let value, _), .return(let value, _): value.assigned
+      case .require: []
       }
+    }
+  }
+}
+
+extension Expr {
+  /// The names that loops within the expression assign.
+  fileprivate var assigned: [Identifier] {
+    switch kind {
+    case .collect(let loop): loop.values.assigned + loop.body.assigned
+    case .list(let items), .tuple(let items): items.flatMap(\.assigned)
+    case .comprehension(let body, variable: _, in: let range): range.assigned + body.assigned
+    case .call(let callee, let arguments): callee.assigned + arguments.flatMap(\.value.assigned)
+    case .member(let base, _), .index(let base, _), .unary(_, let base), .pinned(dtype: _, let base): base.assigned
+    case .binary(_, let left, let right), .range(let left, let right), .pipe(let left, let right):
+      left.assigned + right.assigned
+    case .conditional(_, let then, let otherwise): then.assigned + otherwise.assigned
+    case .integer, .float, .boolean, .string, .name, .invalid: []
     }
   }
 }
