@@ -49,9 +49,11 @@ package final class CUDAProgram {
     var launches: [CUDALaunch] = []
     for (launch, entry) in launchPlan.launched {
       let arguments = launch.arguments.map { argument -> CUdeviceptr in
-        switch plan[argument].place {
-        case .input(let name), .output(let name): memory.address + UInt64(places[name]?.offset ?? 0)
+        let (whole, first) = plan.whole(argument)
+        return switch plan[whole].place {
+        case .input(let name), .output(let name): memory.address + UInt64((places[name]?.offset ?? 0) + first)
         case .arena(let offset): memory.address + UInt64(arena + offset)
+        case .parameter, .part: memory.address
         }
       }
       launches.append(

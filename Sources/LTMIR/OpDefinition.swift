@@ -112,7 +112,7 @@ package enum OpLowering: Sendable {
   case primitive(Primitive)
   /// A reduction over the attribute `axes`.
   case reduction(Combiner)
-  /// Bodies, which `inline-bodies` takes apart.
+  /// Bodies, which plans and targets run as they are.
   case control
   /// What every backend knows by name, with its attributes read; the types are those of the operands.
   case structural(@Sendable (Attributes, [TensorType]) -> StructuralOp)

@@ -84,11 +84,14 @@ package struct KernelBuffer: Hashable, Sendable {
   package var shape: [Int]
   /// `readWrite`: the same point of the domain reads, then writes, the same element (in-place update).
   package var access: Access
-  package init(name: String, dtype: DType, shape: [Int], access: Access) {
+  /// Whether it starts where vectors may; else, as some row of a larger buffer, only where its elements may.
+  package var isAligned: Bool
+  package init(name: String, dtype: DType, shape: [Int], access: Access, isAligned: Bool = true) {
     self.name = name
     self.dtype = dtype
     self.shape = shape
     self.access = access
+    self.isAligned = isAligned
   }
 }
 

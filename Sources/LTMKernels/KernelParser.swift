@@ -124,7 +124,12 @@ struct KernelParser {
       return try fail("`read`, `write`, `read_write` or `constant` is expected here")
     }
     try advance()
-    kernel.buffers.append(KernelBuffer(name: name, dtype: dtype, shape: shape, access: access))
+    var isAligned = true
+    if case .word("unaligned") = token {
+      isAligned = false
+      try advance()
+    }
+    kernel.buffers.append(KernelBuffer(name: name, dtype: dtype, shape: shape, access: access, isAligned: isAligned))
   }
 
   private mutating func locations() throws(DiagnosticSet) {

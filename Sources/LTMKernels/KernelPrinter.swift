@@ -40,6 +40,7 @@ private struct KernelPrinter {
     var printer = self
     let buffers = kernel.buffers.enumerated().map {
       "%\($0) \($1.name): \($1.dtype)[\(commaList($1.shape))] \($1.access.rawValue)"
+        + ($1.isAligned ? "" : " unaligned")
     }
     printer.lines.append("kernel @\(kernel.name)(\(buffers.joined(separator: ", "))) {")
     for location in kernel.locations { printer.lines.append("  at \(location)") }

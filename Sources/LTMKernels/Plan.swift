@@ -1,10 +1,10 @@
 import LTMIR
 import LTMSupport
 
-// A plan is a compiled entry without its machine code: buffers with places, and launches in order. The CPU's pool and a
+// A plan is a compiled entry without its machine code: buffers with places, and steps in order. The CPU's pool and a
 // CUDA stream run the same plan. Nothing is allocated while it runs.
 
-/// A buffer of a plan: an index into `Plan.buffers`.
+/// A buffer of a plan, or of a body: an index into the `buffers` of its frame.
 package struct PlanBufferID: Hashable, Sendable {
   package let index: Int
   package init(_ index: Int) { self.index = index }
@@ -19,6 +19,10 @@ package struct PlanBuffer: Hashable, Sendable {
     case output(String)
     /// In the arena, at this byte offset (a multiple of 64), alive only between its first writer and last reader.
     case arena(Int)
+    /// In a body: what the step that runs it passes for that parameter.
+    case parameter(Int)
+    /// In a flat plan: so many bytes into another buffer, which the caller owns.
+    case part(of: PlanBufferID, offset: Int)
   }
   package var name: String
   package var dtype: DType
@@ -49,26 +53,142 @@ package struct Launch: Hashable, Sendable {
   }
 }
 
+/// A launch among all of a plan.
+package struct PlannedLaunch: Hashable, Sendable {
+  package let launch: Launch
+  /// How often one run of the plan starts it.
+  package let runs: Int
+  /// Whether a step of a body starts it: its arguments are buffers of that body's frame.
+  package let isInBody: Bool
+  /// The index into `Plan.kernels`.
+  package var kernel: Int { launch.kernel }
+}
+
+/// A body that runs several times, one iteration after the other.
+package struct PlanLoop: Hashable, Sendable {
+  /// The index into `Plan.bodies`.
+  package var body: Int
+  package var count: Int
+  /// Whether the first iteration has the last rows.
+  package var isReversed: Bool
+  /// What the body's parameters stand for, in their order. A parameter that is a row stands for row after row.
+  package var arguments: [PlanBufferID]
+  /// The body's arena, where it needs one.
+  package var arena: PlanBufferID?
+  package init(body: Int, count: Int, isReversed: Bool, arguments: [PlanBufferID], arena: PlanBufferID?) {
+    self.body = body
+    self.count = count
+    self.isReversed = isReversed
+    self.arguments = arguments
+    self.arena = arena
+  }
+
+  /// The row that an iteration works on.
+  package func row(_ iteration: Int) -> Int { isReversed ? count - 1 - iteration : iteration }
+}
+
+/// What a plan does next.
+package enum PlanStep: Hashable, Sendable {
+  case launch(Launch)
+  case loop(PlanLoop)
+
+  /// The buffers that it reads or writes.
+  package var buffers: [PlanBufferID] {
+    switch self {
+    case .launch(let launch): launch.arguments
+    case .loop(let loop): loop.arguments + (loop.arena.map { [$0] } ?? [])
+    }
+  }
+}
+
+/// Buffers, and the steps that use them.
+package struct PlanFrame: Hashable, Sendable {
+  package var buffers: [PlanBuffer] = []
+  package var steps: [PlanStep] = []
+  /// The size of the arena.
+  package var arenaBytes = 0
+  package init() {}
+  package subscript(id: PlanBufferID) -> PlanBuffer { buffers[id.index] }
+}
+
+/// Steps that loops run.
+package struct PlanBody: Hashable, Sendable {
+  /// What a loop passes.
+  package struct Parameter: Hashable, Sendable {
+    package var access: KernelBuffer.Access
+    /// Whether each iteration gets one row of the argument, instead of all of it.
+    package var isRow: Bool
+    package init(access: KernelBuffer.Access, isRow: Bool) {
+      self.access = access
+      self.isRow = isRow
+    }
+  }
+  package var name: String
+  package var parameters: [Parameter]
+  package var frame: PlanFrame
+  package init(name: String, parameters: [Parameter], frame: PlanFrame) {
+    self.name = name
+    self.parameters = parameters
+    self.frame = frame
+  }
+
+  /// The buffer that a parameter is in the body; `nil` where no step uses it.
+  package func buffer(of parameter: Int) -> PlanBuffer? { frame.buffers.first { $0.place == .parameter(parameter) } }
+}
+
 /// A compiled entry, short of machine code.
 package struct Plan: Hashable, Sendable {
   package var name: String
   /// Each distinct kernel once: equal blocks of a model share theirs.
   package var kernels: [Kernel]
-  package var launches: [Launch]
-  package var buffers: [PlanBuffer]
-  /// The size of the arena.
-  package var arenaBytes: Int
+  /// Each distinct body once, after those that it runs itself.
+  package var bodies: [PlanBody]
+  /// What runs.
+  package var frame: PlanFrame
   /// Bytes of arena buffers that hold values of the forward pass needed by the backward pass (all, when there is none), summed without reuse: "activations".
   package var activationBytes: Int
 
   package init(name: String) {
     self.name = name
     kernels = []
-    launches = []
-    buffers = []
-    arenaBytes = 0
+    bodies = []
+    frame = PlanFrame()
     activationBytes = 0
   }
 
+  package var buffers: [PlanBuffer] {
+    get { frame.buffers }
+    _modify { yield &frame.buffers }
+  }
+  package var steps: [PlanStep] {
+    get { frame.steps }
+    _modify { yield &frame.steps }
+  }
+  /// The size of the arena, those of bodies included.
+  package var arenaBytes: Int {
+    get { frame.arenaBytes }
+    _modify { yield &frame.arenaBytes }
+  }
+
   package subscript(id: PlanBufferID) -> PlanBuffer { buffers[id.index] }
+
+  /// Every launch once, those of a body at each step that runs it, in order.
+  package var launches: [PlannedLaunch] { launches(of: steps, runs: 1, isInBody: false) }
+
+  private func launches(of steps: [PlanStep], runs: Int, isInBody: Bool) -> [PlannedLaunch] {
+    steps.flatMap { step in
+      switch step {
+      case .launch(let launch): [PlannedLaunch(launch: launch, runs: runs, isInBody: isInBody)]
+      case .loop(let loop): launches(of: bodies[loop.body].frame.steps, runs: runs * loop.count, isInBody: true)
+      }
+    }
+  }
+
+  /// The buffers that a step passes on, and what is done to them.
+  package func accesses(of step: PlanStep) -> [(id: PlanBufferID, access: KernelBuffer.Access)] {
+    switch step {
+    case .launch(let launch): zip(launch.arguments, kernels[launch.kernel].buffers).map { ($0, $1.access) }
+    case .loop(let loop): zip(loop.arguments, bodies[loop.body].parameters).map { ($0, $1.access) }
+    }
+  }
 }

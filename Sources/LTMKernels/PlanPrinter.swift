@@ -1,25 +1,49 @@
 import LTMIR
 
 extension Plan: CustomStringConvertible {
-  /// The buffers, the launches in order, then each kernel.
+  /// The buffers, the steps in order, each body, then each kernel.
   package var description: String {
-    var lines = ["plan @\(name) arena \(arenaBytes) activations \(activationBytes) {"]
-    for (index, buffer) in buffers.enumerated() {
-      let place =
-        switch buffer.place {
-        case .input(let name): "input \(name)"
-        case .output(let name): "output \(name)"
-        case .arena(let offset): "arena \(offset)"
-        }
-      lines.append("  buffer #\(index) \(buffer.name): \(buffer.dtype)[\(commaList(buffer.shape))] \(place)")
-    }
-    for launch in launches {
-      let arguments = launch.arguments.map { "#\($0.index)" }.joined(separator: ", ")
+    let head = "plan @\(name) arena \(arenaBytes) activations \(activationBytes) {"
+    let own = ([head] + lines(of: frame) + ["}"]).joined(separator: "\n") + "\n"
+    return own + bodies.map { "\n" + text(of: $0) }.joined() + kernels.map { "\n" + $0.description }.joined()
+  }
+
+  private func text(of body: PlanBody) -> String {
+    let parameters = body.parameters.map { $0.access.rawValue + ($0.isRow ? " row" : "") }.joined(separator: ", ")
+    let head = "body @\(body.name)(\(parameters)) arena \(body.frame.arenaBytes) {"
+    return ([head] + lines(of: body.frame) + ["}"]).joined(separator: "\n") + "\n"
+  }
+
+  private func lines(of frame: PlanFrame) -> [String] {
+    frame.buffers.enumerated().map { index, buffer in
+      "  buffer #\(index) \(buffer.name): \(buffer.dtype)[\(commaList(buffer.shape))] \(buffer.place)"
+    } + frame.steps.map { "  \(text(of: $0))" }
+  }
+
+  private func text(of step: PlanStep) -> String {
+    switch step {
+    case .launch(let launch):
       let results = launch.results.map(\.description).joined(separator: ", ")
-      lines.append(
-        "  launch @\(kernels[launch.kernel].name)(\(arguments))" + (results.isEmpty ? "" : "  // \(results)"))
+      return "launch @\(kernels[launch.kernel].name)(\(list(launch.arguments)))"
+        + (results.isEmpty ? "" : "  // \(results)")
+    case .loop(let loop):
+      let arena = loop.arena.map { " arena #\($0.index)" } ?? ""
+      return "loop \(loop.count)\(loop.isReversed ? " reversed" : "") @\(bodies[loop.body].name)"
+        + "(\(list(loop.arguments)))\(arena)"
     }
-    lines.append("}")
-    return lines.joined(separator: "\n") + "\n" + kernels.map { "\n" + $0.description }.joined()
+  }
+
+  private func list(_ ids: [PlanBufferID]) -> String { ids.map { "#\($0.index)" }.joined(separator: ", ") }
+}
+
+extension PlanBuffer.Place: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .input(let name): "input \(name)"
+    case .output(let name): "output \(name)"
+    case .arena(let offset): "arena \(offset)"
+    case .parameter(let number): "parameter \(number)"
+    case .part(let whole, let offset): "#\(whole.index) from byte \(offset)"
+    }
   }
 }

@@ -167,6 +167,7 @@ extension FlatKernel {
   /// Whether an operand is a load whose vectors are 16 bytes at multiples of 16.
   fileprivate func isCopyable(_ operand: ScalarID, as side: TileSide, along axis: Int) -> Bool {
     guard let access = loads[operand.index], kernel[access.buffer].dtype == side.element,
+      kernel[access.buffer].isAligned,
       side.lanes * side.element.byteCount == 16, access.guards.isEmpty, access.dynamic.isEmpty,
       access.form.strides[axis] == 1, access.form.offset % side.lanes == 0
     else { return false }

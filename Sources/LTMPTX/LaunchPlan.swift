@@ -34,7 +34,7 @@ package func launchPlan(_ plan: Plan, _ architecture: DeviceArchitecture) -> Lau
 extension LaunchPlan: CustomStringConvertible {
   package var description: String {
     let buffers = plan.buffers.enumerated().map { number, buffer in
-      "  buffer #\(number) \(buffer.name): \(buffer.dtype)\(buffer.shape) \(buffer.byteCount) bytes \(place(buffer))"
+      "  buffer #\(number) \(buffer.name): \(buffer.dtype)\(buffer.shape) \(buffer.byteCount) bytes \(buffer.place)"
     }
     let kernels = entries.map { entry in
       "  kernel \(entry.symbol) block \(entry.schedule.block) \(entry.schedule.summary)"
@@ -50,7 +50,7 @@ extension LaunchPlan: CustomStringConvertible {
 
   /// The launches with their kernels, without those that have nothing to do: a grid cannot be empty.
   package var launched: [(launch: Launch, entry: Entry)] {
-    plan.launches.map { ($0, entries[$0.kernel]) }.filter { $0.entry.schedule.grid > 0 }
+    plan.launches.map { ($0.launch, entries[$0.kernel]) }.filter { $0.entry.schedule.grid > 0 }
   }
 
   /// What no GPU could launch; `nil` where all is well.
@@ -58,14 +58,6 @@ extension LaunchPlan: CustomStringConvertible {
     if let problem = plan.kernels.compactMap(\.epilogueProblem).first { return problem }
     return entries.first { $0.schedule.grid > Int(Int32.max) }.map { entry in
       "kernel \(entry.symbol) needs \(entry.schedule.grid) blocks, and a GPU launches at most \(Int32.max)"
-    }
-  }
-
-  private func place(_ buffer: PlanBuffer) -> String {
-    switch buffer.place {
-    case .input(let name): "input \(name)"
-    case .output(let name): "output \(name)"
-    case .arena(let offset): "arena \(offset)"
     }
   }
 
@@ -91,16 +83,19 @@ extension LaunchPlan: CustomStringConvertible {
   }
 
   private func json(_ buffer: PlanBuffer) -> JSON {
-    let place: JSON.Member =
+    let place: [JSON.Member] =
       switch buffer.place {
-      case .input(let name): .init("input", .string(name))
-      case .output(let name): .init("output", .string(name))
-      case .arena(let offset): .init("arena_offset", .int(offset))
+      case .input(let name): [.init("input", .string(name))]
+      case .output(let name): [.init("output", .string(name))]
+      case .arena(let offset): [.init("arena_offset", .int(offset))]
+      case .part(let whole, let offset): [.init("part_of", .int(whole.index)), .init("offset", .int(offset))]
+      case .parameter: []
       }
-    return .object([
-      .init("name", .string(buffer.name)), .init("dtype", .string(buffer.dtype.rawValue)),
-      .init("shape", .array(buffer.shape.map { .int($0) })), .init("bytes", .int(buffer.byteCount)), place,
-    ])
+    return .object(
+      [
+        .init("name", .string(buffer.name)), .init("dtype", .string(buffer.dtype.rawValue)),
+        .init("shape", .array(buffer.shape.map { .int($0) })), .init("bytes", .int(buffer.byteCount)),
+      ] + place)
   }
 
   private func json(_ entry: Entry) -> JSON {

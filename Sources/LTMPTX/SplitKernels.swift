@@ -13,11 +13,12 @@ private enum DeviceSplitLimits {
   static let reduction = 512
 }
 
-/// The plan with such kernels as pairs, what they hand on at the end of the arena.
+/// The plan as launches alone, with such kernels as pairs, what they hand on at the end of the arena.
 func splitKernels(_ plan: Plan, _ architecture: DeviceArchitecture) -> Plan {
+  let plan = plan.flattened()
   let pairs = plan.kernels.map { SplitKernel($0, architecture) }
   var result = plan
-  (result.kernels, result.launches) = ([], [])
+  (result.kernels, result.steps) = ([], [])
   var numbers: [Int] = []
   for (kernel, pair) in zip(plan.kernels, pairs) {
     numbers.append(result.kernels.count)
@@ -25,10 +26,10 @@ func splitKernels(_ plan: Plan, _ architecture: DeviceArchitecture) -> Plan {
   }
   // What a pair hands on lives between its two launches only, so all pairs share the place.
   let start = roundUp(plan.arenaBytes, 256)
-  for launch in plan.launches {
+  for launch in plan.launches.map(\.launch) {
     let number = numbers[launch.kernel]
     guard let pair = pairs[launch.kernel] else {
-      result.launches.append(Launch(kernel: number, arguments: launch.arguments, results: launch.results))
+      result.steps.append(.launch(Launch(kernel: number, arguments: launch.arguments, results: launch.results)))
       continue
     }
     let room = PlanBufferID(result.buffers.count)
@@ -38,7 +39,7 @@ func splitKernels(_ plan: Plan, _ architecture: DeviceArchitecture) -> Plan {
     for (step, (half, results)) in [(pair.parts, []), (pair.total, launch.results)].enumerated() {
       // The room is the buffer after the kernel's own.
       let arguments = half.buffers.map { launch.arguments.indices.contains($0) ? launch.arguments[$0] : room }
-      result.launches.append(Launch(kernel: number + step, arguments: arguments, results: results))
+      result.steps.append(.launch(Launch(kernel: number + step, arguments: arguments, results: results)))
     }
   }
   return result

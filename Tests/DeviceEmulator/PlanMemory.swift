@@ -18,10 +18,16 @@ package final class PlanMemory {
       return end
     }
     let arena = reserve(plan.arenaBytes)
-    places = plan.buffers.map { buffer in
-      if case .arena(let offset) = buffer.place { return arena + offset }
-      return reserve(buffer.byteCount)
+    var places: [Int] = []
+    for buffer in plan.buffers {
+      switch buffer.place {
+      case .arena(let offset): places.append(arena + offset)
+      // Those come after what they are a part of.
+      case .part(let whole, let offset): places.append(places[whole.index] + offset)
+      case .input, .output, .parameter: places.append(reserve(buffer.byteCount))
+      }
     }
+    self.places = places
     self.arena = arena
     byteCount = end
     memory = .allocate(byteCount: byteCount, alignment: 256)
@@ -40,7 +46,7 @@ package final class PlanMemory {
     plan.buffers.indices.first { number in
       switch plan.buffers[number].place {
       case .input(name), .output(name): true
-      case .input, .output, .arena: false
+      case .input, .output, .arena, .parameter, .part: false
       }
     }.map { bytes(PlanBufferID($0)) }
   }
@@ -52,7 +58,10 @@ package final class PlanMemory {
   /// Whether nothing was written outside of the buffers.
   package var marginsAreWhole: Bool {
     let owned = plan.buffers.indices.compactMap { number -> Range<Int>? in
-      if case .arena = plan.buffers[number].place { return nil }
+      switch plan.buffers[number].place {
+      case .arena, .part: return nil
+      case .input, .output, .parameter: break
+      }
       return places[number]..<places[number] + plan.buffers[number].byteCount
     }
     var place = 0

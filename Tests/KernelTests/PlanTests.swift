@@ -74,9 +74,7 @@ import Testing
     if isUpdated { b.output("next", sum, updates: "w") }
     let plan = try buildPlan(b.graph)
     #expect(plan.verify() == [])
-    let accesses = plan.launches.flatMap { launch in
-      zip(launch.arguments, plan.kernels[launch.kernel].buffers).map { (plan[$0].place, $1.access) }
-    }
+    let accesses = plan.steps.flatMap(plan.accesses).map { (plan[$0.id].place, $0.access) }
     #expect(accesses.contains { $0 == .input("w") && $1 == .constant } == !isUpdated)
     #expect(!accesses.contains { $0 == .input("x") && $1 == .constant })
   }

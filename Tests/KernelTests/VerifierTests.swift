@@ -91,13 +91,13 @@ private func folding(_ line: String, result: String = "f32[8]", domain: String =
     plan.buffers = [.arena(0), .arena(32), .output("y")].map {
       PlanBuffer(name: "b", dtype: .f32, shape: [4], place: $0)
     }
-    plan.launches = [Launch(kernel: 0, arguments: [PlanBufferID(0), PlanBufferID(1)], results: [])]
+    plan.steps = [.launch(Launch(kernel: 0, arguments: [PlanBufferID(0), PlanBufferID(1)], results: []))]
     plan.arenaBytes = 64
     let rules = Set(plan.verify().map { $0.prefix(7) })
     #expect(rules == ["plan_c2", "plan_c4", "plan_c5"])
     plan.buffers[1].place = .arena(0)
     #expect(plan.verify().contains { $0.hasPrefix("plan_c3") })
-    plan.launches[0].arguments.removeLast()
+    plan.steps = [.launch(Launch(kernel: 0, arguments: [PlanBufferID(0)], results: []))]
     #expect(plan.verify().allSatisfy { $0.hasPrefix("plan_c1") })
   }
 
@@ -109,12 +109,12 @@ private func folding(_ line: String, result: String = "f32[8]", domain: String =
     plan.buffers = [.input("x"), .output("y"), .output("z")].map {
       PlanBuffer(name: "b", dtype: .f32, shape: [4], place: $0)
     }
-    func launch(_ from: Int, _ to: Int) -> Launch {
-      Launch(kernel: 0, arguments: [PlanBufferID(from), PlanBufferID(to)], results: [])
+    func launch(_ from: Int, _ to: Int) -> PlanStep {
+      .launch(Launch(kernel: 0, arguments: [PlanBufferID(from), PlanBufferID(to)], results: []))
     }
-    plan.launches = [launch(0, 1), launch(0, 2)]
+    plan.steps = [launch(0, 1), launch(0, 2)]
     #expect(plan.verify() == [])
-    plan.launches = [launch(0, 1), launch(1, 2)]
+    plan.steps = [launch(0, 1), launch(1, 2)]
     #expect(plan.verify().map { $0.prefix(7) } == ["plan_c6"])
     plan.buffers[1].place = .input("w")
     #expect(plan.verify().map { $0.prefix(7) } == ["plan_c6"])

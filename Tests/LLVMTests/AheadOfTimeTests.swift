@@ -18,9 +18,9 @@ private func plan(_ dtype: DType) -> Plan {
     PlanBuffer(name: "h", dtype: dtype, shape: [5, 12], place: .arena(64)),
     PlanBuffer(name: "y", dtype: dtype, shape: [5, 12], place: .output("result")),
   ]
-  plan.launches = [
-    Launch(kernel: 0, arguments: [0, 1, 2, 3].map { PlanBufferID($0) }, results: []),
-    Launch(kernel: 1, arguments: [3, 4].map { PlanBufferID($0) }, results: []),
+  plan.steps = [
+    .launch(Launch(kernel: 0, arguments: [0, 1, 2, 3].map { PlanBufferID($0) }, results: [])),
+    .launch(Launch(kernel: 1, arguments: [3, 4].map { PlanBufferID($0) }, results: [])),
   ]
   plan.arenaBytes = 64 + 5 * 12 * dtype.byteCount
   return plan
@@ -84,7 +84,7 @@ func shell(_ program: String, _ arguments: [String]) throws -> (status: Int32, o
     var plan = plan(.f32)
     let once = try emitAheadOfTime(plan: plan, symbol: "f").object.count
     // As instructions of one function these would take minutes.
-    plan.launches = Array(repeating: plan.launches, count: 10_000).flatMap(\.self)
+    plan.steps = Array(repeating: plan.steps, count: 10_000).flatMap(\.self)
     let object = try emitAheadOfTime(plan: plan, symbol: "f").object
     // A function, two counts, and a place for each argument; each pointer has its relocation.
     #expect(object.count - once < 20_000 * 128)

@@ -18,7 +18,9 @@ private func plan(of kernel: Kernel) -> Plan {
       name: buffer.name, dtype: buffer.dtype, shape: buffer.shape,
       place: !buffer.access.writes ? .input(buffer.name) : .output(buffer.name))
   }
-  plan.launches = [Launch(kernel: 0, arguments: kernel.buffers.indices.map { PlanBufferID($0) }, results: [])]
+  plan.steps = [
+    .launch(Launch(kernel: 0, arguments: kernel.buffers.indices.map { PlanBufferID($0) }, results: []))
+  ]
   return plan
 }
 

@@ -137,7 +137,7 @@ struct EmulatorTests {
   private func owned(_ buffer: PlanBuffer) -> String? {
     switch buffer.place {
     case .input(let name), .output(let name): name
-    case .arena: nil
+    case .arena, .parameter, .part: nil
     }
   }
 
@@ -159,7 +159,7 @@ struct EmulatorTests {
       UnsafeMutableRawPointer.allocate(byteCount: max(sizes.max() ?? 0, 64), alignment: 64)
     }
     defer { rooms.forEach { $0.deallocate() } }
-    for launch in memory.plan.launches {
+    for launch in memory.plan.launches.map(\.launch) {
       var arguments: [UnsafeMutableRawPointer?] = memory.addresses(launch) + [rooms[1]]
       arguments.withUnsafeMutableBufferPointer { arguments in
         for phase in kernels[launch.kernel].schedule.phases {

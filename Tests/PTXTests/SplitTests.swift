@@ -78,7 +78,9 @@ import Testing
         name: buffer.name, dtype: buffer.dtype, shape: buffer.shape,
         place: buffer.access == .write ? .output(buffer.name) : .input(buffer.name))
     }
-    plan.launches = [Launch(kernel: 0, arguments: kernel.buffers.indices.map { PlanBufferID($0) }, results: [])]
+    plan.steps = [
+      .launch(Launch(kernel: 0, arguments: kernel.buffers.indices.map { PlanBufferID($0) }, results: []))
+    ]
     return plan
   }
 

@@ -82,7 +82,9 @@ struct Workload {
   func cost(_ model: Model, _ policy: PrecisionPolicy) throws(LTMError) -> (bytes: Double, flops: Double) {
     let plan = try compilation(model, policy).plan()
     let costs = plan.kernels.map { KernelCost($0) }
-    return plan.launches.reduce((0, 0)) { ($0.0 + costs[$1.kernel].bytes, $0.1 + costs[$1.kernel].flops) }
+    return plan.launches.reduce((0, 0)) {
+      ($0.0 + costs[$1.kernel].bytes * Double($1.runs), $0.1 + costs[$1.kernel].flops * Double($1.runs))
+    }
   }
 
   /// Those that a comma-separated list of names and groups means.

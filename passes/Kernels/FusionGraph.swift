@@ -42,6 +42,15 @@ struct FusionGraph {
     }
   }
 
+  /// The input or compute node that holds a value as it lies in memory; `nil` where it has to be made.
+  func holder(of node: Int) -> Int? {
+    if isCompute[node] || isInput(node) { return node }
+    switch lowered.kinds[node] {
+    case .reshape, .identity: return holder(of: lowered.nodes[node].operands[0].index)
+    default: return nil
+    }
+  }
+
   func isInput(_ node: Int) -> Bool { if case .input = lowered.kinds[node] { true } else { false } }
 
   private mutating func link() {
@@ -94,7 +103,7 @@ private struct Expansion {
   private func leaf(_ index: Int, isInput: Bool) -> Cost {
     Cost(
       operations: 0, leaves: lowered.counts[index] > 1 ? [index] : [],
-      isSoleUse: !isInput && lowered.users[index].count == 1)
+      isSoleUse: !isInput && !lowered.kinds[index].isControl && lowered.users[index].count == 1)
   }
 
   private func cost(_ index: Int) -> Cost {
@@ -110,7 +119,7 @@ private struct Expansion {
 
   private func mustCompute(_ index: Int, _ cost: Cost) -> Bool {
     switch lowered.kinds[index] {
-    case .scatterAdd, .reduce, .argReduce, .contract, .gather, .concat: true
+    case .scatterAdd, .reduce, .argReduce, .contract, .gather, .concat, .body, .result: true
     case .input, .constant, .iota, .broadcast, .reshape, .transpose, .slice, .identity: false
     case .pad: cost.operations > Self.operationLimit
     case .elementwise: isDear(cost)
@@ -142,7 +151,7 @@ private struct Expansion {
     case .pad: 1
     case .input, .constant, .iota, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .concat, .gather,
       .scatterAdd,
-      .reduce, .argReduce, .contract:
+      .reduce, .argReduce, .contract, .body, .result:
       0
     }
   }

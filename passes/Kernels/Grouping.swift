@@ -21,6 +21,7 @@ struct Grouping {
     graph = GroupGraph(
       lowered.nodes.indices.filter { fusion.isCompute[$0] }, reads: fusion.reads, readers: fusion.readers)
     sizes = groups.map { lowered.sizes($0[0]) }
+    joinResults()
     guard fuse else { return }
     joinEpilogues()
     if epilogueReductions { joinEpilogueReductions() }
@@ -38,6 +39,20 @@ struct Grouping {
   var groups: [[Int]] { graph.members }
   /// The group of each compute node.
   var groupOf: [Int?] { graph.groupOf }
+
+  /// An op with a body and its further results are one group, in which nothing else is.
+  private mutating func joinResults() {
+    for node in fusion.lowered.nodes.indices where fusion.isCompute[node] {
+      guard case .result = fusion.lowered.kinds[node], let own = groupOf[node],
+        let body = groupOf[fusion.lowered.nodes[node].operands[0].index],
+        let separation = graph.separation(own, body)
+      else { continue }
+      graph.merge(own, into: body, separation)
+    }
+  }
+
+  /// Whether a group is an op with a body.
+  func isControl(_ group: Int) -> Bool { groups[group].first.map { fusion.lowered.kinds[$0].isControl } ?? false }
 
   /// Gives a contraction its epilogue: the chain of elementwise nodes that alone read it, and alone read each other.
   private mutating func joinEpilogues() {
@@ -96,7 +111,9 @@ struct Grouping {
   }
 
   mutating func merge(_ source: Int, into target: Int) -> Bool {
-    guard source != target, shareSizes(source, target), let separation = graph.separation(source, target) else {
+    guard source != target, !isControl(source), !isControl(target), shareSizes(source, target),
+      let separation = graph.separation(source, target)
+    else {
       return false
     }
     let members = (groups[source] + groups[target]).sorted()
@@ -125,6 +142,13 @@ extension FusionGraph {
   fileprivate mutating func makeEmittable() throws(DiagnosticSet) {
     var pending = lowered.nodes.indices.filter { isCompute[$0] }
     while let node = pending.popLast() {
+      if lowered.kinds[node].isControl {
+        for operand in lowered.nodes[node].operands.map(\.index) where holder(of: operand) == nil {
+          materialise(operand)
+          pending.append(operand)
+        }
+        continue
+      }
       do throws(EmissionFailure) {
         var emitter = try KernelBuilder(self, [node])
         _ = try emitter.emit()
@@ -150,7 +174,7 @@ extension LoweredGraph {
     switch kinds[node] {
     case .reduce, .argReduce: [counts[node], counts[nodes[node].operands[0].index]]
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .concat, .gather, .scatterAdd, .contract:
+      .concat, .gather, .scatterAdd, .contract, .body, .result:
       [counts[node]]
     }
   }

@@ -16,9 +16,9 @@ extension KernelSpace {
         guard owner == nil else { throw .notFusible }
         owner = node
       case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-        .concat,
-        .gather:
+        .concat, .gather:
         continue
+      case .body, .result: throw .notFusible
       }
     }
     guard owner == nil || reductions.isEmpty else { throw .notFusible }
@@ -56,8 +56,7 @@ extension KernelBuilder {
     case .contract(let axes): return try contraction(node, axes)
     case .scatterAdd(let axis): return try scatter(node, axis)
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .concat,
-      .gather:
+      .concat, .gather, .body, .result:
       throw .notFusible
     }
   }

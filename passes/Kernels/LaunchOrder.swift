@@ -32,7 +32,8 @@ struct LaunchOrder {
         let writer = grouping.groupOf[node]
       else { continue }
       let own = updates[writer, default: [:]].merging([node: input]) { $1 }
-      let refused = (try? emit(grouping.groups[writer], inPlace: own))?.refused ?? [node]
+      let refused =
+        grouping.isControl(writer) ? [node] : (try? emit(grouping.groups[writer], inPlace: own))?.refused ?? [node]
       let readers = Set(grouping.fusion.readers[input].compactMap { grouping.groupOf[$0] }).subtracting([writer])
       guard !refused.contains(node), graph.put(readers.sorted(), before: writer) else { continue }
       inPlace[node] = input

@@ -10,14 +10,25 @@ enum NodeKind {
   case pad(axis: Int, low: Int, value: Double), concat(axis: Int)
   case gather(axis: Int), scatterAdd(axis: Int)
   case reduce(Combiner, axes: [Int]), argReduce(Combiner, axis: Int), contract(ContractionAxes)
+  /// An op with a body, which is planned for itself; and another result of one.
+  case body, result(Int)
 
   /// Whether a statement of a kernel computes it, rather than an expression.
   var bindsLocal: Bool {
     switch self {
     case .scatterAdd, .reduce, .argReduce, .contract: true
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .concat,
-      .gather:
+      .concat, .gather, .body, .result:
+      false
+    }
+  }
+
+  /// Whether steps of a loop compute it, and no kernel of the frame that it stands in.
+  var isControl: Bool {
+    switch self {
+    case .body, .result: true
+    case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
+      .concat, .gather, .scatterAdd, .reduce, .argReduce, .contract:
       false
     }
   }
@@ -77,7 +88,7 @@ struct LoweredGraph {
     case .iota, .pad, .concat, .scatterAdd: counted = shapes[shapes.count - 1]
     case .argReduce: counted = shapes[node.operands[0].index]
     case .input, .constant, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .gather, .reduce,
-      .contract:
+      .contract, .body, .result:
       return
     }
     guard let counted = counted.max(), counted > Int(Int32.max) else { return }
@@ -109,11 +120,11 @@ private func nodeKind(_ node: Node, in graph: Graph) throws(DiagnosticSet) -> No
   case .reduction(let combiner): return .reduce(combiner, axes: node.attributes[ints: "axes"])
   case .structural(let read):
     return try nodeKind(read(node.attributes, node.operands.map { graph[$0].type }), in: graph)
+  case .control where node.op != .`while`: return node.attributes.int("index").map { .result($0) } ?? .body
   case .decompose, .control:
     throw DiagnosticSet([
       .internalError(
-        in: "kernels",
-        "\(node.op.name) reached the kernel builder, which `decompose` or `inline-bodies` should have replaced")
+        in: "kernels", "\(node.op.name) reached the kernel builder, which `decompose` should have replaced")
     ])
   }
 }

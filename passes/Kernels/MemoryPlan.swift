@@ -1,7 +1,7 @@
 import LTMKernels
 
 /// Gives arena buffers their offsets: the largest first, each at the best-fitting gap among those alive at the same time.
-func planMemory(_ plan: inout Plan) {
+func planMemory(_ plan: inout PlanFrame) {
   let lives = plan.lifetimes()
   let arena = plan.buffers.indices.filter { if case .arena = plan.buffers[$0].place { true } else { false } }
   let bySize = arena.sorted { (plan.buffers[$1].byteCount, $0) < (plan.buffers[$0].byteCount, $1) }

@@ -2,62 +2,40 @@ import LTMIR
 import LTMKernels
 import LTMSupport
 
-/// Turns a concrete graph (bound, cast, decomposed) into kernels and the memory they run in.
-///
-/// - Parameters:
-///   - fuse: whether values share kernels. With one kernel for each value, the plan is what fusion is compared with.
-///   - epilogue reductions: whether contractions may reduce what they compute: a choice of the target.
-package func buildPlan(_ graph: Graph, fuse: Bool = true, epilogueReductions: Bool = true) throws(DiagnosticSet) -> Plan
-{
-  let graph = shareRectified(graph)
-  // Reductions that shall be epilogue reductions are not cut; those that turn out to be none are, after all.
-  var whole = fuse && epilogueReductions ? epilogueCandidates(graph) : []
-  while true {
-    let split = splitReductions(graph, except: whole)
-    let grouping = try Grouping(LoweredGraph(split.graph), fuse: fuse, epilogueReductions: fuse && epilogueReductions)
-    let missed = whole.filter { !grouping.epilogueReductions(split.moved[$0].index) }
-    if missed.isEmpty {
-      var builder = PlanBuilder(grouping)
-      return try builder.build()
-    }
-    whole.subtract(missed)
-  }
-}
-
-private struct PlanBuilder {
+/// Makes the steps of grouped nodes, and places their values.
+struct PlanBuilder {
   private let grouping: Grouping
   private var order: LaunchOrder
-  private var plan: Plan
-  private var kernelNumbers: [String: Int] = [:]
+  private var frame = PlanFrame()
   /// Where each stored value lies.
   private var homes: [Int: PlanBufferID] = [:]
   private var inputs: [String: PlanBufferID] = [:]
-  /// Inputs that are the same at every run, unless the caller writes others: weights that no output updates.
-  private let constants: Set<PlanBuffer.Place>
+  private let given: GivenBuffers
   private var fusion: FusionGraph { grouping.fusion }
   private var lowered: LoweredGraph { grouping.fusion.lowered }
 
-  init(_ grouping: Grouping) {
+  init(_ grouping: Grouping, _ given: GivenBuffers) {
     self.grouping = grouping
+    self.given = given
     order = LaunchOrder(grouping)
-    let graph = grouping.fusion.lowered.graph
-    plan = Plan(name: graph.name)
-    let updated = Set(graph.outputs.compactMap(\.updates))
-    let weights = graph.inputs.filter { [.parameter, .state].contains($0.role) && !updated.contains($0.name) }
-    constants = Set(weights.map { .input($0.name) })
   }
 
-  mutating func build() throws(DiagnosticSet) -> Plan {
+  mutating func build(_ planner: inout Planner) throws(DiagnosticSet) -> PlannedFrame {
     addInputs()
     let inPlace = order.placeUpdates()
     for node in lowered.nodes.indices where fusion.isCompute[node] { addHome(node, inPlace: inPlace) }
-    for group in try order.sorted() { try launch(grouping.groups[group], inPlace: inPlace) }
-    for (number, output) in lowered.graph.outputs.enumerated() where output.updates != nil {
-      copyUpdate(number, inPlace: inPlace)
+    for group in try order.sorted() {
+      if grouping.isControl(group) {
+        try loop(grouping.groups[group], &planner)
+      } else {
+        try launch(grouping.groups[group], inPlace: inPlace, &planner.kernels)
+      }
     }
-    planMemory(&plan)
-    plan.activationBytes = activationBytes()
-    return plan
+    for (number, output) in lowered.graph.outputs.enumerated() where output.updates != nil {
+      copyUpdate(number, inPlace: inPlace, &planner.kernels)
+    }
+    planMemory(&frame)
+    return PlannedFrame(frame: frame, activationBytes: activationBytes())
   }
 
   // MARK: Buffers
@@ -72,7 +50,7 @@ private struct PlanBuilder {
 
   private mutating func addHome(_ node: Int, inPlace: [Int: Int]) {
     let readers = fusion.readers[node].filter { grouping.groupOf[$0] != grouping.groupOf[node] }
-    guard lowered.outputOf[node] != nil || !readers.isEmpty else { return }
+    guard lowered.outputOf[node] != nil || !readers.isEmpty || lowered.kinds[node].isControl else { return }
     if let input = inPlace[node] {
       homes[node] = homes[input]
     } else if let number = lowered.outputOf[node], lowered.graph.outputs[number].updates == nil {
@@ -85,13 +63,19 @@ private struct PlanBuilder {
 
   private mutating func addBuffer(_ node: Int, name: String, _ place: PlanBuffer.Place) -> PlanBufferID {
     let dtype = lowered.nodes[node].type.dtype
-    plan.buffers.append(PlanBuffer(name: name, dtype: dtype, shape: lowered.shapes[node], place: place))
-    return PlanBufferID(plan.buffers.count - 1)
+    return add(PlanBuffer(name: name, dtype: dtype, shape: lowered.shapes[node], place: place))
+  }
+
+  private mutating func add(_ buffer: PlanBuffer) -> PlanBufferID {
+    frame.buffers.append(buffer)
+    return PlanBufferID(frame.buffers.count - 1)
   }
 
   // MARK: Launches
 
-  private mutating func launch(_ members: [Int], inPlace: [Int: Int]) throws(DiagnosticSet) {
+  private mutating func launch(
+    _ members: [Int], inPlace: [Int: Int], _ kernels: inout KernelTable
+  ) throws(DiagnosticSet) {
     guard let emitted = try? order.emit(members, inPlace: inPlace) else {
       throw DiagnosticSet([
         .internalError(in: "kernel emission", "a group that was emitted before is refused now: \(kernelName(members))")
@@ -109,31 +93,27 @@ private struct PlanBuilder {
       arguments.append(home)
     }
     let results = members.filter { homes[$0] != nil }.map { ValueID($0) }
-    var kernel = emitted.kernel
-    for (number, argument) in arguments.enumerated() where constants.contains(plan[argument].place) {
-      kernel.buffers[number].access = .constant
-    }
-    add(kernel, name: kernelName(members), arguments, results)
+    add(emitted.kernel, name: kernelName(members), arguments, results, &kernels)
   }
 
-  private mutating func add(_ kernel: Kernel, name: String, _ arguments: [PlanBufferID], _ results: [ValueID]) {
-    let identity = kernel.identity
-    let number = kernelNumbers[identity] ?? plan.kernels.count
-    if number == plan.kernels.count {
-      var kernel = kernel
-      kernel.name = "k\(number)_\(name)"
-      nameBuffers(&kernel, arguments)
-      kernelNumbers[identity] = number
-      plan.kernels.append(kernel)
+  private mutating func add(
+    _ kernel: Kernel, name: String, _ arguments: [PlanBufferID], _ results: [ValueID], _ kernels: inout KernelTable
+  ) {
+    var kernel = kernel
+    for (number, argument) in arguments.enumerated() {
+      let place = frame[argument].place
+      if given.constants.contains(place) { kernel.buffers[number].access = .constant }
+      kernel.buffers[number].isAligned = !given.unaligned.contains(place)
     }
-    plan.launches.append(Launch(kernel: number, arguments: arguments, results: results))
+    let number = kernels.number(of: kernel, name: name) { nameBuffers(&$0, arguments) }
+    frame.steps.append(.launch(Launch(kernel: number, arguments: arguments, results: results)))
   }
 
   /// The names of the first launch's buffers, where they are identifiers and differ.
   private func nameBuffers(_ kernel: inout Kernel, _ arguments: [PlanBufferID]) {
     var taken: Set<String> = []
     for (index, argument) in arguments.enumerated() {
-      let name = kernelIdentifier(plan[argument].name)
+      let name = kernelIdentifier(frame[argument].name)
       kernel.buffers[index].name = taken.insert(name).inserted ? name : "\(name)_\(index)"
     }
   }
@@ -149,13 +129,77 @@ private struct PlanBuilder {
   }
 
   /// An update that could not be written in place: its value waits in the arena until nothing reads the old one.
-  private mutating func copyUpdate(_ number: Int, inPlace: [Int: Int]) {
+  private mutating func copyUpdate(_ number: Int, inPlace: [Int: Int], _ kernels: inout KernelTable) {
     let output = lowered.graph.outputs[number]
     let node = lowered.outputNodes[number]
     guard inPlace[node] == nil, let name = output.updates, let target = inputs[name], let source = homes[node] else {
       return
     }
-    add(copyKernel(plan[source].dtype, lowered.shapes[node]), name: "copy", [source, target], [])
+    copy(source, to: target, &kernels)
+  }
+
+  private mutating func copy(_ source: PlanBufferID, to target: PlanBufferID, _ kernels: inout KernelTable) {
+    add(copyKernel(frame[source].dtype, frame[target].shape), name: "copy", [source, target], [], &kernels)
+  }
+
+  // MARK: Loops
+
+  /// The step of an op with a body, after the copies that its carried values start as.
+  private mutating func loop(_ members: [Int], _ planner: inout Planner) throws(DiagnosticSet) {
+    let node = lowered.nodes[members[0]]
+    let operands = try node.operands.map { operand throws(DiagnosticSet) in
+      guard let home = fusion.holder(of: operand.index).flatMap({ homes[$0] }) else {
+        throw DiagnosticSet([.internalError(in: "plan", "value \(operand) is read by a body and nowhere stored")])
+      }
+      return home
+    }
+    let results = resultBuffers(members, node.types)
+    var (form, loop) = try bodyForm(node)
+    let carried = form.carriedOperands
+    for (operand, result) in zip(operands[carried], results) { copy(operand, to: result, &planner.kernels) }
+    loop.arguments = operands
+    loop.arguments.replaceSubrange(carried, with: results.prefix(carried.count))
+    loop.arguments += results.dropFirst(carried.count)
+    form.unaligned = loop.arguments.map { given.unaligned.contains(frame[$0].place) }
+    loop.body = try planner.body(form)
+    let bytes = planner.bodies[loop.body].frame.arenaBytes
+    if bytes > 0 {
+      loop.arena = add(PlanBuffer(name: "arena\(members[0])", dtype: .u8, shape: [bytes], place: .arena(0)))
+    }
+    frame.steps.append(.loop(loop))
+    copyRepeated(members, results, &planner.kernels)
+  }
+
+  private func bodyForm(_ node: Node) throws(DiagnosticSet) -> (BodyForm, PlanLoop) {
+    do throws(OpError) {
+      let form = node.op == .scan ? try LoopForm(node) : nil
+      let loop = PlanLoop(
+        body: 0, count: form?.length?.constant ?? 1, isReversed: form?.isReversed ?? false, arguments: [], arena: nil)
+      return (try BodyForm(node), loop)
+    } catch { throw DiagnosticSet([error.diagnostic(for: node)]) }
+  }
+
+  /// A buffer for each result of an op: where some value has it, else one that nothing reads.
+  private mutating func resultBuffers(_ members: [Int], _ types: [TensorType]) -> [PlanBufferID] {
+    let known = Dictionary(members.map { (resultIndex($0), $0) }, uniquingKeysWith: { first, _ in first })
+    return types.enumerated().map { index, type in
+      known[index].flatMap { homes[$0] }
+        ?? add(
+          PlanBuffer(
+            name: "v\(members[0])_\(index)", dtype: type.dtype, shape: type.staticShape ?? [], place: .arena(0)))
+    }
+  }
+
+  private func resultIndex(_ node: Int) -> Int {
+    if case .result(let index) = lowered.kinds[node] { index } else { 0 }
+  }
+
+  /// A result that several nodes stand for lies where the first of them does; the others are copies.
+  private mutating func copyRepeated(_ members: [Int], _ results: [PlanBufferID], _ kernels: inout KernelTable) {
+    for member in members {
+      let result = results[resultIndex(member)]
+      if let home = homes[member], home != result { copy(result, to: home, &kernels) }
+    }
   }
 
   // MARK: Activations
@@ -163,9 +207,9 @@ private struct PlanBuilder {
   /// Bytes of arena buffers with values that the loss depends on and that are read by what it does not: by the backward
   /// pass. Where no output is called `loss`, all arena buffers.
   private func activationBytes() -> Int {
-    let arena = homes.filter { if case .arena = plan[$0.value].place { true } else { false } }
+    let arena = homes.filter { if case .arena = frame[$0.value].place { true } else { false } }
     guard let loss = lowered.graph.outputs.first(where: { $0.name == "loss" }) else {
-      return arena.values.reduce(0) { $0 + plan[$1].byteCount }
+      return arena.values.reduce(0) { $0 + frame[$1].byteCount }
     }
     var isForward = [Bool](repeating: false, count: lowered.nodes.count)
     isForward[loss.value.index] = true
@@ -173,8 +217,16 @@ private struct PlanBuilder {
       for operand in lowered.nodes[index].operands { isForward[operand.index] = true }
     }
     return arena.filter { node, _ in isForward[node] && fusion.readers[node].contains { !isForward[$0] } }
-      .reduce(0) { $0 + plan[$1.value].byteCount }
+      .reduce(0) { $0 + frame[$1.value].byteCount }
   }
+}
+
+/// What a frame gets from outside.
+struct GivenBuffers {
+  /// Inputs that are the same at every run of the frame, unless the caller writes others.
+  let constants: Set<PlanBuffer.Place>
+  /// Inputs and outputs that may start anywhere.
+  let unaligned: Set<PlanBuffer.Place>
 }
 
 private func copyKernel(_ dtype: DType, _ shape: [Int]) -> Kernel {

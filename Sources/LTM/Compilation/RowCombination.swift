@@ -16,7 +16,7 @@ extension Graph {
   /// at once its composites are replaced by what they are made of.
   var rowCombination: RowCombination {
     get throws(LTMError) {
-      let simple = try reporting { try GraphPass.decompose.run(GraphPass.inlineBodies.run(self)) }
+      let simple = try reporting { try GraphPass.decompose.run(self) }
       let results = simple.outputs.filter { $0.updates == nil }
       guard results.count == 1, let result = results.first else { return .none }
       switch RowAnalysis(simple).roles[result.value.index] {

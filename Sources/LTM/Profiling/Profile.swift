@@ -9,7 +9,9 @@ public struct Profile: Sendable {
   public struct Launch: Sendable {
     /// The kernel's name, which debuggers and `ltm compile --emit kernels` show too.
     public let kernel: String
-    /// The least time of all runs.
+    /// How often a run of the entry starts it: more than once in a loop.
+    public let runs: Int
+    /// The least time that it took in a run of the entry, all its starts together.
     public let seconds: Double
     /// What it must move at least: each operand once.
     public let bytes: Double
@@ -49,6 +51,7 @@ extension Profile {
   package struct Timing {
     let kernel: Kernel
     let schedule: Schedule
+    let runs: Int
     var seconds: Double
   }
 
@@ -56,12 +59,13 @@ extension Profile {
     self.seconds = seconds
     self.ceilings = ceilings
     launches = timings.map { timing in
-      let cost = KernelCost(timing.kernel)
+      let one = KernelCost(timing.kernel)
+      let cost = (bytes: one.bytes * Double(timing.runs), flops: one.flops * Double(timing.runs))
       let least = ceilings.leastTime(
         bytes: cost.bytes, flops: cost.flops, timing.schedule.arithmetic(of: timing.kernel))
       var seen = Set<String>()
       return Launch(
-        kernel: timing.kernel.name, seconds: timing.seconds, bytes: cost.bytes, flops: cost.flops,
+        kernel: timing.kernel.name, runs: timing.runs, seconds: timing.seconds, bytes: cost.bytes, flops: cost.flops,
         roofline: timing.seconds > 0 ? least.seconds / timing.seconds : 0, limit: least.limit,
         tasks: timing.schedule.taskCount, strategy: timing.schedule.name,
         lines: timing.kernel.locations.map { "\($0.path):\($0.line)" }.filter { seen.insert($0).inserted })
@@ -81,7 +85,7 @@ extension Profile {
         fixed(launch.bytes * 1e-6, 3), fixed(launch.flops * 1e-6, 3), giga(launch.bytes / launch.seconds),
         giga(launch.flops / launch.seconds), percent(launch.roofline), launch.limit,
         launch.strategy, String(launch.tasks),
-        launch.kernel, launch.lines.joined(separator: " "),
+        launch.kernel + (launch.runs == 1 ? "" : " x \(launch.runs)"), launch.lines.joined(separator: " "),
       ]
     }
     let titles = [
@@ -94,7 +98,8 @@ extension Profile {
   public var json: String {
     let rows = launches.map { launch -> JSON in
       .object([
-        .init("kernel", .string(launch.kernel)), .init("seconds", .number(launch.seconds)),
+        .init("kernel", .string(launch.kernel)), .init("runs", .int(launch.runs)),
+        .init("seconds", .number(launch.seconds)),
         .init("bytes", .number(launch.bytes)), .init("flops", .number(launch.flops)),
         .init("roofline", .number(launch.roofline)), .init("limit", .string(launch.limit)),
         .init("strategy", .string(launch.strategy)),

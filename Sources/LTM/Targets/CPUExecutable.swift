@@ -2,6 +2,7 @@ import LTMIR
 import LTMKernels
 import LTMLLVM
 import LTMRuntime
+import LTMSupport
 
 /// A program with the memory of one caller. Nothing is allocated while it runs.
 final class CPUExecutable: Profilable {
@@ -12,8 +13,9 @@ final class CPUExecutable: Profilable {
   /// What a task on the calling thread has to itself.
   private let scratch: AlignedBuffer
   private let storage: [String: Storage]
-  /// Each launch's kernel and argument list, ready to pass on.
-  private let launches: [(kernel: Int, arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>)]
+  /// What is made of a loop's constants in its first iteration, by the launch's number.
+  private let loopWorkspaces: [Int: AlignedBuffer]
+  private let steps: CPUSteps
   let memory: MemoryUse
   var kernels: [CompiledKernel] { program.kernels }
   let startsAtZero = true
@@ -22,32 +24,36 @@ final class CPUExecutable: Profilable {
     self.program = program
     let (plan, kernels) = (program.plan, program.kernels)
     arena = try reporting { try AlignedBuffer(byteCount: plan.arenaBytes) }
-    let bytes = plan.launches.enumerated().map { number, launch in
-      program.prepackedWorkspaces[number] == nil ? kernels[launch.kernel].workspaceBytes : 0
+    var (own, bytes) = ([Int: AlignedBuffer](), 0)
+    for (number, launch) in plan.launches.enumerated() where program.prepackedWorkspaces[number] == nil {
+      let kernel = kernels[launch.kernel]
+      if kernel.schedule.prepackPhases.isEmpty {
+        bytes = max(bytes, kernel.workspaceBytes)
+      } else {
+        own[number] = try reporting { try AlignedBuffer(byteCount: kernel.workspaceBytes) }
+      }
     }
-    workspace = try reporting { try AlignedBuffer(byteCount: bytes.max() ?? 0) }
+    let loopWorkspaces = own
+    self.loopWorkspaces = loopWorkspaces
+    workspace = try reporting { try AlignedBuffer(byteCount: bytes) }
     scratch = try reporting { try AlignedBuffer(byteCount: kernels.map(\.scratchBytes).max() ?? 0) }
     let storage = try program.ownStorage()
     self.storage = storage
     let (base, shared) = (arena.address, workspace.address)
-    launches = plan.launches.enumerated().map { number, launch in
-      let arguments = UnsafeMutablePointer<UnsafeMutableRawPointer?>.allocate(capacity: launch.arguments.count + 1)
-      arguments[launch.arguments.count] = program.prepackedWorkspaces[number]?.address ?? shared
-      for (index, argument) in launch.arguments.enumerated() {
-        switch plan[argument].place {
-        case .input(let name), .output(let name): arguments[index] = storage[name]?.buffer.address
-        case .arena(let offset): arguments[index] = base + offset
+    steps = CPUSteps(
+      plan,
+      address: { buffer in
+        switch buffer.place {
+        case .input(let name), .output(let name): storage[name]?.buffer.address ?? base
+        case .arena(let offset): base + offset
+        case .parameter, .part: internalFailure("plan", "a buffer of its own frame lies in another")
         }
-      }
-      return (launch.kernel, arguments)
-    }
+      },
+      workspace: { (program.prepackedWorkspaces[$0] ?? loopWorkspaces[$0])?.address ?? shared })
     var memory = MemoryUse(program.graph, plan)
-    memory.workspaces = workspace.byteCount + program.prepackedWorkspaces.values.reduce(0) { $0 + $1.byteCount }
+    let kept = Array(program.prepackedWorkspaces.values) + Array(loopWorkspaces.values)
+    memory.workspaces = workspace.byteCount + kept.reduce(0) { $0 + $1.byteCount }
     self.memory = memory
-  }
-
-  deinit {
-    for launch in launches { launch.arguments.deallocate() }
   }
 
   func sibling() throws(LTMError) -> (any Executable)? { program.updatesInputs ? nil : try CPUExecutable(program) }
@@ -67,33 +73,33 @@ final class CPUExecutable: Profilable {
   }
 
   func run() {
-    program.run { isPrepared in
-      for launch in launches { run(launch.kernel, launch.arguments, isPrepared) }
-    }
+    program.run { isPrepared in steps.run(isPrepared: isPrepared, start) }
   }
 
-  private func run(
-    _ kernel: Int, _ arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>, _ isPrepared: Bool
-  ) {
-    let kernel = program.kernels[kernel]
+  private func start(_ launch: CPUSteps.Launch, _ isPrepared: Bool) {
+    let kernel = program.kernels[launch.kernel]
     for phase in isPrepared ? kernel.schedule.laterPhases : kernel.schedule.phases {
-      program.pool.run(tasks: phase, kernel: kernel.function, arguments: arguments, scratch: scratch.address)
+      program.pool.run(tasks: phase, kernel: kernel.function, arguments: launch.arguments, scratch: scratch.address)
     }
   }
 
   func profile(runs: Int) -> [Profile.Timing] {
     let plan = program.plan
     var timings = plan.launches.map {
-      Profile.Timing(kernel: plan.kernels[$0.kernel], schedule: program.kernels[$0.kernel].schedule, seconds: .infinity)
+      Profile.Timing(
+        kernel: plan.kernels[$0.kernel], schedule: program.kernels[$0.kernel].schedule, runs: $0.runs,
+        seconds: .infinity)
     }
     for _ in 0..<runs {
+      var sums = [Double](repeating: 0, count: timings.count)
       program.run { isPrepared in
-        for (index, launch) in launches.enumerated() {
-          let start = ResourceUsage.monotonicSeconds
-          run(launch.kernel, launch.arguments, isPrepared)
-          timings[index].seconds = min(timings[index].seconds, ResourceUsage.monotonicSeconds - start)
+        steps.run(isPrepared: isPrepared) { launch, isPrepared in
+          let begin = ResourceUsage.monotonicSeconds
+          start(launch, isPrepared)
+          sums[launch.number] += ResourceUsage.monotonicSeconds - begin
         }
       }
+      for (number, sum) in sums.enumerated() { timings[number].seconds = min(timings[number].seconds, sum) }
     }
     return timings
   }

@@ -28,7 +28,8 @@ final class CPUProgram: Sendable {
     weights = try Storage.inputs(of: graph) { $0.role != .argument }
     constants = Self.constants(of: plan)
     var kept: [Int: AlignedBuffer] = [:]
-    for (number, launch) in plan.launches.enumerated() {
+    // A body's constants are those of a loop: each caller keeps its own.
+    for (number, launch) in plan.launches.enumerated() where !launch.isInBody {
       let kernel = kernels[launch.kernel]
       if kernel.schedule.prepackPhases.isEmpty { continue }
       kept[number] = try reporting { try AlignedBuffer(byteCount: kernel.workspaceBytes) }
@@ -38,11 +39,8 @@ final class CPUProgram: Sendable {
   }
 
   private static func constants(of plan: Plan) -> Set<String> {
-    plan.launches.reduce(into: []) { names, launch in
-      for (argument, buffer) in zip(launch.arguments, plan.kernels[launch.kernel].buffers)
-      where buffer.access == .constant {
-        if case .input(let name) = plan[argument].place { names.insert(name) }
-      }
+    plan.steps.flatMap(plan.accesses).reduce(into: []) { names, argument in
+      if argument.access == .constant, case .input(let name) = plan[argument.id].place { names.insert(name) }
     }
   }
 

@@ -62,7 +62,10 @@ extension TargetChoices {
       rows: plan.launches.map { launch in
         let kernel = plan.kernels[launch.kernel]
         let schedule = schedule(kernel, profile)
-        return [kernel.name, schedule.name, "\(schedule.taskCount)", lines(of: kernel)]
+        return [
+          kernel.name + (launch.runs == 1 ? "" : " x \(launch.runs)"), schedule.name, "\(schedule.taskCount)",
+          lines(of: kernel),
+        ]
       })
   }
 }

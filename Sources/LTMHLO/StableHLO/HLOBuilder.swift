@@ -3,7 +3,8 @@ import LTMIR
 /// Writes one op per line. What a node of the graph becomes is `%v7`; steps on the way there are `%v7.convert`.
 struct HLOBuilder {
   private struct Line {
-    var name: String
+    /// `nil` for a line of a region's frame, which makes nothing.
+    var name: String?
     let text: String
     let place: String
   }
@@ -17,9 +18,13 @@ struct HLOBuilder {
   ]
   private var stem = ""
   private var place = ""
+  /// The results of the regions that are open, innermost last.
+  private var open: [[HLOValue]] = []
 
   /// The ops in order, without indentation.
-  var lines: [String] { (finished + current).map { "\($0.name) = \($0.text)\($0.place)" } }
+  var lines: [String] {
+    (finished + current).map { line in line.name.map { "\($0) = \(line.text)\(line.place)" } ?? line.text }
+  }
 
   /// The value that a parameter is.
   mutating func parameter(_ name: String, _ type: HLOType) -> HLOValue {
@@ -42,6 +47,43 @@ struct HLOBuilder {
     current[last].name = "%" + stem
     return HLOValue(name: "%" + stem, type: result.type)
   }
+
+  /// Ends the lines so far, so that other nodes may come in between; gives what `resume` takes.
+  mutating func suspend() -> (stem: String, place: String) {
+    finished += current
+    current = []
+    return (stem, place)
+  }
+
+  /// Goes on with the lines of a node.
+  mutating func resume(_ suspended: (stem: String, place: String)) {
+    finished += current
+    current = []
+    (stem, place) = suspended
+  }
+
+  /// Adds a line with several results; gives them.
+  mutating func results(of text: String, _ types: [HLOType], label: String) -> [HLOValue] {
+    let name = step(label)
+    emit(line: text, as: "\(name):\(types.count)")
+    return types.enumerated().map { HLOValue(name: types.count == 1 ? name : "\(name)#\($0)", type: $1) }
+  }
+
+  /// Adds the first line of an op with regions, whose lines follow.
+  mutating func beginRegion(label: String, _ text: String, _ types: [HLOType]) {
+    let name = step(label)
+    current.append(Line(name: "\(name):\(types.count)", text: text, place: ""))
+    open.append(types.enumerated().map { HLOValue(name: "\(name)#\($0)", type: $1) })
+  }
+
+  /// Adds the last line of an op with regions; gives its results.
+  mutating func endRegion() -> [HLOValue] {
+    current.append(Line(name: nil, text: "}" + place, place: ""))
+    return open.popLast() ?? []
+  }
+
+  /// Adds a line that makes nothing.
+  mutating func emit(text: String) { current.append(Line(name: nil, text: text, place: "")) }
 
   /// A new name of a step: `%v7.convert`.
   mutating func step(_ label: String) -> String { "%" + unique("\(stem).\(label)") }

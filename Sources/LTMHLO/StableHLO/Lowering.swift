@@ -8,12 +8,20 @@ struct Lowering {
   /// How many exchanges between replicas there are so far: each has a channel of its own.
   var channels = 0
   private var values: [ValueID: HLOValue] = [:]
+  /// All results of the ops that have several.
+  private var results: [ValueID: [HLOValue]] = [:]
 
   init(_ graph: Graph) {
     self.graph = graph
     for input in graph.inputs {
       values[input.value] = builder.parameter(input.name, HLOType(graph[input.value].type))
     }
+  }
+
+  /// For a body, whose inputs are these values.
+  init(_ body: Graph, _ inputs: [HLOValue], _ builder: HLOBuilder, channels: Int) {
+    (graph, self.builder, self.channels) = (body, builder, channels)
+    for (input, value) in zip(body.inputs, inputs) { values[input.value] = value }
   }
 
   /// What a value of the graph became.
@@ -27,7 +35,18 @@ struct Lowering {
   /// Lowers a node.
   mutating func lower(_ value: ValueID) {
     let node = graph[value]
+    if node.op == .result {
+      values[value] = node.attributes.int("index").flatMap { results[node.operands[0]]?[$0] }
+      return
+    }
     builder.begin("v\(value.index)", place: place(of: node))
+    if node.op.hasBodies {
+      let found = lowerBody(node, node.operands.map { self[$0] })
+      results[value] = found
+      values[value] = found[0]
+      _ = builder.suspend()
+      return
+    }
     let result = lowered(node, node.operands.map { self[$0] })
     internalCheck(
       result.type == HLOType(node.type), "stablehlo",

@@ -40,7 +40,7 @@ extension Evaluator {
   /// The alignment of an access along the vector axis. Buffers start at multiples of 16.
   func alignment(_ access: FlatAccess, _ lanes: Int) -> Int {
     let bytes = kernel.kernel[access.buffer].dtype.byteCount
-    guard isDevice, let vector else { return bytes }
+    guard isDevice, kernel.kernel[access.buffer].isAligned, let vector else { return bytes }
     let strides = access.form.strides.enumerated().filter { $0.offset != vector.axis }.map(\.element)
     let steps = strides + access.dynamic.map(\.stride) + [access.form.offset]
     return steps.allSatisfy { $0 % lanes == 0 } ? min(16, lanes * bytes) : bytes

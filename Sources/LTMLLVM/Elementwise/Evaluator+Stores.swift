@@ -32,7 +32,7 @@ extension Evaluator {
   private func streams(_ access: FlatAccess, _ lanes: Int) -> Bool {
     let buffer = kernel.kernel[access.buffer]
     let unit = min(lanes * buffer.dtype.byteCount, 64) / buffer.dtype.byteCount
-    guard ir.profile.streamsStores, buffer.access == .write, unit * buffer.dtype.byteCount >= 16,
+    guard ir.profile.streamsStores, buffer.access == .write, buffer.isAligned, unit * buffer.dtype.byteCount >= 16,
       buffer.shape.reduce(buffer.dtype.byteCount, *) >= Self.streamedBytes, let vector
     else { return false }
     let others = access.form.strides.enumerated().filter { $0.offset != vector.axis }.map(\.element)

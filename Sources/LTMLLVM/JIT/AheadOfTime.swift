@@ -20,7 +20,7 @@ package func emitAheadOfTime(
   defer { CurrentWork.set(nil) }
   let machine = try Machine(profile)
   let workspace = try Workspace(name: symbol, machine: machine)
-  let interface = PlanInterface(plan, symbol: cIdentifier(symbol))
+  let interface = PlanInterface(plan.flattened(), symbol: cIdentifier(symbol))
   let ir = IRBuilder(workspace, profile: profile)
   ir.debug = folder.flatMap { DebugInfo(workspace, folder: $0) }
   PlanEmitter(ir: ir, interface: interface).emit()
@@ -43,7 +43,7 @@ struct PlanInterface {
       switch buffer.place {
       case .input(let name): inputs.append((PlanBufferID(index), name))
       case .output(let name): outputs.append((PlanBufferID(index), name))
-      case .arena: break
+      case .arena, .parameter, .part: break
       }
     }
     var taken = wordsOfC
@@ -57,10 +57,9 @@ struct PlanInterface {
 
   /// The buffers that launches write to.
   private var written: Set<PlanBufferID> {
-    plan.launches.reduce(into: []) { found, launch in
-      for (id, buffer) in zip(launch.arguments, plan.kernels[launch.kernel].buffers) where buffer.access.writes {
-        found.insert(id)
-      }
+    plan.steps.flatMap(plan.accesses).reduce(into: []) { found, argument in
+      guard argument.access.writes else { return }
+      if case .part(let whole, _) = plan[argument.id].place { found.insert(whole) } else { found.insert(argument.id) }
     }
   }
 

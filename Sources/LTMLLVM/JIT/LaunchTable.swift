@@ -5,18 +5,23 @@ import LTMSupport
 /// The launches of a plan as constant data, and the loop that goes through them: as much code for a thousand as for one.
 struct LaunchTable {
   private let plan: Plan
+  private let launches: [Launch]
   private let taskCounts: [Int]
   /// For each buffer, which base it lies at and the bytes behind it: the arena is base 0, the workspace 1, arguments follow.
   private let places: [(base: Int, offset: Int)]
 
   init(_ interface: PlanInterface, taskCounts: [Int]) {
     plan = interface.plan
+    launches = plan.launches.map(\.launch)
     self.taskCounts = taskCounts
     var places = plan.buffers.map { buffer in
       if case .arena(let offset) = buffer.place { (base: 0, offset: offset) } else { (base: 0, offset: 0) }
     }
     for (number, argument) in interface.arguments.enumerated() {
       places[argument.id.index].base = number + Self.ownBases
+    }
+    for (index, buffer) in plan.buffers.enumerated() {
+      if case .part(let whole, let offset) = buffer.place { places[index] = (places[whole.index].base, offset) }
     }
     self.places = places
   }
@@ -26,21 +31,21 @@ struct LaunchTable {
 
   /// Calls the kernel of each launch with its buffers and the workspace.
   func emitLoop(_ ir: IRBuilder, _ functions: [LLVMValueRef], bases: LLVMValueRef, scratch: LLVMValueRef) {
-    let most = plan.launches.map(\.arguments.count).max() ?? 0
+    let most = launches.map(\.arguments.count).max() ?? 0
     guard most > 0 else { return }
-    let callees = table("functions", plan.launches.map { functions[$0.kernel] }, ir.pointer, ir)
+    let callees = table("functions", launches.map { functions[$0.kernel] }, ir.pointer, ir)
     let counts = table(
       "launches",
-      plan.launches.flatMap { [$0.arguments.count, taskCounts[$0.kernel]] }.map(ir.index), ir.i64, ir)
+      launches.flatMap { [$0.arguments.count, taskCounts[$0.kernel]] }.map(ir.index), ir.i64, ir)
     let arguments = table(
       "buffers",
-      plan.launches.flatMap(\.arguments).flatMap { [places[$0.index].base, places[$0.index].offset] }.map(ir.index),
+      launches.flatMap(\.arguments).flatMap { [places[$0.index].base, places[$0.index].offset] }.map(ir.index),
       ir.i64, ir)
     let block: LLVMValueRef = LLVMBuildArrayAlloca(ir.ref, ir.pointer, ir.index(most + 1), "arguments")
     func number(_ table: LLVMValueRef, _ index: LLVMValueRef, _ field: Int) -> LLVMValueRef {
       ir.load(ir.i64, ir.address(table, ir.i64, ir.add(ir.multiply(index, 2), ir.index(field))), align: 8)
     }
-    ir.loop(0..<plan.launches.count, carrying: [ir.index(0)]) { launch, carried in
+    ir.loop(0..<launches.count, carrying: [ir.index(0)]) { launch, carried in
       let count = number(counts, launch, 0)
       ir.loop(from: ir.index(0), to: count) { argument, _ in
         let buffer = ir.add(carried[0], argument)

@@ -1,0 +1,124 @@
+import LTMKernels
+import LTMLLVM
+import LTMRuntime
+import LTMSupport
+
+/// The steps of a plan with the addresses of one caller's memory, ready to run.
+final class CPUSteps {
+  /// A launch's kernel and argument list.
+  struct Launch {
+    let kernel: Int
+    let arguments: UnsafeMutablePointer<UnsafeMutableRawPointer?>
+    /// Its place in `Plan.launches`.
+    let number: Int
+  }
+
+  /// A pointer in an argument list that moves by so many bytes with each iteration.
+  private struct Move {
+    let pointer: UnsafeMutablePointer<UnsafeMutableRawPointer?>
+    let stride: Int
+  }
+
+  private indirect enum Step {
+    case launch(Launch)
+    case loop(count: Int, [Step], [Move])
+  }
+
+  private let plan: Plan
+  private var steps: [Step] = []
+  private var launches: [Launch] = []
+  /// What moves with each loop, while steps are made.
+  private var moves: [[Move]] = []
+  private let workspace: (_ number: Int) -> UnsafeMutableRawPointer
+
+  /// - Parameters:
+  ///   - address: where a buffer of the plan's own frame lies.
+  ///   - workspace: what the tasks of a launch share, by its number.
+  init(
+    _ plan: Plan, address: (PlanBuffer) -> UnsafeMutableRawPointer,
+    workspace: @escaping (_ number: Int) -> UnsafeMutableRawPointer
+  ) {
+    self.plan = plan
+    self.workspace = workspace
+    steps = prepared(plan.frame, plan.buffers.map { Address(base: address($0)) })
+  }
+
+  deinit {
+    for launch in launches { launch.arguments.deallocate() }
+  }
+
+  // MARK: Making
+
+  /// Where a buffer lies: further on with each iteration of some loops.
+  private struct Address {
+    var base: UnsafeMutableRawPointer
+    var strides: [(loop: Int, bytes: Int)] = []
+  }
+
+  private func prepared(_ frame: PlanFrame, _ addresses: [Address]) -> [Step] {
+    frame.steps.map { step in
+      switch step {
+      case .launch(let launch): .launch(prepared(launch, addresses))
+      case .loop(let loop): prepared(loop, addresses)
+      }
+    }
+  }
+
+  private func prepared(_ launch: LTMKernels.Launch, _ addresses: [Address]) -> Launch {
+    let arguments = UnsafeMutablePointer<UnsafeMutableRawPointer?>.allocate(capacity: launch.arguments.count + 1)
+    for (index, id) in launch.arguments.enumerated() {
+      let address = addresses[id.index]
+      arguments[index] = address.base
+      for (loop, bytes) in address.strides {
+        moves[loop].append(Move(pointer: arguments + index, stride: bytes))
+      }
+    }
+    arguments[launch.arguments.count] = workspace(launches.count)
+    launches.append(Launch(kernel: launch.kernel, arguments: arguments, number: launches.count))
+    return launches[launches.count - 1]
+  }
+
+  private func prepared(_ loop: PlanLoop, _ addresses: [Address]) -> Step {
+    let body = plan.bodies[loop.body]
+    let number = moves.count
+    moves.append([])
+    let own = body.frame.buffers.map { buffer -> Address in
+      switch buffer.place {
+      case .parameter(let parameter):
+        var address = addresses[loop.arguments[parameter].index]
+        guard body.parameters[parameter].isRow else { return address }
+        address.base += max(loop.row(0), 0) * buffer.byteCount
+        address.strides.append((number, loop.isReversed ? -buffer.byteCount : buffer.byteCount))
+        return address
+      case .arena(let offset):
+        guard let arena = loop.arena else { internalFailure("plan", "a body has no arena") }
+        return Address(base: addresses[arena.index].base + offset, strides: addresses[arena.index].strides)
+      case .input, .output, .part: internalFailure("plan", "a body reads a buffer that it was not given")
+      }
+    }
+    let steps = prepared(body.frame, own)
+    return .loop(count: loop.count, steps, moves[number])
+  }
+
+  // MARK: Running
+
+  /// Calls `launch` with each launch in order, and whether its kernel has seen its constants before.
+  func run(isPrepared: Bool, _ launch: (Launch, _ isPrepared: Bool) -> Void) {
+    run(steps, isPrepared, launch)
+  }
+
+  private func run(_ steps: [Step], _ isPrepared: Bool, _ launch: (Launch, _ isPrepared: Bool) -> Void) {
+    for step in steps {
+      switch step {
+      case .launch(let next): launch(next, isPrepared)
+      case .loop(let count, let body, let moves):
+        // What is constant in a loop may be another thing when the loop is entered again.
+        for iteration in 0..<count {
+          run(body, iteration > 0, launch)
+          for move in moves { move.pointer.pointee? += move.stride }
+        }
+        for move in moves { move.pointer.pointee? -= move.stride * count }
+      }
+    }
+  }
+}
