@@ -58,8 +58,8 @@ package struct PlannedLaunch: Hashable, Sendable {
   package let launch: Launch
   /// How often one run of the plan starts it.
   package let runs: Int
-  /// Whether a step of a body starts it: its arguments are buffers of that body's frame.
-  package let isInBody: Bool
+  /// Whether a loop starts it, and not only calls: what is constant to it may change from one loop to the next.
+  package let isInLoop: Bool
   /// The index into `Plan.kernels`.
   package var kernel: Int { launch.kernel }
 }
@@ -70,17 +70,17 @@ package struct PlanLoop: Hashable, Sendable {
   package var body: Int
   package var count: Int
   /// Whether the first iteration has the last rows.
-  package var isReversed: Bool
+  package var isReversed = false
+  /// Whether it is a body that runs once: what is constant around it is constant in it.
+  package var isCall = false
   /// What the body's parameters stand for, in their order. A parameter that is a row stands for row after row.
   package var arguments: [PlanBufferID]
   /// The body's arena, where it needs one.
   package var arena: PlanBufferID?
-  package init(body: Int, count: Int, isReversed: Bool, arguments: [PlanBufferID], arena: PlanBufferID?) {
+  package init(body: Int, count: Int, arguments: [PlanBufferID]) {
     self.body = body
     self.count = count
-    self.isReversed = isReversed
     self.arguments = arguments
-    self.arena = arena
   }
 
   /// The row that an iteration works on.
@@ -173,13 +173,14 @@ package struct Plan: Hashable, Sendable {
   package subscript(id: PlanBufferID) -> PlanBuffer { buffers[id.index] }
 
   /// Every launch once, those of a body at each step that runs it, in order.
-  package var launches: [PlannedLaunch] { launches(of: steps, runs: 1, isInBody: false) }
+  package var launches: [PlannedLaunch] { launches(of: steps, runs: 1, isInLoop: false) }
 
-  private func launches(of steps: [PlanStep], runs: Int, isInBody: Bool) -> [PlannedLaunch] {
+  private func launches(of steps: [PlanStep], runs: Int, isInLoop: Bool) -> [PlannedLaunch] {
     steps.flatMap { step in
       switch step {
-      case .launch(let launch): [PlannedLaunch(launch: launch, runs: runs, isInBody: isInBody)]
-      case .loop(let loop): launches(of: bodies[loop.body].frame.steps, runs: runs * loop.count, isInBody: true)
+      case .launch(let launch): [PlannedLaunch(launch: launch, runs: runs, isInLoop: isInLoop)]
+      case .loop(let loop):
+        launches(of: bodies[loop.body].frame.steps, runs: runs * loop.count, isInLoop: isInLoop || !loop.isCall)
       }
     }
   }

@@ -28,7 +28,8 @@ extension Plan: CustomStringConvertible {
         + (results.isEmpty ? "" : "  // \(results)")
     case .loop(let loop):
       let arena = loop.arena.map { " arena #\($0.index)" } ?? ""
-      return "loop \(loop.count)\(loop.isReversed ? " reversed" : "") @\(bodies[loop.body].name)"
+      let head = loop.isCall ? "call" : "loop \(loop.count)\(loop.isReversed ? " reversed" : "")"
+      return "\(head) @\(bodies[loop.body].name)"
         + "(\(list(loop.arguments)))\(arena)"
     }
   }

@@ -33,13 +33,22 @@ struct LaunchOrder {
       else { continue }
       let own = updates[writer, default: [:]].merging([node: input]) { $1 }
       let refused =
-        grouping.isControl(writer) ? [node] : (try? emit(grouping.groups[writer], inPlace: own))?.refused ?? [node]
+        grouping.isControl(writer)
+        ? (isOperand(input, of: writer, besides: updates[writer] ?? [:]) ? [] : [node])
+        : (try? emit(grouping.groups[writer], inPlace: own))?.refused ?? [node]
       let readers = Set(grouping.fusion.readers[input].compactMap { grouping.groupOf[$0] }).subtracting([writer])
       guard !refused.contains(node), graph.put(readers.sorted(), before: writer) else { continue }
       inPlace[node] = input
       updates[writer] = own
     }
     return inPlace
+  }
+
+  /// Whether a call reads an input as it is, once, and writes nothing else there: then its body may.
+  private func isOperand(_ input: Int, of group: Int, besides others: [Int: Int]) -> Bool {
+    let node = grouping.fusion.lowered.nodes[grouping.groups[group][0]]
+    let count = node.operands.count { grouping.fusion.holder(of: $0.index) == input }
+    return node.op == .call && count == 1 && !others.values.contains(input)
   }
 
   /// Every group after those before it; of the ready ones, that whose last node comes first in the graph.

@@ -154,29 +154,48 @@ struct PlanBuilder {
       return home
     }
     let results = resultBuffers(members, node.types)
-    var (form, loop) = try bodyForm(node)
-    let carried = form.carriedOperands
+    let carried = carriedOperands(node)
     for (operand, result) in zip(operands[carried], results) { copy(operand, to: result, &planner.kernels) }
-    loop.arguments = operands
-    loop.arguments.replaceSubrange(carried, with: results.prefix(carried.count))
-    loop.arguments += results.dropFirst(carried.count)
-    form.unaligned = loop.arguments.map { given.unaligned.contains(frame[$0].place) }
-    loop.body = try planner.body(form)
-    let bytes = planner.bodies[loop.body].frame.arenaBytes
+    var step = PlanLoop(body: 0, count: count(of: node), arguments: operands)
+    step.isReversed = node.attributes.bool("reversed") ?? false
+    step.isCall = node.op != .scan
+    step.arguments.replaceSubrange(carried, with: results.prefix(carried.count))
+    let replaced = step.isCall ? replacedOperands(operands, results) : [:]
+    step.arguments += results.indices.dropFirst(carried.count).filter { replaced[$0] == nil }.map { results[$0] }
+    step.body = try planner.body(form(node, step.arguments, replaced))
+    let bytes = planner.bodies[step.body].frame.arenaBytes
     if bytes > 0 {
-      loop.arena = add(PlanBuffer(name: "arena\(members[0])", dtype: .u8, shape: [bytes], place: .arena(0)))
+      step.arena = add(PlanBuffer(name: "arena\(members[0])", dtype: .u8, shape: [bytes], place: .arena(0)))
     }
-    frame.steps.append(.loop(loop))
+    frame.steps.append(.loop(step))
     copyRepeated(members, results, &planner.kernels)
   }
 
-  private func bodyForm(_ node: Node) throws(DiagnosticSet) -> (BodyForm, PlanLoop) {
+  private func form(
+    _ node: Node, _ arguments: [PlanBufferID], _ replaced: [Int: Int]
+  ) throws(DiagnosticSet) -> BodyForm {
+    let constants = node.operands.indices.filter { given.constants.contains(frame[arguments[$0]].place) }
     do throws(OpError) {
-      let form = node.op == .scan ? try LoopForm(node) : nil
-      let loop = PlanLoop(
-        body: 0, count: form?.length?.constant ?? 1, isReversed: form?.isReversed ?? false, arguments: [], arena: nil)
-      return (try BodyForm(node), loop)
+      var form = try BodyForm(node, constants: Set(constants), replaced: replaced)
+      form.unaligned = arguments.map { given.unaligned.contains(frame[$0].place) }
+      return form
     } catch { throw DiagnosticSet([error.diagnostic(for: node)]) }
+  }
+
+  private func carriedOperands(_ node: Node) -> Range<Int> {
+    guard node.op == .scan, let form = try? LoopForm(node) else { return 0..<0 }
+    return form.constants..<form.scanned
+  }
+
+  private func count(of node: Node) -> Int {
+    node.op == .scan ? node.attributes.dim("length")?.constant ?? 0 : 1
+  }
+
+  /// The results that lie where an operand does: they were placed so.
+  private func replacedOperands(_ operands: [PlanBufferID], _ results: [PlanBufferID]) -> [Int: Int] {
+    var replaced: [Int: Int] = [:]
+    for (result, buffer) in results.enumerated() { replaced[result] = operands.firstIndex(of: buffer) }
+    return replaced
   }
 
   /// A buffer for each result of an op: where some value has it, else one that nothing reads.
@@ -215,6 +234,10 @@ struct PlanBuilder {
     isForward[loss.value.index] = true
     for index in lowered.nodes.indices.reversed() where isForward[index] {
       for operand in lowered.nodes[index].operands { isForward[operand.index] = true }
+    }
+    // What a forward body keeps for the backward pass is no part of the loss itself.
+    for index in lowered.nodes.indices {
+      if case .result = lowered.kinds[index], isForward[lowered.nodes[index].operands[0].index] { isForward[index] = true }
     }
     return arena.filter { node, _ in isForward[node] && fusion.readers[node].contains { !isForward[$0] } }
       .reduce(0) { $0 + frame[$1.value].byteCount }

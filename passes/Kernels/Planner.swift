@@ -10,6 +10,7 @@ import LTMSupport
 package func buildPlan(_ graph: Graph, fuse: Bool = true, epilogueReductions: Bool = true) throws(DiagnosticSet) -> Plan
 {
   var planner = Planner(fuse: fuse, epilogueReductions: fuse && epilogueReductions)
+  let graph = fuse ? try outlineRepeats(graph, epilogueReductions: epilogueReductions) : graph
   let planned = try planner.plan(
     graph, GivenBuffers(constants: graph.unchangingInputs, unaligned: []))
   var plan = Plan(name: graph.name)

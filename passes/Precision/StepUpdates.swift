@@ -40,6 +40,9 @@ extension StepBuilder {
   ) throws(DiagnosticSet) {
     let name = parameter.name
     let weight = storedWeight(parameter, stored)
+    let saved = builder.scope
+    builder.scope = "optimizer/\(name)"
+    defer { builder.scope = saved }
     var arguments = ["weight": weight.value, "grad": unscaled(gradient), "lr": learningRate, "step": count]
     var states: [(key: String, name: String, value: ValueID)] = []
     // A state that this update neither reads nor writes (the velocity of SGD without momentum) takes no memory.

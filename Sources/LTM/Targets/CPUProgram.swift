@@ -29,7 +29,7 @@ final class CPUProgram: Sendable {
     constants = Self.constants(of: plan)
     var kept: [Int: AlignedBuffer] = [:]
     // A body's constants are those of a loop: each caller keeps its own.
-    for (number, launch) in plan.launches.enumerated() where !launch.isInBody {
+    for (number, launch) in plan.launches.enumerated() where !launch.isInLoop {
       let kernel = kernels[launch.kernel]
       if kernel.schedule.prepackPhases.isEmpty { continue }
       kept[number] = try reporting { try AlignedBuffer(byteCount: kernel.workspaceBytes) }

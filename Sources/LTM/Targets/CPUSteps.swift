@@ -21,6 +21,7 @@ final class CPUSteps {
 
   private indirect enum Step {
     case launch(Launch)
+    case call([Step])
     case loop(count: Int, [Step], [Move])
   }
 
@@ -97,7 +98,7 @@ final class CPUSteps {
       }
     }
     let steps = prepared(body.frame, own)
-    return .loop(count: loop.count, steps, moves[number])
+    return loop.isCall ? .call(steps) : .loop(count: loop.count, steps, moves[number])
   }
 
   // MARK: Running
@@ -111,6 +112,7 @@ final class CPUSteps {
     for step in steps {
       switch step {
       case .launch(let next): launch(next, isPrepared)
+      case .call(let body): run(body, isPrepared, launch)
       case .loop(let count, let body, let moves):
         // What is constant in a loop may be another thing when the loop is entered again.
         for iteration in 0..<count {
