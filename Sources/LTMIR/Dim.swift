@@ -36,12 +36,23 @@ public struct Dim: Hashable, Sendable, ExpressibleByIntegerLiteral {
   public var symbols: Set<String> { Set(terms.flatMap(\.names)) }
 
   /// The sum; `nil` on overflow.
-  public func adding(_ other: Dim) -> Dim? { Self.normal(terms + other.terms) }
+  public func adding(_ other: Dim) -> Dim? {
+    // Most dimensions are numbers by the time that there are many of them.
+    if let (a, b) = numbers(with: other) {
+      let (sum, overflow) = a.addingReportingOverflow(b)
+      return overflow ? nil : Dim(sum)
+    }
+    return Self.normal(terms + other.terms)
+  }
   /// The difference; `nil` on overflow.
   public func subtracting(_ other: Dim) -> Dim? { other.multiplied(by: -1).flatMap(adding) }
 
   /// The product; `nil` on overflow.
   public func multiplied(by other: Dim) -> Dim? {
+    if let (a, b) = numbers(with: other) {
+      let (product, overflow) = a.multipliedReportingOverflow(by: b)
+      return overflow ? nil : Dim(product)
+    }
     var products: [Term] = []
     for a in terms {
       for b in other.terms {
@@ -86,6 +97,12 @@ public struct Dim: Hashable, Sendable, ExpressibleByIntegerLiteral {
       sum = next
     }
     return sum
+  }
+
+  /// Both as numbers, where they are.
+  private func numbers(with other: Dim) -> (Int, Int)? {
+    guard let a = constant, let b = other.constant else { return nil }
+    return (a, b)
   }
 
   private static func normal(_ terms: [Term]) -> Dim? {

@@ -86,9 +86,10 @@ extension Graph {
     var found = duplicates(outputs.compactMap(\.updates)).map {
       GraphViolation(rule: "graph_c4", value: nil, message: "\($0) is updated twice")
     }
+    let types = Dictionary(inputs.map { ($0.name, self[$0.value].type) }, uniquingKeysWith: { first, _ in first })
     for output in outputs {
       guard let updates = output.updates else { continue }
-      let type = input(updates).map { self[$0.value].type }
+      let type = types[updates]
       if type != self[output.value].type {
         let message = "\(output.name) updates \(updates), which is \(type?.description ?? "no input")"
         found.append(GraphViolation(rule: "graph_c4", value: output.value, message: message))
@@ -145,6 +146,7 @@ extension Graph {
 
   private func sizeViolation(_ type: TensorType) -> String? {
     if let dim = type.shape.first(where: { ($0.constant ?? 1) < 1 }) { return "dimension \(dim) of \(type)" }
+    if let shape = type.staticShape, elementCount(shape) != nil { return nil }
     return (try? elementCount(type.shape)) == nil ? "the size of \(type) overflows" : nil
   }
 }

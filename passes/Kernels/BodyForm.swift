@@ -22,10 +22,7 @@ struct BodyForm: Hashable {
   ///   - constants: the operands of the latter that are the same at every run.
   ///   - replaced: the results of the latter that take the place of an operand.
   init(_ node: Node, constants: Set<Int>, replaced: [Int: Int]) throws(OpError) {
-    // Where it stands does not change what it computes: equal layers share a plan.
-    var body = try node.body(0, of: 1)
-    for index in body.nodes.indices { body.nodes[index].scope = "" }
-    self.body = body
+    body = try node.body(0, of: 1).anonymous
     let form = node.op == .scan ? try LoopForm(node) : nil
     self.constants = form.map { Set(0..<$0.constants) } ?? constants
     self.replaced =
@@ -43,11 +40,7 @@ struct BodyForm: Hashable {
   /// The body as a graph whose outputs update what they replace.
   var updatingGraph: Graph {
     var graph = body
-    for index in graph.inputs.indices { graph.inputs[index].name = "in.\(index)" }
-    for index in graph.outputs.indices {
-      graph.outputs[index].name = "out.\(index)"
-      graph.outputs[index].updates = replaced[index].map { "in.\($0)" }
-    }
+    for (result, operand) in replaced { graph.outputs[result].updates = "in.\(operand)" }
     return graph
   }
 
@@ -85,5 +78,18 @@ struct BodyForm: Hashable {
     for index in frame.buffers.indices {
       if let number = numbers[frame.buffers[index].place] { frame.buffers[index].place = .parameter(number) }
     }
+  }
+}
+
+extension Graph {
+  /// The same without the names that it has where it stands: they do not change what it computes, so that equal layers
+  /// share a plan.
+  fileprivate var anonymous: Graph {
+    var graph = self
+    graph.name = "body"
+    for index in nodes.indices { (graph.nodes[index].scope, graph.nodes[index].reason) = ("", nil) }
+    for index in inputs.indices { graph.inputs[index].name = "in.\(index)" }
+    for index in outputs.indices { graph.outputs[index].name = "out.\(index)" }
+    return graph
   }
 }

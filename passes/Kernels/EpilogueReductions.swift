@@ -47,7 +47,7 @@ extension KernelBuilder {
   /// Appends the epilogue reductions of what the contraction gives.
   mutating func addEpilogueReductions(inPlace: [Int: Int], refused: inout Set<Int>) throws(EmissionFailure) {
     for node in reduced {
-      guard case .reduce(let combiner, let axes) = lowered.kinds[node] else { throw .notFusible }
+      guard case .reduce(let combiner, let axes) = lowered.kinds[node] else { throw .notFusible(.epilogue) }
       let (operand, type) = (lowered.nodes[node].operands[0].index, lowered.nodes[node].type)
       let reader = pool.origin
       pool.origin = node
@@ -59,7 +59,7 @@ extension KernelBuilder {
       let kept = space.domain.indices.filter { !axes.contains($0) }
       let flat = flatten(kept.map { Affine(axis: AxisID($0)) }, shape: kept.map { space.domain[$0] })
       guard let index = flat.flatMap({ unflatten($0, shape: lowered.shapes[node], axes: space.axes) }) else {
-        throw .notFusible
+        throw .notFusible(.epilogue)
       }
       if let input = inPlace[node], readers[input] != nil { refused.insert(node) }
       let store = KernelStore(addBuffer(node, lowered.shapes[node], .write(node)), index, value)

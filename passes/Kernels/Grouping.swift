@@ -111,28 +111,37 @@ struct Grouping {
   }
 
   mutating func merge(_ source: Int, into target: Int) -> Bool {
-    guard source != target, !isControl(source), !isControl(target), shareSizes(source, target),
-      let separation = graph.separation(source, target)
-    else {
-      return false
-    }
-    let members = (groups[source] + groups[target]).sorted()
-    do {
-      var emitter = try KernelBuilder(fusion, members)
-      _ = try emitter.emit()
-    } catch { return false }
+    guard source != target, let separation = try? fusible(source, target) else { return false }
     graph.merge(source, into: target, separation)
     sizes[target].formUnion(sizes[source])
     return true
   }
 
-  /// Whether two groups could have one iteration space: some value of the one is as large as some of the other.
-  private func shareSizes(_ a: Int, _ b: Int) -> Bool {
+  /// Throws why two groups cannot be one. What is cheap to see comes first; that the emitter makes a kernel of both is the
+  /// last rule.
+  mutating func fusible(_ a: Int, _ b: Int) throws(FusionObstacle) -> GroupGraph.Separation {
+    if isControl(a) || isControl(b) { throw .body }
+    if let obstacle = sizeObstacle(a, b) { throw obstacle }
+    guard let separation = graph.separation(a, b) else { throw .detour }
+    do throws(EmissionFailure) {
+      var emitter = try KernelBuilder(fusion, (groups[a] + groups[b]).sorted())
+      _ = try emitter.emit()
+      return separation
+    } catch {
+      switch error {
+      case .notFusible(let obstacle): throw obstacle
+      case .needsBuffer: throw .index
+      }
+    }
+  }
+
+  /// Groups have one iteration space only where some value of the one is as large as some of the other.
+  private func sizeObstacle(_ a: Int, _ b: Int) -> FusionObstacle? {
     let (left, right) = (sizes[a], sizes[b])
+    if left.isDisjoint(with: right) { return .sizes }
     // A long reduction to a scalar is no place to do other scalars' work.
     let work = max(left.max() ?? 1, right.max() ?? 1)
-    if !left.isDisjoint(with: right) { return left.intersection(right) != [1] || work <= Self.scalarWorkLimit }
-    return false
+    return left.intersection(right) == [1] && work > Self.scalarWorkLimit ? .longReduction : nil
   }
   private static let scalarWorkLimit = 4096
 }

@@ -80,7 +80,7 @@ extension KernelBuilder {
   }
 
   private func required(_ form: Affine?) throws(EmissionFailure) -> Affine {
-    guard let form else { throw .notFusible }
+    guard let form else { throw .notFusible(.index) }
     return form
   }
 
@@ -128,7 +128,7 @@ extension KernelBuilder {
         } ?? value
       start += shape[axis]
     }
-    guard let result else { throw .notFusible }
+    guard let result else { throw .notFusible(.index) }
     return result
   }
 

@@ -13,15 +13,15 @@ extension KernelSpace {
       case .reduce(_, let axes): reductions.append((lowered.shapes[lowered.nodes[node].operands[0].index], axes))
       case .argReduce(_, let axis): reductions.append((lowered.shapes[lowered.nodes[node].operands[0].index], [axis]))
       case .contract, .scatterAdd:
-        guard owner == nil else { throw .notFusible }
+        guard owner == nil else { throw .notFusible(.secondProduct) }
         owner = node
       case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
         .concat, .gather:
         continue
-      case .body, .result: throw .notFusible
+      case .body, .result: throw .notFusible(.body)
       }
     }
-    guard owner == nil || reductions.isEmpty else { throw .notFusible }
+    guard owner == nil || reductions.isEmpty else { throw .notFusible(.secondProduct) }
     guard let first = reductions.first else {
       let widest = members.max { lowered.shapes[$0].count < lowered.shapes[$1].count }
       self.init(domain: (owner ?? widest).map { lowered.shapes[$0] } ?? [])
@@ -45,7 +45,7 @@ extension KernelBuilder {
       return pool.add(.local(local))
     case .argReduce(let combiner, let axis):
       let inner = space.inners[try space.inner(lowered.shapes[operands[0]], [axis])]
-      guard inner.axes.count == 1 else { throw .notFusible }
+      guard inner.axes.count == 1 else { throw .notFusible(.rows) }
       var value = try value(operands[0], at: inner.place)
       // Values that are equal as they are stored are equal here.
       let type = lowered.nodes[operands[0]].type.dtype
@@ -57,7 +57,7 @@ extension KernelBuilder {
     case .scatterAdd(let axis): return try scatter(node, axis)
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
       .concat, .gather, .body, .result:
-      throw .notFusible
+      throw .notFusible(.domain)
     }
   }
 
@@ -70,7 +70,7 @@ extension KernelBuilder {
   private mutating func contraction(_ node: Int, _ axes: ContractionAxes) throws(EmissionFailure) -> ScalarID {
     let operands = lowered.nodes[node].operands.map(\.index)
     let shapes = operands.map { lowered.shapes[$0] }
-    guard lowered.shapes[node] == space.domain else { throw .notFusible }
+    guard lowered.shapes[node] == space.domain else { throw .notFusible(.domain) }
     let inner = axes.lhsContract.map { space.addAxis(shapes[0][$0]) }
     var index = shapes.map { [KernelIndex](repeating: .affine(.zero), count: $0.count) }
     let batch = axes.lhsBatch.count
@@ -96,7 +96,7 @@ extension KernelBuilder {
   private mutating func scatter(_ node: Int, _ axis: Int) throws(EmissionFailure) -> ScalarID {
     let operands = lowered.nodes[node].operands.map(\.index)
     let indices = lowered.shapes[operands[1]]
-    guard lowered.shapes[node] == space.domain else { throw .notFusible }
+    guard lowered.shapes[node] == space.domain else { throw .notFusible(.domain) }
     let inner = indices.map { space.addAxis($0) }
     let innerIndex = inner.map { KernelIndex.affine(Affine(axis: $0)) }
     let row = try value(operands[1], at: Place(shape: indices, index: innerIndex))
@@ -128,14 +128,14 @@ extension KernelBuilder {
     for node in stored {
       let level = try space.level(count: lowered.counts[node])
       let place = space.place(level)
-      guard let own = place.affine, let flat = place.flat(space.axes) else { throw .notFusible }
+      guard let own = place.affine, let flat = place.flat(space.axes) else { throw .notFusible(.index) }
       var target: BufferID?
       if let input = inPlace[node], let known = readers[input]?.first {
         if readers[input]?.count == 1, readsOnly(known, at: flat) { target = known } else { refused.insert(node) }
       }
       let shape = target.map { buffers[$0.index].shape } ?? place.shape
       guard let index = shape == place.shape ? own : unflatten(flat, shape: shape, axes: space.axes) else {
-        throw .notFusible
+        throw .notFusible(.index)
       }
       if let target { buffers[target.index].access = .readWrite }
       let store = KernelStore(

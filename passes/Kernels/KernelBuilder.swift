@@ -65,7 +65,7 @@ struct KernelBuilder {
       return fusion.lowered.outputOf[node] != nil || fusion.readers[node].contains { !memberSet.contains($0) }
     }
     space = try KernelSpace(fusion.lowered, members.filter { !isEpilogueReduction.contains($0) })
-    guard canReduceInEpilogue() else { throw .notFusible }
+    guard canReduceInEpilogue() else { throw .notFusible(.epilogue) }
     try checkLevels()
     findPhases()
   }
@@ -77,7 +77,9 @@ struct KernelBuilder {
     try addStores(inPlace: inPlace, refused: &refused)
     try addEpilogueReductions(inPlace: inPlace, refused: &refused)
     let limit = lowered.contraction(among: members) != nil ? Self.contractBufferLimit : Self.bufferLimit
-    if members.count > 1, buffers.count > limit || pool.expressions.count > Self.expressionLimit { throw .notFusible }
+    if members.count > 1, buffers.count > limit || pool.expressions.count > Self.expressionLimit {
+      throw .notFusible(.size)
+    }
     var kernel = Kernel(name: "k")
     kernel.buffers = buffers
     kernel.axes = space.axes
@@ -85,7 +87,7 @@ struct KernelBuilder {
     kernel.expressions = pool.expressions
     kernel.locals = locals
     kernel.body = body
-    guard reduced.isEmpty || hasTwoSides(kernel) else { throw .notFusible }
+    guard reduced.isEmpty || hasTwoSides(kernel) else { throw .notFusible(.epilogue) }
     addLocations(&kernel)
     return EmittedKernel(kernel: kernel.canonicalised(), arguments: arguments, refused: refused)
   }
@@ -107,7 +109,9 @@ struct KernelBuilder {
       let inner = space.inners[number]
       // A domain without axes is one task: rows in it would be written by one thread.
       let fits = inner.isTrailing && inner.extent <= Self.rowLimit && !space.domain.isEmpty
-      if stored.contains(node), !fits || (space.domainCount < 8 && inner.count > Self.rowLimit) { throw .notFusible }
+      if stored.contains(node), !fits || (space.domainCount < 8 && inner.count > Self.rowLimit) {
+        throw .notFusible(.rows)
+      }
     }
   }
 
@@ -129,7 +133,7 @@ struct KernelBuilder {
     if memberSet.contains(node) {
       let own = space.place(try space.level(count: lowered.counts[node]))
       guard place.guards.isEmpty, let flat = place.flat(space.axes), flat == own.flat(space.axes) else {
-        throw .notFusible
+        throw .notFusible(.otherElement)
       }
       return try memberValue(node)
     }

@@ -5,8 +5,8 @@ import LTMKernels
 enum EmissionFailure: Error {
   /// This expanded node has to be in memory: its reader asks for it at an index that is not affine.
   case needsBuffer(Int)
-  /// The nodes do not share an iteration space, or the kernel would be too large.
-  case notFusible
+  /// The nodes are no one kernel.
+  case notFusible(FusionObstacle)
 }
 
 /// The element of a value that an expression asks for: the index of a point under some shape with the value's size.
@@ -76,7 +76,7 @@ struct KernelSpace {
     let outer = shape.indices.filter { !reduced.contains($0) }
     guard let flat = domainPlace.flat(axes), outer.reduce(1, { $0 * shape[$1] }) == domainCount,
       let outerIndex = unflatten(flat, shape: outer.map { shape[$0] }, axes: axes)
-    else { throw .notFusible }
+    else { throw .notFusible(.domain) }
     let own = extents.map { addAxis($0) }
     var index = [KernelIndex](repeating: .affine(.zero), count: shape.count)
     for (dim, form) in zip(outer, outerIndex) { index[dim] = .affine(form) }
@@ -87,7 +87,7 @@ struct KernelSpace {
 
   func level(count: Int) throws(EmissionFailure) -> Level {
     if count == domainCount { return .domain }
-    guard let inner = inners.firstIndex(where: { $0.count == count }) else { throw .notFusible }
+    guard let inner = inners.firstIndex(where: { $0.count == count }) else { throw .notFusible(.sizes) }
     return .full(inner)
   }
 

@@ -74,12 +74,10 @@ private struct RepeatedRuns {
   }
 }
 
-/// `blocks.3` of `blocks.3.ln1`; the whole of `optimizer/fc.weight`; `nil` for what there is one of.
+/// An element of a list of layers, `blocks.3` of `blocks.3.ln1`; the whole of `optimizer/fc.weight`; `nil` for what there
+/// is one of.
 private func repeatedScope(_ scope: String) -> String? {
-  if scope.hasPrefix("optimizer/") { return scope }
-  let names = scope.split(separator: ".", omittingEmptySubsequences: false)
-  guard let place = names.firstIndex(where: { $0.first?.isNumber ?? false }) else { return nil }
-  return names[...place].joined(separator: ".")
+  scope.hasPrefix("optimizer/") ? scope : listElement(in: scope)
 }
 
 /// Some nodes of a graph as a body, whose names and places in a model are left out.

@@ -11,6 +11,8 @@ struct PlanBuilder {
   private var homes: [Int: PlanBufferID] = [:]
   private var inputs: [String: PlanBufferID] = [:]
   private let given: GivenBuffers
+  /// What each group became.
+  private(set) var names: [Int: String] = [:]
   private var fusion: FusionGraph { grouping.fusion }
   private var lowered: LoweredGraph { grouping.fusion.lowered }
 
@@ -25,6 +27,7 @@ struct PlanBuilder {
     let inPlace = order.placeUpdates()
     for node in lowered.nodes.indices where fusion.isCompute[node] { addHome(node, inPlace: inPlace) }
     for group in try order.sorted() {
+      defer { names[group] = name(of: frame.steps.last, planner) }
       if grouping.isControl(group) {
         try loop(grouping.groups[group], &planner)
       } else {
@@ -36,6 +39,14 @@ struct PlanBuilder {
     }
     planMemory(&frame)
     return PlannedFrame(frame: frame, activationBytes: activationBytes())
+  }
+
+  private func name(of step: PlanStep?, _ planner: Planner) -> String? {
+    switch step {
+    case .launch(let launch): planner.kernels.all[launch.kernel].name
+    case .loop(let loop): planner.bodies[loop.body].name
+    case nil: nil
+    }
   }
 
   // MARK: Buffers
@@ -237,7 +248,9 @@ struct PlanBuilder {
     }
     // What a forward body keeps for the backward pass is no part of the loss itself.
     for index in lowered.nodes.indices {
-      if case .result = lowered.kinds[index], isForward[lowered.nodes[index].operands[0].index] { isForward[index] = true }
+      if case .result = lowered.kinds[index], isForward[lowered.nodes[index].operands[0].index] {
+        isForward[index] = true
+      }
     }
     return arena.filter { node, _ in isForward[node] && fusion.readers[node].contains { !isForward[$0] } }
       .reduce(0) { $0 + frame[$1.value].byteCount }

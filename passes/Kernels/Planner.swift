@@ -10,13 +10,7 @@ import LTMSupport
 package func buildPlan(_ graph: Graph, fuse: Bool = true, epilogueReductions: Bool = true) throws(DiagnosticSet) -> Plan
 {
   var planner = Planner(fuse: fuse, epilogueReductions: fuse && epilogueReductions)
-  let graph = fuse ? try outlineRepeats(graph, epilogueReductions: epilogueReductions) : graph
-  let planned = try planner.plan(
-    graph, GivenBuffers(constants: graph.unchangingInputs, unaligned: []))
-  var plan = Plan(name: graph.name)
-  (plan.kernels, plan.bodies) = (planner.kernels.all, planner.bodies)
-  (plan.frame, plan.activationBytes) = (planned.frame, planned.activationBytes)
-  return plan
+  return try planner.plan(graph)
 }
 
 /// What the frames of one plan share: each kernel and each body is there once.
@@ -26,24 +20,40 @@ struct Planner {
   var kernels = KernelTable()
   private(set) var bodies: [PlanBody] = []
   private var bodyNumbers: [BodyForm: Int] = [:]
+  /// What goes through memory, where that is asked for.
+  var borders: [FusionBorder]?
 
   init(fuse: Bool, epilogueReductions: Bool) {
     self.fuse = fuse
     self.epilogueReductions = epilogueReductions
   }
 
+  /// The plan of a whole graph.
+  mutating func plan(_ graph: Graph) throws(DiagnosticSet) -> Plan {
+    let graph = fuse ? try outlineRepeats(graph, epilogueReductions: epilogueReductions) : graph
+    let planned = try plan(graph, GivenBuffers(constants: graph.unchangingInputs, unaligned: []), name: graph.name)
+    var plan = Plan(name: graph.name)
+    (plan.kernels, plan.bodies) = (kernels.all, bodies)
+    (plan.frame, plan.activationBytes) = (planned.frame, planned.activationBytes)
+    return plan
+  }
+
   /// The steps of a graph.
-  mutating func plan(_ graph: Graph, _ given: GivenBuffers) throws(DiagnosticSet) -> PlannedFrame {
+  mutating func plan(
+    _ graph: Graph, _ given: GivenBuffers, name: String
+  ) throws(DiagnosticSet) -> PlannedFrame {
     let graph = shareRectified(graph)
     // Reductions that shall be epilogue reductions are not cut; those that turn out to be none are, after all.
     var whole = epilogueReductions ? epilogueCandidates(graph) : []
     while true {
       let split = splitReductions(graph, except: whole)
-      let grouping = try Grouping(LoweredGraph(split.graph), fuse: fuse, epilogueReductions: epilogueReductions)
+      var grouping = try Grouping(LoweredGraph(split.graph), fuse: fuse, epilogueReductions: epilogueReductions)
       let missed = whole.filter { !grouping.epilogueReductions(split.moved[$0].index) }
       if missed.isEmpty {
         var builder = PlanBuilder(grouping, given)
-        return try builder.build(&self)
+        let planned = try builder.build(&self)
+        if let others = borders { borders = others + grouping.borders(in: name, names: builder.names) }
+        return planned
       }
       whole.subtract(missed)
     }
@@ -52,7 +62,7 @@ struct Planner {
   /// The number of a body, which is planned when it is first seen.
   mutating func body(_ form: BodyForm) throws(DiagnosticSet) -> Int {
     if let known = bodyNumbers[form] { return known }
-    var frame = try plan(form.updatingGraph, form.given).frame
+    var frame = try plan(form.updatingGraph, form.given, name: form.name).frame
     form.replacePlaces(in: &frame)
     bodies.append(PlanBody(name: "b\(bodies.count)_\(form.name)", parameters: form.parameters, frame: frame))
     bodyNumbers[form] = bodies.count - 1

@@ -174,7 +174,7 @@ public struct Compilation: Sendable {
     return try reporting { try inferenceGraph(model.graph(entry, training: false).bound(sizes), policy) }
   }
 
-  private func lowered(_ dump: StageDump? = nil) throws(LTMError) -> Graph {
+  func lowered(_ dump: StageDump? = nil) throws(LTMError) -> Graph {
     try checkCores()
     if isTrainingStep {
       return try trainingProgram(dump).lowered

@@ -16,8 +16,11 @@ enum Pipeline {
   }
 
   /// The loss of a training step: dimensions bound, casts placed. `buildStep` makes the step of it.
-  static func loss(_ sizes: [String: Int], _ policy: PrecisionPolicy) -> PassPipeline {
-    PassPipeline([.bind(sizes), .casts(policy)])
+  static func loss(
+    _ sizes: [String: Int], _ policy: PrecisionPolicy, _ recomputation: Recomputation = .none
+  ) -> PassPipeline {
+    let first = recomputation == .blocks ? [PassPipeline.Step(.recomputeBlocks)] : []
+    return PassPipeline(first + [.bind(sizes), .casts(policy)])
   }
 
   /// What follows `buildStep`, and the casts of an entry.

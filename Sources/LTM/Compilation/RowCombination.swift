@@ -47,6 +47,8 @@ private struct RowAnalysis {
   private let graph: Graph
   /// The names of the dimension that counts the rows.
   private let names: Set<String>
+  /// Those of all results of an op with a body.
+  private var results: [ValueID: [Role]] = [:]
 
   init(_ graph: Graph) {
     self.graph = graph
@@ -54,12 +56,69 @@ private struct RowAnalysis {
     names = Set(arguments.compactMap { graph[$0.value].type.shape.first?.symbol })
     let places = Set(arguments.map(\.value.index))
     for index in graph.nodes.indices {
-      roles.append(role(of: graph.nodes[index], isArgument: places.contains(index)))
+      append(role: role(of: graph.nodes[index], isArgument: places.contains(index)), of: index)
     }
     // Rows that are of one size in the file are no parts of anything.
     if arguments.contains(where: { graph[$0.value].type.shape.first?.symbol == nil }) {
       roles = roles.map { _ in .other }
     }
+  }
+
+  /// For a body, whose inputs have these roles.
+  private init(body: Graph, _ names: Set<String>, inputs: [Role]) {
+    (graph, self.names) = (body, names)
+    let given = Dictionary(
+      zip(body.inputs.map(\.value.index), inputs), uniquingKeysWith: { first, _ in first })
+    for index in body.nodes.indices {
+      append(role: given[index] ?? role(of: body.nodes[index], isArgument: false), of: index)
+    }
+  }
+
+  /// Adds a node's role; of an op with a body, those of its further results too.
+  private mutating func append(role: Role, of index: Int) {
+    let node = graph.nodes[index]
+    if node.op.hasBodies { results[ValueID(index)] = bodyRoles(node) }
+    roles.append(results[ValueID(index)]?.first ?? role)
+  }
+
+  // MARK: bodies
+
+  private func bodyRoles(_ node: Node) -> [Role] {
+    let operands = node.operands.map { roles[$0.index] }
+    guard node.op != .`while`, let body = node.bodies.first else { return node.types.map { _ in .other } }
+    guard node.op == .scan else { return outputRoles(body, operands) }
+    guard let form = try? LoopForm(node) else { return node.types.map { _ in .other } }
+    return scanRoles(form, body, operands, node.types)
+  }
+
+  private func outputRoles(_ body: Graph, _ inputs: [Role]) -> [Role] {
+    let inner = RowAnalysis(body: body, names, inputs: inputs)
+    return body.outputs.map { inner.roles[$0.value.index] }
+  }
+
+  /// What is carried is what every iteration finds and leaves, so roles are looked for that one more does not change.
+  private func scanRoles(_ form: LoopForm, _ body: Graph, _ operands: [Role], _ types: [TensorType]) -> [Role] {
+    let slices = operands[form.scanned...].map { role -> Role in
+      guard case .rows(let axis) = role else { return role }
+      return axis == 0 ? .other : .rows(axis: axis - 1)
+    }
+    var carried = Array(operands[form.constants..<form.scanned])
+    var made: [Role] = []
+    for _ in 0...2 * form.carried {
+      made = outputRoles(body, operands.prefix(form.constants) + carried + slices)
+      let next = zip(carried, made).map { $0 == $1 ? $0 : joined([$0, $1]) }
+      if next == carried { break }
+      carried = next
+    }
+    let stacked = zip(made, types).dropFirst(form.carried).map { role, type -> Role in
+      switch role {
+      case .rows(let axis): .rows(axis: axis + 1)
+      case .fixed: filled(type)
+      case .sum, .mean: role
+      case .count, .other: .other
+      }
+    }
+    return carried + stacked
   }
 
   private func countsRows(_ dim: Dim) -> Bool { !names.isDisjoint(with: dim.symbols) }
@@ -70,6 +129,7 @@ private struct RowAnalysis {
     let operands = node.operands.map { roles[$0.index] }
     switch node.op {
     case .input: return inputRole(node, isArgument)
+    case .result: return results[node.operands[0]]?[node.attributes.int("index") ?? 0] ?? .other
     case .constant: return filled(node.type)
     case .dimension: return node.attributes.dim("value").map(dimensionRole) ?? .other
     case .iota: return node.type.shape.contains(where: countsRows) ? iotaRole(node) : .fixed

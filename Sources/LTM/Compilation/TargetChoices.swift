@@ -47,10 +47,14 @@ extension Compilation {
 
   /// What a target makes of the entry; of the whole training step for what the `train` block minimizes.
   public func choices(of target: Target, architecture: String? = nil) throws(LTMError) -> TargetChoices {
-    let whole = Compilation(
+    try target.backend.choices(of: withItsStep, architecture: architecture)
+  }
+
+  /// The whole training step, where the entry is what the `train` block minimizes.
+  var withItsStep: Compilation {
+    Compilation(
       model: model, policy: policy, entry: entry, isTrainingStep: entry == model.settings?.minimize?.value,
       dimensions: dimensions, tpuCores: tpuCores)
-    return try target.backend.choices(of: whole, architecture: architecture)
   }
 }
 

@@ -25,6 +25,9 @@ public struct Model: Sendable {
   package private(set) var settings: TrainSettings?
   /// The lines of the `train` block that came from outside, by their first word.
   private(set) var linesGiven: Set<String> = []
+  /// What training computes again in the backward pass, instead of keeping it: less memory for more time. Results are the
+  /// same but for rounding where kernels fuse otherwise.
+  public var recomputation = Recomputation.none
 
   /// Reads a file and makes a model of it.
   ///

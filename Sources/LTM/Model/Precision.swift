@@ -1,3 +1,4 @@
+import LTMGraphPasses
 import LTMIR
 import LTMPrecision
 import LTMSupport
@@ -55,3 +56,5 @@ extension PrecisionPolicy {
     }
   }
 }
+/// What training computes again in the backward pass.
+public typealias Recomputation = LTMGraphPasses.Recomputation

@@ -25,7 +25,7 @@ struct TrainingProgram {
     let graph = try model.graph(entry, training: true)
     dump?.add("graph.ltir", graph.text)
     rowSums = graph.warningOfRowSums(cores: replicas)
-    let cast = try Pipeline.loss(sizes, policy).run(graph, dump: dump)
+    let cast = try Pipeline.loss(sizes, policy, model.recomputation).run(graph, dump: dump)
     loss = try reporting { try insertCasts(graph.bound(sizes), policy) }
     let (optimizer, schedule) = try reporting {
       (try model.optimizerTemplate(), try model.settings?.schedule.map { try model.file.schedule($0).graph() })

@@ -43,8 +43,22 @@ struct UpdateOptions: ParsableArguments {
   @Option(help: ArgumentHelp("The schedule with its arguments.", valueName: "'cosine(warmup: 50)'"))
   var schedule: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Compute each block of a list of layers again in the backward pass, and keep only what it is given.",
+      valueName: "none|blocks"))
+  var recompute: String?
+
   /// Puts them in place of the lines that the file has.
   func apply(to model: inout Model) throws {
+    if let recompute {
+      guard let recomputation = Recomputation(rawValue: recompute) else {
+        throw LTMError(
+          "'--recompute \(recompute)': there is no such choice",
+          notes: ["it is \(Recomputation.allCases.map(\.rawValue).joined(separator: " or "))"])
+      }
+      model.recomputation = recomputation
+    }
     if let optimizer { try model.setTrainLine("optimizer \(optimizer)") }
     if let schedule { try model.setTrainLine("schedule \(schedule)") }
   }
