@@ -286,10 +286,14 @@ package final class IRBuilder {
     place(at: after)
   }
 
-  /// The value of one of two computations.
-  func choose(_ condition: LLVMValueRef, then: () -> Lanes, otherwise: () -> Lanes) -> Lanes {
+  /// The value of one of two computations. `isRare`: the first runs for edges only, and its constants take no registers from
+  /// the second.
+  func choose(
+    _ condition: LLVMValueRef, isRare: Bool = false, then: () -> Lanes, otherwise: () -> Lanes
+  ) -> Lanes {
     let (first, second, after) = (block("then"), block("else"), block("after"))
-    LLVMBuildCondBr(ref, condition, first, second)
+    let split = LLVMBuildCondBr(ref, condition, first, second)
+    if isRare { weigh(split, 1, 2000) }
     func branch(_ start: LLVMBasicBlockRef, _ body: () -> Lanes) -> (value: LLVMValueRef, end: LLVMBasicBlockRef?) {
       place(at: start)
       let value = body().ref
@@ -302,6 +306,16 @@ package final class IRBuilder {
     let merged = phi(LLVMTypeOf(results[0].value))
     for result in results { addIncoming(merged, result.value, result.end) }
     return Lanes(merged, self)
+  }
+
+  /// How often a branch goes either way.
+  private func weigh(_ branch: LLVMValueRef?, _ first: Int, _ second: Int) {
+    let name = "branch_weights"
+    var parts: [LLVMValueRef?] = [
+      LLVMMDStringInContext(context, name, UInt32(name.utf8.count)), constant(bits: first, i32),
+      constant(bits: second, i32),
+    ]
+    LLVMSetMetadata(branch, LLVMGetMDKindIDInContext(context, "prof", 4), LLVMMDNodeInContext(context, &parts, 3))
   }
 
   /// Whether a bit is set in any lane.

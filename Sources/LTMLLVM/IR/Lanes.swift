@@ -83,6 +83,14 @@ package struct Lanes {
   package func compareBits(_ predicate: LLVMIntPredicate, _ b: Lanes) -> Lanes {
     made(LLVMBuildICmp(ir.ref, predicate, ref, b.ref, ""))
   }
+  /// The greater of two signed integers.
+  package func greaterBits(_ b: Lanes) -> Lanes { made(ir.call(intrinsic: "llvm.smax", [type], [ref, b.ref])) }
+  /// The halves combined, until `most` lanes or fewer are left.
+  package func folded(to most: Int, _ combine: (Lanes, Lanes) -> Lanes) -> Lanes {
+    guard count > most, count.isMultiple(of: 2) else { return self }
+    let half = count / 2
+    return combine(made(ir.slice(ref, 0, half)), made(ir.slice(ref, half, half))).folded(to: most, combine)
+  }
   package func isGreater(_ b: Lanes) -> Lanes { compare(LLVMRealOGT, b) }
   package func isGreater(_ b: Double) -> Lanes { compare(LLVMRealOGT, constant(b)) }
   package func isLess(_ b: Double) -> Lanes { compare(LLVMRealOLT, constant(b)) }

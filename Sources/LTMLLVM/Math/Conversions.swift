@@ -70,7 +70,7 @@ extension IRBuilder {
     let converted = { value.narrowed(to: self.bfloat).cast(to: self.i16) }
     // The instruction of x86 takes subnormal numbers for zeros.
     guard profile.architecture == .x86_64 else { return converted() }
-    return choose(value.hasSubnormals, then: byIntegers, otherwise: converted)
+    return choose(value.hasSubnormals, isRare: true, then: byIntegers, otherwise: converted)
   }
 
   /// An f32 that holds a bf16, narrowed.

@@ -87,7 +87,7 @@ extension Lanes {
     // Beyond, the quarter turns themselves need more digits; infinities and NaN go the same way.
     let isFar = Lanes(LLVMBuildNot(ir.ref, magnitude.isLess(0x1p20).ref, ""), ir)
     return ir.choose(
-      ir.any(isFar), then: { library(name).when(isFar, else: wave(quarter: quarter)) },
+      ir.any(isFar), isRare: true, then: { library(name).when(isFar, else: wave(quarter: quarter)) },
       otherwise: { wave(quarter: quarter) })
   }
 

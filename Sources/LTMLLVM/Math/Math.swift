@@ -69,8 +69,8 @@ extension Lanes {
 
   /// 2 to the power of this, for results that are halves: of its fraction a polynomial, exact at 0; of the rest an instruction,
   /// which is right at the edges too. Within 2^-23 for f16 and 2^-18 for bf16; as an addend within 2^-17 and 2^-13, which is
-  /// 0.01 and 0.02 ulp of the sum.
-  func shortPower(isAddend: Bool = false) -> Lanes {
+  /// 0.01 and 0.02 ulp of the sum. `scale`: a power of 2 that it is multiplied by before it can overflow.
+  func shortPower(isAddend: Bool = false, scale: Double = 1) -> Lanes {
     let coefficients =
       switch (ir.accuracy == .f16, isAddend) {
       case (true, false): [1.867_130_166e-3, 9.017_029_777e-3, 5.579_991_266e-2, 2.401_644_439e-1, 6.931_512_952e-1, 1]
@@ -78,7 +78,7 @@ extension Lanes {
       case (false, false): [1.342_668_384e-2, 5.224_247_277e-2, 2.412_801_981e-1, 6.930_448_413e-1, 1]
       case (false, true): [7.706_704_736e-2, 2.276_449_949e-1, 6.951_167_583e-1, 1]
       }
-    return fraction().polynomial(coefficients).scaled(by: self)
+    return fraction().polynomial(coefficients.map { $0 * scale }).scaled(by: self)
   }
 
   /// `factor * exp(x) / 2^n`, where n is the whole number nearest to `x / ln 2`.

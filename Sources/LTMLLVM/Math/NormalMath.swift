@@ -20,9 +20,13 @@ extension Lanes {
     }
   }
 
-  /// The same for results that are halves, of `v = -u / ln 2`.
+  /// The same for results that are halves, of `v = -u / ln 2`. As bf16 they end below 2^-128, which the sum would pass: there
+  /// it and what it divides are 2^16 times smaller, which no bf16 loses a digit by.
   func timesShortSigmoid(_ v: Lanes) -> Lanes {
-    quotient(v.shortPower(isAddend: true), isTail: v.isGreater(115)) { finite in finite * (-v).shortPower() }
+    let bounded = ir.extremum(constant(-Double(Float.greatestFiniteMagnitude)), self, LLVMRealOGT)
+    let scale = ir.accuracy == .f16 ? 1 : 0x1p-16
+    let sum = v.shortPower(isAddend: true, scale: scale) + scale
+    return (scale == 1 ? bounded : bounded * scale) / sum
   }
 
   /// `self / (1 + e)`, and where e may have overflown `tail`. All that is f16 has become 0 before.
@@ -30,7 +34,15 @@ extension Lanes {
     if ir.accuracy == .f16, !isDouble { return ir.extremum(constant(-limit), self, LLVMRealOGT) / (e + 1) }
     let quotient = self / (e + 1)
     return ir.choose(
-      ir.any(isTail), then: { tail(finite).when(isTail, else: quotient) }, otherwise: { quotient })
+      e.anyBeyond(isDouble ? 0x1p1009 : 0x1p115), isRare: true, then: { tail(finite).when(isTail, else: quotient) }, otherwise: { quotient })
+  }
+
+  /// Whether any lane of a power is more than `limit`, or NaN. Numbers that are not negative are ordered as their bits are.
+  private func anyBeyond(_ limit: Double) -> LLVMValueRef {
+    let bits = cast(to: isDouble ? ir.i64 : ir.i32)
+    let most = bits.folded(to: ir.profile.vectorBytes / (isDouble ? 8 : 4)) { $0.greaterBits($1) }
+    let bound = isDouble ? Int(limit.bitPattern) : Int(Float(limit).bitPattern)
+    return ir.any(most.compareBits(LLVMIntSGT, most.bits(bound)))
   }
 
   // MARK: The normal distribution
