@@ -34,7 +34,8 @@ extension Lanes {
     if ir.accuracy == .f16, !isDouble { return ir.extremum(constant(-limit), self, LLVMRealOGT) / (e + 1) }
     let quotient = self / (e + 1)
     return ir.choose(
-      e.anyBeyond(isDouble ? 0x1p1009 : 0x1p115), isRare: true, then: { tail(finite).when(isTail, else: quotient) }, otherwise: { quotient })
+      e.anyBeyond(isDouble ? 0x1p1009 : 0x1p115), isRare: true, then: { tail(finite).when(isTail, else: quotient) },
+      otherwise: { quotient })
   }
 
   /// Whether any lane of a power is more than `limit`, or NaN. Numbers that are not negative are ordered as their bits are.
