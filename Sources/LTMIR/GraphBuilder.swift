@@ -36,8 +36,9 @@ public struct GraphBuilder: Sendable {
   public mutating func apply(_ op: Op, _ operands: [ValueID], _ attributes: Attributes = [:]) throws(OpError) -> ValueID
   {
     let type = try op.definition.infer(operands.map { self.type($0) }, attributes)
-    return append(
-      Node(op, operands, attributes, type: type, location: location, scope: scope, reason: reason))
+    var node = Node(op, operands, attributes, type: type, location: location, scope: scope, reason: reason)
+    node.furtherTypes = op.definition.further?.types(type, attributes) ?? []
+    return append(node)
   }
 
   /// Applies an op to operands that a rule or a pass has chosen. Where they do not fit, which is a mistake in ltm, the

@@ -92,7 +92,7 @@ extension Graph {
     func shape(_ operand: Int) -> [Dim] { self[node.operands[operand]].type.shape }
     switch node.op {
     case .crossEntropy: return shape(0).last.map { (node.operands[1], $0) }
-    case .gather, .scatterAdd:
+    case .gather, .scatterAdd, .takeAlongAxis:
       guard let axis = node.attributes.int("axis"), shape(0).indices.contains(axis) else { return nil }
       return (node.operands[1], shape(0)[axis])
     case _: return nil

@@ -125,6 +125,10 @@ extension Node {
       let joined = OpDefinition.allReduce(operands.map { $0[0] }, attributes, type.dtype)
       return operands.map { _ in rounded([joined]) }
     }
-    return operands.map { rounded([op.definition.evaluate($0, attributes, type)]) }
+    let row = op.definition
+    return operands.map { operands in
+      let rest = row.further?.evaluate(operands, attributes, furtherTypes) ?? []
+      return rounded([row.evaluate(operands, attributes, type)] + rest)
+    }
   }
 }

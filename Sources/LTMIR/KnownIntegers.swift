@@ -77,11 +77,13 @@ struct KnownIntegers {
     case .iota:
       guard let axis = node.attributes.int("axis"), let size = node.type.shape[axis].constant else { return nil }
       return 0...Double(size - 1)
-    case .argmax, .argmin:
-      guard let axis = node.attributes.int("axis"), let size = graph[node.operands[0]].type.shape[axis].constant else {
-        return nil
-      }
-      return 0...Double(size - 1)
+    case .result:
+      // The indices of `sort` and `topk`.
+      let whole = graph[node.operands[0]]
+      return whole.op.definition.further == nil ? bounds(of: node.type.dtype) : range(ofIndicesOf: whole)
+    case .argmax, .argmin, .argsort: return range(ofIndicesOf: node)
+    case .oneHot: return 0...1
+    case .takeAlongAxis: return operand(0)
     case .add: return both(+)
     case .sub: return both(-)
     case .mul: return both(*)
@@ -89,6 +91,14 @@ struct KnownIntegers {
     case .maximum: return both { max($0, $1) } ?? clamped(node) { max($0, $1) }
     case _: return bounds(of: node.type.dtype)
     }
+  }
+
+  /// The range of indices along the axis of an op.
+  private func range(ofIndicesOf node: Node) -> ClosedRange<Double>? {
+    guard let axis = node.attributes.int("axis"), let size = graph[node.operands[0]].type.shape[axis].constant else {
+      return nil
+    }
+    return 0...Double(size - 1)
   }
 
   /// `minimum` and `maximum` where one operand is not known: bound on one side, and by the dtype on the other.

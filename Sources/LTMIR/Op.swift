@@ -24,7 +24,9 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   // Shape
   case broadcast, reshape, transpose, slice, concat, pad
   // Indexed
-  case gather, scatterAdd = "scatter_add"
+  case gather, scatterAdd = "scatter_add", takeAlongAxis = "take_along_axis", oneHot = "one_hot"
+  // Along an axis
+  case cumsum, argsort, sort, topk
   // Reductions
   case sum, mean, max, min, prod, all, any, argmax, argmin, variance, logsumexp
   // Contractions
@@ -110,6 +112,12 @@ extension Op {
     case .pad: .pad
     case .gather: .gather
     case .scatterAdd: .scatterAdd
+    case .takeAlongAxis: .takeAlongAxis
+    case .oneHot: .oneHot
+    case .cumsum: .cumsum
+    case .argsort: .argsort
+    case .sort: .sort
+    case .topk: .topk
     case .sum: .sum
     case .mean: .mean
     case .max: .max

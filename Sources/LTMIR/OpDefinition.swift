@@ -124,7 +124,25 @@ package enum StructuralOp: Sendable {
   case broadcast(axes: [Int]), reshape, transpose([Int]), slice(axis: Int, start: Int, limit: Int, stride: Int)
   case pad(axis: Int, low: Int, high: Int, value: Double), concat(axis: Int)
   case gather(axis: Int), scatterAdd(axis: Int)
-  case argReduce(Combiner, axis: Int), contract(ContractionAxes)
+  case argReduce(Combiner, axis: Int), contract(ContractionAxes), line(LineOp, axis: Int)
+}
+
+/// What turns a whole line along an axis into a line of the same length.
+package enum LineOp: Sendable, Hashable {
+  /// Each element combined with all before it; reversed, with all after it.
+  case prefix(Combiner, isReversed: Bool)
+  /// The indices that put it in order: equals in the order of their indices, NaN last; descending, NaN first.
+  case order(isDescending: Bool)
+}
+
+/// The results after the first of an op that has several. No gradient flows through them.
+package struct FurtherResults: Sendable {
+  /// Their types, from that of the first result.
+  package let types: @Sendable (_ first: TensorType, Attributes) -> [TensorType]
+  /// The reference.
+  package let evaluate: @Sendable ([Reference], Attributes, [TensorType]) -> [Reference]
+  /// All results, the first one too, by simpler ops.
+  package let decompose: @Sendable (inout GraphBuilder, Node) -> [ValueID]
 }
 
 /// How gradients flow back through an op.
@@ -155,6 +173,8 @@ public struct OpDefinition: Sendable {
   public let gradient: OpGradient
   /// The way to kernels.
   package let lowering: OpLowering
+  /// The results after the first, where there are any.
+  package let further: FurtherResults?
   /// Operands to try it on, where the signature alone does not tell them: see ``examples``.
   package let givenExamples: [OpExample]
 
@@ -162,7 +182,7 @@ public struct OpDefinition: Sendable {
     _ summary: String, isCallable: Bool = true, signature: [OpParameter], precision: PrecisionClass,
     infer: @escaping @Sendable ([TensorType], Attributes) throws(OpError) -> TensorType,
     evaluate: @escaping @Sendable ([Reference], Attributes, TensorType) -> Reference, gradient: OpGradient,
-    lowering: OpLowering, examples: [OpExample] = []
+    lowering: OpLowering, further: FurtherResults? = nil, examples: [OpExample] = []
   ) {
     self.summary = summary
     self.isCallable = isCallable
@@ -172,6 +192,7 @@ public struct OpDefinition: Sendable {
     self.evaluate = evaluate
     self.gradient = gradient
     self.lowering = lowering
+    self.further = further
     givenExamples = examples
   }
 }

@@ -13,7 +13,7 @@ extension KernelStatement {
   package var isEpilogue: Bool {
     switch self {
     case .store, .epilogue: true
-    case .reduce, .argReduce, .contract, .scratch, .loop: false
+    case .reduce, .argReduce, .contract, .scratch, .loop, .line: false
     }
   }
 }
@@ -46,7 +46,7 @@ extension Kernel {
   }
 
   private var contractsOnly: Bool {
-    guard case .contract? = body.first else { return false }
+    guard case .contraction = form else { return false }
     return body.dropFirst().allSatisfy(\.isEpilogue)
   }
 }

@@ -59,7 +59,7 @@ private struct KernelRun {
         case .store, .epilogue: kernel.reachable(from: kernel.pointStoreRoots)
         // Its operands are tabulated before the first point: nothing of them is known at one.
         case .contract: []
-        case .loop, .scratch, .reduce, .argReduce: kernel.reachable(from: statement.roots)
+        case .loop, .scratch, .reduce, .argReduce, .line: kernel.reachable(from: statement.roots)
         }
       outer.append(needed.filter { !inner[$0] && !found.contains($0) })
       innerSteps.append(needed.filter { inner[$0] })
@@ -147,7 +147,25 @@ private struct KernelRun {
       locals[local.index] = rounded(sum, kernel[local].dtype)
     case .argReduce(let local, let combiner, let axis, let value):
       locals[local.index] = argReduce(index, combiner, axis, value, memory)
+    case .line(let store, let op, let axis): line(index, store, op, axis, &memory)
     case .contract: break
+    }
+  }
+
+  private mutating func line(
+    _ index: Int, _ store: KernelStore, _ op: LineOp, _ axis: AxisID, _ memory: inout [[Double]]
+  ) {
+    let line = (0..<kernel[axis].extent).map { step in
+      position[axis.index] = step
+      for inner in innerSteps[index] { values[inner] = evaluate(inner, memory) }
+      return values[store.value.index]
+    }
+    let dtype = kernel.dtype(store.value)
+    for (step, result) in op.apply(line, round: { rounded($0, dtype) }).enumerated() {
+      position[axis.index] = step
+      for target in targets[index] {
+        memory[target.buffer][target.address.at(position)] = narrowed(result, kernel.buffers[target.buffer].dtype)
+      }
     }
   }
 

@@ -94,15 +94,36 @@ extension KernelParser {
     return KernelStore(buffer, index, try expression())
   }
 
-  /// A store, or an epilogue reduction.
+  /// A store, an epilogue reduction, or lines.
   private mutating func write() throws(DiagnosticSet) -> KernelStatement {
     let (buffer, index) = try target()
+    if let op = try lineOp() {
+      let over = try axisList()
+      guard over.count == 1 else { return try fail("a line lies along one axis, before this") }
+      let value = try expression()
+      try expect("}")
+      return .line(KernelStore(buffer, index, value), op, over: over[0])
+    }
     guard try take(word: "epilogue") else { return .store(KernelStore(buffer, index, try expression())) }
     let combiner = try combiner()
     let over = try axisList()
     let value = try expression()
     try expect("}")
     return .epilogue(KernelStore(buffer, index, value), combiner, over: over)
+  }
+
+  /// `prefix add`, `order descending`; `nil` where something else stands.
+  private mutating func lineOp() throws(DiagnosticSet) -> LineOp? {
+    if try take(word: "prefix") {
+      let combiner = try combiner()
+      return .prefix(combiner, isReversed: try take(word: "reversed"))
+    }
+    guard try take(word: "order") else { return nil }
+    switch try word("`ascending` or `descending`") {
+    case "ascending": return .order(isDescending: false)
+    case "descending": return .order(isDescending: true)
+    default: return try fail("`ascending` or `descending` is expected before this")
+    }
   }
 
   /// `buffer[index] =`

@@ -16,6 +16,7 @@ extension Kernel {
   /// - kernel_c11: whatever is accumulated has the local's dtype; what comes from half buffers accumulates in f32.
   /// - kernel_c12: an epilogue reduction stands in a kernel of one contraction, stores and epilogue reductions, goes over axes of the domain, and writes
   ///   a buffer that is not read, at an index without these axes.
+  /// - kernel_c13: lines stand alone in a kernel and write a buffer that is not read; prefixes are sums of numbers.
   package func verify() -> [String] {
     var check = KernelCheck(self)
     return check.run()
@@ -36,7 +37,7 @@ private struct KernelCheck {
     for id in kernel.expressions.indices { checkExpression(ScalarID(id)) }
     checkStatements()
     checkStores()
-    for (rule, message) in kernel.epilogueViolations() { report(rule, message) }
+    for (rule, message) in kernel.epilogueViolations() + kernel.lineViolations() { report(rule, message) }
     return found
   }
 
@@ -217,7 +218,7 @@ private struct KernelCheck {
       require(
         operands == [dtype, dtype] && dtype != .bool, 11, "%\(kernel[local].name), \(dtype), accumulates \(operands)")
     case .scratch: require(operands == [dtype], 11, "%\(kernel[local].name), \(dtype), keeps \(operands)")
-    case .loop, .store, .epilogue: break
+    case .loop, .store, .epilogue, .line: break
     }
     checkHalfAccumulation(statement, dtype)
   }
@@ -242,7 +243,7 @@ private struct KernelCheck {
         require(buffer.access.writes, 6, "\(buffer.name) is stored to")
         require(written[store.buffer] == nil, 6, "\(buffer.name) is stored to twice")
         written[store.buffer] = store.index
-        let value = kernel.dtype(store.value)
+        let value = statement.written(kernel.dtype(store.value))
         require(value == buffer.dtype.loaded, 3, "\(buffer.name), \(buffer.dtype), stores \(value)")
         checkMap(store, from: points + statement.innerAxes)
       }

@@ -2,7 +2,10 @@ import LTMIR
 
 /// Words that the text form gives a meaning where a buffer's name could stand.
 let reservedNames = Set(
-  ["scratch", "for", "let", "axis", "at", "domain", "guarded", "index", "inf", "nan", "else", "epilogue"]
+  [
+    "scratch", "for", "let", "axis", "at", "domain", "guarded", "index", "inf", "nan", "else", "epilogue", "prefix",
+    "order", "reversed",
+  ]
     + Primitive.allCases.map(\.rawValue) + DType.allCases.flatMap { [$0.rawValue, "round_\($0.rawValue)"] })
 
 /// A name that a kernel's buffer may have, as close to the one given as can be.

@@ -18,7 +18,7 @@ struct ContractionTile {
   let sides: [TileOperand]
 
   init(_ emitter: DeviceEmitter, _ tiles: DeviceTiles) {
-    guard case .contract(let local, let over, let lhs, let rhs)? = emitter.kernel.kernel.body.first else {
+    guard case .contraction(let local, let over, let lhs, let rhs) = emitter.kernel.kernel.form else {
       internalFailure("emission", "\(emitter.kernel.kernel.name) has no contraction to tile")
     }
     (ir, evaluator, kernel) = (emitter.ir, emitter.evaluator, emitter.kernel)

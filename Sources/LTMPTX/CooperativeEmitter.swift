@@ -43,8 +43,8 @@ extension DeviceEmitter {
           return []
         }
       }
-    // Kernels with epilogue reductions are refused before.
-    case .scratch, .epilogue: break
+    // Kernels with epilogue reductions are refused before; lines have a strategy of their own.
+    case .scratch, .epilogue, .line: break
     case .reduce(let local, let combiner, _, let value):
       let (dtype, lanes) = (kernel.kernel[local].dtype, lanes(axes, [value], [], team))
       let start = ir.identity(combiner, dtype, lanes: lanes)

@@ -20,6 +20,7 @@ struct DeviceEmitter {
     switch schedule.strategy {
     case .pointwise(let lanes): emitter.pointwise(lanes, threads: schedule.block)
     case .cooperative(let numbers): emitter.cooperative(numbers)
+    case .lines: emitter.lines(threads: schedule.block)
     case .contraction(let tiles): ContractionTile(emitter, tiles).emit()
     }
     LLVMBuildRetVoid(ir.ref)

@@ -9,6 +9,8 @@ package struct DeviceSchedule: Hashable, Sendable {
     case pointwise(lanes: Int)
     /// Several threads share a point of the domain.
     case cooperative(Cooperation)
+    /// Lines along an axis: each thread a line of sums, or one element's rank in its line.
+    case lines
     /// A block makes a tile of the result from operands in shared memory.
     case contraction(DeviceTiles)
   }
@@ -38,6 +40,7 @@ package struct DeviceSchedule: Hashable, Sendable {
     case .pointwise(let lanes): "pointwise lanes=\(lanes)"
     case .cooperative(let numbers):
       "\(numbers.direction == .inner ? "rows" : "columns") threads=\(numbers.threadsPerPoint) points=\(numbers.pointsPerBlock)"
+    case .lines: "lines"
     case .contraction(let tiles): tiles.summary
     }
   }
@@ -55,7 +58,11 @@ struct DeviceScheduler {
 
   func schedule() -> DeviceSchedule {
     let body = kernel.kernel.body
-    if let tiles = contraction() { return tiles }
+    switch kernel.kernel.form {
+    case .line(_, let op, let over): return lines(op, over.index)
+    case .contraction: if let tiles = contraction() { return tiles }
+    case .loops: break
+    }
     let storesOnly = body.allSatisfy { if case .store = $0 { true } else { false } }
     return storesOnly ? pointwise() : cooperative()
   }
@@ -69,6 +76,12 @@ struct DeviceScheduler {
     let units = kernel.points(kernel.domain) / lanes
     return DeviceSchedule(
       strategy: .pointwise(lanes: lanes), grid: blocks(units, Self.threads), block: Self.threads)
+  }
+
+  private func lines(_ op: LineOp, _ axis: Int) -> DeviceSchedule {
+    let perLine = if case .order = op { kernel.extent(axis) } else { 1 }
+    return DeviceSchedule(
+      strategy: .lines, grid: blocks(kernel.points(kernel.domain) * perLine, Self.threads), block: Self.threads)
   }
 
   // MARK: Rows and columns
@@ -109,7 +122,7 @@ struct DeviceScheduler {
   // MARK: Contraction
 
   private func contraction() -> DeviceSchedule? {
-    guard case .contract(let local, let over, let lhs, let rhs)? = kernel.kernel.body.first,
+    guard case .contraction(let local, let over, let lhs, let rhs) = kernel.kernel.form,
       kernel.kernel.body.dropFirst().allSatisfy({ if case .store = $0 { true } else { false } }),
       kernel.kernel.dtype(lhs) == kernel.kernel[local].dtype, kernel.kernel.dtype(rhs) == kernel.kernel[local].dtype
     else { return nil }

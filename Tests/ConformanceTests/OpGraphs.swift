@@ -32,6 +32,7 @@ struct OpGraph {
     }
     let value = try b.apply(opCase.op, operands, opCase.attributes)
     b.output("value", value)
+    for (index, result) in b.results(of: value).dropFirst().enumerated() { b.output("value\(index + 1)", result) }
     graph = b.graph
     try addGradients(b, inputs, value)
   }

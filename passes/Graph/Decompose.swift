@@ -13,12 +13,20 @@ extension GraphPass {
 }
 
 private func decomposedOnce(_ graph: Graph) -> Graph {
-  GraphRewriter.rewrite(graph) { b, node, _ in
-    guard case .decompose(let formula) = node.op.definition.lowering else { return b.append(node) }
+  // The results after the first of ops that had several.
+  var further: [ValueID: [ValueID]] = [:]
+  return GraphRewriter.rewrite(graph) { b, node, _ in
+    if node.op == .result, let index = node.attributes.int("index"), let rest = further[node.operands[0]] {
+      return rest[index - 1]
+    }
+    let row = node.op.definition
+    guard case .decompose(let formula) = row.lowering else { return b.append(node) }
     b.reason = node.reason ?? "part of \(node.op.name)"
-    let value = formula(&b, node)
+    let values = row.further?.decompose(&b, node) ?? [formula(&b, node)]
     // A formula of another type leaves the op as it was, for the verifier to name (`graph_c10`).
-    return b.type(value) == node.type ? value : b.append(node)
+    guard values.map({ b.type($0) }) == node.types else { return b.append(node) }
+    if values.count > 1 { further[values[0]] = Array(values.dropFirst()) }
+    return values[0]
   }
 }
 

@@ -48,7 +48,7 @@ private struct BodyInliner {
       throw DiagnosticSet([
         OpError("this target cannot run a loop whose end is known only when it runs").diagnostic(for: node)
       ])
-    default: return [builder.append(node)]
+    default: return builder.results(of: builder.append(node))
     }
   }
 

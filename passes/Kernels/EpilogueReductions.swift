@@ -70,7 +70,7 @@ extension KernelBuilder {
   /// Whether both operands of the contraction have the innermost of their own axes: without, no tiles are made.
   func hasTwoSides(_ kernel: Kernel) -> Bool {
     guard let axes = lowered.contraction(among: members)?.axes,
-      case .contract(_, _, let lhs, let rhs)? = kernel.body.first
+      case .contraction(_, _, let lhs, let rhs) = kernel.form
     else { return false }
     func uses(_ operand: ScalarID, _ axis: Int) -> Bool {
       kernel.axesUsed(by: kernel.reachable(from: [operand])).contains(axis)

@@ -119,7 +119,7 @@ private struct Expansion {
 
   private func mustCompute(_ index: Int, _ cost: Cost) -> Bool {
     switch lowered.kinds[index] {
-    case .scatterAdd, .reduce, .argReduce, .contract, .gather, .concat, .body, .result: true
+    case .scatterAdd, .reduce, .argReduce, .contract, .gather, .concat, .body, .result, .line: true
     case .input, .constant, .iota, .broadcast, .reshape, .transpose, .slice, .identity: false
     case .pad: cost.operations > Self.operationLimit
     case .elementwise: isDear(cost)
@@ -151,7 +151,7 @@ private struct Expansion {
     case .pad: 1
     case .input, .constant, .iota, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .concat, .gather,
       .scatterAdd,
-      .reduce, .argReduce, .contract, .body, .result:
+      .reduce, .argReduce, .contract, .body, .result, .line:
       0
     }
   }

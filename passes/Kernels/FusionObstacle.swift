@@ -23,6 +23,8 @@ package enum FusionObstacle: Error, Hashable, Sendable {
   case rows
   /// A product reduces only what it gives, element for element, and with both sides in tiles.
   case epilogue
+  /// A sort or a running sum has its lines for itself.
+  case line
   /// There would be too many buffers or operations.
   case size
 
@@ -40,6 +42,7 @@ package enum FusionObstacle: Error, Hashable, Sendable {
     case .rows:
       "rows would be kept that are not contiguous, or longer than \(KernelBuilder.rowLimit), or too few for all cores"
     case .epilogue: "a product reduces only what it gives, element for element, with rows and columns of its own"
+    case .line: "a sort or a running sum takes a kernel of its own"
     case .size:
       "there would be more than \(KernelBuilder.bufferLimit) buffers (\(KernelBuilder.contractBufferLimit) beside a "
         + "product) or \(KernelBuilder.expressionLimit) operations"

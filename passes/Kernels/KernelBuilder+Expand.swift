@@ -29,7 +29,7 @@ extension KernelBuilder {
       return try iota(node, axis, at: place)
     case .broadcast, .transpose, .slice, .pad, .concat, .gather:
       return try expandView(node, at: place)
-    case .input, .scatterAdd, .reduce, .argReduce, .contract, .body, .result:
+    case .input, .scatterAdd, .reduce, .argReduce, .contract, .body, .result, .line:
       throw .needsBuffer(node)
     }
   }
@@ -59,7 +59,7 @@ extension KernelBuilder {
     case .concat(let axis): return try concatenated(node, axis, at: own)
     case .gather(let axis): return try gathered(node, axis, at: own)
     case .input, .constant, .iota, .elementwise, .cast, .identity, .reshape, .scatterAdd, .reduce, .argReduce,
-      .contract, .body, .result:
+      .contract, .body, .result, .line:
       throw .needsBuffer(node)
     }
   }

@@ -12,6 +12,9 @@ extension KernelSpace {
       switch lowered.kinds[node] {
       case .reduce(_, let axes): reductions.append((lowered.shapes[lowered.nodes[node].operands[0].index], axes))
       case .argReduce(_, let axis): reductions.append((lowered.shapes[lowered.nodes[node].operands[0].index], [axis]))
+      case .line(_, let axis):
+        guard members.count == 1 else { throw .notFusible(.line) }
+        reductions.append((lowered.shapes[node], [axis]))
       case .contract, .scatterAdd:
         guard owner == nil else { throw .notFusible(.secondProduct) }
         owner = node
@@ -56,9 +59,28 @@ extension KernelBuilder {
     case .contract(let axes): return try contraction(node, axes)
     case .scatterAdd(let axis): return try scatter(node, axis)
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .concat, .gather, .body, .result:
+      .concat, .gather, .body, .result, .line:
       throw .notFusible(.domain)
     }
+  }
+
+  /// The statement of lines, which writes what it computes.
+  mutating func addLines(_ node: Int, _ op: LineOp) throws(EmissionFailure) {
+    let operand = lowered.nodes[node].operands[0].index
+    let inner = space.inners[0]
+    var value = try value(operand, at: inner.place)
+    let type = lowered.nodes[operand].type.dtype
+    switch op {
+    case .prefix:
+      let wanted = lowered.nodes[node].type.dtype.loaded
+      if dtype(value) != wanted { value = pool.add(.convert(value, wanted)) }
+    // Values that are equal as they are stored are equal here.
+    case .order: if type.isHalf { value = rounded(value, to: type) }
+    }
+    let place = space.place(try space.level(count: lowered.counts[node]))
+    guard let index = place.affine else { throw .notFusible }
+    let store = KernelStore(addBuffer(node, place.shape, .write(node)), index, value)
+    body.append(.line(store, op, over: inner.axes[0]))
   }
 
   /// Sums of bools and bytes count in i32.

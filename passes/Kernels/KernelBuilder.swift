@@ -72,10 +72,15 @@ struct KernelBuilder {
 
   /// The kernel; `inPlace` maps nodes to the inputs that they replace.
   mutating func emit(inPlace: [Int: Int] = [:]) throws(EmissionFailure) -> EmittedKernel {
-    for node in stored { _ = try memberValue(node) }
     var refused: Set<Int> = []
-    try addStores(inPlace: inPlace, refused: &refused)
-    try addEpilogueReductions(inPlace: inPlace, refused: &refused)
+    if let node = members.first, case .line(let op, _) = lowered.kinds[node] {
+      try addLines(node, op)
+      if inPlace[node] != nil { refused.insert(node) }
+    } else {
+      for node in stored { _ = try memberValue(node) }
+      try addStores(inPlace: inPlace, refused: &refused)
+      try addEpilogueReductions(inPlace: inPlace, refused: &refused)
+    }
     let limit = lowered.contraction(among: members) != nil ? Self.contractBufferLimit : Self.bufferLimit
     if members.count > 1, buffers.count > limit || pool.expressions.count > Self.expressionLimit {
       throw .notFusible(.size)
@@ -105,6 +110,7 @@ struct KernelBuilder {
   /// A value of every element of a row is written row by row: only rows that are contiguous, short and many.
   private func checkLevels() throws(EmissionFailure) {
     for node in members where !reduced.contains(node) {
+      if case .line = lowered.kinds[node] { continue }
       guard case .full(let number) = try space.level(count: lowered.counts[node]) else { continue }
       let inner = space.inners[number]
       // A domain without axes is one task: rows in it would be written by one thread.

@@ -12,11 +12,12 @@ enum NodeKind {
   case reduce(Combiner, axes: [Int]), argReduce(Combiner, axis: Int), contract(ContractionAxes)
   /// An op with a body, which is planned for itself; and another result of one.
   case body, result(Int)
+  case line(LineOp, axis: Int)
 
   /// Whether a statement of a kernel computes it, rather than an expression.
   var bindsLocal: Bool {
     switch self {
-    case .scatterAdd, .reduce, .argReduce, .contract: true
+    case .scatterAdd, .reduce, .argReduce, .contract, .line: true
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
       .concat, .gather, .body, .result:
       false
@@ -28,7 +29,7 @@ enum NodeKind {
     switch self {
     case .body, .result: true
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .concat, .gather, .scatterAdd, .reduce, .argReduce, .contract:
+      .concat, .gather, .scatterAdd, .reduce, .argReduce, .contract, .line:
       false
     }
   }
@@ -86,9 +87,9 @@ struct LoweredGraph {
     let counted: [Int]
     switch kinds[kinds.count - 1] {
     case .iota, .pad, .concat, .scatterAdd: counted = shapes[shapes.count - 1]
-    case .argReduce: counted = shapes[node.operands[0].index]
+    case .argReduce, .line(.order, _): counted = shapes[node.operands[0].index]
     case .input, .constant, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .gather, .reduce,
-      .contract, .body, .result:
+      .contract, .body, .result, .line(.prefix, _):
       return
     }
     guard let counted = counted.max(), counted > Int(Int32.max) else { return }
@@ -150,5 +151,6 @@ private func nodeKind(_ op: StructuralOp, in graph: Graph) throws(DiagnosticSet)
   case .scatterAdd(let axis): return .scatterAdd(axis: axis)
   case .argReduce(let combiner, let axis): return .argReduce(combiner, axis: axis)
   case .contract(let axes): return .contract(axes)
+  case .line(let op, let axis): return .line(op, axis: axis)
   }
 }

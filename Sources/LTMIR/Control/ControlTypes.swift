@@ -12,7 +12,10 @@ extension Graph {
       return body.outputTypes
     case .scan: return try scanTypes(node, operands)
     case .`while`: return try whileTypes(node, operands)
-    default: return [try node.op.definition.infer(operands, node.attributes)]
+    default:
+      let (row, attributes) = (node.op.definition, node.attributes)
+      let first = try row.infer(operands, attributes)
+      return [first] + (row.further?.types(first, attributes) ?? [])
     }
   }
 

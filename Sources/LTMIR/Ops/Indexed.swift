@@ -55,7 +55,7 @@ extension OpDefinition {
     lowering: .structural { attributes, _ in .scatterAdd(axis: attributes[int: "axis"]) })
 }
 
-private func requireIndices(_ types: [TensorType], _ index: Int) throws(OpError) {
+func requireIndices(_ types: [TensorType], _ index: Int) throws(OpError) {
   guard types[index].dtype == .i32 || types[index].dtype == .i64 else {
     throw OpError("indices are i32 or i64, not \(types[index].dtype)", operands: [(index, nil)])
   }

@@ -35,7 +35,7 @@ extension OpDefinition {
       let x = b.cast(node.operands[0], to: dtype.arithmetic)
       let type = b.type(x)
       let inside = b.spread(isClass(&b, node.operands[1], classes: type.shape[type.rank - 1]), over: type.shape)
-      let hot = oneHot(&b, node.operands[1], type.shape)
+      let hot = isLabel(&b, node.operands[1], type.shape)
       let logs = logSoftmaxFormula(&b, x, type.rank - 1)
       // `p - 1` of the label by `expm1`: next to 1, a difference would be 0.
       let atLabel = b.make(.expm1, [labelLogs(&b, logs, hot)])
@@ -46,7 +46,7 @@ extension OpDefinition {
     lowering: .formulaOfNode { b, node, wide in
       let type = b.type(wide[0])
       let logs = logSoftmaxFormula(&b, wide[0], type.rank - 1)
-      let picked = labelLogs(&b, logs, oneHot(&b, wide[1], type.shape))
+      let picked = labelLogs(&b, logs, isLabel(&b, wide[1], type.shape))
       let total = b.neg(b.sum(picked, Array(type.shape.indices)))
       return b.dividedByCount(total, of: Array(type.shape.dropLast()))
     })
@@ -228,7 +228,7 @@ private func labelLogs(_ b: inout GraphBuilder, _ logs: ValueID, _ hot: ValueID)
 }
 
 /// Where the class along the last axis is the label.
-private func oneHot(_ b: inout GraphBuilder, _ labels: ValueID, _ shape: [Dim]) -> ValueID {
+func isLabel(_ b: inout GraphBuilder, _ labels: ValueID, _ shape: [Dim]) -> ValueID {
   let (dtype, last) = (b.type(labels).dtype, shape.count - 1)
   let classes = b.make(.iota, [], ["shape": .dims(shape), "axis": .int(last), "dtype": .dtype(dtype)])
   return b.make(.equal, [classes, b.broadcast(labels, to: shape, axes: Array(0..<last))])

@@ -47,7 +47,7 @@ private struct AxpyBlock {
   private var kernel: FlatKernel { emitter.kernel }
 
   func emit() {
-    guard case .contract(let local, let over, let lhs, let rhs)? = kernel.kernel.body.first else { return }
+    guard case .contraction(let local, let over, let lhs, let rhs) = kernel.kernel.form else { return }
     let isLeft = kernel.dependencies[lhs.index].contains(numbers.matrixAxis)
     let (matrix, vector) = isLeft ? (lhs, rhs) : (rhs, lhs)
     let (depth, extent) = (over[0].index, kernel.extent(over[0].index))

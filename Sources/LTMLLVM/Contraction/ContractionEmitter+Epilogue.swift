@@ -107,7 +107,7 @@ extension ContractionEmitter {
   private func finishRow(
     _ sums: LLVMValueRef, _ column: LLVMValueRef, _ vectors: [Int], _ lanes: Int, live: Int, _ run: inout ReductionRun
   ) {
-    guard case .contract(let local, _, _, _)? = kernel.kernel.body.first else { return }
+    guard case .contraction(let local, _, _, _) = kernel.kernel.form else { return }
     let stores = kernel.kernel.body.flatMap(\.stores)
     let accesses = kernel.stores.flatMap { $0 }
     evaluator.hoist(stores.map(\.value) + layout.epilogueReductions.map(\.value), outOf: [tiles.columnAxis])

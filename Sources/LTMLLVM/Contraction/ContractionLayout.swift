@@ -46,7 +46,7 @@ struct ContractionLayout {
   private(set) var epilogueReductions: [EpilogueReduction] = []
 
   init(_ kernel: FlatKernel, _ tiles: Schedule.Tiles) {
-    guard case .contract(_, let over, let lhs, let rhs)? = kernel.kernel.body.first else {
+    guard case .contraction(_, let over, let lhs, let rhs) = kernel.kernel.form else {
       internalFailure("emission", "\(kernel.kernel.name) has no contraction to tile")
     }
     self.tiles = tiles

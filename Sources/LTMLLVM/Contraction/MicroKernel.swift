@@ -75,7 +75,7 @@ struct MicroTile: Hashable, Sendable {
 extension FlatKernel {
   /// Where columns lie that are packed in the first micro-kernel pass.
   func columnSource(_ tiles: Schedule.Tiles) -> (access: FlatAccess, dtype: DType)? {
-    guard tiles.operands.packsInFirstPass, case .contract(_, _, let lhs, let rhs)? = kernel.body.first,
+    guard tiles.operands.packsInFirstPass, case .contraction(_, _, let lhs, let rhs) = kernel.form,
       let access = loads[(tiles.isSwapped ? lhs : rhs).index]
     else { return nil }
     return (access, kernel[access.buffer].dtype)

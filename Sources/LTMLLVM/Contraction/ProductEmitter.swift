@@ -44,7 +44,7 @@ extension KernelEmitter {
 
   /// The sums of a block along the depth, then the stores at each of its points.
   private func productBlock(_ numbers: Schedule.Product, _ block: ProductBlock) {
-    guard case .contract(let local, let over, let lhs, let rhs)? = kernel.kernel.body.first else { return }
+    guard case .contraction(let local, let over, let lhs, let rhs) = kernel.kernel.form else { return }
     let (axis, lanes, count) = (over[0].index, numbers.lanes, block.count)
     let isLeft = kernel.dependencies[lhs.index].contains(numbers.rowAxis)
     let (matrix, shared) = isLeft ? (lhs, rhs) : (rhs, lhs)

@@ -15,7 +15,7 @@ private struct ThinContraction {
 
   /// The contraction, the operand that varies along the innermost such axis taken for the matrix, or the other one.
   init?(_ kernel: FlatKernel, isInnermost: Bool) {
-    guard case .contract(_, let over, let lhs, let rhs)? = kernel.kernel.body.first, over.count == 1,
+    guard case .contraction(_, let over, let lhs, let rhs) = kernel.kernel.form, over.count == 1,
       kernel.kernel.body.dropFirst().allSatisfy({ if case .store = $0 { true } else { false } })
     else { return nil }
     let (left, right) = (kernel.dependencies[lhs.index], kernel.dependencies[rhs.index])
@@ -56,7 +56,7 @@ extension Scheduler {
 
   /// A matrix that lies across the depth: its lines, times a number of each vector, are added up.
   private func axpy(_ thin: ThinContraction) -> Schedule? {
-    guard case .contract(let local, _, _, _)? = kernel.kernel.body.first else { return nil }
+    guard case .contraction(let local, _, _, _) = kernel.kernel.form else { return nil }
     let (extent, depth) = (kernel.extent(thin.matrixAxis), kernel.extent(thin.depth))
     let bytes = kernel.kernel[local].dtype.byteCount
     let lanes = 2 * profile.vectorBytes / bytes
@@ -90,7 +90,7 @@ extension Scheduler {
 
   /// Operands that lie along the depth, or too few of them to matter: blocks of rows and vectors share what they read.
   private func dots(_ thin: ThinContraction) -> Schedule? {
-    guard case .contract(let local, _, _, _)? = kernel.kernel.body.first, thin.matrixAxis == kernel.domain.last else {
+    guard case .contraction(let local, _, _, _) = kernel.kernel.form, thin.matrixAxis == kernel.domain.last else {
       return nil
     }
     let (extent, depth) = (kernel.extent(thin.matrixAxis), kernel.extent(thin.depth))

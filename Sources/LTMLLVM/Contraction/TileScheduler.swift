@@ -5,7 +5,7 @@ import LTMKernels
 // block; shapes alone decide tasks and whether they share what they pack.
 extension Scheduler {
   func tiles() -> Schedule? {
-    guard var tiles = tileAxes(), case .contract(_, let over, let lhs, let rhs)? = kernel.kernel.body.first else {
+    guard var tiles = tileAxes(), case .contraction(_, let over, let lhs, let rhs) = kernel.kernel.form else {
       return nil
     }
     let (m, n) = (kernel.extent(tiles.rowAxis), kernel.extent(tiles.columnAxis))
@@ -23,7 +23,7 @@ extension Scheduler {
 
   /// The axes of rows and columns, where the kernel is one contraction with the stores and epilogue reductions of its result.
   private func tileAxes() -> Schedule.Tiles? {
-    guard case .contract(let local, let over, let lhs, let rhs)? = kernel.kernel.body.first,
+    guard case .contraction(let local, let over, let lhs, let rhs) = kernel.kernel.form,
       kernel.kernel.body.dropFirst().allSatisfy(\.isEpilogue),
       kernel.kernel.dtype(lhs) == kernel.kernel[local].dtype, kernel.kernel.dtype(rhs) == kernel.kernel[local].dtype
     else { return nil }
@@ -44,7 +44,7 @@ extension Scheduler {
   /// An operand that is a buffer's elements as they are, neighbours along the depth: from one line along an axis to the
   /// next, and whether its elements must be widened. Pairs of bf16 need not be.
   private func lines(_ operand: ScalarID, _ axis: Int, _ tiles: Schedule.Tiles) -> (stride: Int, areNarrow: Bool)? {
-    guard case .contract(let local, let over, _, _)? = kernel.kernel.body.first, over.count == 1,
+    guard case .contraction(let local, let over, _, _) = kernel.kernel.form, over.count == 1,
       case .load(let buffer, _, _, _) = kernel.kernel[operand], let access = kernel.loads[operand.index],
       access.dynamic.isEmpty, access.guards.isEmpty, access.form.strides[over[0].index] == 1
     else { return nil }
@@ -109,7 +109,7 @@ extension Scheduler {
   /// Whether whole panels of columns lie in a buffer as they are multiplied: vectors of neighbours, a line for each point of
   /// the depth.
   private func liesAcross(_ tiles: Schedule.Tiles) -> Bool {
-    guard case .contract(let local, let over, let lhs, let rhs)? = kernel.kernel.body.first, over.count == 1,
+    guard case .contraction(let local, let over, let lhs, let rhs) = kernel.kernel.form, over.count == 1,
       case let columns = tiles.isSwapped ? lhs : rhs, case .load(let buffer, _, _, _) = kernel.kernel[columns],
       let access = kernel.loads[columns.index], access.dynamic.isEmpty, access.guards.isEmpty
     else { return false }

@@ -23,7 +23,7 @@ extension Evaluator {
   }
 
   /// Writes a value of the scalar dtype that its buffer loads as.
-  func store(_ value: Lanes, to access: FlatAccess) {
+  package func store(_ value: Lanes, to access: FlatAccess) {
     write(ir.narrow(value, to: kernel.kernel[access.buffer].dtype), access)
   }
 

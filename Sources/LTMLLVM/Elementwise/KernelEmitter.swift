@@ -35,6 +35,8 @@ struct KernelEmitter {
     case .columns(let numbers): emitter.columns(numbers)
     case .rows(let numbers): emitter.rows(numbers)
     case .scatter(let numbers): emitter.scatter(numbers)
+    case .prefix(let numbers): emitter.prefix(numbers)
+    case .order(let numbers): emitter.order(numbers)
     case .contraction(let tiles): emitter.contraction(tiles, symbol: symbol)
     case .product(let numbers): emitter.product(numbers)
     case .axpy(let numbers): emitter.axpy(numbers)

@@ -58,8 +58,8 @@ extension KernelEmitter {
         return [candidate.when(wins, else: held).ref, place.when(wins, else: at).ref]
       }
       evaluator.bind(local, Lanes(best[1], ir))
-    // Rows take those that no tiles make.
-    case .epilogue: break
+    // Rows take those that no tiles make; lines have strategies of their own.
+    case .epilogue, .line: break
     }
   }
 

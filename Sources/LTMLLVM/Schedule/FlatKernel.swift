@@ -217,7 +217,7 @@ extension KernelStatement {
   fileprivate var takesSeveralAxes: Bool {
     switch self {
     case .reduce, .contract, .loop: true
-    case .argReduce, .scratch, .store, .epilogue: false
+    case .argReduce, .scratch, .store, .epilogue, .line: false
     }
   }
 
@@ -230,7 +230,7 @@ extension KernelStatement {
       .contract(local, over: over.filter { $0 != axis }, lhs: lhs, rhs: rhs)
     case .loop(let over, let stores): .loop(over: over.filter { $0 != axis }, stores: stores)
     case .epilogue(let store, let combiner, let over): .epilogue(store, combiner, over: over.filter { $0 != axis })
-    case .argReduce, .scratch, .store: self
+    case .argReduce, .scratch, .store, .line: self
     }
   }
 }

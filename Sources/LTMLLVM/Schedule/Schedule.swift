@@ -15,6 +15,10 @@ package struct Schedule: Hashable, Sendable {
     case rows(Rows)
     /// Sums by destination: a task owns some rows and goes through all indices.
     case scatter(Scatter)
+    /// Sums up to each place of lines.
+    case prefix(Prefix)
+    /// Lines that are sorted.
+    case order(Order)
     /// A contraction in packed tiles.
     case contraction(Tiles)
     /// A matrix that lies along the depth, times a vector or a few: several rows of the matrix at a time, vectors along them.
@@ -198,6 +202,8 @@ package struct Schedule: Hashable, Sendable {
     case .columns: "columns"
     case .rows: "rows"
     case .scatter: "scatter"
+    case .prefix: "prefix"
+    case .order: "order"
     case .contraction: "contraction"
     case .product: "product"
     case .axpy: "axpy"
@@ -240,9 +246,11 @@ struct Scheduler {
   let profile: TargetProfile
 
   func schedule() -> Schedule {
-    if let tiles = tiles() { return tiles }
-    if let product = product() { return product }
-    if let scatter = scatter() { return scatter }
+    switch kernel.kernel.form {
+    case .line(let store, let op, let over): return lines(op, over: over.index, store.value)
+    case .contraction: if let product = tiles() ?? product() { return product }
+    case .loops: if let scatter = scatter() { return scatter }
+    }
     if kernel.kernel.epilogueReductions { return rows() }
     let reads = kernel.kernel.body.contains { !$0.innerAxes.isEmpty }
     if reads { return prefersColumns && !writesRows ? spread(isColumns: true) : rows() }
@@ -281,7 +289,7 @@ struct Scheduler {
 
   // MARK: Pointwise and columns
 
-  private func spread(isColumns: Bool) -> Schedule {
+  func spread(isColumns: Bool) -> Schedule {
     let extent = kernel.domain.last.map(kernel.extent) ?? 1
     let register = registerLanes
     let limit = register * (isColumns ? min(unroll, 2) : Self.rowUnroll)

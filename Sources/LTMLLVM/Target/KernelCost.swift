@@ -26,6 +26,10 @@ package struct KernelCost: Hashable, Sendable {
       switch statement {
       case .contract: flops += 2 * points
       case .reduce, .argReduce, .epilogue: flops += points
+      case .line(_, .prefix, _): flops += points
+      case .line(_, .order, let axis):
+        // A comparison for each time that a line halves.
+        flops += points * Double(Int.bitWidth - max(flat.extent(axis.index) - 1, 0).leadingZeroBitCount)
       case .scratch, .loop, .store: break
       }
     }

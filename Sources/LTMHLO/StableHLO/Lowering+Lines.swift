@@ -1,0 +1,59 @@
+import LTMIR
+
+extension Lowering {
+  /// Whole lines along an axis.
+  mutating func line(_ op: LineOp, _ x: HLOValue, axis: Int, _ type: HLOType) -> HLOValue {
+    switch op {
+    case .prefix(_, let isReversed): prefixSum(x, axis: axis, isReversed: isReversed, type)
+    case .order(let isDescending): order(x, axis: axis, isDescending: isDescending, type)
+    }
+  }
+
+  /// A window over all that came before, in the accumulator's dtype; compilers know this form of a cumulative sum.
+  private mutating func prefixSum(_ x: HLOValue, axis: Int, isReversed: Bool, _ type: HLOType) -> HLOValue {
+    let wide = cast(x, to: x.dtype.accumulator)
+    let zero =
+      wide.dtype.isFloating ? builder.constant(0.0, wide.type.scalar) : builder.constant(Int64(0), wide.type.scalar)
+    let (shape, before) = (wide.type.shape, wide.type.shape[axis] - 1)
+    let padding = shape.indices.map { $0 != axis ? "[0, 0]" : isReversed ? "[0, \(before)]" : "[\(before), 0]" }
+    let window = shape.indices.map { $0 == axis ? "\(shape[axis])" : "1" }
+    let name = builder.step("window")
+    let element = wide.type.scalar
+    let region = [
+      "^bb0(%a: \(element), %b: \(element)):", "  %total = stablehlo.add %a, %b : \(element)",
+      "  stablehlo.return %total : \(element)",
+    ].map { "\n        \($0)" }.joined()
+    builder.emit(
+      line:
+        "\"stablehlo.reduce_window\"(\(wide.name), \(zero.name)) <{padding = dense<[\(padding.joined(separator: ", "))]> : "
+        + "tensor<\(shape.count)x2xi64>, window_dimensions = array<i64: \(window.joined(separator: ", "))>}> "
+        + "({\(region)\n    }) : \(signature([wide, zero], wide.type))", as: name)
+    return cast(HLOValue(name: name, type: wide.type), to: type.dtype)
+  }
+
+  /// The indices that a stable sort moves along: zeros are equal, and so are NaN, the largest.
+  private mutating func order(_ x: HLOValue, axis: Int, isDescending: Bool, _ type: HLOType) -> HLOValue {
+    let key = x.dtype.isFloating ? ordered(x) : x
+    let indices = builder.emit("iota", "dim = \(axis) : \(type)", type)
+    let element = key.type.scalar
+    let kind = key.dtype.isFloating ? "TOTALORDER" : key.dtype.comparisonKind
+    let region = [
+      "^bb0(%a: \(element), %b: \(element), %i: tensor<i32>, %j: tensor<i32>):",
+      "  %first = stablehlo.compare \(isDescending ? "GT" : "LT"), %a, %b, \(kind) : (\(element), \(element)) -> tensor<i1>",
+      "  stablehlo.return %first : tensor<i1>",
+    ].map { "\n        \($0)" }.joined()
+    let name = builder.step("order")
+    let types = "\(key.type), \(type)"
+    builder.emit(
+      line: "\"stablehlo.sort\"(\(key.name), \(indices.name)) <{dimension = \(axis) : i64, is_stable = true}> "
+        + "({\(region)\n    }) : (\(types)) -> (\(types))", as: name + ":2")
+    return builder.reshape(HLOValue(name: name + "#1", type: type), to: type.shape)
+  }
+
+  /// A float with one zero and one NaN, which a total order puts last.
+  private mutating func ordered(_ x: HLOValue) -> HLOValue {
+    let zero = builder.constant(0.0, x.type)
+    let one = builder.select(builder.compare("EQ", x, zero), zero, x)
+    return builder.select(builder.compare("NE", one, one), builder.constant(Double.nan, x.type), one)
+  }
+}
