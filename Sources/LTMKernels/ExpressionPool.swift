@@ -67,7 +67,7 @@ extension KernelStatement {
     case .reduce(_, _, _, let value), .argReduce(_, _, _, let value), .scratch(_, _, let value): [value]
     case .contract(_, _, let lhs, let rhs): [lhs, rhs]
     case .loop(_, let stores): stores.map(\.value)
-    case .store(let store), .epilogue(let store, _, _), .line(let store, _, _): [store.value]
+    case .store(let store), .epilogue(let store, _, _), .line(let store, _, _, _): [store.value]
     }
   }
 
@@ -75,7 +75,8 @@ extension KernelStatement {
   package var innerAxes: [AxisID] {
     switch self {
     case .reduce(_, _, let over, _), .contract(_, let over, _, _), .loop(let over, _): over
-    case .argReduce(_, _, let over, _), .scratch(_, let over, _), .line(_, _, let over): [over]
+    case .argReduce(_, _, let over, _), .scratch(_, let over, _): [over]
+    case .line(_, _, let over, let to): over == to ? [over] : [over, to]
     case .store, .epilogue: []
     }
   }
@@ -94,7 +95,7 @@ extension KernelStatement {
   package var stores: [KernelStore] {
     switch self {
     case .loop(_, let stores): stores
-    case .store(let store), .line(let store, _, _): [store]
+    case .store(let store), .line(let store, _, _, _): [store]
     case .reduce, .argReduce, .contract, .scratch, .epilogue: []
     }
   }
@@ -111,7 +112,7 @@ extension KernelStatement {
     case .loop(let over, let stores): .loop(over: over, stores: stores.map(mapped))
     case .store(let store): .store(mapped(store))
     case .epilogue(let store, let combiner, let over): .epilogue(mapped(store), combiner, over: over)
-    case .line(let store, let op, let over): .line(mapped(store), op, over: over)
+    case .line(let store, let op, let over, let to): .line(mapped(store), op, over: over, to: to)
     }
   }
 }

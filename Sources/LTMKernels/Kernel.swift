@@ -37,7 +37,7 @@ import LTMSupport
 // A line along an axis can be summed up to each place, or put in order (`order` gives the indices):
 //
 //     y[m, k] = prefix add k { x[m, k] }          y[m, k] = prefix add reversed k { x[m, k] }
-//     y[m, k] = order ascending k { x[m, k] }     y[m, k] = order descending k { x[m, k] }
+//     y[m, k] = order ascending k { x[m, k] }     y[m, j] = order descending k to j { x[m, k] }
 //
 // Scalars are f32, f64, i32, i64 or bool, never half: a load from a half buffer widens, a store to one narrows (to nearest
 // even), and `round` narrows and widens again: that is what a cast in the graph becomes. So no accumulator can be half.
@@ -188,8 +188,9 @@ package enum KernelStatement: Hashable, Sendable {
   /// A write for each point of the domain's other axes: `value` combined over these, in its own dtype, in a fixed order that
   /// depends on shapes only. Stands in a kernel of one contraction and stores; nothing in the kernel reads it.
   case epilogue(KernelStore, Combiner, over: [AxisID])
-  /// A write of a whole line along an inner axis, each element of which may depend on all values of the line. Stands alone.
-  case line(KernelStore, LineOp, over: AxisID)
+  /// A write of a line along the inner axis `to`, each element of which may depend on all values along `over`: the same axis,
+  /// or a shorter one for the first of what comes out. Stands alone.
+  case line(KernelStore, LineOp, over: AxisID, to: AxisID)
 }
 
 /// A write of one element, narrowed to the buffer's dtype. The map from points to elements is one to one.

@@ -7,7 +7,7 @@ package enum KernelForm: Hashable, Sendable {
   /// One contraction, and what is done with its result.
   case contraction(LocalID, over: [AxisID], lhs: ScalarID, rhs: ScalarID)
   /// Whole lines along an axis.
-  case line(KernelStore, LineOp, over: AxisID)
+  case line(KernelStore, LineOp, over: AxisID, to: AxisID)
 }
 
 extension Kernel {
@@ -15,7 +15,7 @@ extension Kernel {
   package var form: KernelForm {
     switch body.first {
     case .contract(let local, let over, let lhs, let rhs)?: .contraction(local, over: over, lhs: lhs, rhs: rhs)
-    case .line(let store, let op, let over)?: .line(store, op, over: over)
+    case .line(let store, let op, let over, let to)?: .line(store, op, over: over, to: to)
     case .reduce, .argReduce, .scratch, .loop, .store, .epilogue, nil: .loops
     }
   }
@@ -23,7 +23,7 @@ extension Kernel {
   /// What is wrong with its lines, each with its rule. Ids are in range.
   func lineViolations() -> [(rule: Int, message: String)] {
     var found: [(rule: Int, message: String)] = []
-    for case .line(let store, let op, _) in body {
+    for case .line(let store, let op, let over, let to) in body {
       let (name, dtype) = (self[store.buffer].name, dtype(store.value))
       if body.count > 1 { found.append((13, "\(name) is written by lines in a kernel that does more")) }
       if self[store.buffer].access == .readWrite { found.append((13, "\(name) is written by lines, and read")) }
@@ -38,7 +38,11 @@ extension Kernel {
         if readsHalf, dtype != .f32, dtype != .f64 {
           found.append((11, "half operands accumulate in \(dtype)"))
         }
-      case .order: break
+        if to != over { found.append((13, "\(name) has the first of prefixes, which are all of them")) }
+      case .order:
+        if self[to].extent > self[over].extent {
+          found.append((13, "\(name) has \(self[to].extent) of \(self[over].extent) elements"))
+        }
       }
     }
     return found
@@ -47,7 +51,12 @@ extension Kernel {
 
 extension KernelStatement {
   /// The scalar dtype that it writes, given that of a value.
-  func written(_ value: DType) -> DType { if case .line(_, .order, _) = self { .i32 } else { value } }
+  func written(_ value: DType) -> DType { if case .line(_, .order, _, _) = self { .i32 } else { value } }
+}
+
+extension KernelStatement {
+  /// The inner axes that its stores go over.
+  var storedAxes: [AxisID] { if case .line(_, _, _, let to) = self { [to] } else { innerAxes } }
 }
 
 extension LineOp {

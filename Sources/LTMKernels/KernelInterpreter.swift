@@ -147,13 +147,13 @@ private struct KernelRun {
       locals[local.index] = rounded(sum, kernel[local].dtype)
     case .argReduce(let local, let combiner, let axis, let value):
       locals[local.index] = argReduce(index, combiner, axis, value, memory)
-    case .line(let store, let op, let axis): line(index, store, op, axis, &memory)
+    case .line(let store, let op, let over, let to): line(index, store, op, over, to, &memory)
     case .contract: break
     }
   }
 
   private mutating func line(
-    _ index: Int, _ store: KernelStore, _ op: LineOp, _ axis: AxisID, _ memory: inout [[Double]]
+    _ index: Int, _ store: KernelStore, _ op: LineOp, _ axis: AxisID, _ to: AxisID, _ memory: inout [[Double]]
   ) {
     let line = (0..<kernel[axis].extent).map { step in
       position[axis.index] = step
@@ -161,8 +161,8 @@ private struct KernelRun {
       return values[store.value.index]
     }
     let dtype = kernel.dtype(store.value)
-    for (step, result) in op.apply(line, round: { rounded($0, dtype) }).enumerated() {
-      position[axis.index] = step
+    for (step, result) in op.apply(line, round: { rounded($0, dtype) }).prefix(kernel[to].extent).enumerated() {
+      position[to.index] = step
       for target in targets[index] {
         memory[target.buffer][target.address.at(position)] = narrowed(result, kernel.buffers[target.buffer].dtype)
       }

@@ -98,11 +98,12 @@ extension KernelParser {
   private mutating func write() throws(DiagnosticSet) -> KernelStatement {
     let (buffer, index) = try target()
     if let op = try lineOp() {
-      let over = try axisList()
-      guard over.count == 1 else { return try fail("a line lies along one axis, before this") }
+      let over = try axisID()
+      let to = try take(word: "to") ? try axisID() : over
+      try expect("{")
       let value = try expression()
       try expect("}")
-      return .line(KernelStore(buffer, index, value), op, over: over[0])
+      return .line(KernelStore(buffer, index, value), op, over: over, to: to)
     }
     guard try take(word: "epilogue") else { return .store(KernelStore(buffer, index, try expression())) }
     let combiner = try combiner()

@@ -76,8 +76,9 @@ private struct KernelPrinter {
       lines.append("  " + storeText(store))
     case .epilogue(let store, let combiner, let over):
       lines.append("  \(target(store)) = epilogue \(combiner.rawValue) \(names(over)) { \(text(store.value)) }")
-    case .line(let store, let op, let over):
-      lines.append("  \(target(store)) = \(op.words) \(kernel[over].name) { \(text(store.value)) }")
+    case .line(let store, let op, let over, let to):
+      let axes = kernel[over].name + (to == over ? "" : " to \(kernel[to].name)")
+      lines.append("  \(target(store)) = \(op.words) \(axes) { \(text(store.value)) }")
     }
   }
 

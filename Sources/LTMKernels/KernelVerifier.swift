@@ -245,7 +245,7 @@ private struct KernelCheck {
         written[store.buffer] = store.index
         let value = statement.written(kernel.dtype(store.value))
         require(value == buffer.dtype.loaded, 3, "\(buffer.name), \(buffer.dtype), stores \(value)")
-        checkMap(store, from: points + statement.innerAxes)
+        checkMap(store, from: points + statement.storedAxes)
       }
     }
     for (index, buffer) in kernel.buffers.enumerated() where buffer.access.writes {

@@ -59,7 +59,7 @@ struct DeviceScheduler {
   func schedule() -> DeviceSchedule {
     let body = kernel.kernel.body
     switch kernel.kernel.form {
-    case .line(_, let op, let over): return lines(op, over.index)
+    case .line(_, let op, let over, _): return lines(op, over.index)
     case .contraction: if let tiles = contraction() { return tiles }
     case .loops: break
     }

@@ -6,7 +6,7 @@ import LTMLLVM
 // Lines along an axis, without any exchange between threads.
 extension DeviceEmitter {
   func lines(threads: Int) {
-    guard case .line(let store, let op, let over) = kernel.kernel.form else { return }
+    guard case .line(let store, let op, let over, let to) = kernel.kernel.form else { return }
     let unit = ir.add(ir.multiply(ir.blockNumber, threads), ir.threadNumber)
     switch op {
     case .prefix(let combiner, let isReversed):
@@ -17,7 +17,7 @@ extension DeviceEmitter {
       let extent = kernel.extent(over.index)
       ir.when(ir.less(unit, ir.index(kernel.points(kernel.domain) * extent))) {
         at(ir.divide(unit, extent), kernel.domain, lanes: 1) {
-          rank(ir.remainder(unit, extent), store, over.index, isDescending)
+          rank(ir.remainder(unit, extent), store, over.index, to: to.index, isDescending)
         }
       }
     }
@@ -40,7 +40,9 @@ extension DeviceEmitter {
   }
 
   /// Counts what comes before an element, and writes its index there.
-  private func rank(_ place: LLVMValueRef, _ store: KernelStore, _ axis: Int, _ isDescending: Bool) {
+  private func rank(
+    _ place: LLVMValueRef, _ store: KernelStore, _ axis: Int, to: Int, _ isDescending: Bool
+  ) {
     func key(at place: LLVMValueRef) -> Lanes {
       evaluator.at(axis, place) {
         ir.sortKey(
@@ -55,8 +57,10 @@ extension DeviceEmitter {
       let isBefore = key.compareBits(LLVMIntSLT, own).or(key.compareBits(LLVMIntEQ, own).and(isEarlier))
       return [ir.add(count[0], isBefore.extended(to: ir.i64).ref)]
     }
-    evaluator.at(axis, rank[0]) {
-      evaluator.store(Lanes(place, ir).truncated(to: ir.i32), to: kernel.stores[0][0])
+    ir.when(ir.less(rank[0], ir.index(kernel.extent(to)))) {
+      evaluator.at(to, rank[0]) {
+        evaluator.store(Lanes(place, ir).truncated(to: ir.i32), to: kernel.stores[0][0])
+      }
     }
   }
 }

@@ -36,6 +36,23 @@ private let castCases = DType.allCases.filter { $0 != .float }.map { dtype in
   OpCase(.cast, [([3, 37], .uniform(-300, 300))], ["dtype": .dtype(dtype)])
 }
 
+/// Lines of less than a vector, of several, and of more than one network sorts; few different values.
+private let lineCases: [OpCase] =
+  [[3, 37], [40, 5], [1, 300], [2, 3, 17]].flatMap { shape in
+    [0, shape.count - 1].flatMap { axis in
+      [
+        OpCase(.argsort, [(shape, .integers(9))], ["axis": .int(axis), "descending": .bool(true)]),
+        OpCase(.sort, [(shape, any)], ["axis": .int(axis), "descending": .bool(false)]),
+        OpCase(.cumsum, [(shape, .uniform(0, 1))], ["axis": .int(axis), "reversed": .bool(axis == 0)]),
+      ]
+    }
+  } + [
+    OpCase(.topk, [([3, 700], any)], ["axis": .int(1), "k": .int(5), "largest": .bool(true)]),
+    OpCase(.topk, [([40, 3], any)], ["axis": .int(0), "k": .int(17), "largest": .bool(false)]),
+    OpCase(.takeAlongAxis, [([3, 19, 5], any), ([3, 7, 5], .integers(23))], ["axis": .int(1)]),
+    OpCase(.oneHot, [([3, 17], .integers(40))], ["classes": .dim(37)]),
+  ]
+
 private let viewCases: [OpCase] = [
   OpCase(.broadcast, [([], any)], ["shape": .dims([3, 17]), "axes": .ints([])]),
   OpCase(.broadcast, [([17], any)], ["shape": .dims([5, 17]), "axes": .ints([1])]),
@@ -93,4 +110,4 @@ private let productCases: [OpCase] = [
 ]
 
 /// Every case of the suite.
-let conformanceCases = opCases + elementwiseCases + castCases + viewCases + rowCases + productCases
+let conformanceCases = opCases + elementwiseCases + castCases + viewCases + lineCases + rowCases + productCases

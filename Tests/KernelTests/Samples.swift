@@ -53,6 +53,15 @@ let samples: [SampleGraph] = [
     b.output("best", b.make(.argmax, [x], ["axis": .int(1), "keep": .bool(false)]))
     b.output("highest", b.make(.max, [x], ["axes": .ints([0]), "keep": .bool(false)]))
   },
+  SampleGraph("lines") { b in
+    let x = b.argument("x", .f16, [20, 300])
+    b.output("sums", b.make(.cumsum, [x], ["axis": .int(1), "reversed": .bool(false)]))
+    b.output("back", b.make(.cumsum, [x], ["axis": .int(0), "reversed": .bool(true)]))
+    let parts = b.make(.topk, [x], ["axis": .int(1), "k": .int(4), "largest": .bool(true)])
+    b.output("best", parts)
+    b.output("places", b.result(1, of: parts))
+    b.output("order", b.make(.argsort, [b.neg(x)], ["axis": .int(1), "descending": .bool(false)]))
+  },
   SampleGraph("padded_sum") { b in
     let x = b.argument("x", .f16, [32771])
     b.output("sum", b.sum(b.cast(x, to: .f32), [0]))

@@ -40,7 +40,26 @@ private let violations: [(rule: String, text: String)] = [
     "kernel_c12",
     "kernel @k(%0 x: f32[4, 8] read, %1 y: f32[8] write) {\n domain m: 4, n: 8\n y[n] = epilogue add m { x[m, n] } }"
   ),
+  ("kernel_c3", line("y[m, k] = order ascending k { x[m, k] }", result: "f32[4, 8]")),
+  ("kernel_c7", line("y[m, k] = prefix add m { x[m, k] }")),
+  ("kernel_c10", line("y[m, 0] = prefix add k { x[m, k] }")),
+  ("kernel_c11", line("y[m, k] = prefix add k { i32(x[m, k]) }", source: "f16", result: "i32[4, 8]")),
+  ("kernel_c13", line("y[m, k] = prefix maximum k { x[m, k] }")),
+  ("kernel_c13", line("y[m, j] = prefix add k to j { x[m, k] }", result: "f32[4, 3]")),
+  ("kernel_c13", line("y[m, k] = order ascending j to k { x[m, j] }", result: "i32[4, 8]")),
+  ("kernel_c13", line("%s: f32 = reduce add k { x[m, k] }\n y[m, k] = prefix add k { x[m, k] }")),
 ]
+
+/// A kernel of one line, which writes `y`.
+private func line(_ text: String, source: String = "f32", result: String = "f32[4, 8]") -> String {
+  """
+  kernel @k(%0 x: \(source)[4, 8] read, %1 y: \(result) write) {
+   domain m: 4
+   axis k: 8, j: 3
+   \(text)
+  }
+  """
+}
 
 /// A contraction with a line after it, which writes `y`.
 private func folding(_ line: String, result: String = "f32[8]", domain: String = "m: 4, n: 8") -> String {

@@ -14,7 +14,7 @@ extension KernelSpace {
       case .argReduce(_, let axis): reductions.append((lowered.shapes[lowered.nodes[node].operands[0].index], [axis]))
       case .line(_, let axis):
         guard members.count == 1 else { throw .notFusible(.line) }
-        reductions.append((lowered.shapes[node], [axis]))
+        reductions.append((lowered.shapes[lowered.nodes[node].operands[0].index], [axis]))
       case .contract, .scatterAdd:
         guard owner == nil else { throw .notFusible(.secondProduct) }
         owner = node
@@ -77,10 +77,14 @@ extension KernelBuilder {
     // Values that are equal as they are stored are equal here.
     case .order: if type.isHalf { value = rounded(value, to: type) }
     }
-    let place = space.place(try space.level(count: lowered.counts[node]))
-    guard let index = place.affine else { throw .notFusible }
-    let store = KernelStore(addBuffer(node, place.shape, .write(node)), index, value)
-    body.append(.line(store, op, over: inner.axes[0]))
+    var (index, to) = (inner.place.index, inner.axes[0])
+    let shape = lowered.shapes[node]
+    if shape != inner.shape {
+      to = space.addAxis(shape[inner.reduced[0]])
+      index[inner.reduced[0]] = .affine(Affine(axis: to))
+    }
+    guard let forms = Place(shape: shape, index: index).affine else { throw .notFusible(.index) }
+    body.append(.line(KernelStore(addBuffer(node, shape, .write(node)), forms, value), op, over: inner.axes[0], to: to))
   }
 
   /// Sums of bools and bytes count in i32.

@@ -270,7 +270,7 @@ extension Value {
 }
 
 extension OpParameter {
-  var isRequired: Bool { defaultValue == nil && kind != .axes && kind != .optionalTensor }
+  var isRequired: Bool { defaultValue == nil && !isOptional && kind != .axes && kind != .optionalTensor }
 
   /// `axis` may be said for `axes`.
   func answers(to name: String) -> Bool { name == self.name || kind == .axes && (name == "axis" || name == "axes") }

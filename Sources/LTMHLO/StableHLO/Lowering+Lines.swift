@@ -34,7 +34,8 @@ extension Lowering {
   /// The indices that a stable sort moves along: zeros are equal, and so are NaN, the largest.
   private mutating func order(_ x: HLOValue, axis: Int, isDescending: Bool, _ type: HLOType) -> HLOValue {
     let key = x.dtype.isFloating ? ordered(x) : x
-    let indices = builder.emit("iota", "dim = \(axis) : \(type)", type)
+    let all = x.type.with(.i32)
+    let indices = builder.emit("iota", "dim = \(axis) : \(all)", all)
     let element = key.type.scalar
     let kind = key.dtype.isFloating ? "TOTALORDER" : key.dtype.comparisonKind
     let region = [
@@ -43,11 +44,12 @@ extension Lowering {
       "  stablehlo.return %first : tensor<i1>",
     ].map { "\n        \($0)" }.joined()
     let name = builder.step("order")
-    let types = "\(key.type), \(type)"
+    let types = "\(key.type), \(all)"
     builder.emit(
       line: "\"stablehlo.sort\"(\(key.name), \(indices.name)) <{dimension = \(axis) : i64, is_stable = true}> "
         + "({\(region)\n    }) : (\(types)) -> (\(types))", as: name + ":2")
-    return builder.reshape(HLOValue(name: name + "#1", type: type), to: type.shape)
+    let sorted = HLOValue(name: name + "#1", type: all)
+    return type == all ? sorted : slice(sorted, axis, (0, type.shape[axis], 1), type)
   }
 
   /// A float with one zero and one NaN, which a total order puts last.

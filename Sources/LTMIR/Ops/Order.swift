@@ -3,20 +3,21 @@
 
 extension OpDefinition {
   static let argsort = OpDefinition(
-    "The indices that put an axis in order; equals keep theirs, NaN counts as largest.",
+    "The indices that put an axis in order, with `count` the first of them; equals keep theirs, NaN counts as largest.",
     signature: [
       OpParameter("x", .tensor), OpParameter("axis", .axis, default: .int(-1)),
-      OpParameter("descending", .bool, default: .bool(false)),
+      OpParameter("descending", .bool, default: .bool(false)), OpParameter("count", .int, isOptional: true),
     ], precision: .follow,
     infer: { (types, attributes) throws(OpError) in
       try requireCount(types, 1...1)
-      _ = try attributes.requiredAxis(rank: types[0].rank)
+      let axis = try attributes.requiredAxis(rank: types[0].rank)
       _ = try attributes.required("descending", attributes.bool("descending"))
-      return types[0].with(.i32)
+      guard let count = attributes.int("count") else { return types[0].with(.i32) }
+      return try first(count, "count", of: types[0], axis).with(.i32)
     },
     evaluate: { x, attributes, _ in
-      x[0].rows(along: attributes[int: "axis"]) {
-        ordered($0, descending: attributes[bool: "descending"]).map(Double.init)
+      firstInOrder(x[0], attributes, count: attributes.int("count"), "descending") { _, places in
+        places.map(Double.init)
       }
     }, gradient: .none,
     lowering: .structural { attributes, _ in
@@ -25,6 +26,7 @@ extension OpDefinition {
     examples: [
       OpExample([([3, 7], .any)], ["axis": .int(1), "descending": .bool(false)]),
       OpExample([([21, 3], .integers(4))], ["axis": .int(0), "descending": .bool(true)]),
+      OpExample([([5, 9], .any)], ["axis": .int(1), "descending": .bool(true), "count": .int(2)]),
       OpExample(
         [([2, 7], .values([1, -.infinity, 0, -0.0, .nan, 1, .infinity, -0.0, 0, -1, .nan, 2, .nan, -0.5]))],
         ["axis": .int(1), "descending": .bool(false)]),
@@ -72,16 +74,11 @@ extension OpDefinition {
       let axis = try attributes.requiredAxis(rank: types[0].rank)
       let k = try attributes.required("k", attributes.int("k"))
       _ = try attributes.required("largest", attributes.bool("largest"))
-      guard k >= 1, k <= types[0].shape[axis].constant ?? k else {
-        throw OpError(
-          "k is \(k), and axis \(axis) of \(shapeText(types[0].shape)) has \(types[0].shape[axis]) elements",
-          operands: [(0, axis)], note: "k is from 1 to the size of the axis")
-      }
-      var shape = types[0].shape
-      shape[axis] = Dim(k)
-      return TensorType(types[0].dtype, shape)
+      return try first(k, "k", of: types[0], axis)
     },
-    evaluate: { x, attributes, result in top(x[0], attributes, result) { row, places in places.map { row[$0] } } },
+    evaluate: { x, attributes, _ in
+      firstInOrder(x[0], attributes, count: attributes.int("k"), "largest") { row, places in places.map { row[$0] } }
+    },
     gradient: .rule { b, node, value, g in
       guard b.type(g).dtype.isFloating else { return [nil] }
       return [scatterAlong(&b, g, b.result(1, of: value), into: b.type(node.operands[0]), node.attributes[int: "axis"])]
@@ -89,8 +86,12 @@ extension OpDefinition {
     lowering: .decompose { b, node in topParts(&b, node)[0] },
     further: FurtherResults(
       types: { first, _ in [first.with(.i32)] },
-      evaluate: { x, attributes, types in
-        [top(x[0], attributes, types[0]) { _, places in places.map(Double.init) }]
+      evaluate: { x, attributes, _ in
+        [
+          firstInOrder(x[0], attributes, count: attributes.int("k"), "largest") { _, places in
+            places.map(Double.init)
+          }
+        ]
       }, decompose: topParts),
     examples: [
       OpExample([([3, 7], .any)], ["k": .int(3), "axis": .int(1), "largest": .bool(true)]),
@@ -182,19 +183,32 @@ private func ordered(_ row: [Double], descending: Bool) -> [Int] {
   }
 }
 
-private func top(
-  _ x: Reference, _ attributes: Attributes, _ result: TensorType, _ pick: ([Double], ArraySlice<Int>) -> [Double]
+/// Something of each line and of the indices that put it in order, or of the first of these.
+private func firstInOrder(
+  _ x: Reference, _ attributes: Attributes, count: Int?, _ descending: String,
+  _ pick: ([Double], ArraySlice<Int>) -> [Double]
 ) -> Reference {
-  let (axis, k) = (attributes[int: "axis"], attributes[int: "k"])
-  let order = x.shape.indices.filter { $0 != axis } + [axis]
+  let axis = attributes[int: "axis"]
+  let (order, length) = (x.shape.indices.filter { $0 != axis } + [axis], x.shape[axis])
   let lines = x.transposed(order)
-  let length = x.shape[axis]
   let data = stride(from: 0, to: lines.data.count, by: length).flatMap { start in
-    let row = Array(lines.data[start..<start + length])
-    return pick(row, ordered(row, descending: attributes[bool: "largest"]).prefix(k))
+    let line = Array(lines.data[start..<start + length])
+    return pick(line, ordered(line, descending: attributes[bool: descending]).prefix(count ?? length))
   }
-  let shape = order.map { $0 == axis ? k : x.shape[$0] }
+  let shape = order.map { $0 == axis ? count ?? length : x.shape[$0] }
   return Reference(shape: shape, data: data).transposed(inverse(order))
+}
+
+/// The type of the first elements along an axis.
+private func first(_ count: Int, _ name: String, of type: TensorType, _ axis: Int) throws(OpError) -> TensorType {
+  guard count >= 1, count <= type.shape[axis].constant ?? count else {
+    throw OpError(
+      "\(name) is \(count), and axis \(axis) of \(shapeText(type.shape)) has \(type.shape[axis]) elements",
+      operands: [(0, axis)], note: "\(name) is from 1 to the size of the axis")
+  }
+  var shape = type.shape
+  shape[axis] = Dim(count)
+  return TensorType(type.dtype, shape)
 }
 
 // MARK: - Lowering and gradients
@@ -207,8 +221,9 @@ private func sortParts(_ b: inout GraphBuilder, _ node: Node) -> [ValueID] {
 
 private func topParts(_ b: inout GraphBuilder, _ node: Node) -> [ValueID] {
   let (axis, largest) = (node.attributes[int: "axis"], node.attributes[bool: "largest"])
-  let order = b.make(.argsort, node.operands, ["axis": .int(axis), "descending": .bool(largest)])
-  let first = b.slice(order, axis: axis, from: 0, to: Dim(node.attributes[int: "k"]))
+  let count = node.attributes[int: "k"]
+  let first = b.make(
+    .argsort, node.operands, ["axis": .int(axis), "descending": .bool(largest), "count": .int(count)])
   return [b.make(.takeAlongAxis, [node.operands[0], first], ["axis": .int(axis)]), first]
 }
 

@@ -17,11 +17,20 @@ extension Schedule {
     package var lanes: Int
     /// Records that a network sorts, a power of two; sorted chunks are merged.
     package var chunk: Int
+    /// Where the first few of a long line are wanted: how many records are kept until they are sorted, and how many of them
+    /// are wanted.
+    package struct Selection: Hashable, Sendable {
+      package var capacity: Int
+      package var count: Int
+    }
+    package var selection: Selection?
     /// Whether keys have 64 bits.
     package var isWide: Bool
     package var linesPerTask: Int
 
     var recordBytes: Int { isWide ? 16 : 8 }
+    /// What a selection knows: the last record wanted so far, and how many are kept.
+    static let headBytes = 64
     /// Records of a line, filled up to whole vectors.
     func count(_ extent: Int) -> Int { roundUp(extent, lanes) }
     /// Bytes of all records of a line.
@@ -30,10 +39,10 @@ extension Schedule {
 }
 
 extension Scheduler {
-  func lines(_ op: LineOp, over axis: Int, _ value: ScalarID) -> Schedule {
+  func lines(_ op: LineOp, over axis: Int, to: Int, _ value: ScalarID) -> Schedule {
     switch op {
     case .prefix: prefix(axis)
-    case .order: order(axis, value)
+    case .order: order(axis, count: kernel.extent(to), value)
     }
   }
 
@@ -55,17 +64,31 @@ extension Scheduler {
       scratchBytes: 0)
   }
 
-  private func order(_ axis: Int, _ value: ScalarID) -> Schedule {
+  private func order(_ axis: Int, count: Int, _ value: ScalarID) -> Schedule {
     let dtype = kernel.kernel.dtype(value)
     let isWide = dtype == .i64 || dtype == .f64
     let lanes = isWide ? 1 : profile.vectorBytes / 8
     // A network's work grows with the square of the logarithm, which pays as long as it compares many records at once.
     let chunk = isWide ? 32 : lanes >= 8 ? 4096 : lanes == 4 ? 512 : 64
-    let perTask = linesPerTask(axis, cost: 8)
-    let numbers = Schedule.Order(lanes: lanes, chunk: chunk, isWide: isWide, linesPerTask: perTask)
     let extent = kernel.extent(axis)
+    let selection = selection(of: count, extent)
+    let perTask = linesPerTask(axis, cost: selection == nil ? 8 : 1)
+    let numbers = Schedule.Order(
+      lanes: lanes, chunk: chunk, selection: selection, isWide: isWide, linesPerTask: perTask)
+    if let selection {
+      return Schedule(
+        strategy: .order(numbers), taskCount: taskCount(perTask),
+        scratchBytes: Schedule.Order.headBytes + roundUp(selection.capacity * numbers.recordBytes, 64))
+    }
     return Schedule(
       strategy: .order(numbers), taskCount: taskCount(perTask),
       scratchBytes: numbers.bytes(extent) * (numbers.count(extent) > chunk ? 2 : 1))
+  }
+
+  /// Room for some times what is wanted, so that it is sorted rarely; `nil` where sorting all is no more work.
+  private func selection(of count: Int, _ extent: Int) -> Schedule.Order.Selection? {
+    var capacity = 256
+    while capacity < 4 * count { capacity *= 2 }
+    return capacity <= 4096 && extent > 2 * capacity ? .init(capacity: capacity, count: count) : nil
   }
 }

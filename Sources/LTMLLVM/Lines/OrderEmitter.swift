@@ -31,22 +31,27 @@ extension IRBuilder {
 
 extension KernelEmitter {
   func order(_ numbers: Schedule.Order) {
-    guard case .line(let store, .order(let isDescending), let over) = kernel.kernel.form else { return }
+    guard case .line(let store, .order(let isDescending), let over, let to) = kernel.kernel.form else { return }
     evaluator.begin(kernel.kernel.body[0])
     eachUnit(kernel.points(kernel.domain), perTask: numbers.linesPerTask) { line in
       evaluator.scope {
         evaluator.at(decompose(line, kernel.domain)) {
           evaluator.hoist([store.value], outOf: [over.index])
-          fill(numbers, store.value, over.index, isDescending)
-          let sorter = RecordSorter(ir, numbers, extent: kernel.extent(over.index), at: scratch)
-          writeIndices(sorter, sorter.sort(), over.index)
+          let line = RecordLine(value: store.value, axis: over.index, to: to.index, isDescending: isDescending)
+          if let selection = numbers.selection {
+            select(selection, line, RecordSorter(ir, numbers, count: selection.capacity, at: scratch))
+          } else {
+            let sorter = RecordSorter(ir, numbers, count: numbers.count(kernel.extent(line.axis)), at: scratch)
+            fill(line, sorter)
+            writeIndices(line, sorter, sorter.sort())
+          }
         }
       }
     }
   }
 
   /// Vectors along a line; the last may hold fewer than its lanes.
-  private func eachVector(_ axis: Int, _ lanes: Int, _ body: (_ first: LLVMValueRef, _ live: Int) -> Void) {
+  func eachVector(_ axis: Int, _ lanes: Int, _ body: (_ first: LLVMValueRef, _ live: Int) -> Void) {
     let (extent, rest) = (kernel.extent(axis), kernel.extent(axis) % lanes)
     func visit(_ first: LLVMValueRef, _ live: Int) {
       evaluator.at(axis, first, vector: VectorAxis(axis: axis, lanes: lanes, live: live)) { body(first, live) }
@@ -58,29 +63,42 @@ extension KernelEmitter {
     if rest > 0 { visit(ir.index(extent - rest), rest) }
   }
 
-  private func lanes(_ numbers: Schedule.Order) -> Int { numbers.isWide ? 1 : ir.profile.floatLanes }
-
-  /// Makes the records; what fills up the last vector comes after all of them.
-  private func fill(_ numbers: Schedule.Order, _ value: ScalarID, _ axis: Int, _ isDescending: Bool) {
-    let (lanes, dtype) = (lanes(numbers), kernel.kernel.dtype(value))
-    let records = RecordSorter(ir, numbers, extent: kernel.extent(axis), at: scratch)
-    eachVector(axis, lanes) { first, live in
-      let key = ir.sortKey(evaluator.value(value, lanes: lanes), dtype, isDescending: isDescending)
+  /// Visits the records of a line, a vector of them at a time; what fills the last one up comes after all of them.
+  func eachRecord(
+    _ line: RecordLine, _ records: RecordSorter, _ body: (_ record: Lanes, _ first: LLVMValueRef, _ live: Int) -> Void
+  ) {
+    let (lanes, dtype) = (records.elements, kernel.kernel.dtype(line.value))
+    eachVector(line.axis, lanes) { first, live in
+      let key = ir.sortKey(evaluator.value(line.value, lanes: lanes), dtype, isDescending: line.isDescending)
       let place = Lanes(ir.splat(Lanes(first, ir).truncated(to: ir.i32).ref, lanes), ir)
       let index = lanes == 1 ? place : place.plusBits(Lanes(ir.constants(Array(0..<lanes), ir.i32), ir))
-      let record = records.record(key, index)
-      let count = live == lanes ? lanes : numbers.count(kernel.extent(axis)) % lanes
-      let kept = Lanes(keep(record, records.last(lanes), live), ir)
-      ir.store(kept.ref, records.address(scratch, first), live: count == 0 ? lanes : count, align: numbers.recordBytes)
+      body(Lanes(keep(records.record(key, index), records.last(lanes), live), ir), first, live)
     }
   }
 
-  private func writeIndices(_ records: RecordSorter, _ sorted: LLVMValueRef, _ axis: Int) {
-    let lanes = lanes(records.numbers)
-    eachVector(axis, lanes) { first, live in
+  private func fill(_ line: RecordLine, _ records: RecordSorter) {
+    eachRecord(line, records) { record, first, live in
+      let rest = records.count % record.count
+      let count = live == record.count || rest == 0 ? record.count : rest
+      ir.store(
+        record.ref, records.address(scratch, first), live: count, align: records.numbers.recordBytes)
+    }
+  }
+
+  func writeIndices(_ line: RecordLine, _ records: RecordSorter, _ sorted: LLVMValueRef) {
+    let lanes = records.elements
+    eachVector(line.to, lanes) { first, live in
       let address = records.address(sorted, first)
       let record = ir.load(records.scalar, address, lanes: lanes, live: live, align: records.numbers.recordBytes)
       evaluator.store(Lanes(record, ir).truncated(to: ir.i32), to: kernel.stores[0][0])
     }
   }
+}
+
+/// What is sorted, and where its indices go.
+struct RecordLine {
+  let value: ScalarID
+  let axis: Int
+  let to: Int
+  let isDescending: Bool
 }

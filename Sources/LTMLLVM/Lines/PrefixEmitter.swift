@@ -35,7 +35,7 @@ extension IRBuilder {
 
 extension KernelEmitter {
   func prefix(_ numbers: Schedule.Prefix) {
-    guard case .line(let store, .prefix(let combiner, let isReversed), let over) = kernel.kernel.form else { return }
+    guard case .line(let store, .prefix(let combiner, let isReversed), let over, _) = kernel.kernel.form else { return }
     evaluator.begin(kernel.kernel.body[0])
     switch numbers {
     case .across(let spread):

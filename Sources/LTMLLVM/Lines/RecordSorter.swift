@@ -17,15 +17,18 @@ struct RecordSorter {
   private var lanes: Int { numbers.lanes }
   private var type: LLVMTypeRef { ir.vector(scalar, lanes) }
 
-  init(_ ir: IRBuilder, _ numbers: Schedule.Order, extent: Int, at scratch: LLVMValueRef) {
+  init(_ ir: IRBuilder, _ numbers: Schedule.Order, count: Int, at scratch: LLVMValueRef) {
     guard let wide = LLVMIntTypeInContext(ir.context, 128) else { internalFailure("emission", "no i128") }
     self.ir = ir
     self.numbers = numbers
-    count = numbers.count(extent)
+    self.count = count
     scalar = numbers.isWide ? wide : ir.i64
     base = scratch
-    other = ir.address(scratch, ir.i8, ir.index(numbers.bytes(extent)))
+    other = ir.address(scratch, ir.i8, ir.index(roundUp(count * numbers.recordBytes, 64)))
   }
+
+  /// Elements that become records together.
+  var elements: Int { numbers.isWide ? 1 : ir.profile.floatLanes }
 
   // MARK: Records
 
@@ -84,7 +87,7 @@ struct RecordSorter {
 
   // MARK: Networks
 
-  private func sort(_ base: LLVMValueRef, _ length: Int) {
+  func sort(_ base: LLVMValueRef, _ length: Int) {
     eachVector(length) { place in store(sorted(load(base, place)), base, place) }
     var size = 2 * lanes
     while size / 2 < length {

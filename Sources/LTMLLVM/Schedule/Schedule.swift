@@ -247,7 +247,7 @@ struct Scheduler {
 
   func schedule() -> Schedule {
     switch kernel.kernel.form {
-    case .line(let store, let op, let over): return lines(op, over: over.index, store.value)
+    case .line(let store, let op, let over, let to): return lines(op, over: over.index, to: to.index, store.value)
     case .contraction: if let product = tiles() ?? product() { return product }
     case .loops: if let scatter = scatter() { return scatter }
     }

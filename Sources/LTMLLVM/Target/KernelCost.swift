@@ -17,7 +17,8 @@ package struct KernelCost: Hashable, Sendable {
     let flat = FlatKernel(kernel)
     flops = 0
     for statement in flat.kernel.body {
-      let axes = flat.domain + statement.innerAxes.map(\.index)
+      let inner = if case .line(_, _, let over, _) = statement { [over] } else { statement.innerAxes }
+      let axes = flat.domain + inner.map(\.index)
       let points = Double(flat.points(axes))
       for id in flat.closure(of: statement.roots) {
         guard case .apply = flat.kernel.expressions[id] else { continue }
@@ -26,8 +27,8 @@ package struct KernelCost: Hashable, Sendable {
       switch statement {
       case .contract: flops += 2 * points
       case .reduce, .argReduce, .epilogue: flops += points
-      case .line(_, .prefix, _): flops += points
-      case .line(_, .order, let axis):
+      case .line(_, .prefix, _, _): flops += points
+      case .line(_, .order, let axis, _):
         // A comparison for each time that a line halves.
         flops += points * Double(Int.bitWidth - max(flat.extent(axis.index) - 1, 0).leadingZeroBitCount)
       case .scratch, .loop, .store: break

@@ -79,6 +79,23 @@ for correction in (0, 1):
 for op, f in {"argmax": torch.argmax, "argmin": torch.argmin}.items():
     case(op, "{axis = 1, keep = false}", lambda v: f(v, dim=1), ties, result=torch.int32)
     case(op, "{axis = 0, keep = false}", lambda v: f(v, dim=0), torch.tensor([1.0, NAN, 3.0, NAN]), result=torch.int32)
+unsorted = torch.tensor([[3.0, NAN, -INF, 0.0, -0.0, 3.0, INF], [1.0, 1.0, NAN, -2.0, NAN, 0.5, 1.0]])
+for descending in [False, True]:
+    attributes = "{axis = 1, descending = %s}" % str(descending).lower()
+    sort = lambda v: torch.sort(v, dim=1, descending=descending, stable=True)
+    case("sort", attributes + " also (i32[2, 7])", lambda v: sort(v).values, unsorted)
+    case("argsort", attributes, lambda v: sort(v).indices, unsorted, result=torch.int32)
+distinct = torch.tensor([[0.5, -1.0, 4.0, 2.0], [7.0, 8.0, -3.0, 0.0], [1.0, 6.0, 5.0, -7.0]])
+for largest in [False, True]:
+    case("topk", "{axis = 0, k = 2, largest = %s} also (i32[2, 4])" % str(largest).lower(),
+         lambda v: torch.topk(v, 2, dim=0, largest=largest).values, distinct)
+for axis in [0, 1]:
+    case("cumsum", "{axis = %d, reversed = false}" % axis, lambda v: torch.cumsum(v, axis), distinct)
+case("cumsum", "{axis = 0, reversed = false}", lambda v: torch.cumsum(v, 0),
+     torch.tensor([1.0, INF, 2.0, -INF, 3.0]))
+case("take_along_axis", "{axis = 1}", lambda v, i: torch.take_along_dim(v, i, 1), distinct,
+     torch.tensor([[3, 3], [0, 1], [2, 0]]))
+case("one_hot", "{classes = dim[4]}", lambda i: F.one_hot(i, 4), torch.tensor([2, 0, 3, 3]), result=torch.int32)
 case("matmul", "", torch.matmul, torch.randn(2, 2, 3), torch.randn(2, 3, 4))
 case("linear", "", F.linear, torch.randn(2, 2, 3), torch.randn(4, 3), torch.randn(4))
 case("softmax", "{axis = 1}", lambda v: F.softmax(v, 1), x)
