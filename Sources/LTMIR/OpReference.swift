@@ -38,7 +38,7 @@ private func signatureText(_ row: OpDefinition) -> String {
       case .dim: "\(parameter.name): dim"
       case .ints: "\(parameter.name): Ints"
       }
-    return parameter.defaultValue.map { "\(kind) = \(attributeText($0))" } ?? kind
+    return parameter.defaultValue.map { "\(kind) = \(attributeText($0))" } ?? (parameter.isOptional ? kind + "?" : kind)
   }.joined(separator: ", ")
 }
 

@@ -49,6 +49,7 @@ private let along: Attributes = ["axis": .int(0), "keep": .bool(false)]
 
 private let edgeCases: [Typed] = floats.flatMap { dtype -> [Typed] in
   let unary: [OpCase] = [Op.neg, .abs, .erf, .tanh, .isFinite, .floor, .sign, .relu].map { OpCase($0, [([6], edges)]) }
+  let order = [false, true].map { OpCase(.argsort, [([6], others)], ["axis": .int(0), "descending": .bool($0)]) }
   let binary: [OpCase] = [Op.minimum, .maximum, .equal, .notEqual, .less, .greaterEqual].map {
     OpCase($0, [([6], edges), ([6], others)])
   }
@@ -62,7 +63,7 @@ private let edgeCases: [Typed] = floats.flatMap { dtype -> [Typed] in
   ]
   let empty = OpCase(.sum, [([2, 2], .uniform(-2, 2))], ["axes": .ints([]), "keep": .bool(false)])
   let tails = OpCase(.erf, [([6], .values([3.2, -3.6, 4.5, -7, 2.9, 1e-4]))])
-  return (unary + binary + reductions + indices + [empty, tails]).map { ($0, dtype) }
+  return (unary + order + binary + reductions + indices + [empty, tails]).map { ($0, dtype) }
 }
 
 /// Ties, subnormals of the target, its overflow; integers within what both hold.

@@ -37,10 +37,9 @@ extension Lowering {
     let all = x.type.with(.i32)
     let indices = builder.emit("iota", "dim = \(axis) : \(all)", all)
     let element = key.type.scalar
-    let kind = key.dtype.isFloating ? "TOTALORDER" : key.dtype.comparisonKind
     let region = [
       "^bb0(%a: \(element), %b: \(element), %i: tensor<i32>, %j: tensor<i32>):",
-      "  %first = stablehlo.compare \(isDescending ? "GT" : "LT"), %a, %b, \(kind) : (\(element), \(element)) -> tensor<i1>",
+      "  %first = stablehlo.compare \(isDescending ? "GT" : "LT"), %a, %b, \(key.dtype.comparisonKind) : (\(element), \(element)) -> tensor<i1>",
       "  stablehlo.return %first : tensor<i1>",
     ].map { "\n        \($0)" }.joined()
     let name = builder.step("order")
@@ -52,10 +51,17 @@ extension Lowering {
     return type == all ? sorted : slice(sorted, axis, (0, type.shape[axis], 1), type)
   }
 
-  /// A float with one zero and one NaN, which a total order puts last.
+  /// Integers in the order of floats, all zeros equal and all NaN the largest: bits, those of negative numbers turned round.
   private mutating func ordered(_ x: HLOValue) -> HLOValue {
-    let zero = builder.constant(0.0, x.type)
-    let one = builder.select(builder.compare("EQ", x, zero), zero, x)
-    return builder.select(builder.compare("NE", one, one), builder.constant(Double.nan, x.type), one)
+    let wide = cast(x, to: x.dtype.accumulator)
+    let zero = builder.constant(0.0, wide.type)
+    let one = builder.select(builder.compare("EQ", wide, zero), zero, wide)
+    let number = builder.select(builder.compare("NE", one, one), builder.constant(Double.nan, wide.type), one)
+    let dtype: DType = wide.dtype == .f64 ? .i64 : .i32
+    let bits = builder.function("bitcast_convert", [number], wide.type.with(dtype))
+    let width = builder.constant(dtype == .i64 ? Int64(63) : 31, bits.type)
+    let most = builder.constant(dtype == .i64 ? Int64.max : Int64(Int32.max), bits.type)
+    let turned = builder.same("and", builder.same("shift_right_arithmetic", bits, width), most)
+    return builder.same("xor", bits, turned)
   }
 }
