@@ -224,6 +224,8 @@ extension Elaborator {
       given.append(Given(value: Value(.tensor(id), parameter.span), span: parameter.span))
     }
     defineStorages(storages)
+    defineDraws(info.parameters.map(\.type), at: declaration.name.span)
+    let key = draws?.key
     let frame = Frame(
       name: title(function), module: function.module, owner: function.owner, function: declaration.span)
     let result = within(frame) { () -> Value in
@@ -237,7 +239,7 @@ extension Elaborator {
       let name = world[id].path ?? world[id].name
       if let value = current[id] { builder.output(name, value, updates: name) }
     }
-    return builder.graph.withoutUnusedInputs
+    return builder.graph.withoutUnused(key: key)
   }
 
   /// Makes every parameter and state an input.
@@ -270,28 +272,5 @@ extension Elaborator {
   /// The name, or a longer one where a parameter or a state is called that: what runs a graph finds both by name.
   private func resultName(_ name: String) -> String {
     builder.graph.input(name) == nil ? name : resultName(name + "_")
-  }
-}
-
-extension Graph {
-  /// The graph without the parameters and states that nothing in it reads or writes.
-  var withoutUnusedInputs: Graph {
-    var used = Set(nodes.flatMap(\.operands)).union(outputs.map(\.value))
-    let updated = Set(outputs.compactMap(\.updates))
-    for input in inputs where input.role == .argument || updated.contains(input.name) { used.insert(input.value) }
-    let dropped = Set(inputs.map(\.value)).subtracting(used)
-    if dropped.isEmpty { return self }
-    var renamed = [ValueID](repeating: ValueID(0), count: nodes.count)
-    var result = Graph(name: name)
-    for value in values where !dropped.contains(value) {
-      renamed[value.index] = ValueID(result.nodes.count)
-      var node = self[value]
-      node.operands = node.operands.map { renamed[$0.index] }
-      result.nodes.append(node)
-    }
-    result.inputs = inputs.filter { !dropped.contains($0.value) }
-      .map { GraphInput(name: $0.name, role: $0.role, value: renamed[$0.value.index]) }
-    result.outputs = outputs.map { GraphOutput(name: $0.name, value: renamed[$0.value.index], updates: $0.updates) }
-    return result
   }
 }

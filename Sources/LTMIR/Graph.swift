@@ -150,6 +150,9 @@ public struct Graph: Sendable, Hashable {
     set { nodes[value.index] = newValue }
   }
 
+  /// The inputs that keys of random numbers are made of: the seed's words, i32[4], and the number of the step attempt, an i32.
+  public static let (seed, attempt) = ("control/seed", "control/attempt")
+
   /// The input of that name.
   public func input(_ name: String) -> GraphInput? { inputs.first { $0.name == name } }
 

@@ -126,7 +126,8 @@ extension Node {
       return operands.map { _ in rounded([joined]) }
     }
     let row = op.definition
-    return operands.map { operands in
+    return operands.enumerated().map { replica, operands in
+      let attributes = attributes.drawing(on: replica)
       let rest = row.further?.evaluate(operands, attributes, furtherTypes) ?? []
       return rounded([row.evaluate(operands, attributes, type)] + rest)
     }

@@ -77,6 +77,9 @@ struct KnownIntegers {
     case .iota:
       guard let axis = node.attributes.int("axis"), let size = node.type.shape[axis].constant else { return nil }
       return 0...Double(size - 1)
+    case .categorical:
+      guard let size = graph[node.operands[0]].type.shape.last?.constant else { return nil }
+      return 0...Double(size - 1)
     case .result:
       // The indices of `sort` and `topk`.
       let whole = graph[node.operands[0]]

@@ -27,6 +27,9 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   case gather, scatterAdd = "scatter_add", takeAlongAxis = "take_along_axis", oneHot = "one_hot"
   // Along an axis
   case cumsum, argsort, sort, topk
+  // Random numbers
+  case foldKey = "fold_key", randomBits = "random_bits"
+  case uniform, normal, bernoulli, categorical, dropout
   // Reductions
   case sum, mean, max, min, prod, all, any, argmax, argmin, variance, logsumexp
   // Contractions
@@ -118,6 +121,13 @@ extension Op {
     case .argsort: .argsort
     case .sort: .sort
     case .topk: .topk
+    case .foldKey: .foldKey
+    case .randomBits: .randomBits
+    case .uniform: .uniform
+    case .normal: .normal
+    case .bernoulli: .bernoulli
+    case .categorical: .categorical
+    case .dropout: .dropout
     case .sum: .sum
     case .mean: .mean
     case .max: .max

@@ -30,6 +30,8 @@ public struct OpParameter: Sendable {
     case optionalTensor
     /// All remaining positional tensors, or one list of them (concat).
     case tensors
+    /// The key that random numbers are drawn with, a tensor operand that the compiler supplies: no call gives it.
+    case key
     case int, float, bool, dtype
     /// One axis, negative from the end, normalised against the first operand's rank before it becomes an attribute.
     case axis
@@ -50,13 +52,19 @@ public struct OpParameter: Sendable {
   public let defaultValue: Attribute?
   /// Whether a node may lack the attribute; the others are there in every legal graph (`graph_c5`).
   public let isOptional: Bool
+  /// Whether the compiler sets it, and no call does.
+  public let isInternal: Bool
 
   /// A parameter of an op.
-  public init(_ name: String, _ kind: Kind, default defaultValue: Attribute? = nil, isOptional: Bool = false) {
+  public init(
+    _ name: String, _ kind: Kind, default defaultValue: Attribute? = nil, isOptional: Bool = false,
+    isInternal: Bool = false
+  ) {
     self.name = name
     self.kind = kind
     self.defaultValue = defaultValue
     self.isOptional = isOptional
+    self.isInternal = isInternal
   }
 }
 
@@ -87,6 +95,9 @@ public enum Primitive: String, Sendable, CaseIterable {
   case equal, notEqual = "not_equal", less, lessEqual = "less_equal", greater, greaterEqual = "greater_equal"
   case and, or
   case select
+  /// Some bits of one word of Philox4x32-10, as an i32: of the counter's four words, the key's two, the number of the word, and
+  /// how many of its bits to take behind how many that are skipped, from the top.
+  case philox
 }
 
 /// How the combining operation of a reduction works.
@@ -125,6 +136,7 @@ package enum StructuralOp: Sendable {
   case pad(axis: Int, low: Int, high: Int, value: Double), concat(axis: Int)
   case gather(axis: Int), scatterAdd(axis: Int)
   case argReduce(Combiner, axis: Int), contract(ContractionAxes), line(LineOp, axis: Int)
+  case foldKey(stream: UInt64), randomBits(RandomForm)
 }
 
 /// What turns a whole line along an axis into a line of the same length.
@@ -162,6 +174,8 @@ public struct OpDefinition: Sendable {
   public let isCallable: Bool
   /// Operands and attributes in call order.
   public let signature: [OpParameter]
+  /// Whether the op does nothing but in training: in evaluation a call of it is its first operand.
+  public let isTrainingOnly: Bool
   /// The precision class.
   public let precision: PrecisionClass
   /// The type of the result, or what is wrong with the operands. `float` operands make `float` results; `float` with a
@@ -179,13 +193,15 @@ public struct OpDefinition: Sendable {
   package let givenExamples: [OpExample]
 
   package init(
-    _ summary: String, isCallable: Bool = true, signature: [OpParameter], precision: PrecisionClass,
+    _ summary: String, isCallable: Bool = true, isTrainingOnly: Bool = false, signature: [OpParameter],
+    precision: PrecisionClass,
     infer: @escaping @Sendable ([TensorType], Attributes) throws(OpError) -> TensorType,
     evaluate: @escaping @Sendable ([Reference], Attributes, TensorType) -> Reference, gradient: OpGradient,
     lowering: OpLowering, further: FurtherResults? = nil, examples: [OpExample] = []
   ) {
     self.summary = summary
     self.isCallable = isCallable
+    self.isTrainingOnly = isTrainingOnly
     self.signature = signature
     self.precision = precision
     self.infer = infer
@@ -195,6 +211,19 @@ public struct OpDefinition: Sendable {
     self.further = further
     givenExamples = examples
   }
+}
+
+extension OpDefinition {
+  /// What a call gives of the signature.
+  public var callSignature: [OpParameter] { signature.filter { $0.kind != .key && !$0.isInternal } }
+}
+
+extension Op {
+  /// Whether it reads a key: it draws random numbers, or makes a key of another.
+  public var readsKey: Bool { definition.signature.contains { $0.kind == .key } }
+
+  /// Whether it makes random numbers, or a key, of a key and at most a number: whoever needs them again draws them again.
+  package var readsOnlyKeys: Bool { readsKey && !definition.signature.contains { $0.kind == .tensor } }
 }
 
 /// A value of the reference interpreter: numbers in f64 under a bound shape.

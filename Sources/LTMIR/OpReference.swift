@@ -22,10 +22,10 @@ package func opReference() -> String {
 }
 
 private func signatureText(_ row: OpDefinition) -> String {
-  row.signature.map { parameter in
+  (row.isCallable ? row.callSignature : row.signature).map { parameter in
     let kind =
       switch parameter.kind {
-      case .tensor: parameter.name
+      case .tensor, .key: parameter.name
       case .optionalTensor: "\(parameter.name)?"
       case .tensors: "\(parameter.name)..."
       case .int: "\(parameter.name): Int"

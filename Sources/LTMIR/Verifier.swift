@@ -171,7 +171,7 @@ extension OpParameter.Kind {
   /// Whether it is no operand.
   var isAttribute: Bool {
     switch self {
-    case .tensor, .optionalTensor, .tensors: false
+    case .tensor, .optionalTensor, .tensors, .key: false
     case .int, .float, .bool, .dtype, .axis, .axes, .dims, .dim, .ints: true
     }
   }
@@ -180,7 +180,8 @@ extension OpParameter.Kind {
     switch (self, value) {
     case (.int, .int), (.axis, .int), (.float, .float), (.float, .int), (.bool, .bool), (.dtype, .dtype): true
     case (.axes, .ints), (.ints, .ints), (.dims, .dims), (.dim, .dim): true
-    case (.tensor, _), (.optionalTensor, _), (.tensors, _), (.int, _), (.float, _), (.bool, _), (.dtype, _): false
+    case (.tensor, _), (.optionalTensor, _), (.tensors, _), (.key, _), (.int, _), (.float, _), (.bool, _), (.dtype, _):
+      false
     case (.axis, _), (.axes, _), (.dims, _), (.dim, _), (.ints, _): false
     }
   }

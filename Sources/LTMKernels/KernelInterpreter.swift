@@ -204,6 +204,7 @@ private struct KernelRun {
       guard let axis = scratchAxis(local) else { return 0 }
       return scratch[local.index][position[axis]]
     case .apply(let primitive, let operands, let dtype):
+      if primitive == .philox { return primitive.apply(operands.map { values[$0.index] }) }
       let a = values[operands[0].index]
       let b = operands.count > 1 ? values[operands[1].index] : 0
       let c = operands.count > 2 ? values[operands[2].index] : 0

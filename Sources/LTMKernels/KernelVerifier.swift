@@ -128,7 +128,7 @@ private struct KernelCheck {
     let isLogical = [.not, .and, .or].contains(primitive)
     let agree =
       values.allSatisfy { $0 == last } && (primitive != .select || operands[0] == .bool)
-      && (!isLogical || last == .bool)
+      && (!isLogical || last == .bool) && (primitive != .philox || last == .i32)
       && dtype == (primitive.isPredicate ? .bool : last)
     require(agree, 3, "\(primitive.rawValue) of \(operands) gives \(dtype)")
   }

@@ -29,6 +29,7 @@ extension Primitive {
       .and, .or, .timesSigmoid, .timesNormalCDF, .timesGaussian:
       2
     case .select: 3
+    case .philox: 9
     }
   }
 
@@ -37,7 +38,8 @@ extension Primitive {
     switch self {
     case .isFinite, .not, .equal, .notEqual, .less, .lessEqual, .greater, .greaterEqual, .and, .or: true
     case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .expm1, .log1p, .log2,
-      .timesSigmoid, .timesNormalCDF, .timesGaussian, .add, .sub, .mul, .div, .pow, .minimum, .maximum, .select:
+      .timesSigmoid, .timesNormalCDF, .timesGaussian, .add, .sub, .mul, .div, .pow, .minimum, .maximum, .select,
+      .philox:
       false
     }
   }
@@ -81,6 +83,18 @@ extension Primitive {
     case .and: a != 0 && b != 0 ? 1 : 0
     case .or: a != 0 || b != 0 ? 1 : 0
     case .select: a != 0 ? b : c
+    case .philox: .nan
     }
+  }
+
+  /// The value of any number of operands.
+  package func apply(_ x: [Double], integral: Bool = false) -> Double {
+    if self == .philox { return Self.philox(x.map { UInt32(truncatingIfNeeded: Int64($0)) }) }
+    return apply(x[0], x.count > 1 ? x[1] : 0, x.count > 2 ? x[2] : 0, integral: integral)
+  }
+
+  private static func philox(_ x: [UInt32]) -> Double {
+    let words = Philox(key: SIMD2(x[4], x[5])).words(at: SIMD4(x[0], x[1], x[2], x[3]))
+    return Double(Int32(bitPattern: (words[Int(x[6] % 4)] << x[7]) >> (32 - x[8])))
   }
 }

@@ -41,7 +41,8 @@ struct DeviceEmitter {
     guard let last = axes.last else { return evaluator.scope(body) }
     var places = decompose(unit, axes, lanes: lanes)
     let start = places.removeLast().value
-    let vector = VectorAxis(axis: last, lanes: lanes, live: lanes)
+    var vector = VectorAxis(axis: last, lanes: lanes, live: lanes)
+    vector.isAligned = true
     return evaluator.at(places) { evaluator.at(last, start, vector: vector, body) }
   }
 

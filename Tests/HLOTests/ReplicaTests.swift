@@ -33,6 +33,33 @@ struct ReplicaTests {
     }
   }
 
+  /// Keys, and the bits of elements whose rows are shared.
+  @Test(
+    "random bits are those of the whole batch's rows",
+    .enabled(if: PJRTTests.missing == nil, "\(PJRTTests.missing ?? "")"), arguments: [0, 1])
+  func randomBits(_ axis: Int) throws {
+    var b = GraphBuilder(name: "bits")
+    let seed = b.input("seed", TensorType(.i32, [4]), role: .control)
+    let key = b.make(.foldKey, [seed, b.constant(5, TensorType(.i32, []))], ["stream": .int(0x7654_3210_FEDC_BA98)])
+    let attributes: Attributes = [
+      "shape": .dims([4, 6]), "bits": .int(20), "skip": .int(3), "words": .int(2), "word": .int(1),
+      "rows": .int(axis), "replicas": .int(2),
+    ]
+    b.output("y", b.make(.randomBits, [key], attributes))
+    // An exchange tells a graph how many replicas it has.
+    let flag = b.constant(1, TensorType(.bool, []))
+    b.output("flag", b.make(.allReduce, [flag], ["replicas": .int(2), "first": .bool(false)]))
+    let tensor = try #require(seedKey(0xFEDC_BA98_7654_3210))
+    let expected = try b.graph.evaluate(replicas: [["seed": tensor], ["seed": tensor]])
+    #expect(expected[0]["y"] != expected[1]["y"])
+    let client = try Self.client.get()
+    let program = try client.compile(stableHLO(b.graph), replicas: 2)
+    let results = try program.run((0..<2).map { [try client.buffer(tensor, device: $0)] })
+    for (found, exact) in zip(results, expected) {
+      #expect(try found[0].tensor(.i32, [4, 6]).doubles == exact["y"]?.data)
+    }
+  }
+
   /// Replicas meet those of their own launch, not another's of the same program or client.
   @Test(
     "launches at the same time stay apart", .enabled(if: PJRTTests.missing == nil, "\(PJRTTests.missing ?? "")"))

@@ -42,7 +42,7 @@ struct StepMachine {
         case .copy(let master): try #require(parameters[String(master.dropFirst("master/".count))])
         case .initializer(.constant(let value)), .number(let value): Array(repeating: value, count: count)
         case .initializer(.uniform), .initializer(.normal): Array(repeating: 0, count: count)
-        case .host: [slot.name == StepControl.learningRate.rawValue ? rate : total]
+        case .host: Array(repeating: slot.name == StepControl.learningRate.rawValue ? rate : total, count: count)
         }
       state[slot.name] = try tensor(values, shape, slot.type.dtype)
     }

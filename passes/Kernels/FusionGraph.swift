@@ -83,6 +83,8 @@ private struct Expansion {
     var leaves: Set<Int> = []
     /// Whether nothing but this chain reads the compute node at its end: then it belongs into that node's kernel.
     var isSoleUse = false
+    /// Whether random numbers are drawn. Of them alone nothing is kept in memory: whoever reads them draws them again.
+    var draws = false
   }
   private let lowered: LoweredGraph
   private var costs: [Cost] = []
@@ -108,10 +110,12 @@ private struct Expansion {
 
   private func cost(_ index: Int) -> Cost {
     var cost = Cost()
+    if case .randomBits = lowered.kinds[index] { return Cost(operations: ownOperations(index), draws: true) }
     for operand in lowered.nodes[index].operands {
       cost.operations += costs[operand.index].operations
       cost.leaves.formUnion(costs[operand.index].leaves)
       if costs[operand.index].isSoleUse { cost.isSoleUse = true }
+      if costs[operand.index].draws { cost.draws = true }
     }
     cost.operations += ownOperations(index)
     return cost
@@ -119,8 +123,8 @@ private struct Expansion {
 
   private func mustCompute(_ index: Int, _ cost: Cost) -> Bool {
     switch lowered.kinds[index] {
-    case .scatterAdd, .reduce, .argReduce, .contract, .gather, .concat, .body, .result, .line: true
-    case .input, .constant, .iota, .broadcast, .reshape, .transpose, .slice, .identity: false
+    case .scatterAdd, .reduce, .argReduce, .contract, .line, .body, .result, .gather, .concat, .foldKey: true
+    case .input, .constant, .iota, .broadcast, .reshape, .transpose, .slice, .identity, .randomBits: false
     case .pad: cost.operations > Self.operationLimit
     case .elementwise: isDear(cost)
     case .cast: isSharedNarrowing(index) || (isWidening(index) ? isDear(cost, soleUse: false) : isDear(cost))
@@ -128,7 +132,8 @@ private struct Expansion {
   }
 
   private func isDear(_ cost: Cost, soleUse: Bool = true) -> Bool {
-    cost.operations > Self.operationLimit || cost.leaves.count > 1 || (cost.isSoleUse && soleUse)
+    if cost.draws, cost.leaves.isEmpty { return false }
+    return cost.operations > Self.operationLimit || cost.leaves.count > 1 || (cost.isSoleUse && soleUse)
   }
 
   /// A half is stored as it is, and widened by its readers.
@@ -149,9 +154,9 @@ private struct Expansion {
     switch lowered.kinds[index] {
     case .elementwise(let primitive): primitive.cost
     case .pad: 1
+    case .randomBits: Primitive.philox.cost
     case .input, .constant, .iota, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .concat, .gather,
-      .scatterAdd,
-      .reduce, .argReduce, .contract, .body, .result, .line:
+      .scatterAdd, .reduce, .argReduce, .contract, .line, .body, .result, .foldKey:
       0
     }
   }
@@ -169,6 +174,7 @@ extension Primitive {
     case .exp, .log, .sin, .cos, .tanh, .erf, .expm1, .log1p, .log2, .pow, .timesSigmoid, .timesNormalCDF,
       .timesGaussian:
       10
+    case .philox: 60
     }
   }
 }

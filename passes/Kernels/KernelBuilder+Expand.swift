@@ -29,7 +29,9 @@ extension KernelBuilder {
       return try iota(node, axis, at: place)
     case .broadcast, .transpose, .slice, .pad, .concat, .gather:
       return try expandView(node, at: place)
-    case .input, .scatterAdd, .reduce, .argReduce, .contract, .body, .result, .line:
+    case .foldKey(let stream): return try foldedKey(node, stream, at: place)
+    case .randomBits(let form): return try randomBits(node, form, at: place)
+    case .input, .scatterAdd, .reduce, .argReduce, .contract, .line, .body, .result:
       throw .needsBuffer(node)
     }
   }
@@ -59,7 +61,7 @@ extension KernelBuilder {
     case .concat(let axis): return try concatenated(node, axis, at: own)
     case .gather(let axis): return try gathered(node, axis, at: own)
     case .input, .constant, .iota, .elementwise, .cast, .identity, .reshape, .scatterAdd, .reduce, .argReduce,
-      .contract, .body, .result, .line:
+      .contract, .line, .body, .result, .foldKey, .randomBits:
       throw .needsBuffer(node)
     }
   }
@@ -211,7 +213,7 @@ extension Primitive {
     case .isFinite, .equal, .notEqual, .less, .lessEqual, .greater, .greaterEqual: true
     case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .not, .expm1, .log1p, .log2,
       .timesSigmoid, .timesNormalCDF, .timesGaussian, .add, .sub, .mul, .div, .pow, .minimum, .maximum, .and, .or,
-      .select:
+      .select, .philox:
       false
     }
   }

@@ -19,7 +19,7 @@ extension KernelSpace {
         guard owner == nil else { throw .notFusible(.secondProduct) }
         owner = node
       case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-        .concat, .gather:
+        .concat, .gather, .foldKey, .randomBits:
         continue
       case .body, .result: throw .notFusible(.body)
       }
@@ -59,7 +59,7 @@ extension KernelBuilder {
     case .contract(let axes): return try contraction(node, axes)
     case .scatterAdd(let axis): return try scatter(node, axis)
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .concat, .gather, .body, .result, .line:
+      .concat, .gather, .line, .body, .result, .foldKey, .randomBits:
       throw .notFusible(.domain)
     }
   }

@@ -13,13 +13,14 @@ enum NodeKind {
   /// An op with a body, which is planned for itself; and another result of one.
   case body, result(Int)
   case line(LineOp, axis: Int)
+  case foldKey(stream: UInt64), randomBits(RandomForm)
 
   /// Whether a statement of a kernel computes it, rather than an expression.
   var bindsLocal: Bool {
     switch self {
     case .scatterAdd, .reduce, .argReduce, .contract, .line: true
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .concat, .gather, .body, .result:
+      .concat, .gather, .body, .result, .foldKey, .randomBits:
       false
     }
   }
@@ -29,7 +30,7 @@ enum NodeKind {
     switch self {
     case .body, .result: true
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .concat, .gather, .scatterAdd, .reduce, .argReduce, .contract, .line:
+      .concat, .gather, .scatterAdd, .reduce, .argReduce, .contract, .line, .foldKey, .randomBits:
       false
     }
   }
@@ -89,7 +90,7 @@ struct LoweredGraph {
     case .iota, .pad, .concat, .scatterAdd: counted = shapes[shapes.count - 1]
     case .argReduce, .line(.order, _): counted = shapes[node.operands[0].index]
     case .input, .constant, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .gather, .reduce,
-      .contract, .body, .result, .line(.prefix, _):
+      .contract, .line(.prefix, _), .body, .result, .foldKey, .randomBits:
       return
     }
     guard let counted = counted.max(), counted > Int(Int32.max) else { return }
@@ -152,5 +153,7 @@ private func nodeKind(_ op: StructuralOp, in graph: Graph) throws(DiagnosticSet)
   case .argReduce(let combiner, let axis): return .argReduce(combiner, axis: axis)
   case .contract(let axes): return .contract(axes)
   case .line(let op, let axis): return .line(op, axis: axis)
+  case .foldKey(let stream): return .foldKey(stream: stream)
+  case .randomBits(let form): return .randomBits(form)
   }
 }

@@ -84,7 +84,7 @@ struct StepBuilder {
     stateUpdates = graph.outputs.filter { $0.updates != nil }
     forwardCount = graph.nodes.count
     indexReads = graph.computedIndexReads
-    var open = graph
+    var open = replicas > 1 ? graph.drawingRows(of: replicas) : graph
     open.name = "step"
     open.outputs = []
     builder = GraphBuilder(open)
@@ -100,7 +100,9 @@ struct StepBuilder {
       switch control {
       case .lossScale: if isScaled { add(control, .f32, .number(policy.level.lossScale.initial)) }
       case .goodSteps: if case .dynamic = policy.level.lossScale { add(control, .i32, .number(0)) }
-      case .step, .attempt, .skips: add(control, .i32, .number(0))
+      case .step, .skips: add(control, .i32, .number(0))
+      case .attempt: if !adopt(control, .number(0)) { add(control, .i32, .number(0)) }
+      case .seed: _ = adopt(control, .host)
       case .learningRate, .totalSteps: add(control, policy.full, .host)
       }
     }
@@ -109,6 +111,17 @@ struct StepBuilder {
   private mutating func add(_ control: StepControl, _ dtype: DType, _ initial: StateSlot.Initial) {
     controls[control] = input(
       control.rawValue, TensorType(dtype, []), .control, initial, key: initial == .host ? nil : control.rawValue)
+  }
+
+  /// Takes over an input that the loss has; `false` where it has none.
+  private mutating func adopt(_ control: StepControl, _ initial: StateSlot.Initial) -> Bool {
+    guard let input = builder.graph.input(control.rawValue) else { return false }
+    controls[control] = input.value
+    slots.append(
+      StateSlot(
+        name: input.name, role: .control, type: builder.type(input.value), initial: initial,
+        checkpointKey: initial == .host ? nil : input.name))
+    return true
   }
 
   /// Adds an input with its slot.

@@ -108,7 +108,8 @@ extension CastPlan {
       case .loss, .banned: continue
       case .half, .float32, .widest, .follow, .normalization, .never:
         let floats = node.operands.filter { graph[$0].type.dtype.isFloating }
-        isWeak[index] = node.op != .input && !node.op.isControl && floats.allSatisfy { isWeak[$0.index] }
+        isWeak[index] =
+          node.op != .input && !node.op.isControl && !node.op.readsKey && floats.allSatisfy { isWeak[$0.index] }
         if isWeak[index] { rules[index] = "a literal or compile-time scalar takes its reader's dtype" }
       }
     }

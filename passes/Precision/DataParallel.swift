@@ -3,6 +3,22 @@ import LTMIR
 // Several replicas of a step, each on its share of the batch: what they must agree on goes through an `all_reduce`, so that
 // weights, optimizer state and loss scale stay the same on all. One replica alone has none of these nodes.
 
+extension Graph {
+  /// The graph with the random numbers of a batch's rows drawn by their place in the whole batch, of which each replica has a
+  /// part: together they draw what one alone would.
+  func drawingRows(of replicas: Int) -> Graph {
+    mapBodies { $0.sharingRows(replicas) }.sharingRows(replicas)
+  }
+
+  private func sharingRows(_ replicas: Int) -> Graph {
+    var result = self
+    for index in nodes.indices where nodes[index].attributes["rows"] != nil {
+      result.nodes[index].attributes["replicas"] = .int(replicas)
+    }
+    return result
+  }
+}
+
 extension StepBuilder {
   /// A value's mean over the replicas, in the accumulator's dtype. Divided before it is summed, so that it overflows only
   /// where one replica's value does.

@@ -11,6 +11,8 @@ package enum StepControl: String, Sendable, CaseIterable {
   case step = "control/step"
   /// i32: tries made, skipped ones included; random numbers and the order of data follow it.
   case attempt = "control/attempt"
+  /// i32[4]: the seed's words, given by the host. Only a step that draws random numbers has it.
+  case seed = "control/seed"
   /// i32: skips in a row with the scale at its floor.
   case skips = "control/skips"
   /// The base learning rate, given by the host; f64 in a run with precision 64, else f32.

@@ -143,6 +143,8 @@ private struct RowAnalysis {
     case .argmax, .argmin: return reductionRole(node, operands[0], isSum: false)
     case .gather: return gatherRole(node, operands)
     case .contract: return contractionRole(node, operands)
+    // Parts of the rows would be drawn the same numbers.
+    case .randomBits: return node.type.shape.contains(where: countsRows) ? .other : .fixed
     default: return loweredRole(node, operands)
     }
   }

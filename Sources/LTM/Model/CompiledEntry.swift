@@ -44,7 +44,13 @@ public final class CompiledEntry: Sendable {
   ///
   /// Floating arrays are converted to the parameter's dtype. Throws when a name is missing, a shape disagrees, or an
   /// integer array holds what an index must not.
-  public func callAsFunction(_ inputs: [String: Tensor]) throws(LTMError) -> [(name: String, tensor: Tensor)] {
+  ///
+  /// - Parameters:
+  ///   - seed: of the random numbers that the entry draws; the model's, when left out.
+  ///   - attempt: which of a sequence of calls it is: each draws numbers of its own.
+  public func callAsFunction(
+    _ inputs: [String: Tensor], seed: UInt64? = nil, attempt: Int = 0
+  ) throws(LTMError) -> [(name: String, tensor: Tensor)] {
     try checkNames(inputs)
     let size = try size(of: inputs.mapValues(\.shape))
     for limit in size.limits {
@@ -53,6 +59,7 @@ public final class CompiledEntry: Sendable {
     }
     return try size.executables.use { (executable) throws(LTMError) in
       for (name, tensor) in inputs { try executable.write(converting: tensor, to: name) }
+      if draws { try executable.write(seed: seed ?? state.withLock { $0.model.seed }, attempt: attempt) }
       try executable.run()
       for (number, read) in size.reads.enumerated() {
         let count = Int(try executable.read(Graph.outsideCount(number)).doubles.first ?? 0)
@@ -99,13 +106,16 @@ public final class CompiledEntry: Sendable {
     }
   }
 
+  /// Whether the entry draws random numbers.
+  public var draws: Bool { graph.input(Graph.seed) != nil }
+
   /// Whether the entry has a parameter of that name.
   func takes(_ parameter: String) -> Bool { graph.input(parameter)?.role == .argument }
 
   /// Takes other weights of the same model, one at a time, once the calls that are under way have ended.
   func replaceWeights(_ weight: (String) throws(LTMError) -> Tensor?) throws(LTMError) {
     let compiled = state.withLock { Array($0.compiled.values) }
-    for input in graph.inputs where input.role != .argument {
+    for input in graph.inputs where input.role.isWeight {
       guard let tensor = try weight(input.name) else { continue }
       for size in compiled {
         try size.executables.useAll { (executables) throws(LTMError) in
@@ -131,10 +141,17 @@ public final class CompiledEntry: Sendable {
 extension Executable {
   /// Fills every input of a graph that is no argument.
   fileprivate func write(weightsOf model: Model, in graph: Graph) throws(LTMError) {
-    for input in graph.inputs where input.role != .argument {
+    for input in graph.inputs where input.role.isWeight {
       guard let tensor = model.weight(input.name) else { throw LTMError("there are no weights for '\(input.name)'") }
       try write(converting: tensor, to: input.name)
     }
+  }
+
+  /// Says what random numbers are drawn with.
+  func write(seed: UInt64, attempt: Int) throws(LTMError) {
+    guard let key = seedKey(seed), let number = Tensor([Double(attempt)], shape: [], dtype: .i32) else { return }
+    try write(key, to: Graph.seed)
+    try write(number, to: Graph.attempt)
   }
 
   /// Fills an input, converting to its dtype what that can hold.
@@ -147,4 +164,9 @@ extension Executable {
     }
     try write(try tensor.converted(to: dtype, as: input), to: input)
   }
+}
+
+extension GraphInput.Role {
+  /// Whether a model has a value for it.
+  var isWeight: Bool { self != .argument && self != .control }
 }

@@ -28,6 +28,7 @@ extension Model {
         try executable.write(scale, to: input.name)
       }
     }
+    if gradients.input(Graph.seed) != nil { try executable.write(seed: seed, attempt: 0) }
     try executable.run()
     var results: [String: Tensor] = [:]
     for output in gradients.outputs where output.name.hasPrefix("gradient/") {

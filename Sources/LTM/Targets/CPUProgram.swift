@@ -25,7 +25,7 @@ final class CPUProgram: Sendable {
   init(_ graph: Graph, _ plan: Plan, _ kernels: [CompiledKernel], _ pool: ThreadPool) throws(LTMError) {
     (self.graph, self.plan, self.kernels, self.pool) = (graph, plan, kernels, pool)
     updatesInputs = graph.outputs.contains { $0.updates != nil }
-    weights = try Storage.inputs(of: graph) { $0.role != .argument }
+    weights = try Storage.inputs(of: graph) { $0.role.isWeight }
     constants = Self.constants(of: plan)
     var kept: [Int: AlignedBuffer] = [:]
     // A body's constants are those of a loop: each caller keeps its own.
@@ -44,9 +44,9 @@ final class CPUProgram: Sendable {
     }
   }
 
-  /// Memory for what one caller has alone: arguments and results.
+  /// Memory for what one caller has alone: arguments, the seed of random numbers, and results.
   func ownStorage() throws(LTMError) -> [String: Storage] {
-    var storage = try Storage.inputs(of: graph) { $0.role == .argument }
+    var storage = try Storage.inputs(of: graph) { !$0.role.isWeight }
     for buffer in plan.buffers {
       if case .output(let name) = buffer.place {
         storage[name] = try Storage(name: name, dtype: buffer.dtype, shape: buffer.shape)

@@ -28,7 +28,7 @@ private final class InterpretedExecutable: Executable {
   private var arguments: [String: Tensor] = [:]
   private var results: [String: Tensor] = [:]
 
-  /// Every input that is no argument.
+  /// Every input that belongs to the model.
   private final class Weights: Sendable {
     let held = Mutex<[String: Tensor]>([:])
   }
@@ -53,7 +53,7 @@ private final class InterpretedExecutable: Executable {
   }
 
   private func set(_ input: String, _ tensor: Tensor) {
-    if graph.input(input)?.role == .argument {
+    if graph.input(input)?.role.isWeight == false {
       arguments[input] = tensor
     } else {
       weights.held.withLock { $0[input] = tensor }

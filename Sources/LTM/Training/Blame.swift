@@ -63,6 +63,10 @@ extension TrainingSession {
         if input.name == StepControl.lossScale.rawValue {
           return Tensor([record.scale], shape: [], dtype: held.dtype) ?? held
         }
+        // So has the number of the attempt, which the random numbers were drawn with.
+        if input.name == StepControl.attempt.rawValue {
+          return Tensor([Double(record.attempt)], shape: [], dtype: held.dtype) ?? held
+        }
         return try adjust(input.name, held)
       }, progress: progress)
     return replay.facts

@@ -24,7 +24,7 @@ public struct Trainer: Sendable {
   public var batchSize: Int?
   /// The learning rate, in place of the optimizer's `lr`.
   public var learningRate: Double?
-  /// The seed of the data's order. Default: the model's own.
+  /// The seed of the data's order and of random numbers. Default: the checkpoint's, else the model's own.
   public var seed: UInt64?
   /// Whether each epoch has an order of its own; otherwise the data's. Default: the checkpoint's, else yes.
   public var shuffles: Bool?

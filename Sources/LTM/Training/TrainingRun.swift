@@ -51,8 +51,7 @@ struct TrainingRun {
     }
     session = try TrainingSession(
       self.model, program, trainer.policy, trainer.execution, learningRate: plan.learningRate,
-      totalSteps: plan.totalAttempts
-    )
+      totalSteps: plan.totalAttempts, seed: plan.seed)
     if let checkpoint = plan.checkpoint {
       warningsOfFiles += [try session.restore(checkpoint, of: &self.model)].compactMap(\.self)
     }

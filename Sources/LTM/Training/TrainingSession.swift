@@ -16,7 +16,7 @@ final class TrainingSession {
 
   init(
     _ model: Model, _ program: TrainingProgram, _ policy: PrecisionPolicy, _ execution: Execution, learningRate: Double,
-    totalSteps: Int
+    totalSteps: Int, seed: UInt64? = nil
   ) throws(LTMError) {
     self.program = program
     self.policy = policy
@@ -32,6 +32,9 @@ final class TrainingSession {
     }
     try set(.learningRate, learningRate)
     try set(.totalSteps, Double(totalSteps))
+    if let slot = slots.first(where: { $0.name == Graph.seed }), let key = seedKey(seed ?? model.seed) {
+      try executable.write(key, to: slot.name)
+    }
   }
 
   /// What follows from another slot: the half weights of their masters.

@@ -18,7 +18,7 @@ struct ModelOptions: ParsableArguments {
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("The seed of initial weights and of the data's order.", valueName: "number"))
+    help: ArgumentHelp("The seed of initial weights, of the data's order and of random numbers.", valueName: "number"))
   var seed: UInt64?
 
   /// The model with its arguments given.

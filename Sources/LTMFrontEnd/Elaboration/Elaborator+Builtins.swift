@@ -33,6 +33,8 @@ extension Builtin {
 extension Elaborator {
   /// A call of a built-in function.
   func call(_ builtin: Builtin, _ arguments: [Given], _ span: Span) -> Value {
+    // Where no initial value is computed, a tensor of random numbers is meant.
+    if initialized == nil, inGraph, let op = builtin.draw { return call(op, arguments, span) }
     if let op = builtin.op(for: arguments) {
       if let misused = valueForAxis(op, arguments) { return misused }
       return call(op, arguments, span)

@@ -109,6 +109,7 @@ extension Elaborator {
     begin(function.declaration.name.text)
     defineStorages(storages)
     let declaration = function.declaration
+    defineDraws([], at: declaration.name.span)
     let frame = Frame(
       name: title(function), module: function.module, owner: function.owner, function: declaration.span)
     within(frame) {

@@ -11,7 +11,7 @@ extension Elaborator {
 
   private func call(_ op: Op, _ bound: [[Given]], _ span: Span) -> Value {
     var call = OpCall(op: op, span: span)
-    for (parameter, given) in zip(op.definition.signature, bound) where parameter.kind.isTensor {
+    for (parameter, given) in zip(op.definition.callSignature, bound) where parameter.kind.isTensor {
       call.tensors += given.flatMap { argument in argument.value.items.map { (value: $0, span: argument.span) } }
     }
     if let value = computedNow(call) { return value }
@@ -20,10 +20,10 @@ extension Elaborator {
     }
     guard let operands = operands(call.tensors, isCast: op == .cast) else { return Value(.poison, span) }
     call.operands = operands
-    for (parameter, given) in zip(op.definition.signature, bound) where !parameter.kind.isTensor {
+    for (parameter, given) in zip(op.definition.callSignature, bound) where !parameter.kind.isTensor {
       guard read(parameter, given, into: &call) else { return Value(.poison, span) }
     }
-    return finish(call)
+    return op.readsKey ? draw(call) : finish(call)
   }
 
   /// Last adjustments: broadcasting, matrix products of unequal rank.
@@ -66,7 +66,7 @@ extension Elaborator {
 
   /// What is given for each parameter of the signature; `nil` after an error.
   private func bind(_ arguments: [Given], of op: Op, at span: Span) -> [[Given]]? {
-    let signature = op.definition.signature
+    let signature = op.definition.callSignature
     var bound = [[Given]](repeating: [], count: signature.count)
     var next = 0
     for argument in arguments {
@@ -95,7 +95,7 @@ extension Elaborator {
   }
 
   private func isComplete(_ bound: [[Given]], _ op: Op, _ span: Span) -> Bool {
-    for (parameter, given) in zip(op.definition.signature, bound) where given.isEmpty && parameter.isRequired {
+    for (parameter, given) in zip(op.definition.callSignature, bound) where given.isEmpty && parameter.isRequired {
       fail("'\(op.name)' needs '\(parameter.name)'", at: span, notes: [usage(op)])
       return false
     }
@@ -104,7 +104,7 @@ extension Elaborator {
 
   /// `it is softmax(x, axis)`
   private func usage(_ op: Op) -> String {
-    let names = op.definition.signature.map { $0.isRequired ? $0.name : "\($0.name): ..." }
+    let names = op.definition.callSignature.map { $0.isRequired ? $0.name : "\($0.name): ..." }
     return "it is \(op.name)(\(names.joined(separator: ", "))): \(op.definition.summary)"
   }
 
@@ -140,7 +140,7 @@ extension Elaborator {
   private func attribute(_ parameter: OpParameter, _ given: [Given], _ call: OpCall) -> Attribute? {
     let value = given[0].value
     switch parameter.kind {
-    case .tensor, .optionalTensor, .tensors: return nil
+    case .tensor, .optionalTensor, .tensors, .key: return nil
     case .int: return value.constantInteger.map { .int($0) }
     case .float: return value.number.map { .float($0) }
     case .bool: if case .boolean(let bool) = value.kind { return .bool(bool) } else { return nil }
@@ -279,7 +279,7 @@ extension OpParameter {
 extension OpParameter.Kind {
   var isTensor: Bool {
     switch self {
-    case .tensor, .optionalTensor, .tensors: true
+    case .tensor, .optionalTensor, .tensors, .key: true
     case .int, .float, .bool, .dtype, .axis, .axes, .dim, .dims, .ints: false
     }
   }
@@ -288,13 +288,13 @@ extension OpParameter.Kind {
   var isVariadic: Bool {
     switch self {
     case .tensors, .dims, .ints: true
-    case .tensor, .optionalTensor, .int, .float, .bool, .dtype, .axis, .axes, .dim: false
+    case .tensor, .optionalTensor, .key, .int, .float, .bool, .dtype, .axis, .axes, .dim: false
     }
   }
 
   var words: String {
     switch self {
-    case .tensor, .optionalTensor, .tensors: "a tensor"
+    case .tensor, .optionalTensor, .tensors, .key: "a tensor"
     case .int, .axis: "an Int known at compile time"
     case .float: "a Float known at compile time"
     case .bool: "a Bool"

@@ -12,21 +12,26 @@ extension Elaborator {
     let poison = Value(.poison, loop.span)
     guard let length = commonLength(sequences, loop), let carried = carried(loop) else { return poison }
     let leading = sequences.map { builder.leading($0.tensor, $0.axis) }
-    let body = ScanBody(first: builder.graph.nodes.count, carried: carried, leading: leading)
+    let (outerDraws, count, key) = (draws, builder.graph.nodes.count, loopKey())
+    var body = ScanBody(first: builder.graph.nodes.count, carried: carried, leading: leading)
     let (saved, names) = (pinned, frame.blocks)
     scanDepth += 1
     let placeholders = body.placeholders(&builder)
-    let results = inBlock { round(loop, carried, placeholders) }
+    if let key { beginLoop(key, index: placeholders[placeholders.count - 1]) }
+    let results = inBlock { round(loop, carried, Array(placeholders.dropLast())) }
+    body.draws = endLoop(outerDraws)
     scanDepth -= 1
     // No name keeps a value of the body, whose nodes go.
     (pinned, frame.blocks) = (saved, names)
     let yielded = (yields.last ?? nil)?.first
     var outputs: [ValueID]?
     if let results, let given = self.outputs(of: yielded, loop) { outputs = results + given }
-    let (graph, captures) = builder.takeBody(
+    let taken = builder.takeBody(
       "loop", from: body.first, inputs: body.inputs(loop), values: placeholders, outputs: outputs ?? [])
+    let graph = body.draws ? taken.body : taken.body.droppingLastInput
+    if !body.draws { builder.removeNodes(from: count) }
     guard outputs != nil, !isExhausted else { return poison }
-    return finish(loop, sequences[0], length, body, graph, captures, yielded)
+    return finish(loop, sequences[0], length, body, graph, taken.captures, yielded)
   }
 
   /// Elaborates the body once; gives what a round hands on, `nil` after an error.
@@ -49,12 +54,14 @@ extension Elaborator {
     builder.location = location(of: loop.span)
     builder.scope = scope
     let carried = body.carried
+    let indices: Attributes = ["shape": .dims([length]), "axis": .int(0), "dtype": .dtype(.i32)]
+    let index = body.draws ? [builder.make(.iota, [], indices)] : []
     guard !graph.outputs.isEmpty else {
       return fail("this loop changes no 'var' and yields nothing", at: loop.span)
     }
     do {
       let results = try builder.control(
-        .scan, captures + carried.map(\.value) + body.leading,
+        .scan, captures + carried.map(\.value) + body.leading + index,
         [
           "constants": .int(captures.count), "carried": .int(carried.count), "length": .dim(length),
           "reversed": .bool(sequence.isReversed),
@@ -164,12 +171,14 @@ private struct ScanBody {
   let carried: [Carried]
   /// The tensors that it runs along, that axis first.
   let leading: [ValueID]
+  /// Whether it draws random numbers, and so takes the index that it runs for.
+  var draws = false
 
-  /// Appends the stand-ins for what is carried and for the slices.
+  /// Appends the stand-ins for what is carried, for the slices, and last for the index.
   func placeholders(_ b: inout GraphBuilder) -> [ValueID] {
     let types =
       carried.map { b.type($0.value) }
-      + leading.map { TensorType(b.type($0).dtype, Array(b.type($0).shape.dropFirst())) }
+      + leading.map { TensorType(b.type($0).dtype, Array(b.type($0).shape.dropFirst())) } + [TensorType(.i32, [])]
     return types.map { type in
       b.append(Node(.input, [], type: type, location: b.location, scope: b.scope))
     }
@@ -177,6 +186,7 @@ private struct ScanBody {
 
   func inputs(_ loop: Loop) -> [String] {
     carried.map(\.name) + leading.indices.map { loop.names.indices.contains($0) ? loop.names[$0].text : "slice" }
+      + ["index"]
   }
 }
 

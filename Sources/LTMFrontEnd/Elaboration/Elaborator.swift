@@ -51,6 +51,8 @@ final class Elaborator {
   var yields: [[Value]?] = []
   /// How many loops over axes of tensors run.
   var scanDepth = 0
+  /// What random numbers are drawn with; `nil` where none can be.
+  var draws: DrawContext?
   private var depth = 0
   private var steps = 0
   private(set) var work = 0

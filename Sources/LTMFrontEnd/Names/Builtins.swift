@@ -26,6 +26,9 @@ enum Builtin: String, Sendable, CaseIterable {
 }
 
 extension Builtin {
+  /// The op of the same name that draws random numbers.
+  var draw: Op? { self == .uniform ? .uniform : self == .normal ? .normal : nil }
+
   /// The op meant by a name that is both, when a tensor is among the arguments.
   func op(for arguments: [Given]) -> Op? {
     let tensors = arguments.filter(\.value.isTensor).count

@@ -64,6 +64,11 @@ extension ForeignNames {
     "segment_sum": "scatter_add(full([8, 8], 0.0), i, x)",
     "nll_loss": "cross_entropy(x, i), on what log_softmax would be given",
     "softmax_cross_entropy_with_integer_labels": "cross_entropy(x, i)",
+    "rand": "uniform([4, 8])", "randn": "normal([4, 8])", "rand_like": "uniform(x.shape)",
+    "randn_like": "normal(x.shape)", "randint": "cast(floor(uniform([4, 8], 0, 10)), i32), for 0 to 9",
+    "randint_like": "cast(floor(uniform(x.shape, 0, 10)), i32), for 0 to 9",
+    "multinomial": "categorical(log(x)), where x are probabilities",
+    "gumbel_softmax": "softmax(x - log(-log(uniform(x.shape, 1e-7, 1))), axis: -1)",
   ]
 
   /// What nothing that is here says.
@@ -76,7 +81,7 @@ extension ForeignNames {
     "InstanceNorm", "InstanceNorm2d", "interpolate", "Upsample", "unfold", "fold", "PixelShuffle",
     "scaled_dot_product_attention",
     "MultiheadAttention", "MultiHeadAttention", "Transformer", "TransformerEncoder", "TransformerEncoderLayer",
-    "ctc_loss",
+    "ctc_loss", "randperm", "permutation", "Dropout2d", "Dropout3d", "AlphaDropout",
     "associative_scan", "checkpoint", "remat", "clip_grad_norm", "clip_grad_value", "EMA",
   ]
 

@@ -16,7 +16,7 @@ extension ForeignNames {
   ]
 
   private static let members = "the members of a layer are named alone: 'fc1', not 'self.fc1'"
-  private static let random = "there are no random numbers yet"
+  private static let random = "the seed is chosen outside, by --seed; each call draws numbers of its own"
   private static let convolution = "there is no convolution yet"
   private static let pooling =
     "there is no pooling yet; windows that do not overlap are an axis of their own: max(x.reshape(B, 4, 2), axis: 2)"
@@ -96,13 +96,7 @@ extension ForeignNames {
       ),
       (["LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "scan", "while_loop", "fori_loop"], recurrence),
       (["masked_select", "nonzero", "argwhere", "boolean_mask", "flatnonzero"], static_),
-      (
-        [
-          "Dropout", "dropout", "rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like",
-          "bernoulli",
-          "multinomial", "gumbel_softmax", "manual_seed", "Generator", "PRNGKey",
-        ], random
-      ),
+      (["manual_seed", "Generator", "PRNGKey"], random),
       (
         [
           "backward", "grad", "value_and_grad", "autograd", "requires_grad", "no_grad", "zero_grad", "jacobian", "vjp",

@@ -21,12 +21,17 @@ extension Lowering {
     return cast(HLOValue(name: name, type: wide.type), to: x.dtype)
   }
 
-  private mutating func zeroBehindTheFirst(_ x: HLOValue) -> HLOValue {
+  /// The number of the replica, an i32.
+  mutating func replicaIndex() -> HLOValue {
     let number = builder.emit("replica_id", ": tensor<ui32>", HLOType(.i32, []))
     // The id is unsigned, which no dtype here is.
     let name = builder.step("convert")
     builder.emit(line: "stablehlo.convert \(number.name) : (tensor<ui32>) -> tensor<i32>", as: name)
-    let index = HLOValue(name: name, type: HLOType(.i32, []))
+    return HLOValue(name: name, type: HLOType(.i32, []))
+  }
+
+  private mutating func zeroBehindTheFirst(_ x: HLOValue) -> HLOValue {
+    let index = replicaIndex()
     let isFirst = builder.compare("EQ", index, builder.constant(Int64(0), index.type))
     let everywhere = builder.broadcast(isFirst, to: x.type.shape, axes: [])
     return builder.select(everywhere, x, builder.constant(0.0, x.type))

@@ -102,6 +102,7 @@ struct Lowering {
     case .and: builder.same("and", x[0], x[1])
     case .or: builder.same("or", x[0], x[1])
     case .select: builder.select(x[0], x[1], x[2])
+    case .philox: internalFailure("stablehlo", "no op of a graph is a primitive \(primitive.rawValue)")
     }
   }
 
@@ -124,6 +125,8 @@ struct Lowering {
     case .allReduce(let replicas, let first): allReduce(x[0], replicas: replicas, first: first)
     case .line(let op, let axis): line(op, x[0], axis: axis, type)
     case .contract(let axes): contraction(axes, x[0], x[1], type)
+    case .foldKey(let stream): foldedKey(x[0], stream: stream, number: x.dropFirst().first)
+    case .randomBits(let form): randomBits(x[0], form, type)
     }
   }
 

@@ -83,11 +83,11 @@ private struct ResidualCopier {
   private var copies: [ValueID: ValueID] = [:]
   private lazy var inputIndex = Dictionary(
     uniqueKeysWithValues: inputs.enumerated().map { ($0.element.value, $0.offset) })
-  /// Whether a forward value depends on an input of the body.
+  /// Whether a forward value is made again: it depends on no input of the body, or on keys of random numbers alone.
   private lazy var isFixed: [Bool] = {
     var fixed: [Bool] = []
     for node in joint.nodes.prefix(forwardCount) {
-      fixed.append(node.op != .input && node.operands.allSatisfy { fixed[$0.index] })
+      fixed.append(node.op != .input && (node.op.readsOnlyKeys || node.operands.allSatisfy { fixed[$0.index] }))
     }
     return fixed
   }()

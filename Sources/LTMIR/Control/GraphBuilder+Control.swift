@@ -44,6 +44,9 @@ extension GraphBuilder {
     return (body, taker.captures)
   }
 
+  /// Takes the nodes from `first` on back, which nothing else may read.
+  package mutating func removeNodes(from first: Int) { graph.nodes.removeSubrange(first...) }
+
   /// Appends a body's nodes in place of a call of it; gives its outputs.
   package mutating func inline(_ body: Graph, _ operands: [ValueID]) -> [ValueID] {
     var values: [ValueID] = []

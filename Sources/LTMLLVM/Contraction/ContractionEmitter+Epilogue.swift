@@ -112,7 +112,8 @@ extension ContractionEmitter {
     let accesses = kernel.stores.flatMap { $0 }
     evaluator.hoist(stores.map(\.value) + layout.epilogueReductions.map(\.value), outOf: [tiles.columnAxis])
     for start in vectors {
-      let vector = VectorAxis(axis: tiles.columnAxis, lanes: lanes, live: min(lanes, live - start))
+      var vector = VectorAxis(axis: tiles.columnAxis, lanes: lanes, live: min(lanes, live - start))
+      vector.isAligned = true
       evaluator.at(tiles.columnAxis, ir.add(column, ir.index(start)), vector: vector) {
         let place = ir.address(sums, element, ir.index(start))
         evaluator.bind(local, Lanes(ir.load(ir.vector(element, lanes), place, align: tiles.elementBytes), ir))

@@ -16,6 +16,8 @@ package struct VectorAxis {
   package var live: Int
   /// Whether the lower halves of words come before the upper ones: ``IRBuilder/widenPairs(_:)``.
   var isPaired = false
+  /// Whether the index of the first lane is a multiple of their number.
+  package var isAligned = false
   package init(axis: Int, lanes: Int, live: Int) {
     self.axis = axis
     self.lanes = lanes
@@ -44,6 +46,8 @@ package final class Evaluator {
   /// Where blocks of operands wait that lie across the vectors.
   var transposed: [FlatAccess: TransposedBlock] = [:]
   private var scopes: [[Int: EmittedValue]] = [[:]]
+  /// For each scope the words of counters, by the expressions of the counter and the key.
+  var drawn: [[[ScalarID]: [Lanes]]] = [[:]]
   private var locals: [LocalID: EmittedValue] = [:]
   /// The address of a row scratch at index 0, and the distance between its elements.
   package var rows: [LocalID: (base: LLVMValueRef, stride: Int)] = [:]
@@ -89,8 +93,10 @@ package final class Evaluator {
     index[axis] = value
     if let vector { self.vector = vector }
     scopes.append([:])
+    drawn.append([:])
     defer {
       scopes.removeLast()
+      drawn.removeLast()
       index[axis] = outerIndex
       self.vector = outerVector
     }
@@ -100,7 +106,11 @@ package final class Evaluator {
   /// Runs `body` in a scope of its own: what it computes is not known after it.
   package func scope<R>(_ body: () -> R) -> R {
     scopes.append([:])
-    defer { scopes.removeLast() }
+    drawn.append([:])
+    defer {
+      scopes.removeLast()
+      drawn.removeLast()
+    }
     return body()
   }
 
@@ -174,6 +184,7 @@ package final class Evaluator {
       return value.lanes
     case .scratch(let local): return row(local)
     case .apply(let primitive, let operands, _):
+      if primitive == .philox { return philox(operands) }
       if let sum = multiplyAdd(primitive, operands) { return sum }
       if primitive == .exp, ir.hasShortExp, kernel.kernel.dtype(operands[0]) == .f32 {
         return exponent(operands[0]).shortPower(isAddend: facts.isAddend[id])

@@ -62,6 +62,7 @@ struct KernelEmitter {
   func fullVector(_ axis: Int, _ lanes: Int) -> VectorAxis {
     var vector = VectorAxis(axis: axis, lanes: lanes, live: lanes)
     vector.isPaired = isPaired && lanes >= ir.profile.floatLanes * 2
+    vector.isAligned = true
     return vector
   }
 

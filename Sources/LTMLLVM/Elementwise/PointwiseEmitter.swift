@@ -72,7 +72,8 @@ extension KernelEmitter {
     }
     guard rest != 0 else { return }
     let register = min(lanes, ir.profile.floatLanes)
-    let tail = VectorAxis(axis: axis, lanes: Scheduler.lanes(rest, register: register, limit: lanes), live: rest)
+    var tail = VectorAxis(axis: axis, lanes: Scheduler.lanes(rest, register: register, limit: lanes), live: rest)
+    tail.isAligned = true
     func emitTail() { evaluator.at(axis, ir.index(extent - rest), vector: tail, body) }
     if isOnly { emitTail() } else { ir.when(isLast, emitTail) }
   }

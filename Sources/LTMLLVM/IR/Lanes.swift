@@ -51,6 +51,8 @@ package struct Lanes {
 
   package func and(_ b: Lanes) -> Lanes { made(LLVMBuildAnd(ir.ref, ref, b.ref, "")) }
   package func or(_ b: Lanes) -> Lanes { made(LLVMBuildOr(ir.ref, ref, b.ref, "")) }
+  package func xor(_ b: Lanes) -> Lanes { made(LLVMBuildXor(ir.ref, ref, b.ref, "")) }
+  package func timesBits(_ b: Lanes) -> Lanes { made(LLVMBuildMul(ir.ref, ref, b.ref, "")) }
   package func plusBits(_ b: Lanes) -> Lanes { made(LLVMBuildAdd(ir.ref, ref, b.ref, "")) }
   package func minusBits(_ b: Lanes) -> Lanes { made(LLVMBuildSub(ir.ref, ref, b.ref, "")) }
   package func shiftedLeft(_ by: Int) -> Lanes { made(LLVMBuildShl(ir.ref, ref, bits(by).ref, "")) }

@@ -44,6 +44,7 @@ extension IRBuilder {
     case .and: a.and(b)
     case .or: a.or(b)
     case .select: b.when(a, else: x[2])
+    case .philox: philox(x)
     }
   }
 

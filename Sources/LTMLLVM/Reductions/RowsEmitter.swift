@@ -132,7 +132,8 @@ extension KernelEmitter {
         }
       }
       guard rest != 0 else { return sums }
-      let tail = VectorAxis(axis: inner, lanes: lanes, live: rest)
+      var tail = VectorAxis(axis: inner, lanes: lanes, live: rest)
+      tail.isAligned = true
       return evaluator.at(inner, ir.index(extent - rest), vector: tail) {
         evaluator.keep()
         return step(sums, rest)

@@ -375,6 +375,7 @@ extension Primitive {
     case .exp, .log, .sin, .cos, .tanh, .erf, .expm1, .log1p, .log2, .pow, .timesSigmoid, .timesNormalCDF,
       .timesGaussian:
       14
+    case .philox: 14
     case .sqrt, .div: 2
     case .neg, .abs, .floor, .ceil, .round, .isFinite, .not, .add, .sub, .mul, .minimum, .maximum, .equal, .notEqual,
       .less, .lessEqual, .greater, .greaterEqual, .and, .or, .select:

@@ -48,7 +48,7 @@ package struct TargetProfile: Hashable, Sendable {
 
   /// What decides machine code besides the kernel: for keys of the cache. Raise the emitters' number with any change of
   /// generated code.
-  package var codeKey: [String] { [triple, cpu, features, Bootstrap.version, compilerVersion, "emitters 20"] }
+  package var codeKey: [String] { [triple, cpu, features, Bootstrap.version, compilerVersion, "emitters 21"] }
 
   /// Lanes of an f32 register.
   package var floatLanes: Int { vectorBytes / 4 }

@@ -1,0 +1,56 @@
+import LTMIR
+import LTMKernels
+
+// Random numbers: a function of the key, which is read, and of the element's place.
+
+extension KernelBuilder {
+  /// Some bits of a word of the counter that an element shares with its neighbours.
+  mutating func randomBits(_ node: Int, _ form: RandomForm, at place: Place) throws(EmissionFailure) -> ScalarID {
+    // Kernels run on one device, which has all rows.
+    guard let flat = place.flat(space.axes) else { throw .needsBuffer(node) }
+    let index = try scalar(flat)
+    let counter = integer(.div, index, form.perCounter)
+    let first = integer(
+      .mul, pool.add(.apply(.sub, [index, integer(.mul, counter, form.perCounter)], .i32)), form.words)
+    let word = form.words == 4 ? number(form.word) : integer(.add, first, form.word)
+    let key = try keyWords(lowered.nodes[node].operands[0].index)
+    let counters = [counter, number(0), key[2], key[3]]
+    return philox(counters, key, word: word, skip: form.skip, bits: form.bits)
+  }
+
+  /// A word of a key made of another.
+  mutating func foldedKey(_ node: Int, _ stream: UInt64, at place: Place) throws(EmissionFailure) -> ScalarID {
+    guard let flat = place.flat(space.axes) else { throw .needsBuffer(node) }
+    let operands = lowered.nodes[node].operands.map(\.index)
+    let key = try keyWords(operands[0])
+    var low = number(Int(Int32(truncatingIfNeeded: stream)))
+    if operands.count > 1 {
+      let given = try value(operands[1], at: Place(shape: [], index: []))
+      low = stream == 0 ? given : pool.add(.apply(.add, [given, low], .i32))
+    }
+    let high = number(Int(Int32(truncatingIfNeeded: stream >> 32)))
+    return philox([low, high, key[2], key[3]], key, word: try scalar(flat), skip: 0, bits: 32)
+  }
+
+  private mutating func philox(
+    _ counters: [ScalarID], _ key: [ScalarID], word: ScalarID, skip: Int, bits: Int
+  ) -> ScalarID {
+    pool.add(.apply(.philox, counters + [key[0], key[1], word, number(skip), number(bits)], .i32))
+  }
+
+  private mutating func keyWords(_ node: Int) throws(EmissionFailure) -> [ScalarID] {
+    var words: [ScalarID] = []
+    for word in 0..<4 {
+      words.append(try value(node, at: Place(shape: [4], index: [.affine(Affine(constant: word))])))
+    }
+    return words
+  }
+
+  private mutating func number(_ value: Int) -> ScalarID { pool.add(.constant(Double(value), .i32)) }
+
+  /// An integer and a number; the integer itself where that changes nothing.
+  private mutating func integer(_ primitive: Primitive, _ value: ScalarID, _ number: Int) -> ScalarID {
+    if number == (primitive == .add ? 0 : 1) { return value }
+    return pool.add(.apply(primitive, [value, self.number(number)], .i32))
+  }
+}
