@@ -77,6 +77,8 @@ struct KnownIntegers {
     case .iota:
       guard let axis = node.attributes.int("axis"), let size = node.type.shape[axis].constant else { return nil }
       return 0...Double(size - 1)
+    case .permutation:
+      return node.type.shape[0].constant.map { 0...Double($0 - 1) }
     case .categorical:
       guard let size = graph[node.operands[0]].type.shape.last?.constant else { return nil }
       return 0...Double(size - 1)

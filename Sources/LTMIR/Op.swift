@@ -29,7 +29,7 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   case cumsum, argsort, sort, topk
   // Random numbers
   case foldKey = "fold_key", randomBits = "random_bits"
-  case uniform, normal, bernoulli, categorical, dropout
+  case uniform, normal, bernoulli, categorical, permutation, dropout
   // Reductions
   case sum, mean, max, min, prod, all, any, argmax, argmin, variance, logsumexp
   // Contractions
@@ -127,6 +127,7 @@ extension Op {
     case .normal: .normal
     case .bernoulli: .bernoulli
     case .categorical: .categorical
+    case .permutation: .permutation
     case .dropout: .dropout
     case .sum: .sum
     case .mean: .mean

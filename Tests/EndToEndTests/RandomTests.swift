@@ -12,9 +12,9 @@ import Testing
       let fc2 = Linear(32, 4)
       func forward(x: [B, 8]) -> [B, 4] { return x |> fc1 |> relu |> drop |> fc2 }
       func loss(x: [B, 8], y: [B, 4]) -> [] { return mse_loss(forward(x), y + 0.01 * normal(y.shape)) }
-      func noise(x: [B, 8]) -> ([B, 8], bool[B, 8], i32[B]) {
+      func noise(x: [B, 8]) -> ([B, 8], bool[B, 8], i32[B], i32[1000]) {
         let p = uniform(x.shape)
-        return (uniform(x.shape, low: -1, high: 1), bernoulli(p), categorical(x))
+        return (uniform(x.shape, low: -1, high: 1), bernoulli(p), categorical(x), permutation(1000))
       }
     }
     train M {

@@ -121,6 +121,20 @@ import Testing
     #expect(chiSquared(kept.map { counts[$0] }, kept.map { expected[$0] }) < 18.5)
   }
 
+  @Test("a permutation has each number once, each place as likely") func permutation() throws {
+    var counts = [Int](repeating: 0, count: 25)
+    for attempt in 0..<1000 {
+      var source = RandomSource(attempt: attempt)
+      let key = source.key(1)
+      let order = source.b.make(.permutation, [key], ["n": .dim(5)])
+      let numbers = try source.numbers(order)
+      #expect(numbers.sorted() == [0, 1, 2, 3, 4])
+      for (place, number) in numbers.enumerated() { counts[place * 5 + Int(number)] += 1 }
+    }
+    // With 16 degrees of freedom, above 39.3 once in a thousand times.
+    #expect(chiSquared(counts, counts.map { _ in 200 }) < 39.3)
+  }
+
   /// How a second draw differs from the first.
   enum Change: CaseIterable { case seed, attempt, stream, number, upperSeed }
 

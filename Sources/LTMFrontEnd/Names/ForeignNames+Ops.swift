@@ -12,7 +12,7 @@ extension ForeignNames {
     "log_sum_exp": "logsumexp", "Dense": "Linear", "Integer": "Int", "Double": "Float", "var": "variance",
     "swish": "silu", "isfinite": "is_finite", "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal",
     "gt": "greater", "ge": "greater_equal", "logical_and": "and", "logical_or": "or", "logical_not": "not",
-    "astype": "cast",
+    "astype": "cast", "randperm": "permutation",
     "smooth_l1_loss": "huber_loss",
     "binary_cross_entropy_with_logits": "bce_with_logits",
     "BatchNorm1d": "BatchNorm", "BatchNorm2d": "BatchNorm", "Embed": "Embedding",
@@ -81,7 +81,7 @@ extension ForeignNames {
     "InstanceNorm", "InstanceNorm2d", "interpolate", "Upsample", "unfold", "fold", "PixelShuffle",
     "scaled_dot_product_attention",
     "MultiheadAttention", "MultiHeadAttention", "Transformer", "TransformerEncoder", "TransformerEncoderLayer",
-    "ctc_loss", "randperm", "permutation", "Dropout2d", "Dropout3d", "AlphaDropout",
+    "ctc_loss", "Dropout2d", "Dropout3d", "AlphaDropout",
     "associative_scan", "checkpoint", "remat", "clip_grad_norm", "clip_grad_value", "EMA",
   ]
 

@@ -97,6 +97,30 @@ extension OpDefinition {
     }, gradient: .none, lowering: .decompose { b, node in b.categorical(node) },
     examples: [OpExample([([5, 6], .any), ([4], key)]), OpExample([([7], .any), ([4], key)])])
 
+  // Of keys of 53 bits, which a double holds too; two that are equal keep the order of their places.
+  static let permutation = OpDefinition(
+    "The numbers 0 up to `n` in an order that is as likely as any other.",
+    signature: [OpParameter("n", .dim), .key], precision: .never,
+    infer: { (types, attributes) throws(OpError) in
+      try requireCount(types, 1...1)
+      let shape = [try attributes.required("n", attributes.dim("n"))]
+      if let n = shape[0].constant, n < 1 { throw OpError("a permutation is of 1 number or more, and this is of \(n)") }
+      try requireDraw(types[0], shape, attributes)
+      return TensorType(.i32, shape)
+    },
+    evaluate: { x, attributes, result in
+      let draws = Draws(x[0], attributes, result.boundShape)
+      let keys = zip(draws.bits(27, words: 2), draws.bits(26, words: 2, word: 1)).map { $0 * 0x1p26 + $1 }
+      return argsort.evaluate([Reference(shape: result.boundShape, data: keys)], inOrder, result)
+    }, gradient: .none,
+    lowering: .decompose { b, node in
+      let high = b.cast(b.randomBits(node, node.type.shape, 27, words: 2), to: .i64)
+      let low = b.cast(b.randomBits(node, node.type.shape, 26, words: 2, word: 1), to: .i64)
+      return b.make(.argsort, [b.add(b.scale(high, by: 0x1p26), low)], inOrder)
+    }, examples: [OpExample([([4], key)], ["n": .dim(13)]), OpExample([([4], key)], ["n": .dim(1)])])
+
+  private static let inOrder: Attributes = ["axis": .int(0), "descending": .bool(false)]
+
   static let dropout = OpDefinition(
     "Each element 0 with probability `p`, a multiple of 2^-24, and else times `1 / (1 - p)`; in evaluation, `x` itself.",
     isTrainingOnly: true, signature: [OpParameter("x", .tensor), OpParameter("p", .float), .key] + rowParameters,
