@@ -59,7 +59,8 @@ private struct RepeatedRuns {
     if key != nil, run.count >= OutlineLimits.nodes { runs.append(RepeatedRun(nodes: run, end: run[run.count - 1])) }
   }
 
-  private func isLiteral(_ node: Node) -> Bool { node.op == .constant || node.op == .iota }
+  /// What parts do not hold themselves: literals, and the keys of random numbers, which differ from part to part.
+  private func isLiteral(_ node: Node) -> Bool { node.op == .constant || node.op == .iota || node.op == .foldKey }
 
   /// What looks at one value of a run and stands elsewhere, as whether a gradient is finite, joins the run: a product
   /// checks what it gives.
