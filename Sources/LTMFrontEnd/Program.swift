@@ -153,8 +153,11 @@ extension LoadedFile {
     let elaborator = Elaborator(self, progress: progress)
     let span = type.name.span
     try requireArguments(type, arguments)
-    let given = arguments.sorted { $0.key < $1.key }.map {
-      Given(name: Identifier($0.key, span), value: Value($0.value.kind, span), span: span)
+    let given = arguments.sorted { $0.key < $1.key }.map { (key, value) in
+      let parameter = type.parameters.first { $0.name.text == key }
+      return Given(
+        name: Identifier(key, span), value: elaborator.outside(value, for: parameter, in: found.module, at: span),
+        span: span)
     }
     let root = elaborator.make(TypeValue(declaration: type, module: found.module), given, span)
     let entries = root.map { elaborator.entries(of: $0) } ?? []
@@ -186,7 +189,7 @@ extension Elaborator {
     for case .function(let function) in type.declaration.members where function.isEntry {
       let frame = Frame(name: function.name.text, module: type.module, owner: root)
       let entry = within(frame) { () -> EntryInfo? in
-        for parameter in function.parameters { defineSymbols(parameter) }
+        for type in function.parameters.map(\.type) + function.results { defineSymbols(type) }
         let parameters = function.parameters.compactMap { parameter in
           tensorType(parameter.type).map { EntryInfo.Argument(name: parameter.name.text, type: $0) }
         }
@@ -200,10 +203,12 @@ extension Elaborator {
   }
 
   /// The symbols of an entry's signature stand for themselves.
-  func defineSymbols(_ parameter: Parameter) {
-    guard case .tensor(_, let dims, _)? = parameter.type else { return }
+  func defineSymbols(_ type: TypeExpr?) {
+    guard case .tensor(_, let dims, _)? = type else { return }
     for case .expression(let expr) in dims {
-      if let name = symbol(expr) { frame.dims[name] = Dim(symbol: name) }
+      for (name, span) in expr.symbols where symbol(Expr(.name(name), span)) != nil {
+        frame.dims[name] = Dim(symbol: name)
+      }
     }
   }
 
@@ -229,7 +234,7 @@ extension Elaborator {
     let frame = Frame(
       name: title(function), module: function.module, owner: function.owner, function: declaration.span)
     let result = within(frame) { () -> Value in
-      for parameter in declaration.parameters { defineSymbols(parameter) }
+      for parameter in declaration.parameters { defineSymbols(parameter.type) }
       for (parameter, given) in zip(declaration.parameters, given) { self.frame.bind(parameter.name.text, given.value) }
       let value = run(declaration.body) ?? missingReturn(declaration)
       return checkResult(value, declaration, at: declaration.name.span)

@@ -69,15 +69,30 @@ extension Graph {
       }
     }
     try diagnostics.throwIfErrors()
-    let numbers = values.mapValues(\.number)
+    let numbers = solved(shapes, values.mapValues(\.number))
     for input in inputs {
       guard let shape = shapes[input.name] else { continue }
       for (axis, dim) in self[input.value].type.shape.enumerated() {
-        guard let expected = dim.bound(numbers)?.constant, expected != shape[axis] else { continue }
-        diagnostics.add(shapeDiagnostic(input, shape, "dimension \(axis) is \(shape[axis]), not \(expected)"))
+        guard let bound = dim.bound(numbers), let reason = bound.difference(from: shape[axis]) else { continue }
+        diagnostics.add(shapeDiagnostic(input, shape, "dimension \(axis) is \(shape[axis]), \(reason)"))
       }
     }
     try diagnostics.throwIfErrors()
+    return numbers
+  }
+
+  /// The numbers with those that only arithmetic tells: where `2 * T` is 10, T is 5. What nothing solves is left to the
+  /// comparison that follows.
+  private func solved(_ shapes: [String: [Int]], _ known: [String: Int]) -> [String: Int] {
+    var numbers = known
+    for input in inputs {
+      for (dim, number) in zip(self[input.value].type.shape, shapes[input.name] ?? []) {
+        guard let rest = dim.bound(numbers), rest.symbols.count == 1, let symbol = rest.symbols.first,
+          let value = rest.solved(for: symbol, equal: Dim(number))?.constant, value >= 1
+        else { continue }
+        numbers[symbol] = value
+      }
+    }
     return numbers
   }
 
@@ -87,6 +102,15 @@ extension Graph {
       .error, "'\(input.name)' has shape \(shape), but is declared \(declared): \(reason)")
     diagnostic.location = self[input.value].location
     return diagnostic
+  }
+}
+
+extension Dim {
+  /// Why it is not that number; `nil` where it is, or may be.
+  fileprivate func difference(from number: Int) -> String? {
+    if let constant { return constant == number ? nil : "not \(constant)" }
+    guard symbols.count == 1, let symbol = symbols.first, line(in: symbol) != nil else { return nil }
+    return "and no \(symbol) makes \(self) that"
   }
 }
 

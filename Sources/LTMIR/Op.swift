@@ -21,6 +21,8 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   // Dtype
   case cast
   case stopGradient = "stop_gradient"
+  // What is computed again, and not before its gradient is there
+  case after
   // Shape
   case broadcast, reshape, transpose, slice, concat, pad
   // Indexed
@@ -107,6 +109,7 @@ extension Op {
     case .allReduce: .allReduce
     case .cast: .cast
     case .stopGradient: .stopGradient
+    case .after: .after
     case .broadcast: .broadcast
     case .reshape: .reshape
     case .transpose: .transpose

@@ -98,6 +98,8 @@ public enum Primitive: String, Sendable, CaseIterable {
   /// Some bits of one word of Philox4x32-10, as an i32: of the counter's four words, the key's two, the number of the word, and
   /// how many of its bits to take behind how many that are skipped, from the top.
   case philox
+  /// The first operand, once the second is there.
+  case after
 }
 
 /// How the combining operation of a reduction works.

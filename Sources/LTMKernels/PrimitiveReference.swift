@@ -26,7 +26,7 @@ extension Primitive {
       1
     case .add, .sub, .mul, .div, .pow, .minimum, .maximum, .equal, .notEqual, .less, .lessEqual, .greater,
       .greaterEqual,
-      .and, .or, .timesSigmoid, .timesNormalCDF, .timesGaussian:
+      .and, .or, .timesSigmoid, .timesNormalCDF, .timesGaussian, .after:
       2
     case .select: 3
     case .philox: 9
@@ -39,7 +39,7 @@ extension Primitive {
     case .isFinite, .not, .equal, .notEqual, .less, .lessEqual, .greater, .greaterEqual, .and, .or: true
     case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .expm1, .log1p, .log2,
       .timesSigmoid, .timesNormalCDF, .timesGaussian, .add, .sub, .mul, .div, .pow, .minimum, .maximum, .select,
-      .philox:
+      .philox, .after:
       false
     }
   }
@@ -84,6 +84,7 @@ extension Primitive {
     case .or: a != 0 || b != 0 ? 1 : 0
     case .select: a != 0 ? b : c
     case .philox: .nan
+    case .after: a
     }
   }
 

@@ -35,7 +35,7 @@ public struct ImportDeclaration: Sendable {
   package var span: Span
 }
 
-/// A string as written; strings only name files.
+/// A string as written that names a file.
 public struct StringLiteral: Hashable, Sendable {
   package var value: String
   package var span: Span
@@ -70,6 +70,10 @@ public enum Member: Sendable {
   case state(StorageMember)
   case require(Requirement)
   case function(FunctionDeclaration)
+  /// `for layer in 0..<layers { param "weight_\(layer)": ... }`
+  case loop(MemberLoop)
+  /// `if bias { param ... } else { ... }`
+  indirect case conditional(Expr, then: [Member], otherwise: [Member], Span)
 
   package var span: Span {
     switch self {
@@ -77,13 +81,28 @@ public enum Member: Sendable {
     case .param(let member), .state(let member): member.span
     case .require(let requirement): requirement.span
     case .function(let function): function.span
+    case .loop(let loop): loop.span
+    case .conditional(_, then: _, otherwise: _, let span): span
     }
   }
 }
 
+/// A loop of members, over what is known when the layer is made.
+public struct MemberLoop: Sendable {
+  /// One name, or the names of a tuple pattern.
+  package var names: [Identifier]
+  package var isTuple: Bool
+  package var values: Expr
+  package var members: [Member]
+  package var span: Span
+}
+
 /// A `param` or a `state`.
 public struct StorageMember: Sendable {
+  /// As written; where it is computed, with its quotes.
   package var name: Identifier
+  /// A String: `param "weight_\(layer)": ...`
+  package var computedName: Expr?
   package var type: TypeExpr?
   package var initializer: Expr
   package var span: Span
@@ -107,15 +126,21 @@ public struct FunctionDeclaration: Sendable {
 
 /// A type after `:` or `->`.
 public enum TypeExpr: Sendable {
-  /// `Int`, `Float`, `Bool`, or the name of a layer (`Layer` for any callable)
+  /// `Int`, `Float`, `Bool`, `String`, or the name of a layer (`Layer` for any callable)
   case named(Identifier)
+  /// `[Int]`, `[(Int, Int)]`: a list of what the element says
+  indirect case list(TypeExpr, Span)
+  /// `(Int, Int)`
+  indirect case tuple([TypeExpr], Span)
+  /// `func`: a function by its name
+  case function(Span)
   /// `[B, 64]`, `i32[B]`, `[..., inputs]`, `f32[]`, and `f32` alone, which is `f32[]`
   case tensor(dtype: Identifier?, dims: [DimExpr], span: Span)
 
   package var span: Span {
     switch self {
     case .named(let name): name.span
-    case .tensor(_, _, let span): span
+    case .tensor(_, _, let span), .list(_, let span), .tuple(_, let span), .function(let span): span
     }
   }
 }
@@ -134,6 +159,8 @@ public struct Binding: Sendable {
   /// One name, or the names of a tuple pattern.
   package var names: [Identifier]
   package var isTuple: Bool
+  /// The name of a member that is computed, in place of `names`: `let "conv\(i)" = ...`
+  package var computedName: Expr?
   package var value: Expr
   package var span: Span
 }
@@ -156,6 +183,8 @@ public indirect enum Statement: Sendable {
   case assign(Identifier, Expr, Span)
   /// `running_mean <- e`, where the name is a `state` of the same type
   case write(Identifier, Expr, Span)
+  /// `"mean_\(i)" <- e`: a state whose name is computed
+  case writeNamed(Expr, Expr, Span)
   case loop(Loop)
   /// `yield e`: what a round of a loop gives to the value of the loop
   case yield(Expr, Span)
@@ -170,7 +199,7 @@ public indirect enum Statement: Sendable {
     case .binding(let binding): binding.span
     case .require(let requirement): requirement.span
     case .loop(let loop): loop.span
-    case .assign(_, _, let span), .write(_, _, let span), .yield(_, let span),
+    case .assign(_, _, let span), .write(_, _, let span), .writeNamed(_, _, let span), .yield(_, let span),
       .conditional(_, then: _, otherwise: _, let span),
       .return(_, let span):
       span
@@ -192,6 +221,8 @@ public struct Expr: Sendable {
     case float(Double)
     case boolean(Bool)
     case string(String)
+    /// `"weight_\(layer)"`: a string with the values of names in it
+    case template([TemplatePart])
     /// `inf`, `nan` are names of the prelude's constants, so they are `.name` too
     case name(String)
     /// `[a, b]`; an empty list is an error
@@ -218,9 +249,18 @@ public struct Expr: Sendable {
     case conditional(Expr, then: Expr, otherwise: Expr)
     /// `@f32 { e }`
     case pinned(dtype: Identifier, Expr)
+    /// `recompute { e }`
+    case recompute(Expr)
     /// What the parser puts where it reported an error; later phases stay silent about it.
     case invalid
   }
+}
+
+/// A piece of a string with values in it.
+public enum TemplatePart: Sendable {
+  case text(String)
+  /// `\(name)`
+  case name(Identifier)
 }
 
 /// An argument of a call.
@@ -258,42 +298,4 @@ public enum BinaryOperator: String, Sendable, CaseIterable {
   case greaterEqual = ">="
   case and = "&&"
   case or = "||"
-}
-
-/// `train Digits(hidden: 64) { ... }`: defaults for training, each of which a flag or Swift can override.
-public struct TrainDeclaration: Sendable {
-  package var model: Identifier
-  package var arguments: [Argument]
-  package var items: [TrainItem]
-  package var span: Span
-}
-
-/// A line of a `train` block.
-public enum TrainItem: Sendable {
-  /// `data "file" { parameter: key, ... }`
-  case data(StringLiteral, fields: [DataFieldSyntax], Span)
-  /// `minimize loss`
-  case minimize(Identifier, Span)
-  /// `report accuracy`
-  case report(Identifier, Span)
-  /// `optimizer AdamW(lr: 3e-3)`
-  case optimizer(Identifier, [Argument], Span)
-  /// `schedule cosine(warmup: 50)`
-  case schedule(Identifier, [Argument], Span)
-  /// `batch 64`, `epochs 20`, `steps 1000`, `seed 1`
-  case setting(Identifier, Expr, Span)
-
-  package var span: Span {
-    switch self {
-    case .data(_, fields: _, let span), .minimize(_, let span), .report(_, let span), .optimizer(_, _, let span),
-      .schedule(_, _, let span), .setting(_, _, let span):
-      span
-    }
-  }
-}
-
-/// `image: x`: the entry's parameter, and the key in the data file (`x_train`, `x_test`).
-public struct DataFieldSyntax: Sendable {
-  package var parameter: Identifier
-  package var key: Identifier
 }

@@ -34,13 +34,15 @@ private indirect enum SExpression {
 }
 
 /// A string with its quotes, as it is written in a file.
-private func quoted(_ text: String) -> SExpression {
+private func quoted(_ text: String) -> SExpression { .atom("\"\(escaped(text))\"") }
+
+private func escaped(_ text: String) -> String {
   var result = ""
   for character in text {
     if character == "\"" || character == "\\" { result.append("\\") }
     result.append(character)
   }
-  return .atom("\"\(result)\"")
+  return result
 }
 
 extension Identifier {
@@ -79,7 +81,19 @@ extension Member {
     case .state(let member): member.dumped("state")
     case .require(let requirement): requirement.dumped
     case .function(let function): function.dumped
+    case .loop(let loop): loop.dumped
+    case .conditional(let condition, let then, let otherwise, _):
+      SExpression(
+        "if",
+        [condition.dumped, SExpression("then", then.map(\.dumped)), SExpression("else", otherwise.map(\.dumped))])
     }
+  }
+}
+
+extension MemberLoop {
+  fileprivate var dumped: SExpression {
+    let pattern = isTuple ? SExpression.list(names.map(\.dumped)) : names.first?.dumped ?? .atom("_")
+    return SExpression("for", [pattern, values.dumped] + members.map(\.dumped))
   }
 }
 
@@ -89,7 +103,7 @@ extension Requirement {
 
 extension StorageMember {
   fileprivate func dumped(_ word: String) -> SExpression {
-    SExpression(word, [name.dumped, type?.dumped ?? .atom("_"), initializer.dumped])
+    SExpression(word, [computedName?.dumped ?? name.dumped, type?.dumped ?? .atom("_"), initializer.dumped])
   }
 }
 
@@ -105,6 +119,9 @@ extension TypeExpr {
     switch self {
     case .named(let name): name.dumped
     case .tensor(let dtype, let dims, _): SExpression("tensor", [.atom(dtype?.text ?? "_")] + dims.map(\.dumped))
+    case .list(let element, _): SExpression("list-of", [element.dumped])
+    case .tuple(let types, _): SExpression("tuple-of", types.map(\.dumped))
+    case .function: .atom("func")
     }
   }
 }
@@ -121,7 +138,7 @@ extension DimExpr {
 extension Binding {
   fileprivate var dumped: SExpression {
     let pattern = isTuple ? SExpression.list(names.map(\.dumped)) : names.first?.dumped ?? .atom("_")
-    return SExpression(isVariable ? "var" : "let", [pattern, value.dumped])
+    return SExpression(isVariable ? "var" : "let", [computedName?.dumped ?? pattern, value.dumped])
   }
 }
 
@@ -131,6 +148,7 @@ extension Statement {
     case .binding(let binding): binding.dumped
     case .assign(let name, let value, _): SExpression("=", [name.dumped, value.dumped])
     case .write(let name, let value, _): SExpression("<-", [name.dumped, value.dumped])
+    case .writeNamed(let name, let value, _): SExpression("<-", [name.dumped, value.dumped])
     case .loop(let loop): loop.dumped("for")
     case .yield(let value, _): SExpression("yield", [value.dumped])
     case .conditional(let condition, let then, let otherwise, _):
@@ -157,6 +175,7 @@ extension Expr {
     case .float(let value): .atom(String(value))
     case .boolean(let value): .atom(String(value))
     case .string(let value): quoted(value)
+    case .template(let parts): .atom("\"" + parts.map(\.dumped).joined() + "\"")
     case .name(let name): .atom(name)
     case .list(let elements): SExpression("list", elements.map(\.dumped))
     case .comprehension(let element, let variable, let values):
@@ -173,7 +192,17 @@ extension Expr {
     case .conditional(let condition, let then, let otherwise):
       SExpression("if", [condition.dumped, then.dumped, otherwise.dumped])
     case .pinned(let dtype, let value): SExpression("@" + dtype.text, [value.dumped])
+    case .recompute(let value): SExpression("recompute", [value.dumped])
     case .invalid: SExpression("invalid")
+    }
+  }
+}
+
+extension TemplatePart {
+  fileprivate var dumped: String {
+    switch self {
+    case .text(let text): escaped(text)
+    case .name(let name): "\\(\(name.text))"
     }
   }
 }

@@ -61,8 +61,7 @@ extension Formatter {
 
   /// Whether a brace holds a list of fields, and no statements.
   private func isList(_ bracket: Bracket) -> Bool {
-    guard bracket.symbol == .openBrace, bracket.position > 0 else { return false }
-    return tokens[..<bracket.position].last { $0.kind != .comment }?.kind == .string
+    bracket.symbol == .openBrace && layout[bracket.position].contains(.fields)
   }
 
   private mutating func beginLine(_ index: Int, indent: Int) {

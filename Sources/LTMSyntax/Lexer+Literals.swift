@@ -64,7 +64,7 @@ extension Lexer {
     return file.text(Int32(clamping: start)..<Int32(clamping: end)) + (end < position ? "..." : "")
   }
 
-  /// `"digits.safetensors"`, in which `\"` and `\\` stand for the second character.
+  /// `"digits.safetensors"`, in which `\"` and `\\` stand for the second character, and `\(name)` for a value.
   mutating func lexString(quote: UInt8) {
     let start = position
     position += 1
@@ -95,8 +95,27 @@ extension Lexer {
     position += 1
     guard let next = peek(), next != UInt8(ascii: "\n") else { return }
     position += next < 0x80 ? 1 : 0
+    if next == UInt8(ascii: "(") { return lexInterpolation(from: start) }
     if next != UInt8(ascii: "\""), next != UInt8(ascii: "\\") {
-      report("only '\\\"' and '\\\\' are escapes", from: start, notes: ["in a path, '/' separates folders everywhere"])
+      report(
+        "only '\\\"', '\\\\' and '\\(name)' are escapes", from: start,
+        notes: ["in a path, '/' separates folders everywhere"])
+    }
+  }
+
+  /// `\(layer)`, behind its bracket: a name and nothing else.
+  private mutating func lexInterpolation(from start: Int) {
+    let first = position
+    while peek()?.isWord == true { position += 1 }
+    let name = file.text(Int32(clamping: first)..<Int32(clamping: position))
+    let isName = name != "_" && name.utf8.first.map { $0.isWordStart } == true && name.utf8.count <= Self.nameLimit
+    let role = Keyword(rawValue: name)?.role
+    if isName, role == nil || role == .contextual, peek() == UInt8(ascii: ")") {
+      position += 1
+    } else {
+      report(
+        "'\\(' in a string takes one name, and ')'", from: start,
+        notes: ["compute the value before: let next = layer + 1, and write \"weight_\\(next)\""])
     }
   }
 }

@@ -84,25 +84,43 @@ extension Parser {
 
   mutating func string(_ what: String) throws(Unwind) -> StringLiteral {
     guard current == .string else { throw expected(what) }
-    let token = advance()
-    return StringLiteral(value: value(ofString: token), span: span(of: token))
+    let written = template()
+    guard case .string(let value) = written.kind else {
+      throw fail("the path of a file is written out, without '\\(...)'", at: written.span)
+    }
+    return StringLiteral(value: value, span: written.span)
   }
 
-  /// The text between the quotes, with escapes resolved.
-  func value(ofString token: Token) -> String {
-    let content = file.text(token.start + 1..<token.end - 1)
-    guard content.contains("\\") else { return content }
-    var result = ""
-    var escaped = false
-    for character in content {
-      if character == "\\", !escaped {
-        escaped = true
-      } else {
-        result.append(character)
-        escaped = false
+  /// `TEMPLATE`: a string, with values in it or without.
+  mutating func template() -> Expr {
+    let token = advance()
+    return Expr(kind(ofString: token), span(of: token))
+  }
+
+  /// The text between the quotes, with escapes resolved and names where `\(name)` stands.
+  func kind(ofString token: Token) -> Expr.Kind {
+    let bytes = file.bytes[Int(token.start) + 1..<Int(token.end) - 1]
+    guard bytes.contains(UInt8(ascii: "\\")) else { return .string(String(decoding: bytes, as: UTF8.self)) }
+    var parts: [TemplatePart] = []
+    var text: [UInt8] = []
+    var rest = bytes
+    while let byte = rest.popFirst() {
+      guard byte == UInt8(ascii: "\\"), let escaped = rest.popFirst() else {
+        text.append(byte)
+        continue
       }
+      guard escaped == UInt8(ascii: "("), let end = rest.firstIndex(of: UInt8(ascii: ")")) else {
+        text.append(escaped)
+        continue
+      }
+      if !text.isEmpty { parts.append(.text(String(decoding: text, as: UTF8.self))) }
+      let place = Span(file, Int32(clamping: rest.startIndex), Int32(clamping: end))
+      parts.append(.name(Identifier(place.text, place)))
+      (text, rest) = ([], rest[(end + 1)...])
     }
-    return result
+    if parts.isEmpty { return .string(String(decoding: text, as: UTF8.self)) }
+    if !text.isEmpty { parts.append(.text(String(decoding: text, as: UTF8.self))) }
+    return .template(parts)
   }
 
   // MARK: Functions

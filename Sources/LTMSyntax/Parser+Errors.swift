@@ -85,7 +85,7 @@ extension Parser {
   private var startsOperand: Bool {
     switch current {
     case .name, .integer, .float, .string: true
-    case .keyword(let keyword): keyword.role != .reserved || keyword == .true || keyword == .false
+    case .keyword(let keyword): keyword.role != .reserved || [.true, .false, .recompute].contains(keyword)
     case .symbol, .comment, .newline, .invalid, .end: false
     }
   }
@@ -98,7 +98,8 @@ extension Parser {
     guard token.newlines > 0 || index == 0, index + 1 < tokens.count else { return false }
     let next = tokens[index + 1].kind
     if case .keyword(let keyword) = token.kind {
-      if Self.alwaysAnew.contains(keyword) || Self.anewBeforeName.contains(keyword) && Self.isName(next) { return true }
+      let isNamed = Self.isName(next) || next == .string && (keyword == .param || keyword == .state)
+      if Self.alwaysAnew.contains(keyword) || Self.anewBeforeName.contains(keyword) && isNamed { return true }
     }
     return Self.isName(token.kind) && assigns(next)
   }

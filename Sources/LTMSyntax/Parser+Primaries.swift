@@ -121,14 +121,15 @@ extension Parser {
     return fail("a part of a tensor is 'a..<b', and '..<' is all of a dimension", fixIt: .init(span(of: token), "..<"))
   }
 
-  /// `primary = INTEGER | FLOAT | STRING | "true" | "false" | name | dtype | group | sequence | pinned`
+  /// `primary = INTEGER | FLOAT | TEMPLATE | "true" | "false" | name | dtype | group | sequence | pinned | recompute`
   private mutating func parsePrimary() throws(Unwind) -> Node {
     switch current {
     case .integer(let value): return leaf(.integer(value))
     case .float(let value): return leaf(.float(value))
-    case .string: return leaf(.string(value(ofString: token)))
+    case .string: return leaf(kind(ofString: token))
     case .keyword(.true): return leaf(.boolean(true))
     case .keyword(.false): return leaf(.boolean(false))
+    case .keyword(.recompute): return try parseRecompute()
     case .keyword(let keyword) where keyword.role == .dtype: return leaf(.name(keyword.rawValue))
     case .symbol(.openParenthesis): return try parseGroup()
     case .symbol(.openBracket): return try parseSequence()
@@ -143,7 +144,9 @@ extension Parser {
   /// `lambda x: x`, `new Linear(2, 3)`, `f"..."`: a word and what it belongs to, on one line.
   private mutating func refuseForeignExpression() throws(Unwind) {
     if next == .string {
-      throw fail("strings are not made here", notes: ["a string only names a file, after 'import' or 'data'"])
+      throw fail(
+        "a string has no letter before its quotes", notes: ["a value in a string is written \"weight_\\(layer)\""],
+        fixIt: .init(span(of: token), ""))
     }
     guard Self.isName(next) || next == .symbol(.colon) && text(of: token) == "lambda",
       let foreign = ForeignWord.expression(text(of: token))
@@ -226,6 +229,13 @@ extension Parser {
     layout[position - 1].remove(.listEnd)
     return try node(
       .comprehension(first, variable: generator.variable, in: generator.values), from: opener.start, over: height)
+  }
+
+  /// `recompute = "recompute" branch`
+  private mutating func parseRecompute() throws(Unwind) -> Node {
+    let start = advance().start
+    let value = try parseBranch()
+    return try node(.recompute(value.expr), from: start, value)
   }
 
   /// `pinned = "@" dtype branch`

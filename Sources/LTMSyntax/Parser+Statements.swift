@@ -4,7 +4,7 @@ extension Parser {
   /// `statement = let | var | assignment | write | loop | choice | require | yield | return`
   mutating func parseStatement() throws(Unwind) -> Statement {
     if atName, next == .symbol(.assign) { return try parseAssignment() }
-    if atName, next == .symbol(.write) { return try parseWrite() }
+    if atName || current == .string, next == .symbol(.write) { return try parseWrite() }
     switch try leadingKeyword(inStatement: [.let, .var, .for, .if, .require, .yield, .return]) {
     case .let: return .binding(try parseLet())
     case .var: return .binding(try parseVar())
@@ -42,6 +42,13 @@ extension Parser {
     try refuseForeignAssignment()
     if let foreign = foreignStatement() {
       throw fail(foreign.message, notes: [foreign.note], fixIt: foreign.fix.map { .init(span(of: token), $0) })
+    }
+    if atName, next == .symbol(.dot), position + 2 < tokens.count,
+      ["append", "extend", "push", "add", "insert"].contains(text(of: tokens[position + 2]))
+    {
+      throw fail(
+        "a list does not grow", at: span(of: tokens[position + 2]),
+        notes: ["a loop that is a value makes one: let all = for x in xs { ... yield h }"])
     }
     let calls = [.symbol(.openParenthesis), .symbol(.dot), .symbol(.pipe), .symbol(.openBracket), .newline]
       .contains(next)
@@ -94,8 +101,14 @@ extension Parser {
     return .assign(name, value, span(from: name.span.start))
   }
 
-  /// `write = name "<-" expression`
+  /// `write = ( name | TEMPLATE ) "<-" expression`
   private mutating func parseWrite() throws(Unwind) -> Statement {
+    if current == .string {
+      let name = template()
+      try expect(.write)
+      let value = try parseExpression().expr
+      return .writeNamed(name, value, span(from: name.span.start))
+    }
     let name = try parseName()
     try expect(.write)
     let value = try parseExpression().expr

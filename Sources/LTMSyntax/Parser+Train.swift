@@ -45,6 +45,7 @@ extension Parser {
     var fields: [DataFieldSyntax] = []
     if at(.openBrace) {
       let place = span(of: token)
+      mark(.fields)
       fields = try list(.openBrace, .closeBrace) { parser throws(Unwind) in try parser.parseDataField() }
       if fields.isEmpty, !listFailed {
         throw fail("no parameter is named here", at: place, notes: ["for example '{ image: x, label: y }'"])

@@ -43,16 +43,71 @@ extension Parser {
     try block(.members) { parser throws(Unwind) in try parser.parseRuleMember() }
   }
 
-  /// `layer-member = let | param | state | require | function`
+  /// `layer-member = made-member | function`
   private mutating func parseLayerMember() throws(Unwind) -> Member {
+    if at(.func) { return .function(try parseFunction()) }
+    return try parseMadeMember(of: [.let, .param, .state, .require, .func, .for, .if])
+  }
+
+  /// `made-member = let | named-let | param | state | require | member-loop | member-choice`
+  private mutating func parseMadeMember(of words: [Keyword]) throws(Unwind) -> Member {
     if at(.var) { throw fail("a member is bound with 'let'", fixIt: .init(span(of: token), "let")) }
-    switch try leadingKeyword(of: [.let, .param, .state, .require, .func], "a member") {
-    case .let: return .binding(try parseLet())
+    switch try leadingKeyword(of: words, "a member") {
+    case .let: return .binding(next == .string ? try parseNamedLet() : try parseLet())
     case .param: return .param(try parseParam())
     case .state: return .state(try parseState())
     case .require: return .require(try parseRequire())
+    case .for: return .loop(try parseMemberLoop())
+    case .if: return try parseMemberChoice()
+    // A misspelt 'func' was reported.
     case .func: return .function(try parseFunction())
     case _: throw expected("a member")
+    }
+  }
+
+  /// `named-let = "let" TEMPLATE "=" expression`
+  private mutating func parseNamedLet() throws(Unwind) -> Binding {
+    let start = advance().start
+    let name = template()
+    try expect(.assign)
+    let value = try parseExpression().expr
+    return Binding(
+      isVariable: false, names: [], isTuple: false, computedName: name, value: value, span: span(from: start))
+  }
+
+  /// `member-loop = "for" pattern "in" iterable member-block`
+  private mutating func parseMemberLoop() throws(Unwind) -> MemberLoop {
+    let start = advance().start
+    let pattern = try parsePattern()
+    try expect(.in)
+    let values = try parseIterable().expr
+    let members = try parseMemberBlock()
+    return MemberLoop(
+      names: pattern.names, isTuple: pattern.isTuple, values: values, members: members, span: span(from: start))
+  }
+
+  /// `member-choice = "if" expression member-block [ "else" ( member-choice | member-block ) ]`
+  private mutating func parseMemberChoice() throws(Unwind) -> Member {
+    try enter()
+    defer { depth -= 1 }
+    let start = advance().start
+    let condition = try condition().expr
+    let then = try parseMemberBlock()
+    var otherwise: [Member] = []
+    if at(.else) {
+      advance()
+      if at(.if) { otherwise = [try parseMemberChoice()] } else { otherwise = try parseMemberBlock() }
+    }
+    return .conditional(condition, then: then, otherwise: otherwise, span(from: start))
+  }
+
+  /// `member-block = "{" [ lines ] [ made-member { lines made-member } [ lines ] ] "}"`
+  private mutating func parseMemberBlock() throws(Unwind) -> [Member] {
+    try block(.members) { parser throws(Unwind) in
+      if parser.at(.func) {
+        throw parser.fail("a function stands in the layer itself, outside of 'for' and 'if'")
+      }
+      return try parser.parseMadeMember(of: [.let, .param, .state, .require, .for, .if])
     }
   }
 
@@ -71,19 +126,26 @@ extension Parser {
     }
   }
 
-  /// `param = "param" name ":" type "=" expression`
-  private mutating func parseParam() throws(Unwind) -> StorageMember { try storage(needsType: true) }
+  /// `param = "param" ( name | TEMPLATE ) ":" type "=" expression`
+  private mutating func parseParam() throws(Unwind) -> StorageMember { try storage(isRule: false) }
 
-  /// `state = "state" name ":" type "=" expression`
-  private mutating func parseState() throws(Unwind) -> StorageMember { try storage(needsType: true) }
+  /// `state = "state" ( name | TEMPLATE ) ":" type "=" expression`
+  private mutating func parseState() throws(Unwind) -> StorageMember { try storage(isRule: false) }
 
   /// `rule-state = "state" name [ ":" type ] "=" expression`
-  private mutating func parseRuleState() throws(Unwind) -> StorageMember { try storage(needsType: false) }
+  private mutating func parseRuleState() throws(Unwind) -> StorageMember { try storage(isRule: true) }
 
-  private mutating func storage(needsType: Bool) throws(Unwind) -> StorageMember {
+  private mutating func storage(isRule: Bool) throws(Unwind) -> StorageMember {
     let word = advance()
-    let name = try parseName()
-    if needsType, !at(.colon) {
+    var computed: Expr?
+    let name: Identifier
+    if current == .string, !isRule {
+      let written = template()
+      (computed, name) = (written, Identifier(written.span.text, written.span))
+    } else {
+      name = try parseName()
+    }
+    if !isRule, !at(.colon) {
       throw expected("':' and the type of '\(name.text)'", notes: ["for example '\(name.text): [features]'"])
     }
     let type = try optionalType()
@@ -93,16 +155,29 @@ extension Parser {
     }
     advance()
     let value = try parseExpression().expr
-    return StorageMember(name: name, type: type, initializer: value, span: span(from: word.start))
+    return StorageMember(
+      name: name, computedName: computed, type: type, initializer: value, span: span(from: word.start))
   }
 
   // MARK: Types
 
-  /// `type = dtype [ shape ] | shape | name`
+  /// `type = dtype [ shape ] | shape | "[" "func" "]" | tuple-type | "func" | name`
   mutating func parseType() throws(Unwind) -> TypeExpr {
+    try enter()
+    defer { depth -= 1 }
     let start = self.start
+    if at(.func) {
+      advance()
+      return .function(span(from: start))
+    }
+    if at(.openParenthesis) { return try parseTupleType() }
     if at(.openBracket) {
+      if next == .keyword(.func) { return try functionList() }
       let dims = try parseShape()
+      // `[Int]` has the form of a shape; what it names tells.
+      if dims.count == 1, case .expression(let dim) = dims[0], let element = TypeExpr(dim) {
+        return .list(element, span(from: start))
+      }
       return .tensor(dtype: nil, dims: dims, span: span(from: start))
     }
     if atName {
@@ -115,7 +190,11 @@ extension Parser {
       return .named(name)
     }
     guard case .keyword(let keyword) = current, keyword.role == .dtype else {
-      throw expected("a type", notes: ["a type is '[B, 64]', 'i32[B]', 'Int', 'Float', 'Bool' or a layer's name"])
+      throw expected(
+        "a type",
+        notes: [
+          "a type is '[B, 64]', 'i32[B]', 'Int', 'Float', 'Bool', 'String', '[Int]', '(Int, Int)', 'func' or a layer's name"
+        ])
     }
     let dtype = try parseDtype()
     var dims: [DimExpr] = []
@@ -124,6 +203,28 @@ extension Parser {
       dims = try parseShape()
     }
     return .tensor(dtype: dtype, dims: dims, span: span(from: start))
+  }
+
+  /// `tuple-type = "(" type "," type { "," type } [ "," ] ")"`
+  private mutating func parseTupleType() throws(Unwind) -> TypeExpr {
+    let opener = token
+    let types = try list(.openParenthesis, .closeParenthesis) { parser throws(Unwind) in try parser.parseType() }
+    guard types.count > 1 || listFailed else { throw fail("a tuple has two elements or more", at: span(of: opener)) }
+    return .tuple(types, span(from: opener.start))
+  }
+
+  /// `[func]`
+  private mutating func functionList() throws(Unwind) -> TypeExpr {
+    let start = self.start
+    let types = try list(.openBracket, .closeBracket) { parser throws(Unwind) in
+      let word = try parser.expect(.func)
+      return TypeExpr.function(parser.span(of: word))
+    }
+    guard let element = types.first, types.count == 1 || listFailed else {
+      throw fail("a list has one type for all of its elements", at: span(from: start))
+    }
+    layout[position - 1].remove(.listEnd)
+    return .list(element, span(from: start))
   }
 
   /// `dtype`
@@ -137,8 +238,11 @@ extension Parser {
 
   /// A name before a shape: the dtype of another language, most likely.
   private mutating func unknownDtype(_ name: Identifier) -> Unwind {
-    if ["list", "tuple", "sequence", "array", "optional", "dict", "set"].contains(name.text.lowercased()) {
-      return fail("there are no parameters of list type", at: name.span, notes: [listParameterRemedy])
+    if ["list", "tuple", "sequence", "array"].contains(name.text.lowercased()) {
+      return fail("'\(name.text)' is no type", at: name.span, notes: [listTypeForms])
+    }
+    if ["optional", "dict", "set"].contains(name.text.lowercased()) {
+      return fail("there are no parameters of type '\(name.text)'", at: name.span, notes: [listTypeForms])
     }
     if name.text.lowercased() == "tensor" {
       return fail("a tensor's type is its shape alone", at: name.span, fixIt: .init(name.span, ""))
@@ -166,10 +270,6 @@ extension Parser {
     return .expression(try parseSum().expr)
   }
 }
-
-/// What to do where a parameter was to hold a list.
-package let listParameterRemedy =
-  "give each value a parameter of its own (a: Int, b: Int), or make the list where it is used: for size in [64, 32]"
 
 /// What NumPy and PyTorch call the dtypes.
 package let foreignDtypes = [

@@ -41,6 +41,8 @@ struct Parser {
     static let item = Layout(rawValue: 16)
     /// Begins a declaration at the top of the file.
     static let declaration = Layout(rawValue: 32)
+    /// The brace of a list of fields, behind `data`.
+    static let fields = Layout(rawValue: 64)
   }
 
   let file: SourceFile

@@ -1,6 +1,6 @@
 /// The words with a meaning of their own.
 package enum Keyword: String, CaseIterable, Sendable {
-  case `import`, `let`, `var`, `func`, require, yield, `return`, `if`, `else`, `for`, `in`, `true`, `false`
+  case `import`, `let`, `var`, `func`, require, yield, recompute, `return`, `if`, `else`, `for`, `in`, `true`, `false`
   case layer, model, optimizer, schedule, train, param, state
   case data, minimize, report, batch, epochs, steps, seed
   case bool, u8, i32, i64, f16, bf16, f32, f64
@@ -18,7 +18,8 @@ package enum Keyword: String, CaseIterable, Sendable {
   /// What the word may stand for.
   package var role: Role {
     switch self {
-    case .import, .let, .var, .func, .require, .yield, .return, .if, .else, .for, .in, .true, .false: .reserved
+    case .import, .let, .var, .func, .require, .yield, .recompute, .return, .if, .else, .for, .in, .true, .false:
+      .reserved
     case .layer, .model, .optimizer, .schedule, .train, .param, .state: .contextual
     case .data, .minimize, .report, .batch, .epochs, .steps, .seed: .contextual
     case .bool, .u8, .i32, .i64, .f16, .bf16, .f32, .f64: .dtype

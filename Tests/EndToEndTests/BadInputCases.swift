@@ -129,7 +129,18 @@ extension BadInputTests {
       model: "model A() {\n  param w: [2] = ones()\n}\nmodel C() {\n  param w: [2] = ones()\n}\n"),
     Case(
       name: "a model argument that is no number", arguments: ["train", "samples/digits.ltm", "--set", "hidden=many"],
-      message: ["'many' is no Int, Float or Bool"]),
+      message: ["'hidden' is an Int, and this is the String \"many\""]),
+    Case(
+      name: "a model argument that is no value", arguments: ["train", "samples/digits.ltm", "--set", "hidden=[64"],
+      message: ["'[64' is no value", "a list [784, 128] or a tuple (2, 2)"]),
+    Case(
+      name: "a model argument that names no function", arguments: ["run", "@/model.ltm", "--set", "act=tanhh"],
+      message: ["'act': there is no function 'tanhh'", "did you mean 'tanh'?"],
+      model: "model M(act: func = tanh) {\n  func f(x: [B, 4]) -> [B, 4] { return act(x) }\n}\n"),
+    Case(
+      name: "a model argument that is no list of Ints", arguments: ["run", "@/model.ltm", "--set", "sizes=[4, 2.5]"],
+      message: ["'sizes' is a list [Int], and this is a list of 2, whose element 1 is the Float 2.5"],
+      model: "model M(sizes: [Int] = [4]) {\n  func f(x: [B, 4]) -> [B, 4] { return x }\n}\n"),
     Case(
       name: "a model argument of zero", arguments: ["train", "samples/digits.ltm", "--set", "hidden=0"],
       message: ["a dimension is 1 or more, and 'outputs' is 0"]),

@@ -216,6 +216,82 @@ import Testing
     #expect(throws: DiagnosticSet.self) { try file.instantiate(model: "Digits", arguments: [name: value]) }
   }
 
+  @Test(arguments: [
+    ("64", CompileTimeValue.int(64)), ("-3", .int(-3)), ("1e-3", .float(1e-3)), ("true", .bool(true)),
+    ("same", .string("same")), ("\"same\"", .string("same")), ("\"3\"", .string("3")),
+    ("two words", .string("two words")),
+    ("[784, 128,10]", .list([.int(784), .int(128), .int(10)])), ("[ 1 , ]", .list([.int(1)])),
+    ("(2,2)", .tuple([.int(2), .int(2)])),
+    (
+      "[(1, a), (2, \"b, c\")]",
+      .list([
+        .tuple([.int(1), .string("a")]), .tuple([.int(2), .string("b, c")]),
+      ])
+    ),
+  ])
+  func valuesFromOutsideAreRead(text: String, value: CompileTimeValue) {
+    #expect(CompileTimeValue(text) == value)
+    #expect(CompileTimeValue(value.description) == value || text.contains("\""))
+  }
+
+  @Test(arguments: ["", "[", "[1", "[]", "(1)", "()", "[1,,2]", "[1] 2", "\"a", "(1, 2", "[[[[[[[[[[[[[[[[[[1]"])
+  func textsThatAreNoValueAreRefused(text: String) { #expect(CompileTimeValue(text) == nil) }
+
+  @Test func listsTuplesStringsAndFunctionsAreGivenFromOutside() throws {
+    let file = try loaded(
+      """
+      func twice(x: [...]) -> [...] { return x * 2 }
+      model M(sizes: [Int], act: func = relu, pair: (Int, Float) = (1, 1), mode: String = "none") {
+        let fc = [Linear(sizes[i], sizes[i + 1]) for i in 0..<sizes.count - 1]
+        let (a, b) = pair
+        func f(x: [B, sizes[0]]) -> [B, sizes[-1]] {
+          let y = act(x |> fc)
+          return if mode == "scaled" { y * a * b } else { y }
+        }
+      }
+      train M(sizes: [4, 2], act: twice, pair: (3, 0.5), mode: "scaled") { batch 1 }
+      """)
+    let settings = try #require(try file.train(for: "M"))
+    #expect(settings.arguments["sizes"] == .list([.int(4), .int(2)]))
+    #expect(settings.arguments["act"] == .string("twice"))
+    let graph = try file.instantiate(model: "M", arguments: settings.arguments).graph(entry: "f", training: false)
+    #expect(graph.text.contains("value = 3.0") && graph.text.contains("value = 2.0") && graph.text.contains("0.5"))
+    let other = try file.instantiate(
+      model: "M", arguments: ["sizes": .list([.int(3), .int(5), .int(1)]), "act": .string("tanh")])
+    #expect(other.parameters.map(\.shape) == [[5, 3], [5], [1, 5], [1]])
+    #expect(try other.graph(entry: "f", training: false).text.contains("tanh"))
+    #expect(
+      messages { _ = try file.instantiate(model: "M", arguments: ["sizes": .list([.int(3)]), "act": .string("nope")]) }
+        .contains("'act': there is no function 'nope'"))
+  }
+
+  @Test func computedNamesAreKeys() throws {
+    let program = try loaded(
+      #"""
+      layer Inner(layers: Int, bias: Bool) {
+        for layer in 0..<layers {
+          let width = layer + 1
+          param "weight_l\(layer)": [width] = ones()
+          if bias { state "bias": [width] = zeros() }
+          let "conv\(layer)" = [Linear(1, 1), relu]
+        }
+        func call(x: [B, 1]) -> [B, 1] {
+          "bias" <- member("bias") + 1
+          return member("conv0")(x) * member("weight_l0")
+        }
+      }
+      model M {
+        let inner = Inner(1, true)
+        func f(x: [B, 1]) -> [B, 1] { return inner(x) * inner.weight_l0 }
+      }
+      """#
+    ).instantiate(model: "M")
+    #expect(program.parameters.map(\.name) == ["inner.weight_l0", "inner.conv0.0.weight", "inner.conv0.0.bias"])
+    #expect(program.states.map(\.name) == ["inner.bias"])
+    let graph = try program.graph(entry: "f", training: true)
+    #expect(graph.outputs.map(\.updates) == [nil, "inner.bias"])
+  }
+
   /// As deep as the parser lets a file be, times the calls that the elaborator allows: an error, not a crash.
   @Test func deepCodeIsAnError() throws {
     let deep = String(repeating: "relu(", count: 200) + "x" + String(repeating: ")", count: 200)

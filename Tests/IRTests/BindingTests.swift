@@ -50,6 +50,51 @@ struct BindingTests {
     #expect(throws: DiagnosticSet.self) { try mean().bound(values) }
   }
 
+  @Test("arithmetic on sizes binds a symbol where a whole number makes it")
+  func solved() throws {
+    let t = Dim(symbol: "T")
+    let odd = try #require(t.multiplied(by: 2)?.adding(1))
+    var b = GraphBuilder(name: "g")
+    _ = b.input("x", TensorType(.f32, [odd]), role: .argument)
+    _ = b.input("y", TensorType(.f32, [try #require(odd.dividedDown(by: 2)), t]), role: .argument)
+    #expect(try b.graph.bindings(["x": [7], "y": [3, 3]]) == ["T": 3])
+    #expect(try b.graph.bindings(["x": [7]]) == ["T": 3])
+    for (wrong, words) in [([6], "no T makes 2*T+1 that"), ([1], "no T makes 2*T+1 that")] {
+      #expect(
+        performing: { _ = try b.graph.bindings(["x": wrong]) },
+        throws: { ($0 as? DiagnosticSet)?.description.contains(words) ?? false })
+    }
+    #expect(throws: DiagnosticSet.self) { try b.graph.bindings(["x": [7], "y": [4, 3]]) }
+  }
+
+  @Test("quotients that are rounded down are dimensions")
+  func quotients() throws {
+    let t = Dim(symbol: "T")
+    let half = try #require(t.dividedDown(by: 2))
+    #expect(half.description == "div(T,2)" && half.symbols == ["T"] && half.constant == nil)
+    #expect(t.multiplied(by: 2)?.adding(1)?.dividedDown(by: 2) == t)
+    #expect(t.adding(5)?.dividedDown(by: 2)?.description == "div(T+5,2)")
+    #expect(t.multiplied(by: 4)?.adding(t)?.dividedDown(by: 5) == t)
+    #expect(Dim(-7).dividedDown(by: 2) == -4 && Dim(7).dividedDown(by: -2) == -4 && Dim(7).dividedDown(by: 0) == nil)
+    #expect(Dim(Int.min).dividedDown(by: -1) == nil)
+    for size in -9...9 {
+      #expect(half.bound(["T": size])?.constant == Int((Double(size) / 2).rounded(.down)))
+    }
+    #expect(half.subtracting(half) == 0)
+    #expect(Dim(3).dividedDown(by: t)?.bound(["T": 0]) == nil)
+    var b = GraphBuilder(name: "g")
+    _ = b.input("x", TensorType(.f32, [half, try #require(half.adding(t)?.dividedDown(by: 3))]), role: .argument)
+    _ = b.input("y", TensorType(.f32, [try #require(Dim(symbol: "…0").dividedDown(by: t))]), role: .argument)
+    #expect(try Graph.parse(b.graph.text).text == b.graph.text)
+    #expect(try Graph.parse(b.graph.text) == b.graph)
+    // What nests and multiplies without end is an overflow, not a hang.
+    var nested: Dim? = t
+    for divisor in 2..<400 {
+      nested = nested?.dividedDown(by: Dim(divisor)).flatMap { part in nested.flatMap { part.adding($0) } }
+    }
+    #expect(nested == nil)
+  }
+
   @Test("sizes of inputs bind symbols, and must agree")
   func bindings() throws {
     var b = GraphBuilder(name: "g")

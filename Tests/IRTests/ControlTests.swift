@@ -178,6 +178,42 @@ struct ControlTests {
     #expect(op == .call ? kept > inner.outputs.count : kept == inner.outputs.count)
   }
 
+  @Test("what is recomputed is not merged with the forward pass")
+  func recomputation() throws {
+    var b = GraphBuilder(name: "recomputed")
+    let x = b.input("x", Self.type([4]), role: .argument)
+    let body = try Graph.body("twice", [("x", Self.type([4]))]) { (b, v) throws(OpError) in
+      [b.make(.tanh, [b.make(.tanh, [v[0]])])]
+    }
+    let y = try b.control(.checkpoint, [x], bodies: [body])[0]
+    b.output("y", y)
+    let seed = b.input("seed", Self.type([4]), role: .argument)
+    for gradient in try b.differentiate([(y, seed)], withRespectTo: [x]).compactMap({ $0 }) {
+      b.output("gradient", gradient)
+    }
+    var lowered = b.graph
+    for pass in [
+      GraphPass.inlineBodies, .deadCode, .decompose, .simplify, .commonSubexpressions, .deadCode, .simplify,
+      .commonSubexpressions,
+    ] { lowered = try pass.run(lowered) }
+    #expect(lowered.verify(stage: [.bound, .decomposed]) == [])
+    // The gradient of a tanh reads its operand: of the two, the first is computed again.
+    #expect(lowered.nodes.count { $0.op == .tanh } == 3)
+    // And not before the gradient is there.
+    var waits = [Bool](repeating: false, count: lowered.nodes.count)
+    waits[try #require(lowered.input("seed")).value.index] = true
+    for (index, node) in lowered.nodes.enumerated() where node.operands.contains(where: { waits[$0.index] }) {
+      waits[index] = true
+    }
+    #expect(lowered.values.count { lowered[$0].op == .tanh && waits[$0.index] } == 1)
+    let given = [
+      "x": try #require(Tensor([-1, 0, 0.5, 2], shape: [4], dtype: .f64)),
+      "seed": try #require(Tensor([1, 2, 3, 4], shape: [4], dtype: .f64)),
+    ]
+    let (plain, low) = (try b.graph.evaluate(given), try lowered.evaluate(given))
+    for (name, value) in plain { #expect(Self.close(low[name]?.data ?? [], value.data, 1e-13), "\(name)") }
+  }
+
   @Test("gradients of constants of a scan over halves are summed in f32")
   func sumsOfHalves() throws {
     let graph = try Self.withGradients(Self.network(4, reversed: false, .f16))

@@ -202,7 +202,7 @@ extension ParameterSpec {
 
 /// A value for a model's argument.
 public struct ModelArgument: Sendable, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,
-  ExpressibleByBooleanLiteral
+  ExpressibleByBooleanLiteral, ExpressibleByStringLiteral, ExpressibleByArrayLiteral
 {
   package let value: CompileTimeValue
 
@@ -213,10 +213,22 @@ public struct ModelArgument: Sendable, ExpressibleByIntegerLiteral, ExpressibleB
   /// A `Bool`.
   public init(booleanLiteral value: Bool) { self.value = .bool(value) }
 
-  /// Reads `256`, `0.1`, `true`.
+  /// A `String`, or the name of a function for a parameter of type `func`.
+  public init(stringLiteral value: String) { self.value = .string(value) }
+  /// A list.
+  public init(arrayLiteral elements: ModelArgument...) { value = .list(elements.map(\.value)) }
+  /// A tuple: `.tuple(2, 2)`.
+  public static func tuple(_ elements: ModelArgument...) -> ModelArgument {
+    ModelArgument(value: .tuple(elements.map(\.value)))
+  }
+
+  private init(value: CompileTimeValue) { self.value = value }
+
+  /// Reads `256`, `0.1`, `true`, `same`, `[784, 128]`, `(2, 2)`, as a flag has them.
   public init(parsing text: String) throws(LTMError) {
     guard let value = CompileTimeValue(text) else {
-      throw LTMError("'\(text)' is no Int, Float or Bool", notes: ["write a number, true or false"])
+      throw LTMError(
+        "'\(text)' is no value", notes: ["write a number, true, false, a word, a list [784, 128] or a tuple (2, 2)"])
     }
     self.value = value
   }

@@ -1,3 +1,4 @@
+import Foundation
 import LTMFrontEnd
 import LTMGrammar
 import LTMIR
@@ -37,7 +38,14 @@ public struct Source: Sendable {
       let loaded = try load(path: path) { $0 == path ? bytes : try sourceBytes($0) }
       let found = loaded.check()
       try found.throwIfErrors()
+      // A file may well be checked where its data is not.
+      let missing = loaded.dataFiles.filter { !FileManager.default.fileExists(atPath: $0.path) }
       return found.warnings
+        + missing.map { path, span in
+          Diagnostic(
+            .warning, "there is no file '\(path)'", at: span,
+            notes: ["a path is relative to the .ltm file; another is given with --data"])
+        }
     }
   }
 

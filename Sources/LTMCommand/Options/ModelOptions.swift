@@ -13,7 +13,8 @@ struct ModelOptions: ParsableArguments {
 
   @Option(
     name: .customLong("set"), parsing: .singleValue,
-    help: ArgumentHelp("A model argument, as hidden=256; may be given several times.", valueName: "name=value"))
+    help: ArgumentHelp(
+      "A model argument, as hidden=256 or 'sizes=[784, 128]'; may be given several times.", valueName: "name=value"))
   var arguments: [String] = []
 
   @Option(

@@ -9,6 +9,7 @@ extension Builtin {
     case .div, .mod: [("a", true), ("b", true)]
     case .int: [("x", true)]
     case .count: [("list", true)]
+    case .member: [("name", true)]
     case .range: [("start", true), ("end", false)]
     case .min, .max: [("a", true), ("b", true)]
     case .permute: [("x", true), ("axes", true)]
@@ -51,6 +52,7 @@ extension Elaborator {
     case .int: return integer(given[0], span)
     case .count: return Value(.integer(Dim(given[0].value.items.count)), span)
     case .range: return range(given, span)
+    case .member: return member(given[0], span)
     case .permute, .transpose, .flatten, .squeeze, .unsqueeze, .split, .unstack: return reshaping(builtin, given, span)
     case .stack: return stack(given, span)
     case .full: return full(given, span)
@@ -86,14 +88,17 @@ extension Elaborator {
   }
 
   private func division(_ builtin: Builtin, _ given: [Given], _ span: Span) -> Value {
-    guard let a = known(given[0], "'a'"), let b = known(given[1], "'b'") else { return Value(.poison, span) }
+    guard case .integer(let a) = given[0].value.kind, case .integer(let b) = given[1].value.kind else {
+      _ = known(given[0], "'a'")
+      _ = known(given[1], "'b'")
+      return Value(.poison, span)
+    }
     if b == 0 { return fail("division by zero", at: given[1].span) }
-    let (quotient, overflow) = a.dividedReportingOverflow(by: b)
-    if overflow { return self.overflow(span) }
     // Both round toward minus infinity, so that `mod` has the sign of `b`.
-    let rest = a - quotient * b
-    let adjusts = rest != 0 && (rest < 0) != (b < 0)
-    return Value(.integer(Dim(builtin == .div ? quotient - (adjusts ? 1 : 0) : rest + (adjusts ? b : 0))), span)
+    guard let quotient = a.dividedDown(by: b) else { return overflow(span, a, b) }
+    if builtin == .div { return Value(.integer(quotient), span) }
+    guard let rest = quotient.multiplied(by: b).flatMap({ a.subtracting($0) }) else { return overflow(span, a, b) }
+    return Value(.integer(rest), span)
   }
 
   private func extremum(_ builtin: Builtin, _ given: [Given], _ span: Span) -> Value {

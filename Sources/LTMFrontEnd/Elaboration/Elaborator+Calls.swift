@@ -195,7 +195,7 @@ extension Elaborator {
       guard index < parameters.count else {
         fail(
           "'\(builtin.rawValue)' takes \(counted(parameters.count, "argument")), and this is one more",
-          at: argument.span, notes: builtin == .ones || builtin == .zeros ? ["full(shape, value) makes a tensor"] : [])
+          at: argument.span, notes: usage(builtin))
         return nil
       }
       guard bound[index] == nil else {
@@ -205,6 +205,14 @@ extension Elaborator {
       bound[index] = argument
     }
     return complete(bound, builtin, span)
+  }
+
+  private func usage(_ builtin: Builtin) -> [String] {
+    switch builtin {
+    case .ones, .zeros: ["full(shape, value) makes a tensor"]
+    case .member: ["a layer with a computed name is called as member(\"conv0\")(x)"]
+    default: []
+    }
   }
 
   /// Which parameter an argument is for; past the last one where there are too many.

@@ -14,7 +14,8 @@ extension Elaborator {
     case .integer(let value): return Value(.integer(Dim(value)), span)
     case .float(let value): return Value(.float(value), span)
     case .boolean(let value): return Value(.boolean(value), span)
-    case .string: return fail("a string can only name a file, after 'import' or 'data'", at: span)
+    case .string(let text): return Value(.string(text), span)
+    case .template(let parts): return template(parts, span)
     case .name(let name): return lookup(name, at: span) ?? unknown(name, at: span)
     case .list(let items): return list(items, span)
     case .tuple(let items): return list(items.map(evaluate), Value.Kind.tuple, span)
@@ -34,8 +35,32 @@ extension Elaborator {
       }
       return evaluate(holds ? then : otherwise)
     case .pinned(let dtype, let body): return pinned(dtype, body)
+    case .recompute(let body): return recompute(body, span)
     case .invalid: return Value(.poison, span)
     }
+  }
+
+  /// `"weight_\(layer)"`
+  private func template(_ parts: [TemplatePart], _ span: Span) -> Value {
+    var text = ""
+    for part in parts {
+      switch part {
+      case .text(let piece): text += piece
+      case .name(let name):
+        let value = lookup(name.text, at: name.span) ?? unknown(name.text, at: name.span)
+        if value.isPoison || isUnknown(value) { return Value(.poison, span) }
+        switch value.kind {
+        case .string(let piece): text += piece
+        case .boolean(let bool): text += "\(bool)"
+        case .integer(let dim) where dim.constant != nil: text += "\(dim)"
+        default:
+          return fail(
+            "a string takes Ints, Strings and Bools that are known, and '\(name.text)' is \(describe(value))",
+            at: name.span)
+        }
+      }
+    }
+    return Value(.string(text), span)
   }
 
   private func list(_ items: [Expr], _ span: Span) -> Value {
@@ -85,6 +110,11 @@ extension Elaborator {
           "for row in x.along(0) { ... } runs once for each index of axis 0", "unstack(x, axis: 0) makes a list of it",
         ])
       return nil
+    case .along:
+      fail(
+        "a list has a number of elements that is known when the code is read, and this is \(describe(value))", at: span,
+        notes: ["a loop runs along it: let all = for x in xs.along(0) { ... yield y }"])
+      return nil
     default:
       fail("a loop runs over a range or a list, and this is \(describe(value))", at: span)
       return nil
@@ -94,6 +124,7 @@ extension Elaborator {
   private func range(_ low: Value, _ high: Value, _ span: Span) -> Value {
     if low.isPoison || high.isPoison || isUnknown(low) || isUnknown(high) { return Value(.poison, span) }
     guard let start = low.constantInteger, let end = high.constantInteger else {
+      if let indices = symbolicRange(low, high, span) { return indices }
       return fail(
         "the ends of a range are Ints known at compile time, and these are \(describe(low)) and \(describe(high))",
         at: span, notes: low.isNumeric && high.isNumeric ? [Self.sizeNote] : [])
@@ -101,6 +132,21 @@ extension Elaborator {
     let (_, overflow) = end.subtractingReportingOverflow(start)
     if overflow { return fail("the range \(start)..<\(end) is too long", at: span) }
     return Value(.range(start, end), span)
+  }
+
+  /// `0..<T`: the indices as a tensor, along which a loop runs, since their number is known only when the code runs.
+  private func symbolicRange(_ low: Value, _ high: Value, _ span: Span) -> Value? {
+    guard inGraph, case .integer(let start) = low.kind, case .integer(let end) = high.kind,
+      let length = end.subtracting(start)
+    else { return nil }
+    let all = apply(.iota, [], ["shape": .dims([length]), "axis": .int(0), "dtype": .dtype(.i32)], at: span)
+    guard case .tensor(let indices) = all.kind else { return all }
+    if start == 0 { return Value(.along(Along(tensor: indices, axis: 0)), span) }
+    guard let first = constant(low, .i32, at: span) else { return Value(.poison, span) }
+    let moved = apply(
+      .add, [Operand(indices, span), Operand(builder.broadcast(first, to: [length]), span)], [:], at: span)
+    guard case .tensor(let id) = moved.kind else { return moved }
+    return Value(.along(Along(tensor: id, axis: 0)), span)
   }
 
   /// The truth of an `if`, which is known at compile time; `nil` after an error.

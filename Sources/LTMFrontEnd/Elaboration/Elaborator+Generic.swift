@@ -97,7 +97,7 @@ extension Elaborator {
       case .assign(let name, _, let span): _ = frame.assign(name.text, Value(.poison, span))
       case .loop(let loop): forget(loop.body)
       case .conditional(_, let then, let otherwise, _): forget(then + otherwise)
-      case .binding, .write, .require, .yield, .return: continue
+      case .binding, .write, .writeNamed, .require, .yield, .return: continue
       }
     }
   }
@@ -114,7 +114,7 @@ extension Elaborator {
       name: title(function), module: function.module, owner: function.owner, function: declaration.span)
     within(frame) {
       self.frame.ellipsis = generic?.ellipsis
-      for parameter in declaration.parameters { defineSymbols(parameter) }
+      for parameter in declaration.parameters { defineSymbols(parameter.type) }
       // The types of tensors may name the others.
       let (tensors, others) = declaration.parameters.partitioned { $0.type?.isTensor ?? false }
       for parameter in others + tensors { self.frame.bind(parameter.name.text, anyValue(of: parameter)) }
@@ -126,30 +126,33 @@ extension Elaborator {
   /// What stands for any argument of a parameter: its default where it has one.
   func anyValue(of parameter: Parameter) -> Value {
     let poison = Value(.poison, parameter.span)
-    if let value = parameter.defaultValue {
+    if let value = parameter.defaultValue, !(parameter.type?.isTensor ?? false) {
       return compileTime(evaluate(value), parameter, value.span, allowsSymbols: true) ?? poison
     }
-    switch parameter.type {
+    return anyValue(parameter.type, parameter.name.text, parameter.span)
+  }
+
+  private func anyValue(_ type: TypeExpr?, _ name: String, _ span: Span) -> Value {
+    let poison = Value(.poison, span)
+    switch type {
     case .tensor?:
-      guard let type = tensorType(parameter.type) else { return poison }
-      builder.location = Location(parameter.span)
-      return Value(.tensor(builder.input(parameter.name.text, type, role: .argument)), parameter.span)
-    case .named(let name)?:
-      switch name.text {
+      guard let tensor = tensorType(type) else { return poison }
+      builder.location = Location(span)
+      return Value(.tensor(builder.input(name, tensor, role: .argument)), span)
+    case .named(let known)?:
+      switch known.text {
       case "Int":
-        generic?.unknowns.insert(parameter.name.text)
-        return Value(.integer(Dim(symbol: parameter.name.text)), parameter.span)
-      case "Float": return Value(.float(0.5), parameter.span)
-      case "Bool": return Value(.boolean(training), parameter.span)
+        generic?.unknowns.insert(name)
+        return Value(.integer(Dim(symbol: name)), span)
+      case "Float": return Value(.float(0.5), span)
+      case "Bool": return Value(.boolean(training), span)
       default: return poison
       }
-    case nil: return poison
+    case .tuple(let types, _)?:
+      return Value(.tuple(types.enumerated().map { anyValue($1, "\(name).\($0)", span) }), span)
+    case .list?, .function?, nil: return poison
     }
   }
-}
-
-extension TypeExpr {
-  fileprivate var isTensor: Bool { if case .tensor = self { true } else { false } }
 }
 
 extension Array {

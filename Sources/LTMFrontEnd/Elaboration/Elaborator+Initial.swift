@@ -73,8 +73,8 @@ extension Elaborator {
     case .normal: return spread(given[0], "the standard deviation", span) { .normal(standardDeviation: $0) }
     case .kaimingUniform: return fans(shape, span) { fanIn, _ in 1 / fanIn.squareRoot() }
     case .xavierUniform: return fans(shape, span) { fanIn, fanOut in (6 / (fanIn + fanOut)).squareRoot() }
-    case .div, .mod, .int, .count, .range, .min, .max, .permute, .transpose, .flatten, .squeeze, .unsqueeze, .split,
-      .unstack, .stack, .full, .along, .reversed:
+    case .div, .mod, .int, .count, .range, .member, .min, .max, .permute, .transpose, .flatten, .squeeze, .unsqueeze,
+      .split, .unstack, .stack, .full, .along, .reversed:
       internalFailure("elaboration", "'\(builtin.rawValue)' is no initializer")
     }
   }

@@ -35,7 +35,12 @@ extension Elaborator {
     }
     progress?.reached.insert(declaration.name.span)
     constructing.append(type)
-    defer { constructing.removeLast() }
+    let outerLoops = memberLoops
+    memberLoops = 0
+    defer {
+      constructing.removeLast()
+      memberLoops = outerLoops
+    }
     world.instances.append(Instance(type: type))
     let id = InstanceID(index: world.instances.count - 1)
     let callSpan = frames.isEmpty ? nil : span
@@ -63,56 +68,5 @@ extension Elaborator {
       world[id].define(parameter.name.text, value)
     }
     return isRight
-  }
-
-  private func define(_ member: Member, of id: InstanceID) {
-    switch member {
-    case .binding(let binding):
-      for (name, value) in destructure(evaluate(binding.value), binding) where name != "_" {
-        world[id].define(name, value)
-      }
-    case .param(let storage): define(storage, isState: false, of: id)
-    case .state(let storage): define(storage, isState: true, of: id)
-    case .require(let requirement): if !check(requirement) { world[id].isRefused = true }
-    case .function: return
-    }
-  }
-
-  private func define(_ member: StorageMember, isState: Bool, of id: InstanceID) {
-    let poison = Value(.poison, member.span)
-    guard case .tensor(let dtype, let dims, let span)? = member.type else {
-      world[id].define(
-        member.name.text, fail("'\(member.name.text)' needs a type, such as [features]", at: member.span))
-      return
-    }
-    guard let shape = shape(dims), let sizes = sizes(shape, span) else {
-      world[id].define(member.name.text, poison)
-      return
-    }
-    let type = dtype.flatMap { DType(rawValue: $0.text) } ?? .float
-    if !type.isFloating, !isState {
-      fail("a parameter is trained, so it is a float, not \(type)", at: span, notes: ["a 'state' can hold integers"])
-    }
-    let start = initializer(member.initializer, for: InitializedStorage(shape: sizes, dtype: type))
-    // What an initial value is matters to nobody who only checks.
-    guard let initializer = isGeneric ? start ?? .constant(0) : start else {
-      world[id].define(member.name.text, poison)
-      return
-    }
-    let storage = Storage(
-      name: member.name.text, owner: id, isState: isState, shape: shape, dtype: type, initializer: initializer,
-      span: member.name.span)
-    world.storages.append(storage)
-    world[id].define(member.name.text, Value(.storage(StorageID(index: world.storages.count - 1)), member.name.span))
-  }
-
-  /// The sizes of a parameter or a state, where 1 stands for one that has no value yet; `nil` after an error.
-  private func sizes(_ shape: [Dim], _ span: Span) -> [Int]? {
-    let sizes = shape.compactMap { isUnknown($0) ? 1 : $0.constant }
-    guard sizes.count == shape.count, let count = elementCount(sizes), count <= 1 << 40 else {
-      fail("the shape \(Self.text(shape)) is too large or not known", at: span)
-      return nil
-    }
-    return sizes
   }
 }

@@ -14,7 +14,7 @@ extension Elaborator {
       _ = scan(loop, sequences)
       return nil
     }
-    return unroll(loop, values)
+    return rounds(loop, values).flatMap { unroll(loop, $0) }
   }
 
   /// A loop that is a value: what its rounds yield, a list where it unrolls, stacked where it runs over an axis.
@@ -23,8 +23,9 @@ extension Elaborator {
     defer { yields.removeLast() }
     let values = evaluate(loop.values)
     if let sequences = sequences(values) { return scan(loop, sequences) }
-    if unroll(loop, values) != nil { return fail("a loop that is a value has no 'return'", at: loop.span) }
-    guard let items = yields.last ?? nil, !values.isPoison else { return Value(.poison, loop.span) }
+    guard let rounds = rounds(loop, values) else { return Value(.poison, loop.span) }
+    if unroll(loop, rounds) != nil { return fail("a loop that is a value has no 'return'", at: loop.span) }
+    guard let items = yields.last ?? nil else { return Value(.poison, loop.span) }
     if items.isEmpty { return fail("no round of this loop yields a value", at: loop.span) }
     return list(items, Value.Kind.list, loop.span)
   }
@@ -40,11 +41,14 @@ extension Elaborator {
     yields[index]?.append(value)
   }
 
-  private func unroll(_ loop: Loop, _ values: Value) -> Value? {
-    guard let items = elements(of: values, at: loop.values.span) else {
-      if isGeneric { perhaps(loop.names, loop.body) }
-      return nil
-    }
+  /// What each round of a loop runs on; `nil` where that is not known, or after an error.
+  private func rounds(_ loop: Loop, _ values: Value) -> [Value]? {
+    let items = elements(of: values, at: loop.values.span)
+    if items == nil, isGeneric { perhaps(loop.names, loop.body) }
+    return items
+  }
+
+  private func unroll(_ loop: Loop, _ items: [Value]) -> Value? {
     for item in items {
       guard step(loop.span) else { return Value(.poison, loop.span) }
       let result = inBlock { () -> Value? in

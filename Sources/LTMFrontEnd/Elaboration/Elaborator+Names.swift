@@ -21,7 +21,7 @@ extension Elaborator {
   /// A member of a layer: an argument, a `let`, a parameter, a state or a function.
   func member(_ name: String, of owner: InstanceID, at span: Span) -> Value? {
     let instance = world[owner]
-    if let value = instance.values[name] { return read(value, at: span) }
+    if let value = instance.values[name] ?? instance.computed[name] { return read(value, at: span) }
     for case .function(let function) in instance.type.declaration.members where function.name.text == name {
       return Value(.function(FunctionValue(declaration: function, module: instance.type.module, owner: owner)), span)
     }
@@ -29,7 +29,7 @@ extension Elaborator {
   }
 
   /// In a graph a parameter or state is a tensor; elsewhere it stays what it is.
-  private func read(_ value: Value, at span: Span) -> Value {
+  func read(_ value: Value, at span: Span) -> Value {
     guard case .storage(let id) = value.kind, let tensor = current[id] else { return value }
     return Value(.tensor(tensor), value.origin)
   }
@@ -94,7 +94,10 @@ extension Elaborator {
     var visible =
       frame.blocks.flatMap(\.keys) + Array(frame.dims.keys) + file.visibleNames(in: frame.module) + Array(Names.all)
     if let owner = frame.owner { visible += world[owner].order }
-    let (notes, fix) = ForeignNames.advice(name, among: visible, near: suggestion(for: name, among: visible))
+    var (notes, fix) = ForeignNames.advice(name, among: visible, near: suggestion(for: name, among: visible))
+    if let owner = frame.owner, world[owner].type.declaration.members.contains(where: { $0.mayDeclare(name) }) {
+      (notes, fix) = (["it is a member only where the condition of its 'if' holds"], nil)
+    }
     return fail("unknown name '\(name)'", at: span, notes: notes, fixIt: fix.map { .init(span, $0) })
   }
 }
@@ -106,6 +109,7 @@ extension Elaborator {
     case .integer(let dim): "the Int \(dim)"
     case .float(let value): "the Float \(value)"
     case .boolean(let value): "the Bool \(value)"
+    case .string(let text): "the String \"\(text)\""
     case .dtype(let dtype): "the dtype \(dtype)"
     case .tensor(let id): "a tensor \(typeText(id))"
     case .list(let items): "a list of \(items.count)"

@@ -46,6 +46,12 @@ extension Elaborator {
       case .notEqual: return Value(.boolean(x != y), span)
       default: break
       }
+    case (.string(let x), .string(let y)):
+      if op == .equal { return Value(.boolean(x == y), span) }
+      if op == .notEqual { return Value(.boolean(x != y), span) }
+      if op == .add {
+        return fail("strings are put together in one: \"\\(a)\\(b)\"", at: span)
+      }
     case (.dtype(let x), .dtype(let y)):
       if op == .equal { return Value(.boolean(x == y), span) }
       if op == .notEqual { return Value(.boolean(x != y), span) }
@@ -107,7 +113,9 @@ extension Elaborator {
     }
     if let exact = x.dividedExactly(by: y) { return Value(.integer(exact), span) }
     if x.constant == nil || y.constant == nil {
-      return fail("whether \(x) / \(y) is a whole number is not known here", at: span, notes: [Self.sizeNote])
+      return fail(
+        "whether \(x) / \(y) is a whole number is not known here", at: span,
+        notes: ["div(\(x), \(y)) rounds down, whatever the size is"])
     }
     return fail(
       "\(x) / \(y) is not a whole number", at: span,

@@ -24,7 +24,7 @@ extension Elaborator {
     var seen: Set<String> = []
     return condition.names.compactMap { name in
       guard Names.constants[name] == nil, seen.insert(name).inserted, let value = lookup(name, at: condition.span),
-        value.isWeak
+        value.isWeak || value.isText
       else { return nil }
       return (name, value)
     }
@@ -34,6 +34,7 @@ extension Elaborator {
     switch value.kind {
     case .integer(let dim): "\(dim)"
     case .boolean(let bool): "\(bool)"
+    case .string(let text): "\"\(text)\""
     default: value.number.map { Int(exactly: $0).map(String.init) ?? "\($0)" } ?? describe(value)
     }
   }
@@ -45,17 +46,22 @@ extension Elaborator {
   }
 }
 
+extension Value {
+  fileprivate var isText: Bool { if case .string = kind { true } else { false } }
+}
+
 extension Expr {
   /// The names that it reads, from left to right.
   fileprivate var names: [String] {
     switch kind {
     case .name(let name): [name]
+    case .template(let parts): parts.compactMap { part in if case .name(let name) = part { name.text } else { nil } }
     case .integer, .float, .boolean, .string, .invalid: []
     case .list(let items), .tuple(let items): items.flatMap(\.names)
     case .comprehension(let body, variable: _, in: let range): range.names + body.names
     case .collect(let loop): loop.values.names
     case .call(let callee, let arguments): callee.names + arguments.flatMap(\.value.names)
-    case .member(let base, _), .pinned(dtype: _, let base), .unary(_, let base): base.names
+    case .member(let base, _), .pinned(dtype: _, let base), .recompute(let base), .unary(_, let base): base.names
     case .index(let base, _): base.names
     case .binary(_, let left, let right), .range(let left, let right), .pipe(let left, let right):
       left.names + right.names

@@ -147,7 +147,12 @@ extension Elaborator {
     guard let all = yields.last ?? nil else { return [] }
     guard all.count == 1, let yielded else {
       if !all.isEmpty || !isGeneric || generic?.speculation == 0 {
-        fail("a round of a loop over an axis yields once, and this one \(all.count) times", at: loop.span)
+        fail(
+          "a round of a loop over an axis yields once, and this one \(all.count) times", at: loop.span,
+          notes: [
+            all.isEmpty
+              ? "end its body with what the round gives: yield h" : "several values are yielded as one: yield (a, b)"
+          ])
       }
       return nil
     }
@@ -216,7 +221,8 @@ extension [Statement] {
       case .loop(let loop): loop.values.assigned + loop.body.assigned
       case .conditional(_, let then, let otherwise, _): then.assigned + otherwise.assigned
       case .binding(let binding): binding.value.assigned
-      case .write(_, let value, _), .yield(let value, _), .return(let value, _): value.assigned
+      case .write(_, let value, _), .writeNamed(_, let value, _), .yield(let value, _), .return(let value, _):
+        value.assigned
       case .require: []
       }
     }
@@ -231,11 +237,13 @@ extension Expr {
     case .list(let items), .tuple(let items): items.flatMap(\.assigned)
     case .comprehension(let body, variable: _, in: let range): range.assigned + body.assigned
     case .call(let callee, let arguments): callee.assigned + arguments.flatMap(\.value.assigned)
-    case .member(let base, _), .index(let base, _), .unary(_, let base), .pinned(dtype: _, let base): base.assigned
+    case .member(let base, _), .index(let base, _), .unary(_, let base), .pinned(dtype: _, let base),
+      .recompute(let base):
+      base.assigned
     case .binary(_, let left, let right), .range(let left, let right), .pipe(let left, let right):
       left.assigned + right.assigned
     case .conditional(_, let then, let otherwise): then.assigned + otherwise.assigned
-    case .integer, .float, .boolean, .string, .name, .invalid: []
+    case .integer, .float, .boolean, .string, .template, .name, .invalid: []
     }
   }
 }

@@ -7,8 +7,13 @@ extension Elaborator {
   /// to the symbols of the signature. False after an error.
   func bindParameters(_ declaration: FunctionDeclaration, _ arguments: [Given?]) -> Bool {
     var tensors: [(parameter: Parameter, given: Given)] = []
+    var defaults: [Parameter] = []
     var isRight = true
     for (parameter, given) in zip(declaration.parameters, arguments) {
+      if case .tensor = parameter.type, given == nil {
+        defaults.append(parameter)
+        continue
+      }
       let given = given ?? parameter.defaultValue.map { Given(value: evaluate($0), span: $0.span) }
       guard let given, !given.value.isPoison else { return false }
       if case .tensor = parameter.type {
@@ -26,43 +31,32 @@ extension Elaborator {
       if let operand, !bindSymbols(item.parameter, operand) { isRight = false }
     }
     for (item, operand) in zip(tensors, operands) where isRight {
+      if let operand, !solveSymbols(item.parameter, operand) { isRight = false }
+    }
+    for (item, operand) in zip(tensors, operands) where isRight {
       guard let operand, let id = match(operand, item.parameter) else { return false }
       frame.bind(item.parameter.name.text, Value(.tensor(id), item.given.value.origin))
     }
-    return isRight
+    return isRight && defaults.allSatisfy(bindDefault)
   }
 
-  /// A value for a parameter that is known at compile time; `nil` after an error.
-  func compileTime(_ value: Value, _ parameter: Parameter, _ span: Span, allowsSymbols: Bool) -> Value? {
-    guard case .named(let type)? = parameter.type else { return value }
-    if let value = compileTime(value, type, allowsSymbols: allowsSymbols) { return value }
-    if value.isPoison { return nil }
-    fail(
-      "'\(parameter.name.text)' is \(article(type.text)), and this is \(describe(value))", at: span,
-      labels: [.init(parameter.span, "declared here")])
-    return nil
-  }
-
-  /// The value as one of that type; `nil` where it is none.
-  private func compileTime(_ value: Value, _ type: Identifier, allowsSymbols: Bool) -> Value? {
-    switch (type.text, value.kind) {
-    case ("Int", .integer(let dim)): return allowsSymbols || dim.constant != nil || isUnknown(dim) ? value : nil
-    case ("Float", .float), ("Bool", .boolean), ("DType", .dtype): return value
-    case ("Float", .integer(let dim)) where isUnknown(dim): return Value(.poison, value.origin)
-    case ("Float", .integer(let dim)): return dim.constant.map { Value(.float(Double($0)), value.origin) }
-    case ("Layer", _): return value.isCallable ? value : nil
-    case (_, .instance(let id)): return world[id].type.declaration.name.text == type.text ? value : nil
-    default: return nil
+  /// A tensor that is not given: its default, which sees all that is, spread over the declared shape.
+  private func bindDefault(_ parameter: Parameter) -> Bool {
+    guard case .tensor(let dtype, let dims, _)? = parameter.type, let expr = parameter.defaultValue,
+      let shape = shape(dims)
+    else { return false }
+    let value = evaluate(expr)
+    if value.isPoison { return false }
+    let wanted = dtype.flatMap { DType(rawValue: $0.text) } ?? pin ?? .float
+    let operand: Operand?
+    if value.isWeak {
+      operand = constant(value, wanted, at: expr.span).map { Operand(builder.broadcast($0, to: shape), expr.span) }
+    } else {
+      operand = self.operand(Given(value: value, span: expr.span), for: parameter)
     }
-  }
-
-  private func article(_ type: String) -> String {
-    switch type {
-    case "Int": "an Int"
-    case "Layer": "a layer or a function"
-    case "Float", "Bool", "DType": "a \(type)"
-    default: "a layer '\(type)'"
-    }
+    guard let operand, bindSymbols(parameter, operand), let id = match(operand, parameter) else { return false }
+    frame.bind(parameter.name.text, Value(.tensor(id), expr.span))
+    return true
   }
 
   /// The tensor given for a parameter; a literal becomes a scalar.
@@ -106,6 +100,43 @@ extension Elaborator {
     return true
   }
 
+  /// Binds the name in arithmetic, as in `[B, 2 * T]`, where it is the only one that nothing has bound.
+  private func solveSymbols(_ parameter: Parameter, _ operand: Operand) -> Bool {
+    guard case .tensor(_, let dims, _)? = parameter.type else { return true }
+    let shape = builder.type(operand.id).shape
+    for (dim, range) in dims.places(in: shape.count) {
+      guard case .expression(let expr) = dim, let symbol = unboundSymbol(in: expr) else { continue }
+      let actual = shape[range.lowerBound]
+      guard let solution = solved(expr, for: symbol, equal: actual) else {
+        let place = range.lowerBound == shape.count - 1 ? "the last dimension" : "dimension \(range.lowerBound)"
+        return mismatch(
+          operand, parameter, "\(place) is \(actual), and no \(symbol) makes \(expr.span.text) that", about: [actual])
+      }
+      frame.dims[symbol] = solution
+    }
+    return true
+  }
+
+  /// The value of `symbol` for which the dimension is `actual`; `nil` where no whole number of 1 or more is.
+  private func solved(_ expr: Expr, for symbol: String, equal actual: Dim) -> Dim? {
+    let unknown = "\(symbol)?"
+    frame.dims[symbol] = Dim(symbol: unknown)
+    defer { frame.dims[symbol] = nil }
+    guard case .integer(let form) = evaluate(expr).kind, let solution = form.solved(for: unknown, equal: actual) else {
+      return nil
+    }
+    return solution.constant.map { $0 < 1 } ?? false ? nil : solution
+  }
+
+  /// The only capitalised name in arithmetic that is neither bound nor an `Int` in scope; `nil` for a name alone.
+  private func unboundSymbol(in expr: Expr) -> String? {
+    if case .name = expr.kind { return nil }
+    let names = Set(expr.symbols.map(\.name)).filter {
+      frame.dims[$0] == nil && symbol(Expr(.name($0), expr.span)) != nil
+    }
+    return names.count == 1 ? names.first : nil
+  }
+
   /// The name that a dimension binds: a capitalised name that is no `Int` in scope.
   func symbol(_ expr: Expr) -> String? {
     guard case .name(let name) = expr.kind, Names.isSymbol(name) else { return nil }
@@ -137,7 +168,7 @@ extension Elaborator {
   }
 
   /// A declared float converts a float; everything else must agree. `nil` after an error.
-  private func matchDType(_ operand: Operand, _ dtype: Identifier?, _ what: String, _ declared: Span) -> ValueID? {
+  func matchDType(_ operand: Operand, _ dtype: Identifier?, _ what: String, _ declared: Span) -> ValueID? {
     let actual = builder.type(operand.id).dtype
     let wanted = dtype.flatMap { DType(rawValue: $0.text) } ?? .float
     if actual == wanted || wanted == .float && actual.isFloating { return operand.id }
@@ -191,87 +222,6 @@ extension Elaborator {
       fail("a dimension is an Int, and '\(expr.span.text)' is \(describe(value))", at: expr.span)
       return nil
     }
-  }
-
-  // MARK: Results
-
-  /// Holds what a function returns to its declared types.
-  func checkResult(_ value: Value, _ declaration: FunctionDeclaration, at span: Span) -> Value {
-    if value.isPoison || declaration.results.isEmpty { return Value(value.kind, span) }
-    if declaration.results.count == 1 { return checkResult(value, declaration.results[0], declaration, at: span) }
-    guard case .tuple(let items) = value.kind, items.count == declaration.results.count else {
-      return fail(
-        "'\(frame.name)' returns \(declaration.results.count) values, and this is \(describe(value))", at: value.origin)
-    }
-    let checked = zip(items, declaration.results).map { checkResult($0, $1, declaration, at: span) }
-    return Value(.tuple(checked), span)
-  }
-
-  private func checkResult(_ value: Value, _ type: TypeExpr, _ declaration: FunctionDeclaration, at span: Span) -> Value
-  {
-    switch type {
-    case .named(let name):
-      if let known = compileTime(value, name, allowsSymbols: true) { return known }
-      if value.isPoison { return value }
-      return fail(
-        "'\(frame.name)' returns \(article(name.text)), and this is \(describe(value))", at: value.origin,
-        labels: [.init(name.span, "declared here")])
-    case .tensor(let dtype, let dims, let typeSpan):
-      if value.isPoison { return value }
-      guard let id = scalarResult(value, dtype, dims) else {
-        return fail("'\(frame.name)' returns a tensor, and this is \(describe(value))", at: value.origin)
-      }
-      guard let wanted = shape(dims) else { return Value(.poison, span) }
-      let actual = builder.type(id).shape
-      if wanted != actual { return resultMismatch(id, value, wanted, type) }
-      let checked = matchDType(Operand(id, value.origin), dtype, "the result", typeSpan)
-      // A function's value is made where it is called, as its caller sees it.
-      return checked.map { Value(.tensor($0), span) } ?? Value(.poison, span)
-    }
-  }
-
-  /// A tensor, or a number where a scalar is declared.
-  private func scalarResult(_ value: Value, _ dtype: Identifier?, _ dims: [DimExpr]) -> ValueID? {
-    if case .tensor(let id) = value.kind { return id }
-    guard value.isWeak, dims.isEmpty else { return nil }
-    return constant(value, dtype.flatMap { DType(rawValue: $0.text) } ?? pin ?? .float, at: value.origin)
-  }
-
-  private func resultMismatch(_ id: ValueID, _ value: Value, _ wanted: [Dim], _ type: TypeExpr) -> Value {
-    let actual = builder.type(id).shape
-    var reason = "it has \(counted(actual.count, "dimension")), not \(wanted.count)"
-    if actual.count == wanted.count,
-      let axis = zip(actual, wanted).enumerated().first(where: { $0.element.0 != $0.element.1 })?.offset
-    {
-      reason =
-        "\(axis == actual.count - 1 ? "the last dimension" : "dimension \(axis)") is \(actual[axis]), not \(wanted[axis])"
-    }
-    return fail(
-      "'\(frame.name)' returns \(Self.text(wanted)), and this is \(typeText(id)): \(reason)", at: value.origin,
-      labels: [.init(type.span, "declared here")], about: disagreeing(actual, wanted))
-  }
-
-  /// The dimensions that keep two shapes of one rank from being equal.
-  func disagreeing(_ a: [Dim], _ b: [Dim]) -> [Dim] {
-    a.count == b.count ? zip(a, b).filter { $0 != $1 }.flatMap { [$0, $1] } : []
-  }
-
-  /// The shape that a declared type means; `nil` after an error.
-  func shape(_ dims: [DimExpr]) -> [Dim]? {
-    var shape: [Dim] = []
-    for dim in dims {
-      switch dim {
-      case .ellipsis: shape += frame.ellipsis ?? []
-      case .expression(let expr):
-        guard let value = dimension(expr) else { return nil }
-        shape.append(value)
-      }
-    }
-    if let last = dims.last, shape.count > Self.rankLimit {
-      fail("a tensor has \(Self.rankLimit) dimensions at most, and this has \(shape.count)", at: last.span)
-      return nil
-    }
-    return shape
   }
 }
 

@@ -24,6 +24,9 @@ extension Elaborator {
     case .write(let name, let expr, let span):
       write(name, evaluate(expr), expr.span, span)
       return nil
+    case .writeNamed(let name, let expr, let span):
+      writeNamed(name, evaluate(expr), expr.span, span)
+      return nil
     case .loop(let loop): return run(loop)
     case .yield(let expr, let span):
       yield(evaluate(expr), span)
@@ -60,7 +63,7 @@ extension Elaborator {
         notes: ["carry the value in a 'var', and write the state after the loop"])
       return
     }
-    guard let owner = frame.owner, case .storage(let id) = world[owner].values[name.text]?.kind, world[id].isState
+    guard let owner = frame.owner, case .storage(let id) = world[owner].kept(name.text)?.kind, world[id].isState
     else {
       fail(
         "'\(name.text)' is not a state of this layer", at: name.span,
@@ -74,6 +77,12 @@ extension Elaborator {
     guard case .tensor(let result) = stopped.kind else { return }
     current[id] = result
     if !written.contains(id) { written.append(id) }
+  }
+
+  /// `"mean_\(i)" <- value`
+  private func writeNamed(_ name: Expr, _ value: Value, _ valueSpan: Span, _ span: Span) {
+    guard case .string(let text) = evaluate(name).kind else { return }
+    write(Identifier(text, name.span), value, valueSpan, span)
   }
 
   private func writeRuleState(_ name: Identifier, _ value: Value, _ valueSpan: Span, _ span: Span) {

@@ -49,6 +49,8 @@ final class Elaborator {
   var initialized: InitializedStorage?
   /// What the rounds of the loops that run have yielded, the innermost loop last; `nil` for one that is no value.
   var yields: [[Value]?] = []
+  /// How many loops of members run.
+  var memberLoops = 0
   /// How many loops over axes of tensors run.
   var scanDepth = 0
   /// What random numbers are drawn with; `nil` where none can be.

@@ -9,6 +9,7 @@ struct Value: Sendable {
     case integer(Dim)
     case float(Double)
     case boolean(Bool)
+    case string(String)
     case dtype(DType)
     case tensor(ValueID)
     case list([Value])
@@ -59,6 +60,15 @@ struct Value: Sendable {
     }
   }
 
+  /// Whether a checkpoint holds something of it.
+  var isKept: Bool {
+    switch kind {
+    case .instance, .storage: true
+    case .list(let items), .tuple(let items): items.contains(where: \.isKept)
+    default: false
+    }
+  }
+
   /// Whether it can be called, and so stand in a list that is called.
   var isCallable: Bool {
     switch kind {
@@ -100,16 +110,29 @@ struct Instance: Sendable {
   var type: TypeValue
   /// Parameters and members in declaration order.
   var order: [String] = []
+  /// Those whose names stand in the file.
   var values: [String: Value] = [:]
+  /// Those whose names were computed. An argument may have the name of one.
+  var computed: [String: Value] = [:]
   /// The first path that reaches it from the model: `blocks.0.fc1`.
   var path: String?
   /// Whether an argument is none that it can have, which has been said: nothing more is said of its calls.
   var isRefused = false
+  /// Whether it is not known which members it has.
+  var isPartial = false
 
   mutating func define(_ name: String, _ value: Value) {
-    if values[name] == nil { order.append(name) }
+    if values[name] == nil, computed[name] == nil { order.append(name) }
     values[name] = value
   }
+
+  mutating func defineComputed(_ name: String, _ value: Value) {
+    if values[name] == nil, computed[name] == nil { order.append(name) }
+    computed[name] = value
+  }
+
+  /// What has this name in a checkpoint, where something has.
+  func kept(_ name: String) -> Value? { [computed[name], values[name]].lazy.compactMap { $0 }.first(where: \.isKept) }
 }
 
 /// A `param` or a `state`.
@@ -156,8 +179,9 @@ struct World: Sendable {
     self[id].path = path
     let instance = self[id]
     for member in instance.order {
-      guard let value = instance.values[member] else { continue }
-      name(value, path: path.isEmpty ? member : "\(path).\(member)", into: &found)
+      for value in [instance.values[member], instance.computed[member]].compactMap({ $0 }) {
+        name(value, path: path.isEmpty ? member : "\(path).\(member)", into: &found)
+      }
     }
   }
 
@@ -170,45 +194,9 @@ struct World: Sendable {
       guard self[id].path == nil else { return }
       self[id].path = path
       found.append(id)
-    case .integer, .float, .boolean, .dtype, .tensor, .range, .along, .function, .op, .builtin, .type, .initializer,
-      .poison:
+    case .integer, .float, .boolean, .string, .dtype, .tensor, .range, .along, .function, .op, .builtin, .type,
+      .initializer, .poison:
       return
-    }
-  }
-}
-
-/// A compile-time value given from outside: a flag, or Swift.
-package enum CompileTimeValue: Hashable, Sendable, CustomStringConvertible {
-  case int(Int)
-  case float(Double)
-  case bool(Bool)
-
-  /// Reads `64`, `1e-3`, `true`.
-  package init?(_ text: String) {
-    if let value = Int(text) {
-      self = .int(value)
-    } else if let value = Double(text) {
-      self = .float(value)
-    } else if let value = Bool(text) {
-      self = .bool(value)
-    } else {
-      return nil
-    }
-  }
-
-  package var description: String {
-    switch self {
-    case .int(let value): "\(value)"
-    case .float(let value): "\(value)"
-    case .bool(let value): "\(value)"
-    }
-  }
-
-  var kind: Value.Kind {
-    switch self {
-    case .int(let value): .integer(Dim(value))
-    case .float(let value): .float(value)
-    case .bool(let value): .boolean(value)
     }
   }
 }

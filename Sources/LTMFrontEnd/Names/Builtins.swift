@@ -1,9 +1,12 @@
 import LTMIR
+import LTMSyntax
 
 /// What the language knows by name beside the ops: arithmetic on `Int`s, shapes that need more than one op, initializers.
 enum Builtin: String, Sendable, CaseIterable {
   // On compile-time values
   case div, mod, int, count, range
+  // What has a computed name
+  case member
   case min, max
   // On tensors
   case permute, transpose, flatten, squeeze, unsqueeze, split, unstack, stack, full
@@ -18,8 +21,8 @@ enum Builtin: String, Sendable, CaseIterable {
   var isInitializer: Bool {
     switch self {
     case .zeros, .ones, .constant, .uniform, .normal, .zerosLike, .kaimingUniform, .xavierUniform: true
-    case .div, .mod, .int, .count, .range, .min, .max, .permute, .transpose, .flatten, .squeeze, .unsqueeze, .split,
-      .unstack, .stack, .full, .along, .reversed:
+    case .div, .mod, .int, .count, .range, .member, .min, .max, .permute, .transpose, .flatten, .squeeze, .unsqueeze,
+      .split, .unstack, .stack, .full, .along, .reversed:
       false
     }
   }
@@ -41,7 +44,8 @@ extension Builtin {
     case .max:
       return arguments.count == 2 && arguments[1].name == nil && (tensors == 2 || !arguments[0].value.isTensor)
         ? .maximum : .max
-    case .mod, .int, .count, .range, .permute, .transpose, .flatten, .squeeze, .unsqueeze, .split, .unstack, .stack,
+    case .mod, .int, .count, .range, .member, .permute, .transpose, .flatten, .squeeze, .unsqueeze, .split, .unstack,
+      .stack,
       .full, .along, .reversed,
       .zeros, .ones, .constant, .uniform, .normal, .zerosLike, .kaimingUniform, .xavierUniform:
       return nil
@@ -58,7 +62,7 @@ enum Names {
   static let training = "training"
 
   /// What a parameter can be declared as, beside tensors and layers.
-  static let types: Set<String> = ["Int", "Float", "Bool", "Layer", "DType"]
+  static let types = TypeExpr.valueTypes
 
   /// The ops that `.ltm` can call.
   static let ops: [String: Op] = Dictionary(

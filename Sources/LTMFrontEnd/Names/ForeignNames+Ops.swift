@@ -69,6 +69,7 @@ extension ForeignNames {
     "randint_like": "cast(floor(uniform(x.shape, 0, 10)), i32), for 0 to 9",
     "multinomial": "categorical(log(x)), where x are probabilities",
     "gumbel_softmax": "softmax(x - log(-log(uniform(x.shape, 1e-7, 1))), axis: -1)",
+    "checkpoint": "recompute { x * y }", "remat": "recompute { x * y }",
   ]
 
   /// What nothing that is here says.
@@ -82,7 +83,7 @@ extension ForeignNames {
     "scaled_dot_product_attention",
     "MultiheadAttention", "MultiHeadAttention", "Transformer", "TransformerEncoder", "TransformerEncoderLayer",
     "ctc_loss", "Dropout2d", "Dropout3d", "AlphaDropout",
-    "associative_scan", "checkpoint", "remat", "clip_grad_norm", "clip_grad_value", "EMA",
+    "associative_scan", "clip_grad_norm", "clip_grad_value", "EMA",
   ]
 
   static let activations: Set<String> = [

@@ -39,10 +39,10 @@ extension ForeignNames {
       ["Tensor", "tensor", "ndarray", "Array", "array", "FloatTensor", "LongTensor", "Variable"],
       "the type of a tensor is its shape, as in [B, 64], i32[B], or [...] for any"
     ),
-    (["str", "String", "string", "char"], "a string only names a file, after 'import' or 'data'"),
-    (["list", "List", "tuple", "Tuple", "dict", "Dict", "Sequence", "Optional"], listParameterRemedy),
+    (["str", "string", "char"], "a string is a String"),
+    (["list", "List", "tuple", "Tuple", "dict", "Dict", "Sequence", "Optional"], listTypeForms),
     (["None", "void", "Void"], "every function gives a value: '-> []' is a scalar"),
-    (["Callable", "Module", "Function"], "a layer or a function is a Layer"),
+    (["Callable", "Module", "Function"], "a function is a func, a layer or a function a Layer"),
   ])
 
   static let notes: [String: String] = byWord(

@@ -27,6 +27,9 @@ extension Resolver {
     case .write(let name, let value, _):
       resolve(value)
       requireState(name)
+    case .writeNamed(let name, let value, _):
+      resolve(value)
+      resolve(name)
     case .loop(let loop): resolve(loop)
     case .yield(let value, _): resolve(value)
     case .conditional(let condition, let then, let otherwise, _):
@@ -94,7 +97,7 @@ extension Resolver {
     case .return: true
     case .conditional(_, let then, let otherwise, _):
       then.contains(where: alwaysReturns) && otherwise.contains(where: alwaysReturns)
-    case .binding, .assign, .write, .loop, .yield, .require: false
+    case .binding, .assign, .write, .writeNamed, .loop, .yield, .require: false
     }
   }
 
@@ -104,6 +107,8 @@ extension Resolver {
     switch expr.kind {
     case .integer, .float, .boolean, .string, .invalid: return
     case .name(let name): requireKnown(name, expr.span)
+    case .template(let parts):
+      for case .name(let name) in parts { requireKnown(name.text, name.span) }
     case .list(let items), .tuple(let items): for item in items { resolve(item) }
     case .comprehension(let body, let variable, in: let range):
       resolve(range)
@@ -127,7 +132,7 @@ extension Resolver {
       resolve(condition)
       resolve(then)
       resolve(otherwise)
-    case .pinned(_, let body): resolve(body)
+    case .pinned(_, let body), .recompute(let body): resolve(body)
     }
   }
 

@@ -107,24 +107,58 @@ struct Resolver {
     switch member {
     case .binding(let binding):
       resolve(binding.value)
+      if let name = binding.computedName { resolve(name) }
       for name in binding.names { define(name, .constant, what: "member") }
-    case .param(let storage):
-      resolve(storage, of: type)
-      define(storage.name, .constant, what: "member")
-    case .state(let storage):
-      resolve(storage, of: type)
-      define(storage.name, .state, what: "member")
+    case .param(let storage): resolve(storage, .constant, of: type)
+    case .state(let storage): resolve(storage, .state, of: type)
     case .require(let requirement): resolve(requirement.condition)
     case .function: return
+    case .loop(let loop): resolve(loop, of: type)
+    case .conditional(let condition, let then, let otherwise, _):
+      resolve(condition)
+      // One of the two is made, and the code behind sees what it declares.
+      let declared = names(of: then, in: type).merging(names(of: otherwise, in: type)) { old, _ in old }
+      for (name, kind) in declared.sorted(by: { $0.key < $1.key }) {
+        define(Identifier(name, condition.span), kind, what: "member")
+      }
     }
   }
 
-  private mutating func resolve(_ storage: StorageMember, of type: TypeDeclaration) {
+  /// Resolves members in a scope of their own; what they declare.
+  private mutating func names(of members: [Member], in type: TypeDeclaration) -> [String: LocalName] {
+    scopes.append([:])
+    for member in members { resolve(member, of: type) }
+    return scopes.removeLast()
+  }
+
+  private mutating func resolve(_ loop: MemberLoop, of type: TypeDeclaration) {
+    resolve(loop.values)
+    scopes.append([:])
+    for name in loop.names { define(name, .constant, what: "name") }
+    for member in loop.members {
+      if case .param(let storage) = member, storage.computedName == nil { refuseRepeated(storage, "param", loop) }
+      if case .state(let storage) = member, storage.computedName == nil { refuseRepeated(storage, "state", loop) }
+      resolve(member, of: type)
+    }
+    scopes.removeLast()
+  }
+
+  private mutating func refuseRepeated(_ storage: StorageMember, _ word: String, _ loop: MemberLoop) {
+    let counter = loop.names.first { $0.text != "_" }?.text ?? "i"
+    diagnostics.add(
+      Diagnostic(
+        "every round of the loop would declare '\(storage.name.text)'", at: storage.name.span,
+        notes: ["a name that differs is computed: \(word) \"\(storage.name.text)_\\(\(counter))\": ..."]))
+  }
+
+  private mutating func resolve(_ storage: StorageMember, _ kind: LocalName, of type: TypeDeclaration) {
+    if let name = storage.computedName { resolve(name) }
     if let declared = storage.type { resolve(declared, of: .storage) }
     let isRule = type.kind == .optimizer
     scopes.append(isRule ? ["weight": .constant] : [:])
     resolve(storage.initializer)
     scopes.removeLast()
+    if storage.computedName == nil { define(storage.name, kind, what: "member") }
   }
 
   private mutating func resolve(_ function: FunctionDeclaration, in type: TypeDeclaration?) {
@@ -139,6 +173,7 @@ struct Resolver {
     scopes.append([:])
     defer { scopes.removeLast(2) }
     for parameter in function.parameters { if let declared = parameter.type { declareSymbols(declared) } }
+    for parameter in function.parameters { if let declared = parameter.type { declareSolved(declared) } }
     for parameter in function.parameters {
       if let value = parameter.defaultValue { resolve(value) }
       if let declared = parameter.type { resolve(declared, of: .parameter) }
@@ -177,7 +212,7 @@ struct Resolver {
     visible += Names.all
     visible += ["true", "false"]
     let (hints, fix) = ForeignNames.advice(name, among: visible, near: near ?? nearest(name, among: visible))
-    let isSize = Names.isSymbol(name) && name.count == 1 && notes.isEmpty
+    let isSize = Names.isSymbol(name) && name.count == 1 && notes.isEmpty && hints.isEmpty
     let size =
       isSize ? ["a dimension has a name where a parameter of this function has it, as in x: [\(name), 64]"] : []
     diagnostics.add(
@@ -204,6 +239,9 @@ struct Resolver {
   private mutating func resolve(_ type: TypeExpr, of owner: TypeOwner) {
     switch type {
     case .named(let name): resolveTypeName(name)
+    case .function: return
+    case .list(let element, _): resolveElement(element)
+    case .tuple(let types, _): for element in types { resolveElement(element) }
     case .tensor(_, let dims, _):
       if dims.filter(\.isEllipsis).count > 1 {
         diagnostics.add(Diagnostic("a type has one '...' at most", at: type.span))
@@ -220,6 +258,18 @@ struct Resolver {
     }
   }
 
+  /// The type of an element of a list or a tuple, which hold what is known when code is elaborated.
+  private mutating func resolveElement(_ type: TypeExpr) {
+    switch type {
+    case .tensor:
+      diagnostics.add(
+        Diagnostic(
+          "lists and tuples of parameters hold no tensors", at: type.span,
+          notes: ["give each tensor a parameter of its own, or stack them: x: [N, B, 64]"]))
+    case .named, .function, .list, .tuple: resolve(type, of: .parameter)
+    }
+  }
+
   private mutating func resolveTypeName(_ name: Identifier) {
     if Names.types.contains(name.text) { return }
     if case .type(let type)? = file.declaration(name.text, in: module)?.declaration,
@@ -233,7 +283,7 @@ struct Resolver {
         "unknown type '\(name.text)'", at: name.span,
         notes: [
           ForeignNames.typeNotes[name.text]
-            ?? "a type is Int, Float, Bool, Layer, DType, the name of a layer, or a shape such as [B, 64]"
+            ?? "a type is Int, Float, Bool, String, Layer, DType, func, the name of a layer, a shape such as [B, 64], or a list or tuple such as [Int] or (Int, Int)"
         ],
         fixIt: suggestion(for: name.text, among: visible).map { .init(name.span, $0) }))
   }

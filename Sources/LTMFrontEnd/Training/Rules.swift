@@ -162,11 +162,15 @@ extension Elaborator {
     }
     let type = TypeValue(declaration: found.declaration, module: found.module)
     let span = call.span ?? found.declaration.name.span
-    let given = call.settled(for: found.declaration.parameters).map { argument in
+    let parameters = found.declaration.parameters
+    let given = call.settled(for: parameters).enumerated().map { index, argument in
       let place = argument.span ?? span
+      let parameter =
+        argument.name.map { name in parameters.first { $0.name.text == name } }
+        ?? (parameters.indices.contains(index) ? parameters[index] : nil)
       return Given(
         name: argument.name.map { Identifier($0, argument.nameSpan ?? place) },
-        value: Value(argument.value.kind, place), span: place)
+        value: outside(argument.value, for: parameter, in: found.module, at: place), span: place)
     }
     let owner = make(TypeValue(declaration: found.declaration.withoutStates, module: found.module), given, span)
     try diagnostics.throwIfErrors()

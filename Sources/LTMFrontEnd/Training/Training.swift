@@ -64,6 +64,11 @@ extension LoadedFile {
     return settings
   }
 
+  /// The data files that `train` blocks name, with their places.
+  package var dataFiles: [(path: String, span: Span?)] {
+    trainBlocks.compactMap { checkedSettings(of: $0).0.data.map { ($0.value, $0.span) } }
+  }
+
   /// What could be read of a block, and what is wrong with the rest.
   func checkedSettings(of block: TrainDeclaration) -> (TrainSettings, DiagnosticSet) {
     let elaborator = Elaborator(self)
@@ -139,17 +144,14 @@ extension Elaborator {
     return RuleCall(name: name.text, span: name.span, arguments: values)
   }
 
-  /// A number or a Bool; `nil` after an error.
+  /// What can be given from outside; `nil` after an error.
   private func known(_ expr: Expr) -> CompileTimeValue? {
     let value = evaluate(expr)
-    switch value.kind {
-    case .integer(let dim): if let number = dim.constant { return .int(number) }
-    case .float(let number): return .float(number)
-    case .boolean(let bool): return .bool(bool)
-    case .poison: return nil
-    default: break
-    }
-    fail("an argument here is an Int, a Float or a Bool, and this is \(describe(value))", at: expr.span)
+    if value.isPoison { return nil }
+    if let known = CompileTimeValue(value) { return known }
+    fail(
+      "an argument here is a number, a Bool, a String, a function, or a list or tuple of them, and this is \(describe(value))",
+      at: expr.span)
     return nil
   }
 
@@ -177,19 +179,6 @@ extension Elaborator {
       values[parameter.name.text] = CompileTimeValue(value)
     }
     return values
-  }
-}
-
-extension CompileTimeValue {
-  init?(_ value: Value) {
-    switch value.kind {
-    case .integer(let dim):
-      guard let number = dim.constant else { return nil }
-      self = .int(number)
-    case .float(let number): self = .float(number)
-    case .boolean(let bool): self = .bool(bool)
-    default: return nil
-    }
   }
 }
 

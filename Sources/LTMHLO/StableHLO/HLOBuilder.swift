@@ -131,6 +131,13 @@ struct HLOBuilder {
     emit("select", "\(condition.name), \(a.name), \(b.name) : \(condition.type), \(a.type)", a.type)
   }
 
+  /// The first of two values, which no pass of XLA's computes before the second or merges with anything.
+  mutating func barrier(_ x: HLOValue, _ other: HLOValue) -> HLOValue {
+    let name = step("optimization_barrier")
+    emit(line: "stablehlo.optimization_barrier \(x.name), \(other.name) : \(x.type), \(other.type)", as: name + ":2")
+    return HLOValue(name: name + "#0", type: x.type)
+  }
+
   mutating func broadcast(_ x: HLOValue, to shape: [Int], axes: [Int]) -> HLOValue {
     function("broadcast_in_dim", [x], HLOType(x.dtype, shape), ", dims = \(list(axes))")
   }

@@ -103,6 +103,7 @@ struct Lowering {
     case .or: builder.same("or", x[0], x[1])
     case .select: builder.select(x[0], x[1], x[2])
     case .philox: internalFailure("stablehlo", "no op of a graph is a primitive \(primitive.rawValue)")
+    case .after: builder.barrier(x[0], x[1])
     }
   }
 

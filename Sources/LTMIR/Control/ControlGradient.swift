@@ -41,8 +41,31 @@ extension GraphBuilder {
       case .output(let index): result(firstKept + index, of: value)
       }
     }
-    let results = try control(node.op, operands + seeded.compactMap { seeds[$0] }, bodies: [pair.backward])
+    let given = seeded.compactMap { seeds[$0] }
+    let read = node.op == .checkpoint ? operands.map { after(given[0], $0) } : operands
+    let results = try control(node.op, read + given, bodies: [pair.backward])
     return zip(pair.flowing, results).map { ($0, $1) }
+  }
+
+  /// What a recomputation reads of the forward pass, tied to the gradient that has come in: otherwise it would be found
+  /// equal to the forward pass, or run before it is needed, and its values kept. Weights are there in any case.
+  private mutating func after(_ gradient: ValueID, _ x: ValueID) -> ValueID {
+    if isWeight(x) { return x }
+    var first = gradient
+    for axis in 0..<type(gradient).rank {
+      first = make(
+        .slice, [first], ["axis": .int(axis), "start": .dim(0), "limit": .dim(1), "stride": .int(1)])
+    }
+    first = make(.reshape, [first], ["shape": .dims([])])
+    let dtype = type(x).dtype
+    if dtype != .float { first = cast(first, to: dtype) }
+    return make(.after, [x, broadcast(first, to: type(x).shape)])
+  }
+
+  private func isWeight(_ value: ValueID) -> Bool {
+    var value = value
+    while graph[value].op == .cast { value = graph[value].operands[0] }
+    return graph.inputs.contains { $0.value == value && ($0.role == .parameter || $0.role == .state) }
   }
 
   /// Gives an op a body with more outputs; the index of the first new result.

@@ -57,7 +57,9 @@ extension OpDefinition {
 
 func requireIndices(_ types: [TensorType], _ index: Int) throws(OpError) {
   guard types[index].dtype == .i32 || types[index].dtype == .i64 else {
-    throw OpError("indices are i32 or i64, not \(types[index].dtype)", operands: [(index, nil)])
+    throw OpError(
+      "indices are i32 or i64, not \(types[index].dtype)", operands: [(index, nil)],
+      note: "declare them so, as in index: i32[B], or convert them: cast(x, i32)")
   }
 }
 

@@ -67,4 +67,17 @@ extension OpDefinition {
     "The value, through which no gradient flows.", signature: [OpParameter("x", .tensor)], precision: .follow,
     infer: elementwise(1, .anything), evaluate: { x, _, _ in x[0] }, gradient: .none,
     lowering: .decompose { _, node in node.operands[0] })
+
+  static let after = OpDefinition(
+    "The first operand, once the second is there. A barrier: what is made of it is never merged with what is made of the "
+      + "operand itself, so that a value computed again in the backward pass is not kept from the forward pass instead.",
+    isCallable: false, signature: [OpParameter("x", .tensor), OpParameter("other", .tensor)], precision: .follow,
+    infer: { (types, _) throws(OpError) in
+      try requireCount(types, 2...2)
+      try requireEqualShapes(types)
+      guard types[0].dtype == types[1].dtype || types.allSatisfy(\.dtype.isFloating) else {
+        throw OpError("operands are \(types[0].dtype) and \(types[1].dtype)", operands: [(0, nil), (1, nil)])
+      }
+      return types[0]
+    }, evaluate: { x, _, _ in x[0] }, gradient: .rule { _, _, _, g in [g, nil] }, lowering: .primitive(.after))
 }

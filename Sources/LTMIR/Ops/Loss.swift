@@ -11,7 +11,9 @@ extension OpDefinition {
       try requireRank(types, 0, atLeast: 1)
       let dtype = try joinedDType([types[0]], .floats)
       guard types[1].dtype == .i32 || types[1].dtype == .i64 else {
-        throw OpError("labels are i32 or i64, not \(types[1].dtype)", operands: [(1, nil)])
+        throw OpError(
+          "labels are i32 or i64, not \(types[1].dtype)", operands: [(1, nil)],
+          note: "declare them so, as in label: i32[B], or convert them: cast(x, i32)")
       }
       let expected = Array(types[0].shape.dropLast())
       guard types[1].shape == expected else {

@@ -291,6 +291,19 @@ private struct GraphParser {
 
   private mutating func factor() throws(DiagnosticSet) -> Dim {
     if case .number = token { return Dim(try integer()) }
-    return Dim(symbol: try name("a dimension"))
+    let isWord = token == .word("div")
+    let name = try name("a dimension")
+    guard isWord, accept("(") else { return Dim(symbol: name) }
+    depth += 1
+    guard depth <= Self.depthLimit else { throw failure("quotients are nested more than \(Self.depthLimit) deep") }
+    defer { depth -= 1 }
+    let dividend = try dim()
+    try expect(",")
+    let divisor = try dim()
+    try expect(")")
+    guard let quotient = dividend.dividedDown(by: divisor) else {
+      throw failure("the dimension overflows, or its divisor is 0")
+    }
+    return quotient
   }
 }

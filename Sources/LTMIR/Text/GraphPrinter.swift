@@ -90,9 +90,16 @@ private func dimText(_ dim: Dim) -> String {
   var text = ""
   for term in dim.terms {
     text += (term.coefficient < 0 ? "-" : text.isEmpty ? "" : "+")
-    text += (["\(term.coefficient.magnitude)"] + term.names.map(quoted)).joined(separator: "*")
+    text += (["\(term.coefficient.magnitude)"] + term.factors.map(factorText)).joined(separator: "*")
   }
   return text
+}
+
+private func factorText(_ factor: Dim.Factor) -> String {
+  switch factor {
+  case .name(let name): quoted(name)
+  case .quotient(let a, let b): "div(\(dimText(a)), \(dimText(b)))"
+  }
 }
 
 /// Letters, digits, `_`, `.` and `/`, and a letter or `_` first.

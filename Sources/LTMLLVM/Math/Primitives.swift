@@ -45,6 +45,7 @@ extension IRBuilder {
     case .or: a.or(b)
     case .select: b.when(a, else: x[2])
     case .philox: philox(x)
+    case .after: a
     }
   }
 

@@ -378,7 +378,7 @@ extension Primitive {
     case .philox: 14
     case .sqrt, .div: 2
     case .neg, .abs, .floor, .ceil, .round, .isFinite, .not, .add, .sub, .mul, .minimum, .maximum, .equal, .notEqual,
-      .less, .lessEqual, .greater, .greaterEqual, .and, .or, .select:
+      .less, .lessEqual, .greater, .greaterEqual, .and, .or, .select, .after:
       1
     }
   }
