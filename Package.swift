@@ -114,7 +114,8 @@ let package = Package(
     layer("OpCases", ["LTMIR", "TestSupport"], path: "Tests/OpCases"),
     suite(
       "IRTests", ["Fuzzing", "OpCases", "LTMSupport", "LTMIR", "LTMGraphPasses"], exclude: ["Fixtures", "Goldens"]),
-    suite("FrontEndTests", ["Fuzzing", "LTMSupport", "LTMSyntax", "LTMIR", "LTMFrontEnd"], exclude: ["Goldens"]),
+    suite(
+      "FrontEndTests", ["Fuzzing", "LTMSupport", "LTMSyntax", "LTMIR", "LTMFrontEnd"], exclude: ["Fixtures", "Goldens"]),
     suite(
       "KernelTests", ["Fuzzing", "LTMSupport", "LTMIR", "LTMKernels", "LTMKernelPasses", "LTMGraphPasses"],
       exclude: ["Goldens"]),
