@@ -96,7 +96,7 @@ import Testing
   /// Three batches for the entry that the sample minimizes.
   private func data(_ model: Model) throws -> TrainingData {
     let entry = try #require(model.settings?.minimize?.value)
-    let graph = try model.program.graph(entry: entry, training: true).bound(["B": 3 * Self.rows])
+    let graph = try model.program.graph(entry: entry, training: true).bound(["B": 3 * Self.rows, "T": 4])
     let integers = graph.inputs.filter { graph[$0.value].type.dtype == .i32 }.map { ($0.name, Fill.integers(3)) }
     let tensors = randomTensors(graph, Dictionary(uniqueKeysWithValues: integers), seed: 5)
     let arguments = Set(graph.inputs.filter { $0.role == .argument }.map(\.name))

@@ -82,7 +82,7 @@ struct EmulatorTests {
   static let interpretedCases: [Case] = {
     let narrow: [(sample: String, arguments: [String: ModelArgument])] = [
       ("digits", ["hidden": 24]), ("mlp", ["inputs": 24, "hidden": 16]), ("norm", ["width": 16]),
-      ("tour", ["width": 16]),
+      ("tour", ["width": 16]), ("lstm", ["features": 8, "hidden": 16]),
     ]
     let levels: [(Precision, OptLevel, Double)] = [
       (.sixtyFour, .O0, 1e-9), (.thirtyTwo, .O0, 2e-5), (.sixteen, .O1, 2e-3), (.sixteen, .O2, 2e-3),

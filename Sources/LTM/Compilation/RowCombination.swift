@@ -139,6 +139,8 @@ private struct RowAnalysis {
     case .broadcast: return broadcastRole(node, operands[0])
     case .reshape: return reshapeRole(node, operands[0])
     case .transpose: return moved(operands[0], by: node.attributes.ints("permutation") ?? [])
+    // All of an axis, which `..<` says.
+    case .slice where node.type == type(node.operands[0]): return operands[0]
     case .slice, .pad, .concat: return alongAxis(node, operands)
     case .argmax, .argmin: return reductionRole(node, operands[0], isSum: false)
     case .gather: return gatherRole(node, operands)

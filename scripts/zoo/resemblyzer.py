@@ -1,0 +1,70 @@
+"""Holds Resemblyzer's voice encoder, written in .ltm, to PyTorch: weights of the published pickle, vectors in every precision.
+
+Run in the root, with a Python that has torch and numpy, once the package's wheel is unpacked into FOLDER:
+  python scripts/zoo/resemblyzer.py FOLDER
+It writes resemblyzer.safetensors beside the pickle, and exits with 1 where a vector is beyond its bound.
+"""
+import json
+import pathlib
+import struct
+import subprocess
+import sys
+
+import numpy
+import torch
+
+LTM = ".build/release/ltm"
+MODEL = "scripts/zoo/resemblyzer.ltm"
+# Norm of the difference over the norm: f64 against f64, the others against f64 too.
+BOUNDS = [
+    (["--precision", "64"], 1e-12), (["--precision", "32"], 1e-5), (["--precision", "16", "--amp-level", "O1"], 5e-3),
+    (["--precision", "16", "--amp-level", "O2"], 5e-3), (["--precision", "bf16", "--amp-level", "O2"], 4e-2),
+]
+
+
+def save(tensors, path):
+    """Writes safetensors: a header of names, dtypes, shapes and places, then the numbers."""
+    header, data = {}, b""
+    for name, tensor in tensors.items():
+        block = tensor.numpy().astype("<f4").tobytes()
+        header[name] = {
+            "dtype": "F32", "shape": list(tensor.shape), "data_offsets": [len(data), len(data) + len(block)]}
+        data += block
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def vectors(weights, mels):
+    """What the package's own `forward` computes."""
+    lstm = torch.nn.LSTM(40, 256, 3, batch_first=True)
+    linear = torch.nn.Linear(256, 256)
+    for name, module in [("lstm.", lstm), ("linear.", linear)]:
+        module.load_state_dict({k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)})
+        module.double()
+    with torch.no_grad():
+        _, (hidden, _) = lstm(mels)
+        raw = torch.relu(linear(hidden[-1]))
+        return raw / torch.norm(raw, dim=1, keepdim=True)
+
+
+folder = pathlib.Path(sys.argv[1]) / "resemblyzer"
+saved = torch.load(folder / "pretrained.pt", map_location="cpu", weights_only=True)["model_state"]
+# The other two are of the loss that it was trained with.
+weights = {k: v for k, v in saved.items() if k.startswith(("lstm.", "linear."))}
+save(weights, folder / "resemblyzer.safetensors")
+# Frames of a spectrogram are positive, and most of them small.
+mels = torch.from_numpy(numpy.random.default_rng(1).gamma(0.3, 0.05, (4, 160, 40)).astype("f4"))
+numpy.save(folder / "mels.npy", mels.numpy())
+wanted = vectors(weights, mels.double()).numpy()
+failed = False
+for flags, bound in BOUNDS:
+    output = folder / "vectors.npy"
+    subprocess.run(
+        [LTM, "run", MODEL, "--weights", folder / "resemblyzer.safetensors", "--input", f"mels={folder / 'mels.npy'}",
+         "-o", output, *flags], check=True, stdout=subprocess.DEVNULL)
+    found = numpy.load(output).astype("f8")
+    distance = numpy.linalg.norm(found - wanted) / numpy.linalg.norm(wanted)
+    failed |= not distance <= bound
+    print(f"{' '.join(flags):32}{distance:10.1e}{bound:10.0e}{'' if distance <= bound else '  BEYOND'}")
+sys.exit(failed)
