@@ -292,6 +292,27 @@ import Testing
     #expect(graph.outputs.map(\.updates) == [nil, "inner.bias"])
   }
 
+  @Test func symbolicSizesCompute() throws {
+    let graph = try graph(
+      """
+      model M {
+        func f(x: [B, 2 * T], y: [B, T + 1]) -> ([B, S], [B, div(T, 2)], [B], []) {
+          var sum = x[..<, 0]
+          for t in 1..<T { sum = sum + x[..<, t] * cast(t + 1, f64) }
+          return (x[..<, T..<], y[..<, ..<div(T, 2)], sum, mean(y) * mod(T, 2) + T)
+        }
+      }
+      """)
+    let given = [
+      "x": try tensor((0..<12).map(Double.init), [2, 6]), "y": try tensor((0..<8).map(Double.init), [2, 4]),
+    ]
+    let results = try graph.evaluate(given)
+    #expect(results["result.0"]?.data == [3, 4, 5, 9, 10, 11])
+    #expect(results["result.1"]?.data == [0, 4])
+    #expect(results["result.2"]?.data == [0 + 2 * 1 + 3 * 2, 6 + 2 * 7 + 3 * 8])
+    #expect(results["result.3"]?.data == [3.5 + 3])
+  }
+
   /// As deep as the parser lets a file be, times the calls that the elaborator allows: an error, not a crash.
   @Test func deepCodeIsAnError() throws {
     let deep = String(repeating: "relu(", count: 200) + "x" + String(repeating: ")", count: 200)

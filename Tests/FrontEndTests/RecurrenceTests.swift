@@ -154,6 +154,21 @@ private func wave(_ shape: [Int], _ phase: Double) -> Tensor? {
     #expect(try values("layer.padded(x, full([B], cast(T, i32)))") == wanted)
   }
 
+  @Test("dropout stands between layers, in training", arguments: ["RNN", "LSTM", "GRU"])
+  func dropoutBetweenLayers(kind: String) throws {
+    func source(_ layers: Int, _ p: Double) -> String {
+      "model M { let layer = \(kind)(2, 3, \(layers), dropout: \(p))\n func f(x: [B, T, 2]) -> [B, T, 3] { return layer(x)[0] } }"
+    }
+    func drops(_ layers: Int, _ p: Double, training: Bool) throws -> Int {
+      try graph(source(layers, p), training: training).nodes.count { $0.op == .dropout }
+    }
+    #expect(try drops(3, 0.5, training: true) == 2)
+    #expect(try drops(1, 0.5, training: true) == 0)
+    #expect(try drops(3, 0, training: true) == 0)
+    #expect(try drops(3, 0.5, training: false) == 0)
+    #expect(messages { _ = try graph(source(2, 1.5)) }.contains("requires 0 <= dropout && dropout <= 1"))
+  }
+
   @Test("the product of the inputs and weight_ih stands outside of the loop", arguments: ["RNN", "LSTM", "GRU"])
   func oneProductForAllSteps(kind: String) throws {
     let source = "model M { let layer = \(kind)(2, 3)\n func f(x: [B, T, 2]) -> [B, T, 3] { return layer(x)[0] } }"

@@ -32,7 +32,7 @@ struct EmulatorTests {
       return try Compilation(
         model: model, policy: PrecisionPolicy(precision, level: level), entry: entry, isTrainingStep: entry == nil,
         dimensions: dimensions
-      ).plan(epilogueReductions: false)
+      ).plan(epilogueReductions: false).flattened()
     }
   }
 
