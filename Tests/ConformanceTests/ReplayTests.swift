@@ -48,6 +48,31 @@ import Testing
     return replay
   }
 
+  /// One replica alone would find a number that the other drew.
+  @Test("each replica draws its own rows again", arguments: [Subject.interpreter, .cpu])
+  func draws(_ subject: Subject) throws {
+    let key = try #require(seedKey(11))
+    func graph(minus number: Double, replicas: Int) -> Graph {
+      var b = GraphBuilder(name: "draws")
+      let seed = b.input(Graph.seed, TensorType(.i32, [4]), role: .control)
+      let drawn = b.make(
+        .uniform, [b.make(.foldKey, [seed], ["stream": .int(3)])],
+        [
+          "shape": .dims([Dim(4 / replicas), 3]), "low": .float(0), "high": .float(1), "dtype": .dtype(.f32),
+          "rows": .int(0), "replicas": .int(replicas),
+        ])
+      b.output("value", b.offset(drawn, by: -number))
+      return b.graph
+    }
+    let whole = try #require(try graph(minus: 0, replicas: 1).evaluate([Graph.seed: key], rounding: .everyOp)["value"])
+    for place in [1, 10] {
+      let graph = graph(minus: whole.data[place], replicas: 2)
+      var replay = Replay(graph, try subject.backend())
+      try replay.run(to: graph.checkedValues) { (_) throws(LTMError) in key }
+      #expect(replay.facts[graph.outputs[0].value]?.contains(.zero) == true)
+    }
+  }
+
   @Test("the op is found on every target", arguments: Subject.allCases.filter { $0.missing == nil })
   func found(_ subject: Subject) throws {
     for replicas in [1, 2] {

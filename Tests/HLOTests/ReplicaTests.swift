@@ -46,9 +46,6 @@ struct ReplicaTests {
       "rows": .int(axis), "replicas": .int(2),
     ]
     b.output("y", b.make(.randomBits, [key], attributes))
-    // An exchange tells a graph how many replicas it has.
-    let flag = b.constant(1, TensorType(.bool, []))
-    b.output("flag", b.make(.allReduce, [flag], ["replicas": .int(2), "first": .bool(false)]))
     let tensor = try #require(seedKey(0xFEDC_BA98_7654_3210))
     let expected = try b.graph.evaluate(replicas: [["seed": tensor], ["seed": tensor]])
     #expect(expected[0]["y"] != expected[1]["y"])

@@ -188,9 +188,6 @@ import Testing
       shape[axis] = 6 / replicas
       let value = source.draw(.uniform, shape, with: ["rows": .int(axis), "replicas": .int(replicas)])
       source.b.output("value", value)
-      // An exchange tells a graph how many replicas it has.
-      let flag = source.b.constant(1, TensorType(.bool, []))
-      source.b.output("flag", source.b.make(.allReduce, [flag], ["replicas": .int(replicas), "first": .bool(false)]))
       return try GraphPass.decompose.run(source.b.graph)
     }
     let inputs = try RandomSource().inputs

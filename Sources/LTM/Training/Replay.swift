@@ -67,7 +67,7 @@ package struct Replay {
   private mutating func compute(_ value: ValueID) throws(LTMError) -> [Tensor] {
     let (op, operands) = graph.program(of: value)
     let given = (0..<replicas).map { replica in operands.compactMap { values[$0]?[replica] } }
-    if graph[value].op == .allReduce { return try exchanged(op, given) }
+    if op.replicas > 1 { return try together(op, given) }
     let program = try program(op)
     return try given.map { (tensors) throws(LTMError) in try program.run(tensors) }
   }
@@ -79,8 +79,8 @@ package struct Replay {
     return program
   }
 
-  /// What replicas tell each other, which no program of one of them can compute.
-  private func exchanged(_ op: Graph, _ operands: [[Tensor]]) throws(LTMError) -> [Tensor] {
+  /// What replicas tell each other, or draw by their place among them: no program of one of them can compute it.
+  private func together(_ op: Graph, _ operands: [[Tensor]]) throws(LTMError) -> [Tensor] {
     let inputs = operands.map { tensors in
       Dictionary(zip(op.inputs.map(\.name), tensors), uniquingKeysWith: { first, _ in first })
     }

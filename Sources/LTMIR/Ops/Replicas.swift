@@ -33,8 +33,7 @@ extension OpDefinition {
 }
 
 extension Graph {
-  /// How many replicas of the graph must run together: more than 1 where they exchange values.
-  package var replicas: Int {
-    nodes.lazy.filter { $0.op == .allReduce }.compactMap { $0.attributes.int("replicas") }.max() ?? 1
-  }
+  /// How many replicas of the graph must run together: more than 1 where they exchange values, or draw random numbers for
+  /// their share of the rows.
+  package var replicas: Int { nodes.lazy.compactMap { $0.attributes.int("replicas") }.max() ?? 1 }
 }
