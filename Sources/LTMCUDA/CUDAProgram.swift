@@ -7,43 +7,39 @@ import LTMPTX
 /// nothing waits for the host. Not thread-safe: one caller at a time.
 package final class CUDAProgram {
   /// A named value of the graph, which lives on the GPU from one run to the next.
-  package struct Value: Hashable, Sendable {
-    package let dtype: DType
-    package let shape: [Int]
-    package let byteCount: Int
-    let address: CUdeviceptr
-  }
+  package typealias Value = CUDAArray.Value
 
   private let context: CUDAContext
   private let name: String
   private let module: CUDAModule
   private let memory: DeviceMemory
+  private let shared: [String: CUDAArray]
   private let values: [String: Value]
   private let launches: [CUDALaunch]
   private var graph: CUDAGraph?
   private var staging: [String: StagingRing] = [:]
   private var readings: [PinnedMemory] = []
 
-  /// Loads a plan. `inputs` are the graph's: those that no kernel reads have memory as well.
+  /// Loads a plan. `arguments` are the graph's: those that no kernel reads have memory as well; `shared` are its other
+  /// inputs, which other programs may read and write too.
   package init(
-    _ context: CUDAContext, _ launchPlan: LaunchPlan, ptx: String, inputs: [(name: String, dtype: DType, shape: [Int])]
+    _ context: CUDAContext, _ launchPlan: LaunchPlan, ptx: String, arguments: [CUDAArray.Spec],
+    shared: [String: CUDAArray]
   ) throws(CUDAError) {
     let plan = launchPlan.plan
     self.context = context
+    self.shared = shared
     name = launchPlan.name
     var layout = MemoryLayoutPlan()
     let arena = try layout.add(plan.arenaBytes)
-    var places: [String: (dtype: DType, shape: [Int], bytes: Int, offset: Int)] = [:]
-    for (name, dtype, shape) in inputs + plan.results {
-      let bytes = try byteCount(dtype, shape, of: name)
-      places[name] = (dtype, shape, bytes, try layout.add(bytes))
-    }
+    var places: [(spec: CUDAArray.Spec, offset: Int)] = []
+    for spec in arguments + plan.results { places.append((spec, try layout.add(try spec.byteCount))) }
     let purpose = "@\(launchPlan.name), \(byteText(plan.arenaBytes)) of it for what a run computes"
     let memory = try DeviceMemory(context, byteCount: layout.byteCount, for: purpose)
     self.memory = memory
-    values = places.mapValues {
-      Value(dtype: $0.dtype, shape: $0.shape, byteCount: $0.bytes, address: memory.address + UInt64($0.offset))
-    }
+    var values = shared.mapValues(\.value)
+    for (spec, offset) in places { values[spec.name] = try Value(spec, at: memory.address + UInt64(offset)) }
+    self.values = values
     let module = try CUDAModule(context, ptx: ptx, of: launchPlan.name)
     self.module = module
     var launches: [CUDALaunch] = []
@@ -51,7 +47,7 @@ package final class CUDAProgram {
       let arguments = launch.arguments.map { argument -> CUdeviceptr in
         let (whole, first) = plan.whole(argument)
         return switch plan[whole].place {
-        case .input(let name), .output(let name): memory.address + UInt64((places[name]?.offset ?? 0) + first)
+        case .input(let name), .output(let name): (values[name]?.address ?? memory.address) + UInt64(first)
         case .arena(let offset): memory.address + UInt64(arena + offset)
         case .parameter, .part: memory.address
         }
@@ -78,28 +74,11 @@ package final class CUDAProgram {
 
   /// Copies bytes to a value, and waits for that.
   package func write(_ bytes: UnsafeRawBufferPointer, to value: Value) throws(CUDAError) {
-    context.enter()
-    let action = "copying \(byteText(value.byteCount)) to \(context.device.name)"
-    guard bytes.count == value.byteCount else { throw CUDAError(action, "\(bytes.count) bytes were given") }
-    if bytes.isEmpty { return }
-    try context.check(
-      context.functions.cuMemcpyHtoDAsync(value.address, bytes.baseAddress, bytes.count, context.stream), action)
-    try context.synchronize(action)
+    try context.write(bytes, to: value)
   }
 
   /// Copies a value from the GPU when all runs so far are done.
-  package func read(_ value: Value) throws(CUDAError) -> [UInt8] {
-    context.enter()
-    let action = "copying \(byteText(value.byteCount)) from \(context.device.name) after @\(name)"
-    var bytes = [UInt8](repeating: 0, count: value.byteCount)
-    if bytes.isEmpty { return bytes }
-    let result = bytes.withUnsafeMutableBytes {
-      context.functions.cuMemcpyDtoHAsync($0.baseAddress, value.address, $0.count, context.stream)
-    }
-    try context.check(result, action)
-    try context.synchronize(action)
-    return bytes
-  }
+  package func read(_ value: Value) throws(CUDAError) -> [UInt8] { try context.read(value, after: "@\(name)") }
 
   /// Lets `body` write a value's bytes in pinned memory; their copy follows the runs so far, and the host goes on.
   package func fill(_ name: String, _ value: Value, _ body: (UnsafeMutableRawBufferPointer) -> Void) throws(CUDAError) {
@@ -198,33 +177,12 @@ private final class StagingRing {
   }
 }
 
-/// Offsets in one allocation, each as aligned as an allocation's start.
-private struct MemoryLayoutPlan {
-  private(set) var byteCount = 0
-
-  mutating func add(_ bytes: Int) throws(CUDAError) -> Int {
-    let offset = byteCount
-    let (end, overflow) = offset.addingReportingOverflow(max(0, bytes))
-    guard !overflow, end < Int.max - 256 else {
-      throw CUDAError("planning memory", "more is needed than can be counted")
-    }
-    byteCount = (end + 255) / 256 * 256
-    return offset
-  }
-}
-
-private func byteCount(_ dtype: DType, _ shape: [Int], of name: String) throws(CUDAError) -> Int {
-  guard let count = elementCount(shape), count <= Int.max / 8 / dtype.byteCount else {
-    throw CUDAError("planning memory", "'\(name)' with the shape \(shape) is larger than any memory")
-  }
-  return count * dtype.byteCount
-}
-
 extension Plan {
   /// The outputs that have memory of their own.
-  fileprivate var results: [(name: String, dtype: DType, shape: [Int])] {
+  fileprivate var results: [CUDAArray.Spec] {
     buffers.compactMap { buffer in
-      if case .output(let name) = buffer.place { (name, buffer.dtype, buffer.shape) } else { nil }
+      guard case .output(let name) = buffer.place else { return nil }
+      return CUDAArray.Spec(name: name, dtype: buffer.dtype, shape: buffer.shape)
     }
   }
 }

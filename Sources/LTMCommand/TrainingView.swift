@@ -58,6 +58,7 @@ final class TrainingView {
       "compiled in \(format(overview.compileSeconds, 2)) s; weights \(byteCount(memory.weights)), \(values), "
         + "masters \(byteCount(memory.masters)), optimizer \(byteCount(memory.optimizerState))"
         + (overview.reportBytes > 0 ? ", reports \(byteCount(overview.reportBytes))" : "")
+        + "; \(byteCount(overview.plannedBytes)) in all"
     )
   }
 

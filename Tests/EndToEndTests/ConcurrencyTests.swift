@@ -127,8 +127,8 @@ private struct MeetingBackend: Backend {
   let base: any Backend
   let meeting: Meeting
 
-  func compile(_ graph: Graph) throws(LTMError) -> any Executable {
-    MeetingExecutable(try base.compile(graph), meeting)
+  func compile(_ graph: Graph, in storage: SessionStorage) throws(LTMError) -> any Executable {
+    MeetingExecutable(try base.compile(graph, in: storage), meeting)
   }
 }
 

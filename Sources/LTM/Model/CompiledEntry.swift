@@ -4,39 +4,58 @@ import LTMSupport
 import Synchronization
 
 /// An entry of a model, ready to be called from any thread, from several at once too: each call has memory of its own, and the
-/// weights are shared. A new size of its symbolic dimensions compiles once more.
+/// weights are there once, for all calls and sizes. A new size of its symbolic dimensions compiles once more; so many sizes are
+/// kept, the least recently used go.
 public final class CompiledEntry: Sendable {
+  /// How many sizes are kept where nothing else is said.
+  public static let defaultSizeLimit = 16
+
   /// The entry's name.
   public let name: String
   /// The results' names, in order.
   public let results: [String]
+  /// How many sizes are kept.
+  public let sizeLimit: Int
   private let policy: PrecisionPolicy
   private let execution: Execution
   private let graph: Graph
-  private let state: Mutex<State>
+  private let modelSeed: UInt64
+  /// Weights and states, for every size.
+  private let storage: SessionStorage
+  private let state = Mutex(State())
 
-  /// What is compiled so far, and the model whose weights it holds.
-  private struct State {
-    let model: Model
+  /// What is compiled so far.
+  fileprivate struct State {
     var compiled: [[String: Int]: Size] = [:]
+    /// Counts uses of sizes.
+    var uses = 0
     /// How many computed indices lay outside so far, by the read.
     var outside: [IndexRead: Int] = [:]
   }
 
   /// The sizes of the symbolic dimensions, with what was compiled for them.
-  private struct Size {
+  fileprivate struct Size {
     let limits: [IndexLimit]
     /// The reads of computed indices.
     let reads: [IndexRead]
     let executables: ExecutablePool
+    /// `State.uses` at the last use.
+    var lastUse = 0
   }
 
-  init(_ model: Model, _ entry: String, _ policy: PrecisionPolicy, _ execution: Execution) throws(LTMError) {
+  /// - Parameter storage: where weights and states lie; where it is left out, the entry has its own, with the model's.
+  init(
+    _ model: Model, _ entry: String, _ policy: PrecisionPolicy, _ execution: Execution,
+    sizeLimit: Int = defaultSizeLimit, in storage: SessionStorage? = nil
+  ) throws(LTMError) {
+    guard sizeLimit > 0 else { throw LTMError("\(sizeLimit) sizes are to be kept: at least 1 is needed") }
     name = entry
+    self.sizeLimit = sizeLimit
     self.policy = policy
     self.execution = execution
     graph = try model.graph(entry, training: false)
-    state = Mutex(State(model: model))
+    modelSeed = model.seed
+    self.storage = storage ?? SessionStorage(contents: model.contents)
     results = graph.outputs.filter { $0.updates == nil }.map(\.name)
   }
 
@@ -57,9 +76,9 @@ public final class CompiledEntry: Sendable {
       let problem = inputs[limit.input].flatMap { limit.problem(in: $0, from: name) }
       if let problem { throw LTMError(problem) }
     }
-    return try size.executables.use { (executable) throws(LTMError) in
+    return try use(size) { (executable) throws(LTMError) in
       for (name, tensor) in inputs { try executable.write(converting: tensor, to: name) }
-      if draws { try executable.write(seed: seed ?? state.withLock { $0.model.seed }, attempt: attempt) }
+      if draws { try executable.write(seed: seed ?? modelSeed, attempt: attempt) }
       try executable.run()
       for (number, read) in size.reads.enumerated() {
         let count = Int(try executable.read(Graph.outsideCount(number)).doubles.first ?? 0)
@@ -73,6 +92,13 @@ public final class CompiledEntry: Sendable {
   public var warnings: [Diagnostic] {
     let outside = state.withLock { $0.outside }
     return outside.map { $0.warning(outside: $1).showingItsLine() }.sorted { $0.message < $1.message }
+  }
+
+  /// Lets `body` have an executable of that size to itself: alone where it writes a state, else beside others.
+  private func use<R>(_ size: Size, _ body: (any Executable) throws(LTMError) -> R) throws(LTMError) -> R {
+    let writesState = graph.outputs.contains { $0.updates != nil }
+    if writesState { return try storage.exclusively { () throws(LTMError) in try size.executables.use(body) } }
+    return try storage.sharing { () throws(LTMError) in try size.executables.use(body) }
   }
 
   private func checkNames(_ inputs: [String: Tensor]) throws(LTMError) {
@@ -93,17 +119,17 @@ public final class CompiledEntry: Sendable {
   /// What belongs to arrays of these shapes; compiled by who uses it first.
   private func size(of shapes: [String: [Int]]) throws(LTMError) -> Size {
     let sizes = try reporting { try graph.bindings(shapes) }
-    if let known = state.withLock({ $0.compiled[sizes] }) { return known }
+    if let known = state.withLock({ $0.used(sizes) }) { return known }
     let limits = try reporting { try graph.bound(sizes).indexLimits }
     let cast = try Pipeline.inferenceCasts(sizes, policy).run(graph)
+    let (backend, storage) = (execution.backend, storage)
     let made = Size(
       limits: limits, reads: cast.computedIndexReads,
-      executables: ExecutablePool { [unowned self] () throws(LTMError) in try compile(cast) })
-    return state.withLock { state in
-      if let known = state.compiled[sizes] { return known }
-      state.compiled[sizes] = made
-      return made
-    }
+      executables: ExecutablePool { () throws(LTMError) in
+        let settled = try Pipeline.lowering.run(cast.countingOutside, stage: [.bound, .afterCasts])
+        return try backend.compile(settled, in: storage)
+      })
+    return state.withLock { $0.add(made, for: sizes, limit: sizeLimit) }
   }
 
   /// Whether the entry draws random numbers.
@@ -112,41 +138,51 @@ public final class CompiledEntry: Sendable {
   /// Whether the entry has a parameter of that name.
   func takes(_ parameter: String) -> Bool { graph.input(parameter)?.role == .argument }
 
-  /// Takes other weights of the same model, one at a time, once the calls that are under way have ended.
-  func replaceWeights(_ weight: (String) throws(LTMError) -> Tensor?) throws(LTMError) {
-    let compiled = state.withLock { Array($0.compiled.values) }
-    for input in graph.inputs where input.role.isWeight {
-      guard let tensor = try weight(input.name) else { continue }
-      for size in compiled {
-        try size.executables.useAll { (executables) throws(LTMError) in
-          for executable in executables { try executable.write(converting: tensor, to: input.name) }
-        }
-      }
-    }
-  }
+  /// Takes the weights and states of another model of the same kind, trained further say, once the calls that are under way
+  /// have ended. Throws before the first is replaced where one does not fit.
+  public func replaceWeights(with model: Model) throws(LTMError) { try storage.replace(model.contents) }
 
-  /// Bytes of what is compiled, as allocated.
+  /// The sizes of symbolic dimensions that are compiled, in no order.
+  var compiledSizes: [[String: Int]] { state.withLock { Array($0.compiled.keys) } }
+
+  /// Bytes of what is compiled, as allocated: without weights and states, which lie in the storage.
   var memoryBytes: Int {
     state.withLock { Array($0.compiled.values) }.reduce(0) { $0 + $1.executables.memoryBytes }
   }
+}
 
-  private func compile(_ cast: Graph) throws(LTMError) -> any Executable {
-    let settled = try Pipeline.lowering.run(cast.countingOutside, stage: [.bound, .afterCasts])
-    let executable = try execution.backend.compile(settled)
-    try executable.write(weightsOf: state.withLock { $0.model }, in: settled)
-    return executable
+extension CompiledEntry.State {
+  /// What is compiled for these sizes, which are used now.
+  fileprivate mutating func used(_ sizes: [String: Int]) -> CompiledEntry.Size? {
+    uses += 1
+    compiled[sizes]?.lastUse = uses
+    return compiled[sizes]
+  }
+
+  /// Keeps what was made for these sizes, or gives what another caller has made meanwhile. Of too many the least recently used
+  /// goes; who is at it still holds it.
+  fileprivate mutating func add(_ made: CompiledEntry.Size, for sizes: [String: Int], limit: Int) -> CompiledEntry.Size
+  {
+    if let known = used(sizes) { return known }
+    while compiled.count >= limit, let oldest = compiled.min(by: { $0.value.lastUse < $1.value.lastUse }) {
+      compiled[oldest.key] = nil
+    }
+    compiled[sizes] = made
+    return used(sizes) ?? made
+  }
+}
+
+extension Model {
+  /// What storage is filled with: a weight or state by its name.
+  fileprivate var contents: SessionStorage.Contents {
+    { [self] (name) throws(LTMError) in
+      guard let tensor = weight(name) else { throw LTMError("there are no weights for '\(name)'") }
+      return tensor
+    }
   }
 }
 
 extension Executable {
-  /// Fills every input of a graph that is no argument.
-  fileprivate func write(weightsOf model: Model, in graph: Graph) throws(LTMError) {
-    for input in graph.inputs where input.role.isWeight {
-      guard let tensor = model.weight(input.name) else { throw LTMError("there are no weights for '\(input.name)'") }
-      try write(converting: tensor, to: input.name)
-    }
-  }
-
   /// Says what random numbers are drawn with.
   func write(seed: UInt64, attempt: Int) throws(LTMError) {
     guard let key = seedKey(seed), let number = Tensor([Double(attempt)], shape: [], dtype: .i32) else { return }
@@ -157,16 +193,6 @@ extension Executable {
   /// Fills an input, converting to its dtype what that can hold.
   func write(converting tensor: Tensor, to input: String) throws(LTMError) {
     guard let dtype = dtype(of: input) else { throw LTMError("there is no input '\(input)'") }
-    guard tensor.dtype == dtype || tensor.dtype.isFloating == dtype.isFloating else {
-      throw LTMError(
-        "'\(input)' is \(dtype), and was given \(tensor.dtype)",
-        notes: ["convert the array before it is saved, as with NumPy's .astype"])
-    }
-    try write(try tensor.converted(to: dtype, as: input), to: input)
+    try write(try tensor.fitting(dtype, input: input), to: input)
   }
-}
-
-extension GraphInput.Role {
-  /// Whether a model has a value for it.
-  var isWeight: Bool { self != .argument && self != .control }
 }

@@ -27,19 +27,11 @@ final class ExecutablePool: @unchecked Sendable {
     return try body(executable)
   }
 
-  /// Lets `body` have every executable, while nobody uses one.
-  func useAll(_ body: ([any Executable]) throws(LTMError) -> Void) throws(LTMError) {
-    condition.lock()
-    defer { condition.unlock() }
-    while idle.count < count { condition.wait() }
-    try body(idle)
-  }
-
-  /// Bytes of those that there are, as each was allocated.
+  /// Bytes of those that there are, as each was allocated: what they have to themselves.
   var memoryBytes: Int {
     condition.lock()
     defer { condition.unlock() }
-    return (first?.memory.total ?? 0) * count
+    return (first?.memory.ofRun ?? 0) * count
   }
 
   private func take() throws(LTMError) -> any Executable {

@@ -178,20 +178,23 @@ public struct Model: Sendable {
     linesGiven.insert(String(line.prefix { $0 != " " }))
   }
 
-  /// Compiles an entry; sizes of symbolic dimensions are taken from the arrays at the first call with them.
+  /// Compiles an entry; sizes of symbolic dimensions are taken from the arrays at the first call with them. So many of them are
+  /// kept as `sizeLimit` says: 16.
   public func compile(
     _ entry: String = "forward", precision: Precision = .thirtyTwo, ampLevel: OptLevel? = nil,
-    execution: Execution? = nil
+    execution: Execution? = nil, sizeLimit: Int = CompiledEntry.defaultSizeLimit
   ) throws(LTMError) -> CompiledEntry {
     let execution = try Execution(reusing: execution)
     let policy = try reporting { try PrecisionPolicy(precision, level: ampLevel, sixteen: execution.target.sixteen) }
-    return try compile(entry, policy: policy, execution: execution)
+    return try compile(entry, policy: policy, execution: execution, sizeLimit: sizeLimit)
   }
 
   /// Compiles an entry under a policy that is decided already.
-  public func compile(_ entry: String, policy: PrecisionPolicy, execution: Execution) throws(LTMError) -> CompiledEntry
-  {
-    try CompiledEntry(self, entry, policy, execution)
+  public func compile(
+    _ entry: String, policy: PrecisionPolicy, execution: Execution,
+    sizeLimit: Int = CompiledEntry.defaultSizeLimit
+  ) throws(LTMError) -> CompiledEntry {
+    try CompiledEntry(self, entry, policy, execution, sizeLimit: sizeLimit)
   }
 }
 

@@ -13,7 +13,8 @@ public enum Target: String, Sendable, CaseIterable {
   case cuda
 }
 
-/// A compiled graph with its memory. Not thread-safe: one caller at a time.
+/// A compiled graph, bound to the arrays of a session, with memory of its own for arguments, results and what is between. Not
+/// thread-safe: one caller at a time.
 package protocol Executable: AnyObject {
   /// Fills the storage of an input. Dtype and shape must be the input's.
   func write(_ tensor: Tensor, to input: String) throws(LTMError)
@@ -64,7 +65,15 @@ package typealias PendingValues = () throws(LTMError) -> [Tensor]
 
 /// Turns a graph whose dtypes and dimensions are settled into something that runs.
 package protocol Backend: Sendable {
-  func compile(_ graph: Graph) throws(LTMError) -> any Executable
+  /// What the graph reads beside its arguments are arrays of `storage`, which others may bind to as well.
+  func compile(_ graph: Graph, in storage: SessionStorage) throws(LTMError) -> any Executable
+}
+
+extension Backend {
+  /// Compiles with storage of its own, all zero.
+  package func compile(_ graph: Graph) throws(LTMError) -> any Executable {
+    try compile(graph, in: SessionStorage())
+  }
 }
 
 /// Bytes that a compiled entry holds, by use.
@@ -85,11 +94,19 @@ public struct MemoryUse: Sendable, Hashable {
   /// What kernels share beside the arena: operands as they are packed for products, prepacked weights among them. Known
   /// once machine code is made; 0 on targets whose compiler plans it.
   public var workspaces = 0
+  /// What is given at each call, and what it gives back.
+  public var arguments = 0
 
   package init() {}
 
   /// All of it. Activations lie in the arena.
-  public var total: Int { weights + masters + optimizerState + layerState + arena + workspaces }
+  public var total: Int { ofSession + ofRun }
+
+  /// What a session holds once, whatever binds to it.
+  public var ofSession: Int { weights + masters + optimizerState + layerState }
+
+  /// What each executable has to itself.
+  public var ofRun: Int { arena + workspaces + arguments }
 
   /// Weights and activations: what 16 bits halve.
   public var weightsAndActivations: Int { weights + activations }
@@ -98,14 +115,18 @@ public struct MemoryUse: Sendable, Hashable {
   mutating func addInputs(of graph: Graph) {
     for input in graph.inputs {
       let type = graph[input.value].type
-      let bytes = (type.staticShape.flatMap(elementCount) ?? 0) * type.dtype.byteCount
-      switch input.role {
-      case .parameter: weights += bytes
-      case .master: masters += bytes
-      case .optimizerState: optimizerState += bytes
-      case .state: layerState += bytes
-      case .argument, .control: break
-      }
+      add((type.staticShape.flatMap(elementCount) ?? 0) * type.dtype.byteCount, of: input.role)
+    }
+  }
+
+  /// Adds an array of a session.
+  mutating func add(_ bytes: Int, of role: GraphInput.Role) {
+    switch role {
+    case .parameter: weights += bytes
+    case .master: masters += bytes
+    case .optimizerState: optimizerState += bytes
+    case .state: layerState += bytes
+    case .argument, .control: break
     }
   }
 }

@@ -23,7 +23,7 @@ package struct CPUBackend: Backend {
     self.clock = clock
   }
 
-  package func compile(_ graph: Graph) throws(LTMError) -> any Executable {
+  package func compile(_ graph: Graph, in storage: SessionStorage) throws(LTMError) -> any Executable {
     let plan = try clock.time("kernels") { () throws(LTMError) in
       try reporting { try buildPlan(graph, fuse: fuses) }
     }
@@ -31,7 +31,7 @@ package struct CPUBackend: Backend {
       try reporting { try compiler.compile(plan.kernels) }
     }
     return try clock.time("memory") { () throws(LTMError) in
-      try CPUExecutable(CPUProgram(graph, plan, kernels, pool))
+      try CPUExecutable(CPUProgram(graph, plan, kernels, pool, in: storage))
     }
   }
 }

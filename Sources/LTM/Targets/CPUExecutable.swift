@@ -12,7 +12,8 @@ final class CPUExecutable: Profilable {
   private let workspace: AlignedBuffer
   /// What a task on the calling thread has to itself.
   private let scratch: AlignedBuffer
-  private let storage: [String: Storage]
+  /// By the name of an input or an output.
+  private let arrays: [String: CPUArray]
   /// What is made of a loop's constants in its first iteration, by the launch's number.
   private let loopWorkspaces: [Int: AlignedBuffer]
   private let steps: CPUSteps
@@ -37,14 +38,14 @@ final class CPUExecutable: Profilable {
     self.loopWorkspaces = loopWorkspaces
     workspace = try reporting { try AlignedBuffer(byteCount: bytes) }
     scratch = try reporting { try AlignedBuffer(byteCount: kernels.map(\.scratchBytes).max() ?? 0) }
-    let storage = try program.ownStorage()
-    self.storage = storage
+    let arrays = try program.callerMemory()
+    self.arrays = arrays
     let (base, shared) = (arena.address, workspace.address)
     steps = CPUSteps(
       plan,
       address: { buffer in
         switch buffer.place {
-        case .input(let name), .output(let name): storage[name]?.buffer.address ?? base
+        case .input(let name), .output(let name): arrays[name]?.buffer.address ?? base
         case .arena(let offset): base + offset
         case .parameter, .part: internalFailure("plan", "a buffer of its own frame lies in another")
         }
@@ -52,24 +53,28 @@ final class CPUExecutable: Profilable {
       workspace: { (program.prepackedWorkspaces[$0] ?? loopWorkspaces[$0])?.address ?? shared })
     var memory = MemoryUse(program.graph, plan)
     let kept = Array(program.prepackedWorkspaces.values) + Array(loopWorkspaces.values)
-    memory.workspaces = workspace.byteCount + kept.reduce(0) { $0 + $1.byteCount }
+    memory.workspaces = workspace.byteCount + scratch.byteCount + kept.reduce(0) { $0 + $1.byteCount }
+    memory.arguments = arrays.reduce(0) { $0 + (program.inputs[$1.key] == nil ? $1.value.buffer.byteCount : 0) }
     self.memory = memory
   }
 
   func sibling() throws(LTMError) -> (any Executable)? { program.updatesInputs ? nil : try CPUExecutable(program) }
 
-  private func held(_ input: String) throws(LTMError) -> Storage {
-    guard let held = storage[input] else { throw LTMError("there is no input '\(input)'") }
-    program.noteWrite(to: input)
-    return held
+  private func array(_ name: String, _ kind: String) throws(LTMError) -> CPUArray {
+    guard let array = arrays[name] else { throw LTMError("there is no \(kind) '\(name)'") }
+    return array
   }
 
-  func write(_ tensor: Tensor, to input: String) throws(LTMError) { try held(input).write(tensor) }
+  func write(_ tensor: Tensor, to input: String) throws(LTMError) {
+    try array(input, "input").write(tensor)
+    program.inputs[input]?.noteWrite()
+  }
 
-  func dtype(of input: String) -> DType? { storage[input]?.dtype }
+  func dtype(of input: String) -> DType? { arrays[input]?.dtype }
 
   func fill(_ input: String, _ body: (UnsafeMutableRawBufferPointer) -> Void) throws(LTMError) {
-    body(try held(input).buffer.bytes)
+    body(try array(input, "input").buffer.bytes)
+    program.inputs[input]?.noteWrite()
   }
 
   func run() {
@@ -104,13 +109,9 @@ final class CPUExecutable: Profilable {
     return timings
   }
 
-  func read(_ name: String) throws(LTMError) -> Tensor {
-    guard let held = storage[name] else { throw LTMError("there is no output '\(name)'") }
-    return try held.read()
-  }
+  func read(_ name: String) throws(LTMError) -> Tensor { try array(name, "output").read() }
 
   func withBytes(of name: String, _ body: (UnsafeRawBufferPointer) throws -> Void) throws(LTMError) {
-    guard let held = storage[name] else { throw LTMError("there is no output '\(name)'") }
-    try reporting { try body(UnsafeRawBufferPointer(held.buffer.bytes)) }
+    try array(name, "output").withBytes(body)
   }
 }

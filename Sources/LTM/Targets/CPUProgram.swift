@@ -4,29 +4,37 @@ import LTMLLVM
 import LTMRuntime
 import Synchronization
 
-/// A plan with its machine code, its weights, and what kernels make of weights once: what executables of one graph share.
+/// A plan with its machine code, the arrays of its session, and what kernels make of them once: what executables of one graph
+/// share.
 final class CPUProgram: Sendable {
   let graph: Graph
   let plan: Plan
   let kernels: [CompiledKernel]
   let pool: ThreadPool
   /// Whether a run changes what the next one finds: then there is one executable alone.
-  let updatesInputs: Bool
-  /// The inputs that no run writes, by name.
-  private let weights: [String: Storage]
-  /// The inputs that kernels call constant.
-  private let constants: Set<String>
+  var updatesInputs: Bool { graph.outputs.contains { $0.updates != nil } }
+  /// The inputs that are no arguments, by name.
+  let inputs: [String: SessionArray]
+  /// Those that a run writes.
+  private let updated: [SessionArray]
+  /// Those that kernels call constant.
+  private let constants: [SessionArray]
   /// The memory of launches that keep what they make of constants, by their number.
   let prepackedWorkspaces: [Int: AlignedBuffer]
-  /// Whether that is made.
-  private let isPrepared = Atomic(false)
+  /// The constants' version that it was made of.
+  private let preparedVersion = Atomic(-1)
   private let preparing = Lock()
 
-  init(_ graph: Graph, _ plan: Plan, _ kernels: [CompiledKernel], _ pool: ThreadPool) throws(LTMError) {
+  init(
+    _ graph: Graph, _ plan: Plan, _ kernels: [CompiledKernel], _ pool: ThreadPool, in storage: SessionStorage
+  ) throws(LTMError) {
     (self.graph, self.plan, self.kernels, self.pool) = (graph, plan, kernels, pool)
-    updatesInputs = graph.outputs.contains { $0.updates != nil }
-    weights = try Storage.inputs(of: graph) { $0.role.isWeight }
-    constants = Self.constants(of: plan)
+    let inputs = try storage.bind(graph) { (missing) throws(LTMError) in
+      try missing.map { (input) throws(LTMError) in try CPUArray(input, of: graph) }
+    }
+    self.inputs = inputs
+    updated = graph.outputs.compactMap { $0.updates.flatMap { inputs[$0] } }
+    constants = Self.constants(of: plan).compactMap { inputs[$0] }
     var kept: [Int: AlignedBuffer] = [:]
     // A body's constants are those of a loop: each caller keeps its own.
     for (number, launch) in plan.launches.enumerated() where !launch.isInLoop {
@@ -38,49 +46,43 @@ final class CPUProgram: Sendable {
     try reporting { try pool.reserveScratch(byteCount: kernels.map(\.scratchBytes).max() ?? 0) }
   }
 
+  /// The names of the inputs that kernels call constant.
   private static func constants(of plan: Plan) -> Set<String> {
     plan.steps.flatMap(plan.accesses).reduce(into: []) { names, argument in
       if argument.access == .constant, case .input(let name) = plan[argument.id].place { names.insert(name) }
     }
   }
 
-  /// Memory for what one caller has alone: arguments, the seed of random numbers, and results.
-  func ownStorage() throws(LTMError) -> [String: Storage] {
-    var storage = try Storage.inputs(of: graph) { !$0.role.isWeight }
+  /// The memory of one caller by name: arguments, controls and results of its own, and the session's arrays.
+  func callerMemory() throws(LTMError) -> [String: CPUArray] {
+    var memory = inputs.compactMapValues { $0.memory as? CPUArray }
+    for input in graph.inputs where graph.isOfCaller(input) {
+      memory[input.name] = try CPUArray(input, of: graph)
+    }
     for buffer in plan.buffers {
       if case .output(let name) = buffer.place {
-        storage[name] = try Storage(name: name, dtype: buffer.dtype, shape: buffer.shape)
+        memory[name] = try CPUArray(name: name, dtype: buffer.dtype, shape: buffer.shape)
       }
     }
-    return storage.merging(weights) { $1 }
+    return memory
   }
 
-  /// To be called when an input is written, while nothing runs that reads it.
-  func noteWrite(to input: String) {
-    if constants.contains(input) { isPrepared.store(false, ordering: .releasing) }
-  }
+  /// Grows with each write to a constant.
+  private var version: Int { constants.reduce(0) { $0 + $1.version } }
 
-  /// Calls `body` with whether what is kept is made; it makes it otherwise, while no other call does.
+  /// Calls `body` with whether what is kept is made of the constants as they are; it makes it otherwise, while no other call
+  /// does.
   func run(_ body: (_ isPrepared: Bool) -> Void) {
-    if prepackedWorkspaces.isEmpty || isPrepared.load(ordering: .acquiring) { return body(true) }
+    defer { for array in updated { array.noteWrite() } }
+    if prepackedWorkspaces.isEmpty { return body(true) }
+    let version = version
+    if preparedVersion.load(ordering: .acquiring) == version { return body(true) }
     let isDone = preparing.withLock {
-      if isPrepared.load(ordering: .acquiring) { return false }
+      if preparedVersion.load(ordering: .acquiring) == version { return false }
       body(false)
-      isPrepared.store(true, ordering: .releasing)
+      preparedVersion.store(version, ordering: .releasing)
       return true
     }
     if !isDone { body(true) }
-  }
-}
-
-extension Storage {
-  /// Memory for some of a graph's inputs, those that no kernel reads included.
-  static func inputs(of graph: Graph, where isWanted: (GraphInput) -> Bool) throws(LTMError) -> [String: Storage] {
-    var storage: [String: Storage] = [:]
-    for input in graph.inputs where isWanted(input) {
-      let type = graph[input.value].type
-      storage[input.name] = try Storage(name: input.name, dtype: type.dtype, shape: type.staticShape ?? [])
-    }
-    return storage
   }
 }

@@ -37,35 +37,49 @@ struct CUDABackend: Backend {
     }
   }
 
-  func compile(_ graph: Graph) throws(LTMError) -> any Executable {
+  func compile(_ graph: Graph, in storage: SessionStorage) throws(LTMError) -> any Executable {
     let launches = try launchPlan(
       try reporting { try buildPlan(graph, epilogueReductions: false) }, context.architecture
     ).checked()
     let ptx = try reporting { try emitDevice(launches.plan.kernels, as: .ptx, launches.architecture) }
-    return try CUDAExecutable(graph, launches, ptx, context)
+    return try CUDAExecutable(graph, launches, ptx, context, storage)
   }
 }
 
 /// A plan on a GPU; what it reads and writes stays there from one run to the next.
 final class CUDAExecutable: Executable {
   private let program: CUDAProgram
+  private let inputs: [String: SessionArray]
+  private let updated: [SessionArray]
   let launches: LaunchPlan
   let memory: MemoryUse
   /// The GPU clears its memory itself.
   var startsAtZero: Bool { true }
   var queuesRuns: Bool { true }
 
-  init(_ graph: Graph, _ launchPlan: LaunchPlan, _ ptx: String, _ context: CUDAContext) throws(LTMError) {
-    var inputs: [(name: String, dtype: DType, shape: [Int])] = []
-    for input in graph.inputs {
+  init(
+    _ graph: Graph, _ launchPlan: LaunchPlan, _ ptx: String, _ context: CUDAContext, _ storage: SessionStorage
+  ) throws(LTMError) {
+    func spec(_ input: GraphInput) throws(LTMError) -> CUDAArray.Spec {
       let type = graph[input.value].type
       guard let shape = type.staticShape else {
         throw LTMError("'\(input.name)' is \(type), which is not bound to numbers")
       }
-      inputs.append((input.name, type.dtype, shape))
+      return CUDAArray.Spec(name: input.name, dtype: type.dtype, shape: shape)
     }
-    let known = inputs
-    program = try reporting { try CUDAProgram(context, launchPlan, ptx: ptx, inputs: known) }
+    let inputs = try storage.bind(graph) { (missing) throws(LTMError) in
+      let specs = try missing.map(spec)
+      return try reporting {
+        try CUDAArray.make(specs, on: context, for: "weights and states of @\(launchPlan.name)")
+      }
+    }
+    let arguments = try graph.inputs.filter(graph.isOfCaller).map(spec)
+    let shared = inputs.compactMapValues { $0.memory as? CUDAArray }
+    program = try reporting {
+      try CUDAProgram(context, launchPlan, ptx: ptx, arguments: arguments, shared: shared)
+    }
+    self.inputs = inputs
+    updated = graph.outputs.compactMap { $0.updates.flatMap { inputs[$0] } }
     launches = launchPlan
     var use = MemoryUse()
     use.addInputs(of: graph)
@@ -82,19 +96,22 @@ final class CUDAExecutable: Executable {
   func dtype(of input: String) -> DType? { program[input]?.dtype }
 
   func write(_ tensor: Tensor, to input: String) throws(LTMError) {
+    if let array = inputs[input] { return try array.write(tensor) }
     let value = try value(input, "input")
-    guard tensor.dtype == value.dtype, tensor.shape == value.shape else {
-      throw LTMError("'\(input)' is \(value.dtype)\(value.shape), and was given \(tensor.dtype)\(tensor.shape)")
-    }
+    try checkFit(tensor, input, value.dtype, value.shape)
     try reporting { try tensor.withUnsafeBytes { try program.write($0, to: value) } }
   }
 
   func fill(_ input: String, _ body: (UnsafeMutableRawBufferPointer) -> Void) throws(LTMError) {
     let value = try value(input, "input")
     try reporting { try program.fill(input, value, body) }
+    inputs[input]?.noteWrite()
   }
 
-  func run() throws(LTMError) { try reporting { try program.run() } }
+  func run() throws(LTMError) {
+    try reporting { try program.run() }
+    for array in updated { array.noteWrite() }
+  }
 
   func read(_ name: String) throws(LTMError) -> Tensor {
     let value = try value(name, "output")
@@ -107,7 +124,7 @@ final class CUDAExecutable: Executable {
     let all = values
     let readings = try reporting {
       let first = try program.readLater(Array(all.prefix(before.count)))
-      try program.run()
+      try run()
       return [first, try program.readLater(Array(all.dropFirst(before.count)))]
     }
     return { [self] () throws(LTMError) in
@@ -130,8 +147,24 @@ final class CUDAExecutable: Executable {
   }
 
   private func tensor(_ value: CUDAProgram.Value, _ bytes: [UInt8], _ name: String) throws(LTMError) -> Tensor {
-    guard let tensor = Tensor(dtype: value.dtype, shape: value.shape, bytes: bytes) else {
-      throw LTMError("'\(name)' with the shape \(value.shape) cannot be read")
+    try value.tensor(bytes, name)
+  }
+}
+
+extension CUDAArray: ArrayMemory {
+  package func write(_ tensor: Tensor) throws(LTMError) {
+    try reporting { try tensor.withUnsafeBytes { try write($0) } }
+  }
+
+  package func read() throws(LTMError) -> Tensor {
+    try value.tensor(try reporting { try bytes() }, name)
+  }
+}
+
+extension CUDAArray.Value {
+  fileprivate func tensor(_ bytes: [UInt8], _ name: String) throws(LTMError) -> Tensor {
+    guard let tensor = Tensor(dtype: dtype, shape: shape, bytes: bytes) else {
+      throw LTMError("'\(name)' with the shape \(shape) cannot be read")
     }
     return tensor
   }

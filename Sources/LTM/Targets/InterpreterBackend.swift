@@ -1,6 +1,5 @@
 import LTMIR
 import LTMSupport
-import Synchronization
 
 /// Runs graphs in the reference interpreter, each op's result rounded to its dtype.
 struct InterpreterBackend: TargetBackend {
@@ -18,45 +17,46 @@ struct InterpreterBackend: TargetBackend {
 
   static func dump(_ graph: Graph, architecture: String?) -> [(name: String, text: String)] { [] }
 
-  func compile(_ graph: Graph) throws(LTMError) -> any Executable { try InterpretedExecutable(graph) }
+  func compile(_ graph: Graph, in storage: SessionStorage) throws(LTMError) -> any Executable {
+    try InterpretedExecutable(graph, storage)
+  }
 }
 
-/// A graph with the arguments and results of one caller; the weights are shared.
+/// A graph with the arguments and results of one caller, and the arrays of a session.
 private final class InterpretedExecutable: Executable {
   private let graph: Graph
-  private let weights: Weights
+  private let inputs: [String: SessionArray]
   private var arguments: [String: Tensor] = [:]
   private var results: [String: Tensor] = [:]
 
-  /// Every input that belongs to the model.
-  private final class Weights: Sendable {
-    let held = Mutex<[String: Tensor]>([:])
-  }
-
-  init(_ graph: Graph) throws(LTMError) {
-    (self.graph, weights) = (graph, Weights())
-    for input in graph.inputs {
+  init(_ graph: Graph, _ storage: SessionStorage) throws(LTMError) {
+    self.graph = graph
+    func zeros(_ input: GraphInput) throws(LTMError) -> Tensor {
       let type = graph[input.value].type
       guard let shape = type.staticShape, let zeros = Tensor(zeros: shape, dtype: type.dtype) else {
         throw LTMError("'\(input.name)' is \(type), which is not bound to numbers")
       }
-      set(input.name, zeros)
+      return zeros
     }
+    inputs = try storage.bind(graph) { (missing) throws(LTMError) in
+      try missing.map { (input) throws(LTMError) in TensorMemory(try zeros(input)) }
+    }
+    for input in graph.inputs where graph.isOfCaller(input) { arguments[input.name] = try zeros(input) }
   }
 
   private init(sharing other: InterpretedExecutable) {
-    (graph, weights) = (other.graph, other.weights)
+    (graph, inputs) = (other.graph, other.inputs)
   }
 
   func sibling() -> (any Executable)? {
     graph.outputs.contains { $0.updates != nil } ? nil : InterpretedExecutable(sharing: self)
   }
 
-  private func set(_ input: String, _ tensor: Tensor) {
-    if graph.input(input)?.role.isWeight == false {
-      arguments[input] = tensor
+  private func set(_ input: String, _ tensor: Tensor) throws(LTMError) {
+    if let array = inputs[input] {
+      try array.write(tensor)
     } else {
-      weights.held.withLock { $0[input] = tensor }
+      arguments[input] = tensor
     }
   }
 
@@ -67,11 +67,8 @@ private final class InterpretedExecutable: Executable {
 
   func write(_ tensor: Tensor, to input: String) throws(LTMError) {
     let type = try type(of: input)
-    guard tensor.dtype == type.dtype, tensor.shape == type.staticShape else {
-      throw LTMError(
-        "'\(input)' is \(type.dtype)\(type.staticShape ?? []), and was given \(tensor.dtype)\(tensor.shape)")
-    }
-    set(input, tensor)
+    try checkFit(tensor, input, type.dtype, type.staticShape ?? [])
+    try set(input, tensor)
   }
 
   func dtype(of input: String) -> DType? { graph.input(input).map { graph[$0.value].type.dtype } }
@@ -83,26 +80,27 @@ private final class InterpretedExecutable: Executable {
     }
     var bytes = zeros.bytes
     bytes.withUnsafeMutableBytes(body)
-    if let filled = Tensor(dtype: type.dtype, shape: shape, bytes: bytes) { set(input, filled) }
+    if let filled = Tensor(dtype: type.dtype, shape: shape, bytes: bytes) { try set(input, filled) }
   }
 
   func run() throws(LTMError) {
     let graph = graph
-    let inputs = arguments.merging(weights.held.withLock { $0 }) { $1 }
+    var given = arguments
+    for (name, array) in inputs { given[name] = try array.read() }
+    let inputs = given
     let values = try reporting { try graph.evaluate(inputs, rounding: .everyOp) }
     for output in graph.outputs {
       guard let value = values[output.name] else { continue }
       results[output.name] = Tensor(value.data, shape: value.shape, dtype: graph[output.value].type.dtype)
     }
     for output in graph.outputs {
-      if let updated = output.updates, let result = results[output.name] { set(updated, result) }
+      if let updated = output.updates, let result = results[output.name] { try set(updated, result) }
     }
   }
 
   func read(_ name: String) throws(LTMError) -> Tensor {
-    guard let tensor = arguments[name] ?? weights.held.withLock({ $0[name] }) ?? results[name] else {
-      throw LTMError("there is no output '\(name)'")
-    }
+    if let array = inputs[name] { return try array.read() }
+    guard let tensor = arguments[name] ?? results[name] else { throw LTMError("there is no output '\(name)'") }
     return tensor
   }
 

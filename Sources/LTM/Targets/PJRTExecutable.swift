@@ -3,17 +3,18 @@ import LTMHLO
 import LTMIR
 import LTMSupport
 
-/// A program on the devices of a plugin, with the buffers that live there from one run to the next. The arguments of a
-/// program of several replicas are split among them by rows; everything else is on each.
+/// A program on the devices of a plugin, with the arrays of a session that live there. The arguments of a program of several
+/// replicas are split among them by rows; everything else is on each.
 package final class PJRTExecutable: Executable {
   private let graph: Graph
   private let client: PJRTClient
   private let program: PJRTProgram
   private let inputs: [String: InputType]
   private let outputs: [String: TensorType]
-  /// What was written since the last run, by input.
+  private let arrays: [String: SessionArray]
+  /// Arguments that were written since the last run.
   private var pending: [String: Tensor] = [:]
-  /// Inputs on the devices, by replica.
+  /// Arguments on the devices, by replica.
   private var storage: [String: [PJRTBuffer]] = [:]
   private var results: [String: [PJRTBuffer]] = [:]
   /// Whether each run ends with a comparison of the replicas' state.
@@ -29,7 +30,7 @@ package final class PJRTExecutable: Executable {
     let isSplit: Bool
   }
 
-  init(_ graph: Graph, _ client: PJRTClient) throws(LTMError) {
+  init(_ graph: Graph, _ client: PJRTClient, _ sessionStorage: SessionStorage) throws(LTMError) {
     self.graph = graph
     self.client = client
     let replicas = graph.replicas
@@ -43,21 +44,34 @@ package final class PJRTExecutable: Executable {
       }
       let isSplit = replicas > 1 && input.role == .argument && !local.isEmpty
       let shape = isSplit ? [local[0] * replicas] + local.dropFirst() : local
+      inputs[input.name] = InputType(dtype: type.dtype, shape: shape, local: local, isSplit: isSplit)
+      guard graph.isOfCaller(input) else { continue }
       guard let zeros = Tensor(zeros: shape, dtype: type.dtype) else {
         throw LTMError("'\(input.name)' of \(replicas) replicas is larger than memory could be")
       }
-      inputs[input.name] = InputType(dtype: type.dtype, shape: shape, local: local, isSplit: isSplit)
       pending[input.name] = zeros
     }
     self.inputs = inputs
+    arrays = try sessionStorage.bind(graph) { (missing) throws(LTMError) in
+      try missing.map { (input) throws(LTMError) in try PJRTArray(input, of: graph, client) }
+    }
   }
+
+  /// The memory of an input that is no argument.
+  private func memory(of name: String) -> PJRTArray? { arrays[name]?.memory as? PJRTArray }
 
   package func write(_ tensor: Tensor, to input: String) throws(LTMError) {
     guard let type = inputs[input] else { throw LTMError("there is no input '\(input)'") }
-    guard tensor.dtype == type.dtype, tensor.shape == type.shape else {
-      throw LTMError("'\(input)' is \(type.dtype)\(type.shape), and was given \(tensor.dtype)\(tensor.shape)")
+    try checkFit(tensor, input, type.dtype, type.shape)
+    try set(input, tensor)
+  }
+
+  private func set(_ input: String, _ tensor: Tensor) throws(LTMError) {
+    if let array = arrays[input] {
+      try array.write(tensor)
+    } else {
+      pending[input] = tensor
     }
-    pending[input] = tensor
   }
 
   package func dtype(of input: String) -> DType? { inputs[input]?.dtype }
@@ -68,7 +82,7 @@ package final class PJRTExecutable: Executable {
     }
     var bytes = [UInt8](repeating: 0, count: count * type.dtype.byteCount)
     bytes.withUnsafeMutableBytes(body)
-    pending[input] = Tensor(dtype: type.dtype, shape: type.shape, bytes: bytes)
+    if let filled = Tensor(dtype: type.dtype, shape: type.shape, bytes: bytes) { try set(input, filled) }
   }
 
   package func run() throws(LTMError) {
@@ -81,14 +95,19 @@ package final class PJRTExecutable: Executable {
     try reporting {
       for (name, tensor) in pending { storage[name] = try placed(tensor, name) }
       pending = [:]
-      let arguments = (0..<program.replicas).map { replica in
-        graph.inputs.compactMap { storage[$0.name]?[replica] }
+      let replicas = program.replicas
+      let held = try graph.inputs.compactMap { input in
+        try memory(of: input.name)?.placed(replicas: replicas) ?? storage[input.name]
       }
+      let arguments = (0..<replicas).map { replica in held.map { $0[replica] } }
       let run = try program.start(arguments)
       for (index, output) in graph.outputs.enumerated() {
         let buffers = run.results.map { $0[index] }
         // The old buffers are gone: the program has written the new values into them.
-        if let updated = output.updates { storage[updated] = buffers }
+        if let updated = output.updates {
+          memory(of: updated)?.replace(buffers)
+          arrays[updated]?.noteWrite()
+        }
         results[output.name] = buffers
       }
       return run
@@ -111,6 +130,7 @@ package final class PJRTExecutable: Executable {
   }
 
   package func read(_ name: String) throws(LTMError) -> Tensor {
+    if let array = arrays[name] { return try array.read() }
     if let tensor = pending[name] { return tensor }
     if let type = inputs[name], let buffers = storage[name] {
       guard type.isSplit else { return try reporting { try buffers[0].tensor(type.dtype, type.local) } }
@@ -171,6 +191,7 @@ extension PJRTExecutable {
 
   /// Begins to read a scalar as it is now: on its way from the first device, or on the host still.
   private func startRead(_ name: String) throws(LTMError) -> () throws -> Tensor {
+    if let memory = memory(of: name) { return try reporting { try memory.startRead() } }
     if let tensor = pending[name] { return { tensor } }
     guard let buffer = (storage[name] ?? results[name])?.first,
       let dtype = inputs[name]?.dtype ?? outputs[name]?.dtype,

@@ -56,5 +56,7 @@ struct TPUBackend: Backend {
     }
   }
 
-  func compile(_ graph: Graph) throws(LTMError) -> any Executable { try PJRTExecutable(graph, client) }
+  func compile(_ graph: Graph, in storage: SessionStorage) throws(LTMError) -> any Executable {
+    try PJRTExecutable(graph, client, storage)
+  }
 }

@@ -9,12 +9,15 @@ struct Evaluation {
   private let combination: RowCombination
   private let test: Dataset.Split
   private let parts: [ArraySlice<Int32>]
+  private let storage: SessionStorage
 
+  /// - Parameter storage: what the session that trains lets be read.
   init(
-    _ name: String, _ model: Model, _ trainer: Trainer, _ test: Dataset.Split, batch: Int
+    _ name: String, _ model: Model, _ trainer: Trainer, _ test: Dataset.Split, batch: Int, in storage: SessionStorage
   ) throws(LTMError) {
     let graph = try model.graph(name, training: false)
-    entry = try model.compile(name, policy: trainer.policy, execution: trainer.execution)
+    entry = try CompiledEntry(model, name, trainer.policy, trainer.execution, in: storage)
+    self.storage = storage
     combination = try graph.rowCombination
     self.test = test
     parts = test.evaluationBatches(combination == .none ? test.count : max(batch, 256))
@@ -41,8 +44,9 @@ struct Evaluation {
       ])
   }
 
-  /// The value over all rows.
+  /// The value over all rows, with the weights as they are now.
   func value() throws(LTMError) -> Double {
+    try storage.refresh()
     var sum = 0.0
     for rows in parts {
       let inputs = test.batch(rows).filter { entry.takes($0.key) }

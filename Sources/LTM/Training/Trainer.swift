@@ -125,8 +125,10 @@ public struct TrainingOverview: Sendable {
   public let length: String
   /// Bytes as allocated.
   public let memory: MemoryUse
-  /// Bytes of the entries that are reported, with their weights.
+  /// Bytes of the entries that are reported, beside the weights that training holds.
   public let reportBytes: Int
+  /// Bytes of all that is planned: the most that the run holds, but for the program itself and the data.
+  public var plannedBytes: Int { memory.total + reportBytes }
   /// Seconds from reading the model to here.
   public let compileSeconds: Double
   /// What the user should know before training begins.

@@ -30,7 +30,7 @@ extension MemoryUse {
     .object([
       .init("weights", .int(weights)), .init("activations", .int(activations)), .init("masters", .int(masters)),
       .init("optimizer", .int(optimizerState)), .init("layer_state", .int(layerState)), .init("arena", .int(arena)),
-      .init("workspaces", .int(workspaces)),
+      .init("workspaces", .int(workspaces)), .init("arguments", .int(arguments)),
     ])
   }
 }

@@ -12,6 +12,8 @@ struct TrainingRun {
   private var plan: TrainingPlan
   private let dataset: Dataset
   private let evaluations: [Evaluation]
+  /// What evaluations read: the session's arrays, and what is theirs alone.
+  private let readers: SessionStorage
   private var compileSeconds = 0.0
   /// What was seen of the files before training.
   private var warningsOfFiles: [Diagnostic] = []
@@ -64,10 +66,13 @@ struct TrainingRun {
     try plan.checkIndices(self.model)
     let (dataset, executable) = (plan.dataset, session.executable)
     self.dataset = try reporting { try dataset.converted { executable.dtype(of: $0) } }
+    let readers = session.storageOfReaders()
+    self.readers = readers
     var evaluations: [Evaluation] = []
     if let test = dataset.test {
       for name in self.model.reportNames {
-        evaluations.append(try Evaluation(name, self.model, trainer, test, batch: plan.batchSize))
+        evaluations.append(
+          try Evaluation(name, self.model, trainer, test, batch: plan.batchSize, in: readers))
       }
     }
     self.evaluations = evaluations
@@ -181,23 +186,13 @@ struct TrainingRun {
     try reporting { try writeSafetensors(path, tensors, metadata: metadata) }
   }
 
-  /// What is reported, with the weights as they are now.
+  /// What is reported, with the weights as they are now. One that the dtype of an evaluation cannot hold is the end of a run
+  /// that diverges.
   private func evaluate() throws(LTMError) -> [ReportValue] {
-    try giveWeights()
-    return try evaluations.map { (evaluation) throws(LTMError) in
-      ReportValue(name: evaluation.entry.name, value: try evaluation.value())
-    }
-  }
-
-  /// Gives the entries that are reported the weights. One that their dtype cannot hold is the end of a run that diverges.
-  private func giveWeights() throws(LTMError) {
-    let (session, model) = (session, model)
+    if evaluations.isEmpty { return [] }
     do {
-      for evaluation in evaluations {
-        try evaluation.entry.replaceWeights { (name) throws(LTMError) in
-          try session.trained(name) ?? model.weight(name)
-        }
-      }
+      try session.checkCopies(of: readers)
+      try readers.refresh()
     } catch {
       guard !error.isInternal, var first = error.diagnostics.first else { throw error }
       let step = Int(try session.control(.step) ?? 0)
@@ -205,13 +200,17 @@ struct TrainingRun {
       first.notes = ["a smaller learning rate, warmup, or bf16, which has the range of f32, may help"]
       throw LTMError(first)
     }
+    return try evaluations.map { (evaluation) throws(LTMError) in
+      ReportValue(name: evaluation.entry.name, value: try evaluation.value())
+    }
   }
 
   private func overview(_ attempt: Int) -> TrainingOverview {
     TrainingOverview(
       totalSteps: plan.totalAttempts, stepsPerEpoch: plan.batches.batchesPerEpoch, batchSize: plan.batchSize,
       firstAttempt: attempt, length: plan.limitText, memory: session.executable.memory,
-      reportBytes: evaluations.reduce(0) { $0 + $1.entry.memoryBytes }, compileSeconds: compileSeconds,
+      reportBytes: evaluations.reduce(readers.memory.ofSession) { $0 + $1.entry.memoryBytes },
+      compileSeconds: compileSeconds,
       warnings: (session.program.warnings + warningsOfFiles
         + [plan.warningOfPrecision(trainer.policy)].compactMap(\.self)).map {
           $0.showingItsLine()

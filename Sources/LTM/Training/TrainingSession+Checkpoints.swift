@@ -107,10 +107,24 @@ extension TrainingSession {
     }
   }
 
-  /// A weight as trained; `nil` for one that the step does not read.
-  func trained(_ name: String) throws(LTMError) -> Tensor? {
-    guard let slot = slots.first(where: { $0.checkpointKey == name }) else { return nil }
-    return try executable.read(slot.name)
+  /// Storage for entries that read what is trained: the same arrays, or casts of them. What the step does not read is the
+  /// model's.
+  func storageOfReaders() -> SessionStorage {
+    var trained: [String: SessionArray] = [:]
+    for slot in slots {
+      if let key = slot.checkpointKey, let array = storage[slot.name, slot.type.dtype] { trained[key] = array }
+    }
+    return SessionStorage(reading: storage, weights: trained) { [model] (name) throws(LTMError) in model.weight(name) }
+  }
+
+  /// Throws where a half weight that `readers` share is infinite though its master is not.
+  func checkCopies(of readers: SessionStorage) throws(LTMError) {
+    for slot in slots where readers.reads(slot.name, slot.type.dtype) {
+      guard case .copy(let other) = slot.initial else { continue }
+      var isBad = false
+      try executable.withBytes(of: slot.name) { isBad = firstNonFinite($0, slot.type.dtype) != nil }
+      if isBad { _ = try executable.read(other).converted(to: slot.type.dtype, as: slot.name) }
+    }
   }
 }
 

@@ -6,6 +6,8 @@ import LTMSupport
 /// A compiled training step with the state that lives from one step to the next.
 final class TrainingSession {
   let program: TrainingProgram
+  /// Where everything lies that lives from one step to the next.
+  let storage = SessionStorage()
   let executable: any Executable
   let policy: PrecisionPolicy
   /// The model as training found it.
@@ -22,7 +24,7 @@ final class TrainingSession {
     self.policy = policy
     slots = program.step.slots
     self.model = model
-    executable = try execution.backend.compile(program.lowered)
+    executable = try execution.backend.compile(program.lowered, in: storage)
     try execution.clock.time("weights") { () throws(LTMError) in
       for slot in slots where !slot.isCopy && !(executable.startsAtZero && slot.initial == .initializer(.constant(0))) {
         try executable.write(try initialValue(of: slot, model), to: slot.name)

@@ -3,7 +3,7 @@ import LTMRuntime
 import LTMSupport
 
 /// A named array in aligned memory.
-struct Storage {
+final class CPUArray: ArrayMemory {
   let name: String
   let dtype: DType
   let shape: [Int]
@@ -20,20 +20,26 @@ struct Storage {
     buffer = try reporting { try AlignedBuffer(byteCount: count * dtype.byteCount) }
   }
 
-  /// Copies a tensor in.
+  /// Zeroed memory for an input of a graph.
+  convenience init(_ input: GraphInput, of graph: Graph) throws(LTMError) {
+    let type = graph[input.value].type
+    try self.init(name: input.name, dtype: type.dtype, shape: type.staticShape ?? [])
+  }
+
   func write(_ tensor: Tensor) throws(LTMError) {
-    guard tensor.dtype == dtype, tensor.shape == shape else {
-      throw LTMError("'\(name)' is \(dtype)\(shape), and was given \(tensor.dtype)\(tensor.shape)")
-    }
+    try checkFit(tensor, name, dtype, shape)
     tensor.withUnsafeBytes { buffer.bytes.copyMemory(from: $0) }
   }
 
-  /// Copies the contents out.
   func read() throws(LTMError) -> Tensor {
     let bytes = Array(UnsafeRawBufferPointer(buffer.bytes))
     guard let tensor = Tensor(dtype: dtype, shape: shape, bytes: bytes) else {
       throw LTMError("'\(name)' with the shape \(shape) cannot be read")
     }
     return tensor
+  }
+
+  func withBytes(_ body: (UnsafeRawBufferPointer) throws -> Void) throws(LTMError) {
+    try reporting { try body(UnsafeRawBufferPointer(buffer.bytes)) }
   }
 }
