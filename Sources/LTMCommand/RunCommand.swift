@@ -46,7 +46,8 @@ struct RunCommand: PrintingCommand {
       try TensorFile.checkPath(output)
     }
     if let weights { try loaded.load(weightsFrom: weights).forEach { printNote($0.rendered()) } }
-    let compiled = try loaded.compile(entry, policy: policy, execution: try target.execution())
+    // Weights from a file would stay beside those that the entry holds.
+    let compiled = try (consume loaded).compile(entry, policy: policy, execution: try target.execution())
     let results = try compiled(try inputs(places))
     for warning in compiled.warnings { printNote(warning.rendered()) }
     if let output { try TensorFile.write(results, to: output) }

@@ -75,6 +75,21 @@ struct TrainingTests {
     expectSame(rest, Array(whole.dropFirst(3)), 1e-3)
   }
 
+  /// Reports read the arrays that training writes on the GPU, or casts of them.
+  @Test(
+    "reports what the cpu reports", arguments: ["--precision 32", "--precision 16 --amp-level O1", "--precision 16"])
+  func reports(_ precision: String) throws {
+    func values(_ environment: [String: String] = [:], _ target: String) throws -> [Double] {
+      let flags = "train samples/norm.ltm --max-steps 5 --report loss --report accuracy --json \(precision) \(target)"
+      let outcome = try Command(flags.split(separator: " ").map(String.init), environment: environment)
+      try #require(outcome.status == 0, "\(outcome.errors)")
+      let reports = try #require(JSON(parsing: Array(outcome.output.utf8))["reports"])
+      return try ["loss", "accuracy"].map { try #require(reports[$0]?.doubleValue) }
+    }
+    let there = try values(EmulatedDriver.environment(), "--target cuda")
+    expectClose(there, try values([:], "--target cpu"), .relative(1e-3))
+  }
+
   @Test("runs an entry")
   func entry() throws {
     let inputs = ["image=samples/data/digits.safetensors:x_test", "label=samples/data/digits.safetensors:y_test"]

@@ -55,7 +55,7 @@ public final class CompiledEntry: Sendable {
     self.execution = execution
     graph = try model.graph(entry, training: false)
     modelSeed = model.seed
-    self.storage = storage ?? SessionStorage(contents: model.contents)
+    self.storage = storage ?? SessionStorage(contents: WeightSource(model).contents)
     results = graph.outputs.filter { $0.updates == nil }.map(\.name)
   }
 
@@ -140,7 +140,7 @@ public final class CompiledEntry: Sendable {
 
   /// Takes the weights and states of another model of the same kind, trained further say, once the calls that are under way
   /// have ended. Throws before the first is replaced where one does not fit.
-  public func replaceWeights(with model: Model) throws(LTMError) { try storage.replace(model.contents) }
+  public func replaceWeights(with model: Model) throws(LTMError) { try storage.replace(WeightSource(model).contents) }
 
   /// The sizes of symbolic dimensions that are compiled, in no order.
   var compiledSizes: [[String: Int]] { state.withLock { Array($0.compiled.keys) } }
@@ -169,16 +169,6 @@ extension CompiledEntry.State {
     }
     compiled[sizes] = made
     return used(sizes) ?? made
-  }
-}
-
-extension Model {
-  /// What storage is filled with: a weight or state by its name.
-  fileprivate var contents: SessionStorage.Contents {
-    { [self] (name) throws(LTMError) in
-      guard let tensor = weight(name) else { throw LTMError("there are no weights for '\(name)'") }
-      return tensor
-    }
   }
 }
 

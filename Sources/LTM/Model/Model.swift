@@ -130,6 +130,9 @@ public struct Model: Sendable {
     return model
   }
 
+  /// Forgets what was given for a weight, if something was: it is the initial one again.
+  mutating func dropGiven(_ name: String) -> Bool { given.removeValue(forKey: name) != nil }
+
   func spec(_ name: String) -> ParameterSpec? {
     program.parameters.first { $0.name == name } ?? program.states.first { $0.name == name }
   }

@@ -8,8 +8,16 @@ import LTMSupport
 /// Any thread may bind. Who runs an executable that only reads does so under ``sharing(_:)``, who writes under
 /// ``exclusively(_:)``.
 package final class SessionStorage: @unchecked Sendable {
-  /// What an array holds before it is written; `nil` for zeros.
-  package typealias Contents = @Sendable (_ name: String) throws(LTMError) -> Tensor?
+  /// What arrays hold at first.
+  package struct Contents: Sendable {
+    /// By an array's name; `nil` for zeros.
+    let tensor: @Sendable (_ name: String) throws(LTMError) -> Tensor?
+    /// Told when an array holds it.
+    var isHeld: @Sendable (_ name: String) -> Void = { _ in }
+
+    /// Zeros.
+    static let zeros = Contents { (_) throws(LTMError) in nil }
+  }
 
   private struct Key: Hashable {
     let name: String
@@ -44,12 +52,12 @@ package final class SessionStorage: @unchecked Sendable {
   private var contents: Contents
   private var arrays: [Key: SessionArray] = [:]
   private var followers: [Key: Follower] = [:]
-  private var taken: [Key: SessionArray] = [:]
 
   /// Storage of its own.
-  package init(contents: @escaping Contents = { _ in nil }) {
-    (base, self.contents) = (nil, contents)
-  }
+  init(contents: Contents) { (base, self.contents) = (nil, contents) }
+
+  /// Storage of its own, all zero.
+  package convenience init() { self.init(contents: .zeros) }
 
   /// Storage of those who only read what another session changes. What they want in the dtype in which it lies there is
   /// the same array; what they want in another one, or write, is a copy here, which ``refresh()`` brings up to date.
@@ -57,7 +65,7 @@ package final class SessionStorage: @unchecked Sendable {
   /// - Parameters:
   ///   - weights: what the other one holds for each weight, a master say.
   ///   - contents: of what it does not hold.
-  package init(reading storage: SessionStorage, weights: [String: SessionArray], contents: @escaping Contents) {
+  init(reading storage: SessionStorage, weights: [String: SessionArray], contents: Contents) {
     (base, self.contents) = (Base(storage: storage, weights: weights), contents)
   }
 
@@ -110,21 +118,17 @@ package final class SessionStorage: @unchecked Sendable {
   }
 
   private func held(_ name: String, _ dtype: DType, isWritten: Bool) -> SessionArray? {
-    let key = Key(name: name, dtype: dtype)
     if !isWritten, let base {
       let there = base.storage[name, dtype] ?? base.weights[name].flatMap { $0.dtype == dtype ? $0 : nil }
-      if let there {
-        taken[key] = there
-        return there
-      }
+      if let there { return there }
     }
-    return arrays[key]
+    return arrays[Key(name: name, dtype: dtype)]
   }
 
   private func fill(_ array: SessionArray) throws(LTMError) {
     guard let source = base?.weights[array.name] ?? base?.storage[array.name, array.dtype] else {
-      if let tensor = try contents(array.name) { try array.write(converting: tensor) }
-      return
+      if let tensor = try contents.tensor(array.name) { try array.write(converting: tensor) }
+      return contents.isHeld(array.name)
     }
     var follower = Follower(array: array, source: source, versions: (0, 0))
     try follower.update()
@@ -145,12 +149,13 @@ package final class SessionStorage: @unchecked Sendable {
 
   /// Gives all arrays other contents, and those that are yet to be made. Throws before the first is written where one
   /// cannot take them.
-  package func replace(_ contents: @escaping Contents) throws(LTMError) {
+  func replace(_ contents: Contents) throws(LTMError) {
     try exclusively { () throws(LTMError) in
       try lock.withLock { () throws(LTMError) in
         let all = arrays.values.sorted { $0.name < $1.name }
-        for array in all { if let tensor = try contents(array.name) { _ = try array.converted(tensor) } }
-        for array in all { if let tensor = try contents(array.name) { try array.write(converting: tensor) } }
+        for array in all { if let tensor = try contents.tensor(array.name) { _ = try array.converted(tensor) } }
+        for array in all { if let tensor = try contents.tensor(array.name) { try array.write(converting: tensor) } }
+        for array in all { contents.isHeld(array.name) }
         self.contents = contents
       }
     }
@@ -161,11 +166,6 @@ package final class SessionStorage: @unchecked Sendable {
     lock.withLock {
       arrays.values.reduce(into: MemoryUse()) { $0.add($1.byteCount, of: $1.role) }
     }
-  }
-
-  /// Whether someone here reads that array of the base.
-  package func reads(_ name: String, _ dtype: DType) -> Bool {
-    lock.withLock { taken[Key(name: name, dtype: dtype)] != nil }
   }
 }
 

@@ -191,7 +191,6 @@ struct TrainingRun {
   private func evaluate() throws(LTMError) -> [ReportValue] {
     if evaluations.isEmpty { return [] }
     do {
-      try session.checkCopies(of: readers)
       try readers.refresh()
     } catch {
       guard !error.isInternal, var first = error.diagnostics.first else { throw error }

@@ -114,17 +114,8 @@ extension TrainingSession {
     for slot in slots {
       if let key = slot.checkpointKey, let array = storage[slot.name, slot.type.dtype] { trained[key] = array }
     }
-    return SessionStorage(reading: storage, weights: trained) { [model] (name) throws(LTMError) in model.weight(name) }
-  }
-
-  /// Throws where a half weight that `readers` share is infinite though its master is not.
-  func checkCopies(of readers: SessionStorage) throws(LTMError) {
-    for slot in slots where readers.reads(slot.name, slot.type.dtype) {
-      guard case .copy(let other) = slot.initial else { continue }
-      var isBad = false
-      try executable.withBytes(of: slot.name) { isBad = firstNonFinite($0, slot.type.dtype) != nil }
-      if isBad { _ = try executable.read(other).converted(to: slot.type.dtype, as: slot.name) }
-    }
+    let unread = SessionStorage.Contents { [model] (name) throws(LTMError) in model.weight(name) }
+    return SessionStorage(reading: storage, weights: trained, contents: unread)
   }
 }
 
