@@ -275,15 +275,6 @@ import Testing
   }
 }
 
-extension Tensor {
-  /// Some rows of it.
-  fileprivate func rows(_ range: Range<Int>) -> Tensor {
-    let size = bytes.count / shape[0]
-    let part = Array(bytes[range.lowerBound * size..<range.upperBound * size])
-    return Tensor(dtype: dtype, shape: [range.count] + shape.dropFirst(), bytes: part) ?? self
-  }
-}
-
 /// Remembers what is compiled on a target, and with which storage.
 private final class Recorder: Backend, @unchecked Sendable {
   private let base: Execution

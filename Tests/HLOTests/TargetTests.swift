@@ -39,6 +39,30 @@ struct TargetTests {
     expectClose(a, b, .relative((there.policy.half ?? .f32).tolerance))
   }
 
+  /// Reports read the buffers that training leaves on the devices, or casts of them, on one core also where training has four.
+  @Test(
+    "reports with the weights that it has trained", .enabled(if: missing == nil, "\(missing ?? "")"),
+    arguments: levels.indices, [1, 4])
+  func reports(index: Int, cores: Int) throws {
+    let (precision, level) = Self.levels[index]
+    let execution = try Execution(target: .tpu, pjrtPlugin: InstalledTools.cpuPlugin, tpuCores: cores)
+    var trainer = try Trainer(precision: precision, ampLevel: level, execution: execution)
+    trainer.maxSteps = 4
+    trainer.batchSize = 256
+    var model = try digits()
+    try model.setReports(["loss"])
+    let result = try trainer.fit(&model)
+    let test = try ["image": "x_test", "label": "y_test"].mapValues {
+      try TensorFile.read(root.appending(path: "samples/data/digits.safetensors").path + ":" + $0)
+    }
+    let rows = try #require(test["label"]?.shape.first)
+    let entry = try model.compile("loss", policy: trainer.policy, execution: execution)
+    let parts = try [0..<256, 256..<rows].map { range in
+      try entry(test.mapValues { $0.rows(range) })[0].tensor.doubles[0] * Double(range.count)
+    }
+    #expect(result.report == parts.reduce(0, +) / Double(rows))
+  }
+
   @Test("takes 16 for bf16", .enabled(if: missing == nil, "\(missing ?? "")"))
   func sixteen() throws {
     #expect(try Trainer(precision: .sixteen, execution: plugin()).policy.half == .bf16)
