@@ -117,16 +117,13 @@ struct KnownIntegers {
 
   /// The range, where no integer of the dtype overflows in it.
   private func fits(_ range: ClosedRange<Double>, _ dtype: DType) -> ClosedRange<Double>? {
-    let limit = dtype == .i32 ? Double(Int32.max) : 1e15
-    return range.lowerBound >= -limit && range.upperBound <= limit && dtype != .u8 ? range : bounds(of: dtype)
+    let limit = dtype.loaded == .i32 ? Double(Int32.max) : 1e15
+    let fits = range.lowerBound >= -limit && range.upperBound <= limit && dtype.format.bits >= 32
+    return fits ? range : bounds(of: dtype)
   }
 
   private func bounds(of dtype: DType) -> ClosedRange<Double>? {
-    switch dtype {
-    case .bool: 0...1
-    case .u8: 0...255
-    case .i32, .i64, .f16, .bf16, .f32, .f64, .float: nil
-    }
+    dtype.isFloating || dtype.format.bits >= 32 ? nil : dtype.format.range
   }
 }
 

@@ -4,44 +4,29 @@
 extension DType {
   /// The value of this dtype nearest to `value`, as a double. Integers truncate toward zero and saturate; a NaN is 0.
   public func round(_ value: Double) -> Double {
-    switch self {
-    case .float, .f64: value
-    case .f32: Double(Float(value))
-    case .f16: roundToNearestEven(value, precision: 11, minExponent: -14, maxFinite: 65504)
-    case .bf16: roundToNearestEven(value, precision: 8, minExponent: -126, maxFinite: 0x1.FEp127)
-    case .i32: saturate(value, -2_147_483_648, 2_147_483_647)
-    case .i64: saturate(value, -0x1p63, 0x1.FFFFFFFFFFFFFp62)
-    case .u8: saturate(value, 0, 255)
-    case .bool: value != 0 ? 1 : 0
+    switch format.numbers {
+    case .float(let exponent, let mantissa):
+      if mantissa == 23 { return self == .float ? value : Double(Float(value)) }
+      if mantissa == 52 { return value }
+      return roundToNearestEven(
+        value, precision: mantissa + 1, minExponent: 2 - 1 << (exponent - 1), maxFinite: greatestFinite)
+    case .signed, .unsigned: return saturate(value, format.range)
+    case .truth: return value != 0 ? 1 : 0
     }
   }
 
   /// Whether the dtype has a number: a float, if only rounded, all but those past its largest; an integer none but its own.
   public func holds(_ number: Double) -> Bool {
-    switch self {
-    case .float, .f16, .bf16, .f32, .f64: !number.isFinite || round(number).isFinite
-    case .i32, .i64, .u8, .bool: round(number) == number
-    }
+    isFloating ? !number.isFinite || round(number).isFinite : round(number) == number
   }
 
-  /// The largest finite value of a float; infinity for `float`.
-  public var greatestFinite: Double {
-    switch self {
-    case .f16: 65504
-    case .bf16: 0x1.FEp127
-    case .f32: Double(Float.greatestFiniteMagnitude)
-    case .f64, .float: Double.greatestFiniteMagnitude
-    case .i32: 2_147_483_647
-    case .i64: 0x1.FFFFFFFFFFFFFp62
-    case .u8: 255
-    case .bool: 1
-    }
-  }
+  /// The largest finite value; of `float` that of f64.
+  public var greatestFinite: Double { (self == .float ? DType.f64 : self).format.range.upperBound }
 }
 
-private func saturate(_ value: Double, _ low: Double, _ high: Double) -> Double {
+private func saturate(_ value: Double, _ range: ClosedRange<Double>) -> Double {
   // Adding 0 takes the sign from a zero: integers have one.
-  value.isNaN ? 0 : max(low, min(high, value.rounded(.towardZero))) + 0
+  value.isNaN ? 0 : max(range.lowerBound, min(range.upperBound, value.rounded(.towardZero))) + 0
 }
 
 /// Rounds to `precision` significant bits, fewer below `2^minExponent`; beyond `maxFinite` by half an ulp is infinity.

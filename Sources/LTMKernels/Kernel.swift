@@ -271,16 +271,3 @@ extension ScalarID {
     }
   }
 }
-
-extension DType {
-  /// The scalar dtype that a load of this one gives.
-  package var loaded: DType {
-    switch self {
-    case .f16, .bf16, .f32, .float: .f32
-    case .f64: .f64
-    case .i32, .u8: .i32
-    case .i64: .i64
-    case .bool: .bool
-    }
-  }
-}

@@ -170,18 +170,20 @@ extension KernelBuilder {
   /// Rounds where a half enters or leaves: a cast is a barrier.
   mutating func cast(_ value: ScalarID, from: DType, to: DType) -> ScalarID {
     let source = from.isHalf ? rounded(value, to: from) : value
-    switch to {
-    case .f16, .bf16:
+    switch to.format.numbers {
+    case .float:
+      guard to.isHalf else { return converted(source, to.loaded) }
       if dtype(source) == .f64 { return converted(rounded(source, to: to), .f32) }
       // By way of f32 they would be rounded twice.
-      if from == .i32 || from == .i64 { return rounded(source, to: to) }
+      if !from.isFloating, from.format.bits >= 32 { return rounded(source, to: to) }
       return rounded(converted(source, .f32), to: to)
-    case .f32, .float, .f64, .i32, .i64: return converted(source, to.loaded)
-    case .u8:
-      let whole = converted(source, .i32)
-      let low = pool.add(.apply(.maximum, [whole, pool.add(.constant(0, .i32))], .i32))
-      return pool.add(.apply(.minimum, [low, pool.add(.constant(255, .i32))], .i32))
-    case .bool:
+    case .signed, .unsigned:
+      let whole = converted(source, to.loaded)
+      if to == to.loaded { return whole }
+      let limits = to.format.range
+      let low = pool.add(.apply(.maximum, [whole, pool.add(.constant(limits.lowerBound, to.loaded))], to.loaded))
+      return pool.add(.apply(.minimum, [low, pool.add(.constant(limits.upperBound, to.loaded))], to.loaded))
+    case .truth:
       let dtype = dtype(source)
       return dtype == .bool ? source : pool.add(.apply(.notEqual, [source, pool.add(.constant(0, dtype))], .bool))
     }

@@ -71,7 +71,7 @@ private func finding(_ constant: Constant, in dtype: DType, owner: OptimizerTemp
       notes: ["write inf or -inf where an infinity is meant, as in a mask, or compute this part in @f32 { ... }"])
   } else if constant.number != 0, rounded == 0 {
     diagnostic = Diagnostic(
-      .warning, "\(subject)\(place) is 0 in \(dtype), whose smallest positive number is \(dtype.leastPositive)",
+      .warning, "\(subject)\(place) is 0 in \(dtype), whose smallest positive number is \(dtype.format.leastPositive)",
       notes: [
         owner == nil
           ? "use a larger constant, or compute this part in @f32 { ... }"
@@ -92,18 +92,5 @@ extension Diagnostic {
     self.location = location
     guard let span, let location, Location(span) != location else { return }
     notes.insert("it stands at \(location)", at: 0)
-  }
-}
-
-extension DType {
-  /// The smallest positive number of a float, subnormals included.
-  fileprivate var leastPositive: Double {
-    switch self {
-    case .f16: 0x1p-24
-    case .bf16: 0x1p-133
-    case .f32: 0x1p-149
-    case .f64, .float: Double.leastNonzeroMagnitude
-    case .i32, .i64, .u8, .bool: 1
-    }
   }
 }

@@ -164,12 +164,12 @@ extension Tensor {
   /// What its numbers are like; nothing for integers.
   var facts: ValueFacts {
     withUnsafeBytes { bytes in
-      switch dtype {
-      case .f16: facts(bytes, exponent: 0x7C00 as UInt16)
-      case .bf16: facts(bytes, exponent: 0x7F80 as UInt16)
-      case .f32, .float: facts(bytes, exponent: 0x7F80_0000 as UInt32)
-      case .f64: facts(bytes, exponent: 0x7FF0_0000_0000_0000 as UInt64)
-      case .i32, .i64, .u8, .bool: []
+      let mask = dtype.format.exponentMask
+      if mask == 0 { return [] }
+      return switch dtype.format.bits {
+      case 16: facts(bytes, exponent: UInt16(mask))
+      case 32: facts(bytes, exponent: UInt32(mask))
+      default: facts(bytes, exponent: mask)
       }
     }
   }

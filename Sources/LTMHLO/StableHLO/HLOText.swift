@@ -37,63 +37,45 @@ struct HLOValue: Hashable {
 extension DType {
   /// The element type's name in MLIR.
   var hloName: String {
-    switch self {
-    case .float: internalFailure("stablehlo", "an undecided float is left")
-    case .f16, .bf16, .f32, .f64, .i32, .i64: rawValue
-    case .u8: "ui8"
-    case .bool: "i1"
+    if self == .float { internalFailure("stablehlo", "an undecided float is left") }
+    return switch format.numbers {
+    case .float, .signed: rawValue
+    case .unsigned: "ui\(format.bits)"
+    case .truth: "i1"
     }
   }
 
   /// The word that a comparison of such operands needs.
   var comparisonKind: String {
-    switch self {
-    case .float, .f16, .bf16, .f32, .f64: "FLOAT"
-    case .i32, .i64: "SIGNED"
-    case .u8, .bool: "UNSIGNED"
+    switch format.numbers {
+    case .float: "FLOAT"
+    case .signed: "SIGNED"
+    case .unsigned, .truth: "UNSIGNED"
     }
   }
 
   /// Bits of the exponent and of the mantissa; `nil` for what is no float.
-  var floatFormat: (exponent: Int, mantissa: Int)? {
-    switch self {
-    case .f16: (5, 10)
-    case .bf16: (8, 7)
-    case .f32, .float: (8, 23)
-    case .f64: (11, 52)
-    case .i32, .i64, .u8, .bool: nil
-    }
-  }
+  var floatFormat: (exponent: Int, mantissa: Int)? { format.float }
 
   /// A number as an element, rounded to this dtype.
   func literal(_ value: Double) -> String {
     let rounded = round(value)
-    switch self {
-    case .bool: return rounded != 0 ? "true" : "false"
-    case .i32, .i64, .u8: return "\(Int64(rounded))"
-    case .float, .f16, .bf16, .f32: return rounded.isFinite ? decimal(rounded) : bits(rounded)
-    case .f64: return rounded.isFinite ? pointed("\(rounded)") : bits(rounded)
+    switch format.numbers {
+    case .truth: return rounded != 0 ? "true" : "false"
+    case .signed, .unsigned: return "\(Int64(rounded))"
+    case .float:
+      if !rounded.isFinite { return bits(rounded) }
+      return self == .f64 ? pointed("\(rounded)") : decimal(rounded)
     }
   }
 
   /// The least and the greatest value of an integer.
-  var integerLimits: ClosedRange<Int64> {
-    switch self {
-    case .u8: 0...255
-    case .i32: Int64(Int32.min)...Int64(Int32.max)
-    case .bool: 0...1
-    case .i64, .float, .f16, .bf16, .f32, .f64: Int64.min...Int64.max
-    }
-  }
+  var integerLimits: ClosedRange<Int64> { format.integers }
 
   /// Infinities and NaN are written as bits.
   private func bits(_ value: Double) -> String {
-    switch self {
-    case .f16: value.isNaN ? "0x7E00" : value > 0 ? "0x7C00" : "0xFC00"
-    case .bf16: value.isNaN ? "0x7FC0" : value > 0 ? "0x7F80" : "0xFF80"
-    case .f64: value.isNaN ? "0x7FF8000000000000" : value > 0 ? "0x7FF0000000000000" : "0xFFF0000000000000"
-    case .float, .f32, .i32, .i64, .u8, .bool: value.isNaN ? "0x7FC00000" : value > 0 ? "0x7F800000" : "0xFF800000"
-    }
+    let digits = String(format.bits(ofNonFinite: value), radix: 16, uppercase: true)
+    return "0x" + String(repeating: "0", count: format.bits / 4 - digits.count) + digits
   }
 }
 

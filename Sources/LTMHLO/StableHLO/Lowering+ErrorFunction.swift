@@ -5,11 +5,7 @@ import LTMIR
 extension Lowering {
   /// `erf`, in f32 within 4e-7 and in f64 within 1e-15; half goes through f32.
   mutating func errorFunction(_ x: HLOValue) -> HLOValue {
-    switch x.dtype.accumulator {
-    case .f64: return erfDouble(x)
-    case .f16, .bf16, .f32, .float, .i32, .i64, .u8, .bool:
-      return cast(erfSingle(cast(x, to: .f32)), to: x.dtype)
-    }
+    x.dtype.accumulator == .f64 ? erfDouble(x) : cast(erfSingle(cast(x, to: .f32)), to: x.dtype)
   }
 
   /// `x P(x^2) / Q(x^2)` where |erf| is not yet 1, the minimax quotient that Eigen uses.

@@ -28,7 +28,7 @@ extension Lowering {
     _ axes: ContractionAxes, _ lhs: HLOValue, _ rhs: HLOValue, _ type: HLOType
   ) -> HLOValue {
     let wide = lhs.dtype.accumulator
-    let integers = lhs.dtype == .u8
+    let integers = !lhs.dtype.isFloating && lhs.dtype != wide
     let operands = integers ? [builder.convert(lhs, to: wide), builder.convert(rhs, to: wide)] : [lhs, rhs]
     // By default a TPU may multiply whatever it is given in bf16, which has fewer digits than f32 and f16.
     let precision = lhs.dtype == .bf16 ? "DEFAULT" : "HIGHEST"

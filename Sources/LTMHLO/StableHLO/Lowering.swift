@@ -67,7 +67,7 @@ struct Lowering {
   private mutating func elementwise(_ primitive: Primitive, _ x: [HLOValue], _ type: HLOType) -> HLOValue {
     switch primitive {
     case .neg: arithmetic("negate", x)
-    case .abs: type.dtype == .u8 ? x[0] : builder.same("abs", x[0])
+    case .abs: type.dtype.format.numbers == .unsigned ? x[0] : builder.same("abs", x[0])
     case .exp: builder.same("exponential", x[0])
     case .expm1: inSingle("exponential_minus_one", x[0])
     case .log: builder.same("log", x[0])
@@ -138,8 +138,11 @@ struct Lowering {
 
   /// Arithmetic of bytes goes through i32 and saturates, as everywhere in ltm.
   private mutating func arithmetic(_ op: String, _ x: [HLOValue]) -> HLOValue {
-    guard x[0].dtype == .u8 else { return x.count == 1 ? builder.same(op, x[0]) : builder.same(op, x[0], x[1]) }
-    let wide = x.map { builder.convert($0, to: .i32) }
-    return cast(wide.count == 1 ? builder.same(op, wide[0]) : builder.same(op, wide[0], wide[1]), to: .u8)
+    let dtype = x[0].dtype
+    guard !dtype.isFloating, dtype != .bool, dtype.loaded != dtype else {
+      return x.count == 1 ? builder.same(op, x[0]) : builder.same(op, x[0], x[1])
+    }
+    let wide = x.map { builder.convert($0, to: dtype.loaded) }
+    return cast(wide.count == 1 ? builder.same(op, wide[0]) : builder.same(op, wide[0], wide[1]), to: dtype)
   }
 }

@@ -80,26 +80,27 @@ package final class IRBuilder {
 
   /// The type in registers of a kernel's scalar dtype.
   package func scalar(_ dtype: DType) -> LLVMTypeRef {
-    switch dtype {
-    case .float, .f16, .bf16, .f32: float
+    switch dtype.loaded {
     case .f64: double
-    case .i32, .u8: i32
     case .i64: i64
+    case .i32: i32
     case .bool: i1
+    case .f32, .float, .f16, .bf16, .u8: float
     }
   }
 
   /// The type in memory; bf16 as bits.
   package func stored(_ dtype: DType) -> LLVMTypeRef {
-    switch dtype {
-    case .f16: half
-    case .bf16: i16
-    case .float, .f32: float
-    case .f64: double
-    case .i32: i32
-    case .i64: i64
-    case .u8, .bool: i8
-    }
+    let format = dtype.format
+    if dtype == .bf16 { return i16 }
+    if format.float != nil { return format.bits == 16 ? half : format.bits == 64 ? double : float }
+    return integer(format.bits)
+  }
+
+  /// The integers of so many bits.
+  private func integer(_ bits: Int) -> LLVMTypeRef {
+    guard let type = LLVMIntTypeInContext(context, UInt32(bits)) else { internalFailure("emission", "no i\(bits)") }
+    return type
   }
 
   /// `value` in every lane of `type`.

@@ -5,39 +5,48 @@ import LTMIR
 extension IRBuilder {
   /// A stored value, widened to its accumulator's dtype.
   package func widen(_ value: Lanes, from dtype: DType) -> Lanes {
-    switch dtype {
-    case .f16: value.widened(to: float)
-    case .bf16: value.extended(to: i32).shiftedLeft(16).cast(to: float)
-    case .float, .f32, .f64, .i32, .i64: value
-    case .u8: value.extended(to: i32)
-    case .bool: value.compareBits(LLVMIntNE, value.bits(0))
+    if dtype == .f16 { return value.widened(to: float) }
+    if dtype == .bf16 { return value.extended(to: i32).shiftedLeft(16).cast(to: float) }
+    switch dtype.format.numbers {
+    case .float: return value
+    case .truth: return value.compareBits(LLVMIntNE, value.bits(0))
+    case .signed, .unsigned:
+      let wide = scalar(dtype)
+      if element(of: value.type) == wide { return value }
+      if dtype.format.numbers == .unsigned { return value.extended(to: wide) }
+      return Lanes(LLVMBuildSExt(ref, value.ref, vector(wide, value.count), ""), self)
     }
   }
 
   /// A scalar narrowed to what memory holds.
   package func narrow(_ value: Lanes, to dtype: DType) -> Lanes {
     let isDouble = element(of: value.type) == double
-    return switch dtype {
-    case .f16: (isDouble ? roundToOdd(value) : value).narrowed(to: half)
-    case .bf16: bfloatBits(isDouble ? roundToOdd(value) : value)
-    case .float, .f32: isDouble ? value.narrowed(to: float) : value
-    case .f64, .i32, .i64: value
-    case .u8: clampBits(value, 0, 255).truncated(to: i8)
-    case .bool: value.extended(to: i8)
+    if dtype == .f16 { return (isDouble ? roundToOdd(value) : value).narrowed(to: half) }
+    if dtype == .bf16 { return bfloatBits(isDouble ? roundToOdd(value) : value) }
+    switch dtype.format.numbers {
+    case .float: return isDouble && dtype != .f64 ? value.narrowed(to: float) : value
+    case .truth: return value.extended(to: i8)
+    case .signed, .unsigned:
+      return dtype == dtype.loaded ? value : saturated(value, in: dtype).truncated(to: stored(dtype))
     }
+  }
+
+  /// An integer held within the limits of a dtype.
+  private func saturated(_ value: Lanes, in dtype: DType) -> Lanes {
+    let limits = dtype.format.integers
+    return clampBits(value, Int(limits.lowerBound), Int(limits.upperBound))
   }
 
   /// The rounding of a cast to `dtype`, in a value that keeps its own type.
   package func round(_ value: Lanes, to dtype: DType) -> Lanes {
     let wide = element(of: value.type)
-    switch dtype {
-    case .f16, .bf16:
+    if dtype.isHalf {
       if wide == i32 || wide == i64 { return widen(narrow(toDouble(value), to: dtype), from: dtype) }
       let single = widen(narrow(value, to: dtype), from: dtype)
       return wide == double ? single.widened(to: double) : single
-    case .float, .f32: return wide == double ? value.narrowed(to: float).widened(to: double) : value
-    case .f64, .i32, .i64, .u8, .bool: return value
     }
+    guard dtype.isFloating, dtype != .f64, wide == double else { return value }
+    return value.narrowed(to: float).widened(to: double)
   }
 
   /// f64 to f32 such that a second rounding, to a half, gives what one rounding would: the last bit is sticky.
@@ -125,7 +134,7 @@ extension IRBuilder {
       if target == .bool { return value.compare(LLVMRealUNE, value.constant(0)) }
       let type = vector(scalar(target), value.count)
       let whole = Lanes(call(intrinsic: "llvm.fptosi.sat", [type, value.type], [value.ref]), self)
-      return to == .u8 ? clampBits(whole, 0, 255) : whole
+      return to == target ? whole : saturated(whole, in: to)
     case (false, false): return convertInteger(value, from: source, to: target)
     }
   }

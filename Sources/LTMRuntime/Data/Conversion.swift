@@ -49,24 +49,26 @@ package func firstNonFinite(_ tensor: Tensor) -> Int? {
 
 /// The index of the first NaN or infinity among elements of a dtype.
 package func firstNonFinite(_ bytes: UnsafeRawBufferPointer, _ dtype: DType) -> Int? {
-  switch dtype {
-  case .f16: first(bytes) { (bits: UInt16) in bits & 0x7C00 == 0x7C00 }
-  case .bf16: first(bytes) { (bits: UInt16) in bits & 0x7F80 == 0x7F80 }
-  case .f32, .float: first(bytes) { (bits: UInt32) in bits & 0x7F80_0000 == 0x7F80_0000 }
-  case .f64: first(bytes) { (bits: UInt64) in bits >> 52 & 0x7FF == 0x7FF }
-  case .i32, .i64, .u8, .bool: nil
+  let mask = dtype.format.exponentMask
+  if mask == 0 { return nil }
+  return switch dtype.format.bits {
+  case 16: first(bytes) { [mask = UInt16(mask)] (bits: UInt16) in bits & mask == mask }
+  case 32: first(bytes) { [mask = UInt32(mask)] (bits: UInt32) in bits & mask == mask }
+  default: first(bytes) { (bits: UInt64) in bits & mask == mask }
   }
 }
 
 /// Whether a NaN is among elements of a dtype.
 package func hasNaN(_ bytes: UnsafeRawBufferPointer, _ dtype: DType) -> Bool {
-  switch dtype {
-  case .f16: first(bytes) { (bits: UInt16) in bits & 0x7FFF > 0x7C00 } != nil
-  case .bf16: first(bytes) { (bits: UInt16) in bits & 0x7FFF > 0x7F80 } != nil
-  case .f32, .float: first(bytes) { (bits: UInt32) in bits & 0x7FFF_FFFF > 0x7F80_0000 } != nil
-  case .f64: first(bytes) { (bits: UInt64) in bits & 0x7FFF_FFFF_FFFF_FFFF > 0x7FF0_0000_0000_0000 } != nil
-  case .i32, .i64, .u8, .bool: false
-  }
+  let mask = dtype.format.exponentMask
+  if mask == 0 { return false }
+  let found =
+    switch dtype.format.bits {
+    case 16: first(bytes) { [mask = UInt16(mask)] (bits: UInt16) in bits & ~(1 << 15) > mask }
+    case 32: first(bytes) { [mask = UInt32(mask)] (bits: UInt32) in bits & ~(1 << 31) > mask }
+    default: first(bytes) { (bits: UInt64) in bits & ~(1 << 63) > mask }
+    }
+  return found != nil
 }
 
 /// Looks at a block without a branch for each element, so that it is done in vectors, and only then at its elements.
