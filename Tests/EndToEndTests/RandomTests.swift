@@ -95,6 +95,41 @@ import Testing
     #expect(noise.draws)
   }
 
+  static let recurrent = """
+    model R() {
+      let cell = Linear(6, 6)
+      func loss(x: [B, T, 6]) -> [] {
+        var h = full([B, 6], 0.5)
+        let all = for step in x.along(1) {
+          h = tanh(cell(dropout(h, 0.4)) + step * uniform(step.shape))
+          yield h
+        }
+        return mean(square(all))
+      }
+    }
+    train R {
+      minimize loss
+      optimizer SGD(lr: 0.1)
+    }
+
+    """
+
+  @Test("a loop's gradient draws what its rounds drew, on every target") func loop() throws {
+    let folder = try TemporaryFolder()
+    let model = try Model(contentsOf: try folder.write("r.ltm", Self.recurrent), seed: 6)
+    let x = try #require(Tensor((0..<90).map { sin(Float($0)) }, shape: [3, 5, 6]))
+    let policy = try PrecisionPolicy(precision: "32", level: nil)
+    let found = try [Target.cpu, .interpreter].map { (target) throws(LTMError) in
+      try model.gradients(on: ["x": x], policy: policy, execution: try Execution(target: target))
+    }
+    #expect(abs(found[0].loss - found[1].loss) < 1e-6)
+    for (name, gradient) in found[0].gradients {
+      let expected = try #require(found[1].gradients[name])
+      #expect(zip(gradient.doubles, expected.doubles).allSatisfy { abs($0 - $1) < 1e-6 }, "\(name)")
+      #expect(gradient.doubles.contains { abs($0) > 1e-4 })
+    }
+  }
+
   @Test("dropout is nothing in evaluation") func evaluation() throws {
     let folder = try folder()
     let model = try Model(contentsOf: folder.file("m.ltm"))

@@ -83,8 +83,10 @@ private struct Expansion {
     var leaves: Set<Int> = []
     /// Whether nothing but this chain reads the compute node at its end: then it belongs into that node's kernel.
     var isSoleUse = false
-    /// Whether random numbers are drawn. Of them alone nothing is kept in memory: whoever reads them draws them again.
+    /// Whether random numbers are drawn.
     var draws = false
+    /// Whether all else is literals. Then nothing is kept in memory: whoever reads it draws it again.
+    var isDrawn: Bool { draws && leaves.isEmpty }
   }
   private let lowered: LoweredGraph
   private var costs: [Cost] = []
@@ -123,6 +125,7 @@ private struct Expansion {
 
   private func mustCompute(_ index: Int, _ cost: Cost) -> Bool {
     switch lowered.kinds[index] {
+    case .elementwise where cost.isDrawn, .cast where cost.isDrawn: isReadOften(index)
     case .scatterAdd, .reduce, .argReduce, .contract, .line, .body, .result, .gather, .concat, .foldKey: true
     case .input, .constant, .iota, .broadcast, .reshape, .transpose, .slice, .identity, .randomBits: false
     case .pad: cost.operations > Self.operationLimit
@@ -132,8 +135,19 @@ private struct Expansion {
   }
 
   private func isDear(_ cost: Cost, soleUse: Bool = true) -> Bool {
-    if cost.draws, cost.leaves.isEmpty { return false }
-    return cost.operations > Self.operationLimit || cost.leaves.count > 1 || (cost.isSoleUse && soleUse)
+    cost.operations > Self.operationLimit || cost.leaves.count > 1 || (cost.isSoleUse && soleUse)
+  }
+
+  /// Whether a reader takes each element again and again, so that what is drawn for it would be drawn as often.
+  private func isReadOften(_ index: Int) -> Bool {
+    lowered.users[index].contains { user in
+      switch lowered.kinds[user] {
+      case .contract, .scatterAdd, .line: true
+      case .broadcast: lowered.counts[user] >= 4 * lowered.counts[index] || isReadOften(user)
+      case .reshape, .transpose, .slice, .pad, .concat, .cast, .identity: isReadOften(user)
+      case .input, .constant, .iota, .elementwise, .gather, .reduce, .argReduce, .foldKey, .randomBits: false
+      }
+    }
   }
 
   /// A half is stored as it is, and widened by its readers.
