@@ -6,24 +6,28 @@ extension Plan {
   /// rounding, each store narrows to its buffer's dtype; without, everything stays in f64.
   package func evaluate(_ inputs: [String: Tensor], rounding: Bool = true) throws(DiagnosticSet) -> [String: Reference]
   {
-    var memory: [[Double]] = []
-    for buffer in buffers { memory.append(try initial(buffer, inputs)) }
+    var memory = FrameMemory(frame)
+    for (index, buffer) in buffers.enumerated() {
+      if let given = try initial(buffer, inputs) { memory[PlanBufferID(index)] = given }
+    }
     run(frame, &memory, rounding ? .everyOp : .none)
     var results: [String: Reference] = [:]
-    for (buffer, data) in zip(buffers, memory) {
-      if let name = resultName(buffer) { results[name] = Reference(shape: buffer.shape, data: data) }
+    for (index, buffer) in buffers.enumerated() {
+      if let name = resultName(buffer) {
+        results[name] = Reference(shape: buffer.shape, data: memory[PlanBufferID(index)])
+      }
     }
     return results
   }
 
-  private func run(_ frame: PlanFrame, _ memory: inout [[Double]], _ rounding: KernelRounding) {
+  private func run(_ frame: PlanFrame, _ memory: inout FrameMemory, _ rounding: KernelRounding) {
     for step in frame.steps {
       switch step {
       case .launch(let launch):
-        var arguments = launch.arguments.map { memory[$0.index] }
+        var arguments = launch.arguments.map { memory[$0] }
         kernels[launch.kernel].interpret(&arguments, rounding: rounding)
         for (number, (id, access)) in accesses(of: step).enumerated() where access.writes {
-          memory[id.index] = arguments[number]
+          memory[id] = arguments[number]
         }
       case .loop(let loop):
         for iteration in 0..<loop.count { run(loop, row: loop.row(iteration), &memory, rounding) }
@@ -32,31 +36,30 @@ extension Plan {
   }
 
   /// One iteration: the body's memory is made, filled from outside, and what it wrote goes back.
-  private func run(_ loop: PlanLoop, row: Int, _ memory: inout [[Double]], _ rounding: KernelRounding) {
+  private func run(_ loop: PlanLoop, row: Int, _ memory: inout FrameMemory, _ rounding: KernelRounding) {
     let body = bodies[loop.body]
-    func part(_ buffer: PlanBuffer) -> (argument: Int, range: Range<Int>)? {
+    func part(_ buffer: PlanBuffer) -> (argument: PlanBufferID, range: Range<Int>)? {
       guard case .parameter(let number) = buffer.place else { return nil }
       let count = buffer.shape.reduce(1, *)
       let first = body.parameters[number].isRow ? row * count : 0
-      return (loop.arguments[number].index, first..<first + count)
+      return (loop.arguments[number], first..<first + count)
     }
-    var own = body.frame.buffers.map { buffer in
-      part(buffer).map { Array(memory[$0.argument][$0.range]) }
-        ?? [Double](repeating: .nan, count: buffer.shape.reduce(1, *))
+    var own = FrameMemory(body.frame)
+    for (index, buffer) in body.frame.buffers.enumerated() {
+      if let part = part(buffer) { own[PlanBufferID(index)] = Array(memory[part.argument][part.range]) }
     }
     run(body.frame, &own, rounding)
-    for (buffer, data) in zip(body.frame.buffers, own) {
+    for (index, buffer) in body.frame.buffers.enumerated() {
       guard case .parameter(let number) = buffer.place, body.parameters[number].access.writes, let part = part(buffer)
       else { continue }
-      memory[part.argument].replaceSubrange(part.range, with: data)
+      var whole = memory[part.argument]
+      whole.replaceSubrange(part.range, with: own[PlanBufferID(index)])
+      memory[part.argument] = whole
     }
   }
 
-  /// What is not given starts as NaN, so that reading it shows.
-  private func initial(_ buffer: PlanBuffer, _ inputs: [String: Tensor]) throws(DiagnosticSet) -> [Double] {
-    guard case .input(let name) = buffer.place else {
-      return [Double](repeating: .nan, count: buffer.shape.reduce(1, *))
-    }
+  private func initial(_ buffer: PlanBuffer, _ inputs: [String: Tensor]) throws(DiagnosticSet) -> [Double]? {
+    guard case .input(let name) = buffer.place else { return nil }
     guard let tensor = inputs[name] else { throw DiagnosticSet([Diagnostic(.error, "input `\(name)` is missing")]) }
     guard tensor.shape == buffer.shape else {
       throw DiagnosticSet([
@@ -76,5 +79,40 @@ extension Plan {
 
   private func isWritten(_ place: PlanBuffer.Place) -> Bool {
     steps.contains { step in accesses(of: step).contains { buffers[$0.id.index].place == place && $0.access.writes } }
+  }
+}
+
+/// The values of a frame's buffers, which may lie within each other: a number for each byte that an element starts at. What
+/// is not given starts as NaN, so that reading it shows.
+private struct FrameMemory {
+  private let frame: PlanFrame
+  private var numbers: [Double]
+  /// Where each buffer starts.
+  private var starts: [Int] = []
+
+  init(_ frame: PlanFrame) {
+    self.frame = frame
+    var end = frame.arenaBytes
+    for buffer in frame.buffers {
+      switch buffer.place {
+      case .arena(let offset): starts.append(offset)
+      case .part(let whole, let offset): starts.append(starts[whole.index] + offset)
+      case .input, .output, .parameter:
+        starts.append(end)
+        end += buffer.byteCount
+      }
+    }
+    numbers = [Double](repeating: .nan, count: end)
+  }
+
+  subscript(id: PlanBufferID) -> [Double] {
+    get {
+      let (start, size) = (starts[id.index], frame[id].dtype.byteCount)
+      return (0..<frame[id].shape.reduce(1, *)).map { numbers[start + $0 * size] }
+    }
+    set {
+      let (start, size) = (starts[id.index], frame[id].dtype.byteCount)
+      for (index, number) in newValue.enumerated() { numbers[start + index * size] = number }
+    }
   }
 }

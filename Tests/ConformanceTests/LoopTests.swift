@@ -45,8 +45,10 @@ import Testing
     let given = try graph.inputs.map { ($0.name, try tensor(graph[$0.value].type, seed: $0.name.utf8.count)) }
     let inputs = Dictionary(uniqueKeysWithValues: given)
     let exact = try graph.evaluate(inputs, rounding: .none)
-    for (name, values) in try plan.evaluate(inputs, rounding: false) {
-      expectClose(values, try #require(exact[name]), .relative(1e-12), "\(program) \(name): ")
+    for plan in [plan, plan.flattened()] {
+      for (name, values) in try plan.evaluate(inputs, rounding: false) {
+        expectClose(values, try #require(exact[name]), .relative(1e-12), "\(program) \(name): ")
+      }
     }
   }
 
