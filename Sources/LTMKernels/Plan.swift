@@ -21,7 +21,7 @@ package struct PlanBuffer: Hashable, Sendable {
     case arena(Int)
     /// In a body: what the step that runs it passes for that parameter.
     case parameter(Int)
-    /// In a flat plan: so many bytes into another buffer, which the caller owns.
+    /// In a flat plan: so many bytes into another buffer.
     case part(of: PlanBufferID, offset: Int)
   }
   package var name: String

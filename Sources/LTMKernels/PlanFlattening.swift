@@ -62,9 +62,8 @@ private struct Flattening {
   private mutating func part(of whole: PlanBufferID, at offset: Int, _ buffer: PlanBuffer) -> PlanBufferID {
     var buffer = buffer
     switch flat[whole].place {
-    case .arena(let start): buffer.place = .arena(start + offset)
     case .part(let outer, let start): buffer.place = .part(of: outer, offset: start + offset)
-    case .input, .output, .parameter: buffer.place = .part(of: whole, offset: offset)
+    case .input, .output, .parameter, .arena: buffer.place = .part(of: whole, offset: offset)
     }
     flat.buffers.append(buffer)
     return PlanBufferID(flat.buffers.count - 1)

@@ -106,8 +106,13 @@ extension Plan {
   private func orderViolations(_ frame: PlanFrame, _ parameters: [PlanBody.Parameter]) -> [String] {
     var found: [String] = []
     var writes = [Int](repeating: 0, count: frame.buffers.count)
+    // In a flat plan what is done to a part is done to the whole, part by part.
+    let wholes = frame.wholes
+    func accesses(_ step: PlanStep) -> [(id: PlanBufferID, access: KernelBuffer.Access)] {
+      self.accesses(of: step).map { (wholes[$0.id.index], $0.access) }
+    }
     for step in frame.steps {
-      let accesses = accesses(of: step)
+      let accesses = accesses(step)
       for (id, access) in accesses where access != .write {
         if !isGiven(frame[id], parameters), writes[id.index] == 0 {
           found.append("plan_c4: \(frame[id].name) is read before it is written")
@@ -118,9 +123,10 @@ extension Plan {
         writes[id.index] += 1
       }
     }
-    for (buffer, count) in zip(frame.buffers, writes) {
+    let inParts = Set(zip(frame.buffers.indices, wholes).filter { $0 != $1.index }.map(\.1.index))
+    for (index, (buffer, count)) in zip(frame.buffers, writes).enumerated() {
       let mustWrite = mustWrite(buffer, parameters)
-      if count > 1 || (mustWrite && count == 0) {
+      if (count > 1 && !inParts.contains(index)) || (mustWrite && count == 0) {
         found.append("plan_c5: \(buffer.name) is written \(count) times")
       }
       if case .parameter(let number) = buffer.place, count > 0, !parameters[number].access.writes {
@@ -128,7 +134,7 @@ extension Plan {
       }
     }
     for step in frame.steps {
-      for (id, access) in accesses(of: step) where access == .constant {
+      for (id, access) in accesses(step) where access == .constant {
         if !isGiven(frame[id], parameters) || writes[id.index] > 0 {
           found.append("plan_c6: \(frame[id].name) is called constant and is not")
         }
@@ -150,6 +156,15 @@ extension Plan {
     case .output: true
     case .parameter(let number): parameters[number].access.writes
     case .input, .arena, .part: false
+    }
+  }
+}
+
+extension PlanFrame {
+  /// For each buffer, the one that it is a part of, or itself.
+  fileprivate var wholes: [PlanBufferID] {
+    buffers.enumerated().map { index, buffer in
+      if case .part(let whole, _) = buffer.place { whole } else { PlanBufferID(index) }
     }
   }
 }
