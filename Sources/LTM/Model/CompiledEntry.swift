@@ -140,10 +140,17 @@ public final class CompiledEntry: Sendable {
 
   /// Takes the weights and states of another model of the same kind, trained further say, once the calls that are under way
   /// have ended. Throws before the first is replaced where one does not fit.
-  public func replaceWeights(with model: Model) throws(LTMError) { try storage.replace(WeightSource(model).contents) }
-
-  /// The sizes of symbolic dimensions that are compiled, in no order.
-  var compiledSizes: [[String: Int]] { state.withLock { Array($0.compiled.keys) } }
+  public func replaceWeights(with model: Model) throws(LTMError) {
+    for input in graph.inputs where input.role != .argument {
+      let (type, given) = (graph[input.value].type, model.spec(input.name)?.shape)
+      guard given == nil || given != type.staticShape else { continue }
+      throw LTMError(
+        "'\(input.name)' of '\(name)' is \(type.sourceText), and \(model.name) has "
+          + (given.map { "one of the shape \($0)" } ?? "none of that name"),
+        notes: ["another model's weights fit where names and shapes are the same"])
+    }
+    try storage.replace(WeightSource(model).contents)
+  }
 
   /// Bytes of what is compiled, as allocated: without weights and states, which lie in the storage.
   var memoryBytes: Int {

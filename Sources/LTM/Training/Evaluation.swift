@@ -20,10 +20,24 @@ struct Evaluation {
     self.storage = storage
     combination = try graph.rowCombination
     self.test = test
-    parts = test.evaluationBatches(combination == .none ? test.count : max(batch, 256))
+    parts = test.evaluationBatches(
+      combination == .none ? test.count : try Self.rows(of: graph, test.tensors, batch: batch))
     if combination == .none { try checkMemory(graph, trainer) }
     // Compiled here, for the sizes of its parts: no epoch's time should hold it.
     for count in Set(parts.map(\.count)) { try entry.prepare(shapes(of: count)) }
+  }
+
+  /// How many rows are evaluated at once: 256, or a batch where that is more, or where 256 rows make so many numbers that
+  /// evaluation could take more memory than training.
+  private static func rows(of graph: Graph, _ tensors: [String: Tensor], batch: Int) throws(LTMError) -> Int {
+    if batch >= 256 { return batch }
+    let arguments = Set(graph.inputs.filter { $0.role == .argument }.map(\.name))
+    let shapes = tensors.filter { arguments.contains($0.key) }.mapValues {
+      [min($0.shape[0], 256)] + $0.shape.dropFirst()
+    }
+    let bound = try reporting { try graph.bound(graph.bindings(shapes)) }
+    let numbers = bound.nodes.reduce(0.0) { $0 + Double($1.type.staticShape.flatMap(elementCount) ?? 0) }
+    return numbers > 0x1p30 ? batch : 256
   }
 
   private func shapes(of count: Int) -> [String: [Int]] {
@@ -34,7 +48,7 @@ struct Evaluation {
   private func checkMemory(_ graph: Graph, _ trainer: Trainer) throws(LTMError) {
     let sizes = try reporting { try graph.bindings(shapes(of: test.count)) }
     let settled = try Pipeline.inference(sizes, trainer.policy).run(graph)
-    let bytes = try reporting { MemoryUse(settled, try buildPlan(settled)).total }
+    let bytes = try reporting { MemoryUse(settled, try buildPlan(settled)).ofRun }
     guard bytes > ResourceUsage.allowedBytes / 2 else { return }
     throw LTMError(
       "'\(entry.name)' on all \(test.count) test rows takes \(bytes) bytes, more than half of this machine's memory",
