@@ -142,10 +142,10 @@ private struct Expansion {
   private func isReadOften(_ index: Int) -> Bool {
     lowered.users[index].contains { user in
       switch lowered.kinds[user] {
-      case .contract, .scatterAdd, .line: true
+      case .contract, .scatterAdd, .line, .body: true
       case .broadcast: lowered.counts[user] >= 4 * lowered.counts[index] || isReadOften(user)
       case .reshape, .transpose, .slice, .pad, .concat, .cast, .identity: isReadOften(user)
-      case .input, .constant, .iota, .elementwise, .gather, .reduce, .argReduce, .foldKey, .randomBits: false
+      case .input, .constant, .iota, .elementwise, .gather, .reduce, .argReduce, .foldKey, .randomBits, .result: false
       }
     }
   }
