@@ -12,6 +12,7 @@ struct ExplainCommand: PrintingCommand {
         ltm explain samples/digits.ltm --fusion --dim B=64
 
       With --target, the target's own choices follow: of the whole training step for what the train block minimizes.
+
       With --fusion, the report is another: which values go through memory from one kernel to the next, and why.
       """)
 

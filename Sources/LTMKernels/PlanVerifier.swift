@@ -123,17 +123,18 @@ extension Plan {
         writes[id.index] += 1
       }
     }
-    let inParts = Set(zip(frame.buffers.indices, wholes).filter { $0 != $1.index }.map(\.1.index))
-    for (index, (buffer, count)) in zip(frame.buffers, writes).enumerated() {
+    // There each round of a loop writes again, and what was constant in the loop may change after it.
+    let isFlat = wholes != frame.buffers.indices.map { PlanBufferID($0) }
+    for (buffer, count) in zip(frame.buffers, writes) {
       let mustWrite = mustWrite(buffer, parameters)
-      if (count > 1 && !inParts.contains(index)) || (mustWrite && count == 0) {
+      if (count > 1 && !isFlat) || (mustWrite && count == 0) {
         found.append("plan_c5: \(buffer.name) is written \(count) times")
       }
       if case .parameter(let number) = buffer.place, count > 0, !parameters[number].access.writes {
         found.append("plan_c7: \(buffer.name) is only read, and written")
       }
     }
-    for step in frame.steps {
+    for step in frame.steps where !isFlat {
       for (id, access) in accesses(step) where access == .constant {
         if !isGiven(frame[id], parameters) || writes[id.index] > 0 {
           found.append("plan_c6: \(frame[id].name) is called constant and is not")

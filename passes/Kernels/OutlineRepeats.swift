@@ -95,8 +95,11 @@ private struct GraphPart {
     body = Graph(name: "block")
     let own = Set(nodes)
     var copies: [ValueID: ValueID] = [:]
-    for node in nodes { _ = copied(ValueID(node), graph, fusion, own, &copies) }
     let lowered = fusion.lowered
+    // What is stored, in order; views come where they are read first, wherever they stand in the graph.
+    for node in nodes where fusion.isCompute[node] || lowered.outputOf[node] != nil {
+      _ = copied(ValueID(node), graph, fusion, own, &copies)
+    }
     for node in nodes where fusion.isCompute[node] || lowered.outputOf[node] != nil {
       let isRead = fusion.readers[node].contains { !own.contains($0) } || lowered.outputOf[node] != nil
       guard isRead, let copy = copies[ValueID(node)] else { continue }

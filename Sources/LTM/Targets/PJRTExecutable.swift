@@ -105,7 +105,7 @@ package final class PJRTExecutable: Executable {
         let buffers = run.results.map { $0[index] }
         // The old buffers are gone: the program has written the new values into them.
         if let updated = output.updates {
-          memory(of: updated)?.replace(buffers)
+          if let memory = memory(of: updated) { memory.replace(buffers) } else { storage[updated] = buffers }
           arrays[updated]?.noteWrite()
         }
         results[output.name] = buffers
