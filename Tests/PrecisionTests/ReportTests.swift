@@ -49,6 +49,29 @@ struct ReportTests {
     try expectGolden(report.json.text(indent: 2) + "\n", ownGoldens.appending(path: "\(name).json"))
   }
 
+  @Test("the body of a loop is explained once, with how often it runs") func explainBodies() throws {
+    func type(_ shape: [Int]) -> TensorType { TensorType(.float, shape.map { Dim($0) }) }
+    let body = try Graph.body("loop", [("w", type([4, 4])), ("h", type([2, 4])), ("x", type([2, 4]))]) {
+      (b, v) throws(OpError) in [b.make(.tanh, [b.add(b.make(.matmul, [v[1], v[0]]), v[2])])]
+    }
+    var b = GraphBuilder(name: "forward")
+    let x = b.input("x", type([5, 2, 4]), role: .argument)
+    let w = b.input("w", type([4, 4]), role: .parameter)
+    let h = b.input("h", type([2, 4]), role: .argument)
+    let results = try b.control(
+      .scan, [w, h, x],
+      ["constants": .int(1), "carried": .int(1), "length": .dim(5), "reversed": .bool(false)], bodies: [body])
+    b.output("result", results[0])
+    let policy = try policy("16 O1")
+    let report = ExplainReport(try insertCasts(b.graph, policy), policy: policy)
+    let products = report.lines.filter { $0.what == "matmul" }
+    #expect(products.map(\.rounds) == [5] && products.map(\.type.dtype) == [.f16])
+    // A weight's cast stands before the loop, and nowhere else.
+    let casts = report.lines.filter { $0.castFrom != nil && $0.type.shape == [4, 4] }
+    #expect(casts.map(\.rounds) == [nil], "\(report.text)")
+    #expect(report.text.contains("matmul x 5") && !report.text.contains("scan x"), "\(report.text)")
+  }
+
   private func blamed(
     _ graph: Graph, _ policy: PrecisionPolicy, x: [Double], w: [Double], scale: Double = 65536
   ) throws -> String {

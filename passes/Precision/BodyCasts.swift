@@ -11,6 +11,8 @@ struct DecidedBodies {
   /// The dtype that each operand is needed in; `nil` for what is no float.
   private(set) var operands: [DType?]
   private(set) var diagnostics = DiagnosticSet()
+  /// The bodies as the rules decided them, before casts of what comes in were moved out.
+  private(set) var results: [CastResult] = []
   private let original: [Graph]
 
   /// - Parameters:
@@ -32,9 +34,10 @@ struct DecidedBodies {
   }
 
   private mutating func decide(_ policy: PrecisionPolicy) throws(DiagnosticSet) {
-    diagnostics = DiagnosticSet()
+    (diagnostics, results) = (DiagnosticSet(), [])
     for index in original.indices {
       let result = try insertCasts(body: original[index], taking: operands, policy)
+      results.append(result)
       node.bodies[index] = result.graph
       for warning in result.warnings { diagnostics.add(warning) }
     }

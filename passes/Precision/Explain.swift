@@ -18,6 +18,8 @@ package struct ExplainReport: Sendable {
     package let rule: String
     /// For a cast, the dtype before it.
     package let castFrom: DType?
+    /// How often it runs where it stands in a loop; `nil` elsewhere.
+    package var rounds: Dim?
   }
 
   /// The entry's name.
@@ -34,14 +36,29 @@ package struct ExplainReport: Sendable {
     entry = cast.graph.name
     self.policy = policy
     self.bytes = bytes
+    lines = Self.lines(cast, rounds: nil)
+  }
+
+  /// A line for each node, and once for each node of a body, whose inputs come in the dtypes `given`.
+  private static func lines(_ cast: CastResult, rounds: Dim?, given: [DType] = []) -> [Line] {
+    let comes = Dictionary(
+      zip(cast.graph.inputs.map(\.value), given), uniquingKeysWith: { first, _ in first })
     let names = Dictionary(
       cast.graph.inputs.map { ($0.value, "\($0.role) \($0.name)") }, uniquingKeysWith: { first, _ in first })
-    lines = cast.graph.nodes.enumerated().map { index, node in
+    return cast.graph.nodes.enumerated().flatMap { index, node -> [Line] in
+      // What comes into a body has its line outside.
+      if rounds != nil, node.op == .input { return [] }
+      // So has a cast that was moved out of it.
+      if node.op == .cast, comes[node.operands[0]] == node.type.dtype { return [] }
       let from = node.op == .cast ? node.operands.first.map { cast.graph[$0].type.dtype } : nil
       let written = from == nil || node.reason != nil ? nil : "written as a cast"
-      return Line(
+      let line = Line(
         location: node.location, scope: node.scope, what: names[ValueID(index)] ?? node.op.name, type: node.type,
-        rule: node.reason ?? written ?? Self.rule(cast.rules[index], node), castFrom: from)
+        rule: node.reason ?? written ?? rule(cast.rules[index], node), castFrom: from, rounds: rounds)
+      let times = node.attributes.dim("length") ?? 1
+      let dtypes = node.operands.map { cast.graph[$0].type.dtype }
+      let all = rounds.flatMap { $0.multiplied(by: times) } ?? times
+      return [line] + (cast.bodies[ValueID(index)] ?? []).flatMap { lines($0, rounds: all, given: dtypes) }
     }
   }
 
@@ -63,7 +80,8 @@ extension ExplainReport {
     let rows = lines.map { line in
       let what = line.castFrom.map { "cast \($0) to \(line.type.dtype)" } ?? line.what
       return [
-        line.location?.description ?? "-", line.scope.isEmpty ? "-" : line.scope, what, "\(line.type)", line.rule,
+        line.location?.description ?? "-", line.scope.isEmpty ? "-" : line.scope, what + line.times, "\(line.type)",
+        line.rule,
       ]
     }
     let widths = (0..<4).map { column in rows.map { $0[column].count }.max() ?? 0 }
@@ -82,6 +100,7 @@ extension ExplainReport {
         .init("line", line.location.map { .string($0.description) } ?? .null), .init("scope", .string(line.scope)),
         .init("op", .string(line.what)), .init("dtype", .string(line.type.dtype.rawValue)),
         .init("type", .string(line.type.description)),
+        .init("rounds", line.rounds.map { .string($0.description) } ?? .null),
         .init("cast_from", line.castFrom.map { .string($0.rawValue) } ?? .null), .init("rule", .string(line.rule)),
       ])
     }
@@ -101,4 +120,9 @@ private func trimmed(_ text: String) -> String {
   var text = text
   while text.last == " " { text.removeLast() }
   return text
+}
+
+extension ExplainReport.Line {
+  /// ` x 128` in a loop of so many rounds.
+  fileprivate var times: String { rounds.flatMap { $0 == 1 ? nil : " x \($0)" } ?? "" }
 }

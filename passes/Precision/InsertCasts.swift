@@ -7,6 +7,8 @@ package struct CastResult: Sendable {
   package var graph: Graph
   /// For each node of `graph`, why it runs in its dtype; empty where there was nothing to decide.
   package var rules: [String]
+  /// For each op with bodies, the same of them.
+  package var bodies: [ValueID: [CastResult]]
   /// What a user should know.
   package var warnings: [Diagnostic]
 }
@@ -29,7 +31,8 @@ private func insertCasts(_ plan: CastPlan) throws(DiagnosticSet) -> CastResult {
   try plan.diagnostics.throwIfErrors()
   var inserter = CastInserter(plan)
   let result = inserter.insert()
-  return CastResult(graph: result, rules: inserter.rules, warnings: plan.diagnostics.warnings)
+  return CastResult(
+    graph: result, rules: inserter.rules, bodies: inserter.bodies, warnings: plan.diagnostics.warnings)
 }
 
 /// The pass for a policy.
@@ -54,6 +57,7 @@ private struct CastInserter {
   private var casts: [CastKey: ValueID] = [:]
   private var copies: [CastKey: ValueID] = [:]
   private(set) var rules: [String] = []
+  private(set) var bodies: [ValueID: [CastResult]] = [:]
 
   init(_ plan: CastPlan) {
     self.plan = plan
@@ -85,7 +89,9 @@ private struct CastInserter {
     copy.operands = operands
     if copy.op.hasBodies {
       rules.append(rule)
-      return builder.append(copy)
+      let made = builder.append(copy)
+      bodies[made] = plan.decidedBodies[value]?.results
+      return made
     }
     if let dtype {
       for (name, value) in node.attributes.entries where value == .dtype(.float) {

@@ -21,7 +21,9 @@ struct LaunchTable {
       places[argument.id.index].base = number + Self.ownBases
     }
     for (index, buffer) in plan.buffers.enumerated() {
-      if case .part(let whole, let offset) = buffer.place { places[index] = (places[whole.index].base, places[whole.index].offset + offset) }
+      if case .part(let whole, let offset) = buffer.place {
+        places[index] = (places[whole.index].base, places[whole.index].offset + offset)
+      }
     }
     self.places = places
   }
