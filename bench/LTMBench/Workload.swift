@@ -35,6 +35,9 @@ struct Workload {
         isTraining: true),
       Workload(name: "mlp_infer_b1", group: "W7", model: "mlp", sizes: ["B": 1], flops: layers),
       Workload(name: "mlp_infer_b32", group: "W7", model: "mlp", sizes: ["B": 32], flops: 32 * layers),
+      Workload(
+        name: "lstm_adam", group: "W10", model: "lstm", sizes: ["B": 32, "T": 128],
+        flops: 32 * 128 * (3 * cells - recurrentInput), isTraining: true),
     ] + products.compactMap(product)
 
   /// Odd depths, small batches, few rows.
@@ -66,6 +69,10 @@ struct Workload {
 
   /// The first layer's input needs no gradient.
   private static let inputGradient = Double(2 * 784 * 1024)
+
+  /// Forward operations of two LSTM layers and the head, a row and step; and those of the gradient that the input does not need.
+  private static let cells = Double(2 * (2 * 2048 * 1024 + 512 * 64))
+  private static let recurrentInput = Double(2 * 2048 * 512)
 
   private static func gemm(_ name: String, _ m: Int, _ n: Int, _ k: Int) -> Workload {
     Workload(

@@ -41,6 +41,8 @@ def build(workload, dtype):
         f, dev = compiled(M.kernel(workload), t)
         return lambda: f(*dev), ""
     params = M.params_of(workload, dtype)
+    if workload == "lstm_adam":
+        raise W.Unsupported("written for PyTorch alone")
     if workload in W.INFERENCE:
         x = jnp.asarray(W.batch_of(workload))
         x = x.astype(M.DT[dtype]) if x.dtype == jnp.float32 else x

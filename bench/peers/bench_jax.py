@@ -19,6 +19,8 @@ def build(workload, dtype):
         f = jax.jit(M.kernel(workload))
         return lambda: f(*t).block_until_ready(), ""
     params = M.params_of(workload, dtype)
+    if workload == "lstm_adam":
+        raise W.Unsupported("written for PyTorch alone")
     if workload in W.INFERENCE:
         x = jnp.asarray(W.batch_of(workload))
         x = x.astype(M.DT[dtype]) if x.dtype == jnp.float32 else x

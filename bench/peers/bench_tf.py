@@ -27,6 +27,8 @@ def build(workload, dtype):
              }.get(workload, lambda a, b: tf.matmul(a, b))
         g, ts = tf.function(f, jit_compile=XLA), list(t.values())
         return lambda: g(*ts), ""
+    if workload == "lstm_adam":
+        raise W.Unsupported("written for PyTorch alone")
     if workload in W.INFERENCE:
         raise W.Unsupported("not written for TensorFlow")
     policy = {"f32": "float32", "amp-f16": "mixed_float16", "amp-bf16": "mixed_bfloat16", "f16": "float16", "bf16": "bfloat16"}.get(dtype)

@@ -1,4 +1,4 @@
-"""The MLP of W4 and W7 as a torch module; parameter names and layouts are those of workloads.py."""
+"""The MLP of W4 and W7 and the LSTM of W10 as torch modules; parameter names and layouts are those of workloads.py."""
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -15,7 +15,18 @@ class MLP(nn.Module):
         return self.fc2(F.relu(self.fc1(F.relu(self.fc0(x)))))
 
 
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        _, _, width, layers, classes = W.LSTM
+        self.lstm = nn.LSTM(width, width, layers, batch_first=True)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x):
+        return self.head(self.lstm(x)[0])
+
+
 def make_model(workload):
-    model = MLP()
+    model = Recurrent() if workload == "lstm_adam" else MLP()
     model.load_state_dict({k: torch.from_numpy(v) for k, v in W.params_of(workload).items()}, strict=True)
     return model

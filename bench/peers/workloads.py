@@ -46,15 +46,16 @@ PRODUCTS = [                            # W9   odd depths, small batches, few ro
 LINEAR_GELU = (512, 3072, 768)          # W3   y = gelu(x[M,K] @ W[N,K]^T + b[N])
 MLP = [784, 1024, 1024, 10]             # W4, W7
 MLP_BATCH = 256
+LSTM = (32, 128, 512, 2, 64)            # W10  batch, steps, inputs and units, layers, classes
 LR_ADAM, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
 INIT_SCALE = 2.0 ** 16                  # dynamic loss scaling: initial scale,
 GROWTH, BACKOFF, GROWTH_INTERVAL = 2.0, 0.5, 2000   # torch.amp.GradScaler's defaults
 
 KERNELS = ["ew_chain", "softmax", "layernorm", *GEMMS, "linear_gelu", *PRODUCTS]
-TRAINING = ["mlp_adam"]
+TRAINING = ["mlp_adam", "lstm_adam"]
 INFERENCE = ["mlp_infer_b1", "mlp_infer_b32"]
 ALL = KERNELS + TRAINING + INFERENCE
-GROUPS = {"W1": ["ew_chain"], "W2": ["softmax", "layernorm"], "W3": [*GEMMS, "linear_gelu"], "W4": ["mlp_adam"], "W7": INFERENCE, "W9": PRODUCTS, "kernels": KERNELS, "training": TRAINING, "all": ALL}
+GROUPS = {"W1": ["ew_chain"], "W2": ["softmax", "layernorm"], "W3": [*GEMMS, "linear_gelu"], "W4": ["mlp_adam"], "W7": INFERENCE, "W9": PRODUCTS, "W10": ["lstm_adam"], "kernels": KERNELS, "training": TRAINING, "all": ALL}
 DTYPES = ["f32", "f16", "bf16", "amp-f16", "amp-bf16", "o2-f16", "o2-bf16"]
 
 
@@ -111,8 +112,18 @@ def mlp_params():
     return p
 
 
+def lstm_params():
+    g, p = rng(3), {}
+    _, _, width, layers, classes = LSTM
+    for layer in range(layers):
+        for name, shape in [("weight_ih", (4 * width, width)), ("weight_hh", (4 * width, width)), ("bias_ih", 4 * width), ("bias_hh", 4 * width)]:
+            p[f"lstm.{name}_l{layer}"] = g.uniform(-width ** -0.5, width ** -0.5, shape).astype(np.float32)
+    linear_init(g, p, "head", width, classes)
+    return p
+
+
 def params_of(workload):
-    return mlp_params()
+    return lstm_params() if workload == "lstm_adam" else mlp_params()
 
 
 def batch_of(workload, step=0):
@@ -120,6 +131,9 @@ def batch_of(workload, step=0):
     g = rng(1000 + step)
     if workload.startswith("mlp_infer"):
         return normal(g, int(workload.rsplit("b", 1)[1]), MLP[0])
+    if workload == "lstm_adam":
+        batch, steps, width, _, classes = LSTM
+        return normal(g, batch, steps, width), g.integers(0, classes, (batch, steps))
     return normal(g, MLP_BATCH, MLP[0]), g.integers(0, MLP[-1], MLP_BATCH)
 
 
@@ -141,6 +155,10 @@ def flops_of(workload):
     if workload == "linear_gelu":
         m, n, k = LINEAR_GELU
         return 2 * m * n * k
+    if workload == "lstm_adam":
+        batch, steps, width, layers, classes = LSTM
+        forward = layers * 2 * 4 * width * 2 * width + 2 * width * classes
+        return batch * steps * (3 * forward - 2 * 4 * width * width)             # no gradient for the input
     layer = [2 * a * b for a, b in zip(MLP, MLP[1:])]
     if workload == "mlp_adam":
         return MLP_BATCH * (3 * sum(layer) - layer[0])                         # no gradient for the input
@@ -150,7 +168,7 @@ def flops_of(workload):
 
 
 def items_of(workload):
-    return {"mlp_adam": MLP_BATCH}.get(workload)
+    return {"mlp_adam": MLP_BATCH, "lstm_adam": LSTM[0]}.get(workload)
 
 
 # ------------------------------------------------------------------------------------ harness
