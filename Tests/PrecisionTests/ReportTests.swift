@@ -49,6 +49,27 @@ struct ReportTests {
     try expectGolden(report.json.text(indent: 2) + "\n", ownGoldens.appending(path: "\(name).json"))
   }
 
+  @Test("results of one op have dtypes of their own", arguments: ["16 O1", "16 O2", "bf16 O2", "16 O3"])
+  func mixedResults(_ line: String) throws {
+    func type(_ shape: [Int]) -> TensorType { TensorType(.float, shape.map { Dim($0) }) }
+    let body = try Graph.body("block", [("x", type([2, 4])), ("w", type([4, 4])), ("s", TensorType(.f32, [4]))]) {
+      (b, v) throws(OpError) in
+      let product = b.make(.matmul, [v[0], v[1]])
+      return [b.mul(v[2], v[2]), product, b.sum(product, [0, 1])]
+    }
+    var b = GraphBuilder(name: "forward")
+    let x = b.input("x", type([2, 4]), role: .argument)
+    let w = b.input("w", type([4, 4]), role: .parameter)
+    let s = b.input("s", TensorType(.f32, [4]), role: .state)
+    for (number, value) in try b.control(.checkpoint, [x, w, s], [:], bodies: [body]).enumerated() {
+      b.output("y\(number)", value)
+    }
+    let cast = try insertCasts(b.graph, policy(line))
+    #expect(cast.graph.verify(stage: [.afterCasts]) == [], "\(cast.graph.text)")
+    let op = try #require(cast.graph.nodes.first { $0.op == .checkpoint })
+    #expect(op.types.map(\.dtype)[0] == .f32 && op.types.map(\.dtype)[1].isHalf, "\(cast.graph.text)")
+  }
+
   @Test("the body of a loop is explained once, with how often it runs") func explainBodies() throws {
     func type(_ shape: [Int]) -> TensorType { TensorType(.float, shape.map { Dim($0) }) }
     let body = try Graph.body("loop", [("w", type([4, 4])), ("h", type([2, 4])), ("x", type([2, 4]))]) {

@@ -92,6 +92,8 @@ private struct BlockCheckpoints {
     for (number, result) in results.enumerated() {
       body.outputs.append(GraphOutput(name: "\(number)", value: copies[result] ?? result))
     }
+    // What nothing reads has no results to give.
+    if results.isEmpty { return run.forEach { copy($0) } }
     let node = graph[run[0]]
     (builder.location, builder.scope) = (node.location, listElement(in: node.scope) ?? "")
     let made = try builder.control(.checkpoint, operands.map { value($0) }, bodies: [body])

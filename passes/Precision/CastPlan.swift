@@ -86,6 +86,8 @@ struct CastPlan {
     let node = graph[user]
     let operand = node.operands[index]
     if let bodies = decidedBodies[user] { return bodies.operands[index] }
+    // The operand is all results of an op, of which the first may have another dtype.
+    if node.op == .result { return nil }
     guard isUndecided(user), node.op != .cast, graph[operand].type.dtype.isFloating else { return nil }
     if graph[user].type.dtype.isFloating, graph[user].type.dtype != .float {
       return graph[operand].type.dtype == .float ? graph[user].type.dtype : nil
