@@ -70,6 +70,26 @@ struct ReportTests {
     #expect(op.types.map(\.dtype)[0] == .f32 && op.types.map(\.dtype)[1].isHalf, "\(cast.graph.text)")
   }
 
+  @Test("what a body gives to a state is f32 at every level", arguments: ["16 O1", "16 O2", "16 O3", "bf16 O3"])
+  func statesOfBodies(_ line: String) throws {
+    func type(_ shape: [Int]) -> TensorType { TensorType(.float, shape.map { Dim($0) }) }
+    let body = try Graph.body("block", [("x", type([8, 4])), ("seen", type([4]))]) { (b, v) throws(OpError) in
+      let mean = b.make(.mean, [b.mul(v[0], v[0])], ["axes": .ints([0]), "keep": .bool(false)])
+      return [b.make(.relu, [v[0]]), b.add(v[1], mean)]
+    }
+    var b = GraphBuilder(name: "forward")
+    let x = b.input("x", type([8, 4]), role: .argument)
+    let seen = b.input("seen", type([4]), role: .state)
+    let results = try b.control(.checkpoint, [x, seen], [:], bodies: [body])
+    b.output("result", results[0])
+    b.output("seen", results[1], updates: "seen")
+    let graph = try insertCasts(b.graph, policy(line)).graph
+    let made = try #require(graph.nodes.first { $0.op == .checkpoint }).bodies[0]
+    let mean = try #require(made.nodes.first { $0.op == .mean })
+    #expect(mean.type.dtype == .f32 && made.outputTypes[1].dtype == .f32, "\(graph.text)")
+    #expect(graph.verify(stage: [.afterCasts]) == [], "\(graph.text)")
+  }
+
   @Test("the body of a loop is explained once, with how often it runs") func explainBodies() throws {
     func type(_ shape: [Int]) -> TensorType { TensorType(.float, shape.map { Dim($0) }) }
     let body = try Graph.body("loop", [("w", type([4, 4])), ("h", type([2, 4])), ("x", type([2, 4]))]) {

@@ -14,11 +14,16 @@ struct DecidedBodies {
   /// The bodies as the rules decided them, before casts of what comes in were moved out.
   private(set) var results: [CastResult] = []
   private let original: [Graph]
+  private let stateOutputs: Set<Int>
 
   /// - Parameters:
   ///   - given: the dtype of each operand as it is decided outside; `nil` for literals, which take what the body reads.
-  init(_ node: Node, operands given: [DType?], _ policy: PrecisionPolicy) throws(DiagnosticSet) {
+  ///   - stateOutputs: the results that feed a state.
+  init(
+    _ node: Node, operands given: [DType?], stateOutputs: Set<Int>, _ policy: PrecisionPolicy
+  ) throws(DiagnosticSet) {
     self.node = node
+    self.stateOutputs = stateOutputs
     original = node.bodies
     let narrow = policy.level.castOps || policy.level.castModel == .half ? policy.half ?? policy.full : policy.full
     let carried = node.carriedOperands
@@ -36,7 +41,7 @@ struct DecidedBodies {
   private mutating func decide(_ policy: PrecisionPolicy) throws(DiagnosticSet) {
     (diagnostics, results) = (DiagnosticSet(), [])
     for index in original.indices {
-      let result = try insertCasts(body: original[index], taking: operands, policy)
+      let result = try insertCasts(body: original[index], taking: operands, stateOutputs: stateOutputs, policy)
       results.append(result)
       node.bodies[index] = result.graph
       for warning in result.warnings { diagnostics.add(warning) }

@@ -24,7 +24,7 @@ struct CastPlan {
   private let kept: [ScopePattern]
   private let users: [[ValueID]]
 
-  init(_ graph: Graph, _ policy: PrecisionPolicy, body inputs: [DType?]? = nil) {
+  init(_ graph: Graph, _ policy: PrecisionPolicy, body inputs: [DType?]? = nil, stateOutputs: Set<Int> = []) {
     bodyInputs = inputs
     self.graph = graph
     self.policy = policy
@@ -36,7 +36,10 @@ struct CastPlan {
     kept = policy.level.keepInFloat32.map { ScopePattern($0) }
     users = graph.users()
     findWeak()
-    statistics = Statistics(graph, users: users, isWeak: isWeak, policy: policy) { readsStatistic($0, $1) }.rules
+    statistics =
+      Statistics(graph, users: users, isWeak: isWeak, policy: policy, stateOutputs: stateOutputs) {
+        readsStatistic($0, $1)
+      }.rules
     if policy.level.outputs != .half, !isBody { findScalarResults() }
     planInputs()
     let painting = policy.half != nil && policy.level.castOps ? Painting(self) : nil
@@ -223,12 +226,19 @@ extension CastPlan {
     }
   }
 
+  /// The results of an op with a body that feed a state.
+  private func stateResults(of value: ValueID) -> Set<Int> {
+    let others = users[value.index].filter { graph[$0].op == .result && statistics[$0.index] != nil }
+    let own = statistics[value.index] == nil ? [] : [0]
+    return Set(own + others.compactMap { graph[$0].attributes.int("index") })
+  }
+
   private mutating func decideBodies(_ value: ValueID) {
     let node = graph[value]
     guard node.bodies.contains(where: { $0.hasUndecided }) else { return }
     let given = node.operands.map { operand -> DType? in isWeak[operand.index] ? nil : dtype(operand) }
     do throws(DiagnosticSet) {
-      let decided = try DecidedBodies(node, operands: given, policy)
+      let decided = try DecidedBodies(node, operands: given, stateOutputs: stateResults(of: value), policy)
       for warning in decided.diagnostics.all { diagnostics.add(warning) }
       run[value.index] = decided.node.type.dtype
       rules[value.index] = "what its body gives"

@@ -22,9 +22,9 @@ package func insertCasts(_ graph: Graph, _ policy: PrecisionPolicy) throws(Diagn
 
 /// The same for a body, whose undecided inputs come in these dtypes; its results are as they come.
 func insertCasts(
-  body: Graph, taking inputs: [DType?], _ policy: PrecisionPolicy
+  body: Graph, taking inputs: [DType?], stateOutputs: Set<Int>, _ policy: PrecisionPolicy
 ) throws(DiagnosticSet) -> CastResult {
-  try insertCasts(CastPlan(body, policy, body: inputs))
+  try insertCasts(CastPlan(body, policy, body: inputs, stateOutputs: stateOutputs))
 }
 
 private func insertCasts(_ plan: CastPlan) throws(DiagnosticSet) -> CastResult {

@@ -17,20 +17,23 @@ struct Statistics {
   /// Values that a state in full precision receives.
   private let writes: Set<ValueID>
 
-  /// - Parameter readsStatistic: whether a node reads an operand as a normalisation reads what comes after its first.
+  /// - Parameters:
+  ///   - stateOutputs: the outputs of a body that feed a state where it stands.
+  ///   - readsStatistic: whether a node reads an operand as a normalisation reads what comes after its first.
   init(
-    _ graph: Graph, users: [[ValueID]], isWeak: [Bool], policy: PrecisionPolicy,
+    _ graph: Graph, users: [[ValueID]], isWeak: [Bool], policy: PrecisionPolicy, stateOutputs: Set<Int> = [],
     readsStatistic: (Node, ValueID) -> Bool
   ) {
     self.graph = graph
     self.users = users
     self.isWeak = isWeak
     rules = Array(repeating: nil, count: graph.nodes.count)
-    let isState = { (output: GraphOutput) in
-      output.updates.flatMap { graph.input($0) }.map { !graph[$0.value].type.dtype.isHalf } ?? false
+    let isState = graph.outputs.enumerated().map { index, output in
+      output.updates.flatMap { graph.input($0) }.map { !graph[$0.value].type.dtype.isHalf }
+        ?? stateOutputs.contains(index)
     }
-    writes = Set(graph.outputs.filter(isState).map(\.value))
-    results = Set(graph.outputs.filter { !isState($0) }.map(\.value))
+    writes = Set(zip(graph.outputs, isState).filter(\.1).map(\.0.value))
+    results = Set(zip(graph.outputs, isState).filter { !$1 }.map(\.0.value))
     guard policy.half != nil else { return }
     mark(small: reductions { $0.role == .state }, "it feeds a state, which is \(policy.full)", roots: writes) { _, _ in
       false
