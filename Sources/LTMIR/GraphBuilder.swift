@@ -10,6 +10,8 @@ public struct GraphBuilder: Sendable {
   public var scope = ""
   /// Given to the nodes made from now on.
   public var reason: String?
+  /// Whether this is the body of a loop, whose gradient is another loop's body: nothing forward stands beside it.
+  var isLoopBody = false
 
   /// An empty graph.
   public init(name: String) { graph = Graph(name: name) }

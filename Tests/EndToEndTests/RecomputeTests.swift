@@ -65,6 +65,95 @@ import Testing
     }
   }
 
+  /// Two layers in both directions with dropout between them and lengths that differ, whose last segment is a shorter one.
+  private static let recurrent = """
+    model M(T: Int = 17, padded: Bool = true) {
+      let lstm = LSTM(3, 4, 2, bidirectional: true, dropout: 0.2)
+      let out = Linear(4, 1)
+      func states(x: [B, T, 3], lengths: i32[B]) -> ([B, T, 8], [4, B, 4], [4, B, 4]) {
+        return if padded { lstm.padded(x, lengths) } else { lstm(x) }
+      }
+      func loss(x: [B, T, 3], lengths: i32[B], y: [B]) -> [] {
+        let (all, h, _) = states(x, lengths)
+        return mean(square(out(h[1]).squeeze(1) - y)) + mean(square(all[..<, 1]))
+      }
+    }
+    train M {
+      minimize  loss
+      optimizer SGD(lr: 0.1)
+      batch     8
+    }
+    """
+
+  private func recurrentWeights(
+    _ recomputation: Recomputation, steps: Int, padded: Bool, _ trainer: Trainer
+  ) throws -> [String: Tensor] {
+    let folder = try TemporaryFolder()
+    var model = try Model(
+      contentsOf: folder.write("model.ltm", Self.recurrent),
+      arguments: ["T": ModelArgument(integerLiteral: steps), "padded": ModelArgument(booleanLiteral: padded)], seed: 3)
+    model.recomputation = recomputation
+    var random = SeededGenerator(seed: 4)
+    let lengths = (0..<16).map { Double($0 % steps + 1) }
+    let data = TrainingData(train: [
+      "x": try #require(Tensor(random.numbers(48 * steps, in: -1...1), shape: [16, steps, 3], dtype: .f32)),
+      "lengths": try #require(Tensor(lengths, shape: [16], dtype: .i32)),
+      "y": try #require(Tensor(random.numbers(16, in: -1...1), shape: [16], dtype: .f32)),
+    ])
+    var trainer = trainer
+    trainer.maxEpochs = 2
+    try trainer.fit(&model, data: data)
+    return model.weights
+  }
+
+  @Test("loops by segments give the same weights", arguments: [8, 9, 12, 17, 23], [true, false])
+  func loopsBySegments(_ steps: Int, _ padded: Bool) throws {
+    let trainer = try Trainer(precision: .sixtyFour)
+    let plain = try recurrentWeights([], steps: steps, padded: padded, trainer)
+    for recomputation in [Recomputation.loops, [.loops, .blocks]] {
+      let found = try recurrentWeights(recomputation, steps: steps, padded: padded, trainer)
+      for (name, tensor) in plain { expectClose(found[name]?.doubles ?? [], tensor.doubles, .relative(1e-12)) }
+    }
+  }
+
+  @Test("loops by segments in half precision", arguments: [OptLevel.O1, .O2], [Precision.sixteen, .bf16])
+  func loopsInHalf(_ level: OptLevel, _ precision: Precision) throws {
+    let trainer = try Trainer(precision: precision, ampLevel: level)
+    let plain = try recurrentWeights([], steps: 17, padded: true, trainer)
+    let found = try recurrentWeights(.loops, steps: 17, padded: true, trainer)
+    for (name, tensor) in plain { expectClose(found[name]?.doubles ?? [], tensor.doubles, .absolute(4e-3)) }
+  }
+
+  /// What is not the input, once more by steps, grows with the square root of the number of iterations.
+  @Test func loopsTakeTheSquareRoot() throws {
+    let folder = try TemporaryFolder()
+    let path = try folder.write(
+      "model.ltm",
+      """
+      model M() {
+        let lstm = LSTM(3, 32)
+        func loss(x: [B, T, 3]) -> [] {
+          let (_, h, _) = lstm(x)
+          return mean(square(h))
+        }
+      }
+      train M {
+        minimize  loss
+        optimizer SGD(lr: 0.1)
+      }
+      """)
+    let bytes = try [256, 1024].map { steps in
+      var model = try Model(contentsOf: path)
+      model.recomputation = .loops
+      let plan = try Compilation(
+        model: model, policy: PrecisionPolicy(.thirtyTwo), entry: nil, isTrainingStep: true,
+        dimensions: ["B": 16, "T": steps]
+      ).plan()
+      return plan.arenaBytes - 4 * 16 * steps * 3
+    }
+    #expect(bytes[0] > 0 && Double(bytes[1]) < 2.1 * Double(bytes[0]), "\(bytes)")
+  }
+
   @Test("a data file that is not there is a warning of check") func missingData() throws {
     let folder = try TemporaryFolder()
     let path = try folder.write("model.ltm", Self.source.replacing("minimize", with: "data \"no.npz\"\n  minimize"))

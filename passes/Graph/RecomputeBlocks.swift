@@ -1,12 +1,33 @@
 import LTMIR
 import LTMSupport
 
-/// What a training step computes again in the backward pass, instead of keeping it.
-public enum Recomputation: String, Sendable, Hashable, CaseIterable {
-  /// Nothing.
-  case none
+/// What a training step computes again in the backward pass, instead of keeping it: nothing, or some of these.
+public struct Recomputation: OptionSet, Sendable, Hashable {
+  /// One bit for each kind.
+  public let rawValue: Int
+
+  /// A set of kinds.
+  public init(rawValue: Int) { self.rawValue = rawValue }
+
   /// Each element of a list of layers, from what it is given: only that is kept. Takes about a third more time.
-  case blocks
+  public static let blocks = Recomputation(rawValue: 1)
+  /// Loops over an axis, by segments of about sqrt(T) of their T iterations: what is carried into each segment is kept, and
+  /// what one segment makes. Takes about a third more time.
+  public static let loops = Recomputation(rawValue: 2)
+  /// Nothing.
+  public static let none: Recomputation = []
+
+  /// The names of the kinds, as `--recompute` takes them.
+  public static let names: KeyValuePairs<String, Recomputation> = ["none": none, "blocks": blocks, "loops": loops]
+
+  /// Reads names with commas between them; `nil` where one is unknown.
+  public init?(parsing text: String) {
+    self = []
+    for name in text.split(separator: ",", omittingEmptySubsequences: false) {
+      guard let kind = Self.names.first(where: { $0.key == name })?.value else { return nil }
+      formUnion(kind)
+    }
+  }
 }
 
 extension GraphPass {

@@ -19,8 +19,9 @@ enum Pipeline {
   static func loss(
     _ sizes: [String: Int], _ policy: PrecisionPolicy, _ recomputation: Recomputation = .none
   ) -> PassPipeline {
-    let first = recomputation == .blocks ? [PassPipeline.Step(.recomputeBlocks)] : []
-    return PassPipeline(first + [.bind(sizes), .casts(policy)])
+    let first = recomputation.contains(.blocks) ? [PassPipeline.Step(.recomputeBlocks)] : []
+    let last = recomputation.contains(.loops) ? [PassPipeline.Step(.segmentLoops)] : []
+    return PassPipeline(first + [.bind(sizes), .casts(policy)] + last)
   }
 
   /// What follows `buildStep`, and the casts of an entry.

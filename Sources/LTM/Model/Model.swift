@@ -27,7 +27,7 @@ public struct Model: Sendable {
   private(set) var linesGiven: Set<String> = []
   /// What training computes again in the backward pass, instead of keeping it: less memory for more time. Results are the
   /// same but for rounding where kernels fuse otherwise.
-  public var recomputation = Recomputation.none
+  public var recomputation: Recomputation = []
 
   /// Reads a file and makes a model of it.
   ///

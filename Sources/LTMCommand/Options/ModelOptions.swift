@@ -46,17 +46,17 @@ struct UpdateOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Compute each block of a list of layers again in the backward pass, and keep only what it is given.",
-      valueName: "none|blocks"))
+      "Compute again in the backward pass, and keep less: each block of a list of layers, segments of loops over an axis, or both.",
+      valueName: "blocks,loops"))
   var recompute: String?
 
   /// Puts them in place of the lines that the file has.
   func apply(to model: inout Model) throws {
     if let recompute {
-      guard let recomputation = Recomputation(rawValue: recompute) else {
+      guard let recomputation = Recomputation(parsing: recompute) else {
         throw LTMError(
           "'--recompute \(recompute)': there is no such choice",
-          notes: ["it is \(Recomputation.allCases.map(\.rawValue).joined(separator: " or "))"])
+          notes: ["it is none, blocks, loops, or 'blocks,loops'"])
       }
       model.recomputation = recomputation
     }

@@ -28,11 +28,14 @@ struct BodyGradient {
   /// The gradient of `body` with respect to the inputs `wanted`, given gradients of the outputs `seeded`.
   ///
   /// Where `recomputes`, the gradient's body takes all inputs of the forward body as residuals, and runs it again.
-  init(_ body: Graph, wanted: [Int], seeded: [Int], recomputes: Bool) throws(OpError) {
+  init(
+    _ body: Graph, wanted: [Int], seeded: [Int], recomputes: Bool, isLoopBody: Bool = false
+  ) throws(OpError) {
     self.seeded = seeded
     var open = body
     open.outputs = []
     var builder = GraphBuilder(open)
+    builder.isLoopBody = isLoopBody
     var seeds: [(output: ValueID, gradient: ValueID)] = []
     for index in seeded {
       let output = body.outputs[index].value

@@ -42,7 +42,7 @@ extension GraphBuilder {
       }
     }
     let given = seeded.compactMap { seeds[$0] }
-    let read = node.op == .checkpoint ? operands.map { after(given[0], $0) } : operands
+    let read = node.op == .checkpoint && !isLoopBody ? operands.map { after(given[0], $0) } : operands
     let results = try control(node.op, read + given, bodies: [pair.backward])
     return zip(pair.flowing, results).map { ($0, $1) }
   }
@@ -112,7 +112,8 @@ private struct ScanGradient {
     let reached = Self.reached(body, form, from: wanted)
     carries = (0..<form.carried).filter { reached.contains(form.constants + $0) }
     let stacked = seeds.keys.filter { $0 >= form.carried }.sorted()
-    pair = try BodyGradient(body, wanted: reached.sorted(), seeded: carries + stacked, recomputes: false)
+    pair = try BodyGradient(
+      body, wanted: reached.sorted(), seeded: carries + stacked, recomputes: false, isLoopBody: true)
     forward = pair.forward
     stackedCarries = pair.residuals.compactMap { residual in
       guard case .input(let index) = residual.source, (form.constants..<form.scanned).contains(index) else {
