@@ -146,8 +146,9 @@ public struct Graph: Sendable, Hashable {
 
   /// The node that makes a value.
   public subscript(value: ValueID) -> Node {
-    get { nodes[value.index] }
-    set { nodes[value.index] = newValue }
+    // Lent, not copied: passes read a field or two of each node.
+    _read { yield nodes[value.index] }
+    _modify { yield &nodes[value.index] }
   }
 
   /// The inputs that keys of random numbers are made of: the seed's words, i32[4], and the number of the step attempt, an i32.
