@@ -42,7 +42,7 @@ struct RunCommand: PrintingCommand {
       try checkFiles(
         [FileUse("-o", output)],
         inputs: loaded.sourceFiles + read
-          + files([("--weights", weights), ("--pjrt-plugin", target.plugin.pjrtPlugin)]))
+          + files([("--weights", weights.map(TensorFile.path(of:))), ("--pjrt-plugin", target.plugin.pjrtPlugin)]))
       try TensorFile.checkPath(output)
     }
     if let weights { try loaded.load(weightsFrom: weights).forEach { printNote($0.rendered()) } }

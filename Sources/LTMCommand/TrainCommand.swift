@@ -82,7 +82,7 @@ struct TrainCommand: PrintingCommand {
 
   /// Throws where a file that is written is one that is read, before anything runs.
   private func requireSeparateFiles(of model: Model) throws {
-    let inputs = files([("--data", data), ("--weights", weights), ("--pjrt-plugin", target.plugin.pjrtPlugin)])
+    let inputs = files([("--data", data), ("--weights", weights.map(TensorFile.path(of:))), ("--pjrt-plugin", target.plugin.pjrtPlugin)])
     let outputs =
       files([("--save", save), ("--log", log)]) + (dump.map { [FileUse("--dump", $0, isDump: true)] } ?? [])
     try checkFiles(outputs, inputs: model.sourceFiles + inputs)

@@ -13,7 +13,10 @@ import Testing
     "\"F16\"", "\"dtype\"", "\"shape\"", "\"data_offsets\"", "'<f4'", "'descr'", "False", "\n", "\r\n", "\0", "nan",
   ]
 
-  @Test(arguments: ["torch.safetensors", "stored.npz", "packed.npz", "level0.npz", "v1.npy", "v2.npy", "table.csv"])
+  @Test(arguments: [
+    "torch.safetensors", "stored.npz", "packed.npz", "level0.npz", "v1.npy", "v2.npy", "table.csv", "state.pt",
+    "state_legacy.pth", "checkpoint.ckpt",
+  ])
   func damageIsAnErrorOrAValue(name: String) throws {
     let original = try bytes(of: fixtures + name)
     var random = SeededGenerator(seed: 1)

@@ -80,7 +80,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("PK", "not an .npz archive"), (String(repeating: " ", count: 100), "not an .npz archive"),
+    ("PK", "not a zip archive"), (String(repeating: " ", count: 100), "not a zip archive"),
     ("PK\u{5}\u{6}" + String(repeating: "\0", count: 6) + "\u{1}\0" + String(repeating: "\0", count: 10), "directory"),
   ]) func refusesWhatIsNoArchive(text: String, says: String) throws {
     try withTemporaryFolder { folder in

@@ -175,7 +175,7 @@ import Testing
   }
 
   @Test func anUnknownEndingNamesTheKnownOnes() {
-    #expect(message { _ = try openTensors("a.dat") }.contains(".safetensors, .npz and .npy"))
+    #expect(message { _ = try openTensors("a.dat") }.contains(".safetensors, .npz, .npy and PyTorch's .pt"))
     #expect(message { _ = try openTensors("") }.contains("no known ending"))
     #expect(message { _ = try openTensors("a\0b.npy") }.contains("no such file"))
   }

@@ -4,7 +4,8 @@ import LTMRuntime
 import LTMSupport
 
 extension Model {
-  /// Takes weights from a checkpoint of ours or of PyTorch's (`.safetensors`, `.npz`). Every parameter and state must be
+  /// Takes weights from a checkpoint of ours or of PyTorch's (`.safetensors`, `.npz`, `.pt`, `.pth`, `.bin`; `run.pt:ema` is
+  /// one of several state dicts in a file, of which nothing is called). Every parameter and state must be
   /// there with its shape. Gives warnings about what the file holds beside them, which the model does not read, and about
   /// numbers that are not finite.
   @discardableResult
@@ -16,7 +17,7 @@ extension Model {
     var loaded: [String: Tensor] = [:]
     for name in weightNames { loaded[name] = try reporting { try archive.tensor(name) } }
     try set(loaded, from: path)
-    return [unexpectedWeights(in: archive), nonfiniteWeights(from: path)].compactMap { $0 }
+    return archive.warnings + [unexpectedWeights(in: archive), nonfiniteWeights(from: path)].compactMap { $0 }
   }
 
   /// Replaces weights; names and shapes must be the model's, floats are converted.

@@ -2,7 +2,7 @@ import LTMIR
 import LTMRuntime
 import LTMSupport
 
-/// Arrays in files: `.npy`, `.npz`, `.safetensors`.
+/// Arrays in files: `.npy`, `.npz`, `.safetensors`, PyTorch's `.pt`, `.pth` and `.bin`.
 public enum TensorFile {
   /// Reads `x.npy`, `data.npz:x` or `data.safetensors:x`; the key may be left out where the file holds one array.
   public static func read(_ place: String) throws(LTMError) -> Tensor {
@@ -68,7 +68,8 @@ public enum TensorFile {
 
   /// `data.npz:x` in its parts; a colon counts only behind a known ending.
   private static func split(_ place: String) -> (path: String, key: String?) {
-    for ending in [".npz:", ".safetensors:", ".npy:"] {
+    for ending in ["npz", "safetensors", "npy"] + torchEndings {
+      let ending = ".\(ending):"
       if let range = place.firstRange(of: ending) {
         return (String(place[..<place.index(before: range.upperBound)]), String(place[range.upperBound...]))
       }

@@ -54,8 +54,9 @@ package struct Dataset: Sendable {
       switch fileEnding(path) {
       case "csv": try csvTensors(path, fields)
       case "safetensors", "npz", "npy": try archiveTensors(path, fields)
+      case let ending? where torchEndings.contains(ending): try archiveTensors(path, fields)
       case _:
-        throw unknownEnding(path, remedy: "data is read from .safetensors, .npz, .npy and .csv files")
+        throw unknownEnding(path, remedy: "data is read from .safetensors, .npz, .npy, .pt and .csv files")
       }
     train = try Split(path, named.train, fields)
     test = named.test.isEmpty ? nil : try Split(path, named.test, fields)

@@ -14,7 +14,7 @@ package struct NPZFile: TensorArchive {
 
   init(_ source: ByteSource) throws(FileError) {
     path = source.path
-    archive = try ZipArchive(source)
+    archive = try ZipArchive(source, remedy: "save it again, with numpy.savez or as .safetensors")
     let arrays = archive.members.filter { $0.name.hasSuffix(".npy") }
     names = arrays.map { String($0.name.dropLast(4)) }
     // The archive has refused duplicate names.

@@ -1,4 +1,5 @@
 import LTMIR
+import LTMSupport
 
 /// What a file says of one tensor it holds.
 package struct TensorEntry: Hashable, Sendable {
@@ -27,6 +28,13 @@ package protocol TensorArchive: Sendable {
   func entry(_ name: String) throws(FileError) -> TensorEntry
   /// Reads a tensor.
   func tensor(_ name: String) throws(FileError) -> Tensor
+  /// What is worth knowing of the file.
+  var warnings: [Diagnostic] { get }
+}
+
+extension TensorArchive {
+  /// Most files are what they seem.
+  package var warnings: [Diagnostic] { [] }
 }
 
 extension TensorArchive {
@@ -44,13 +52,24 @@ package func fileEnding(_ path: String) -> String? {
   return name.contains(".") ? name.split(separator: ".").last?.lowercased() : nil
 }
 
-/// Opens a file of tensors; its name's ending says which format it has.
+/// What the names of PyTorch's files end in.
+package let torchEndings = ["pt", "pth", "bin", "ckpt"]
+
+/// Opens a file of tensors; its name's ending says which format it has. `run.pt:model_ema` is one of several state dicts.
 package func openTensors(_ path: String) throws(FileError) -> any TensorArchive {
+  for ending in torchEndings {
+    guard let found = path.firstRange(of: ".\(ending):") else { continue }
+    let file = String(path[..<path.index(before: found.upperBound)])
+    return try TorchFile(path: file, key: String(path[found.upperBound...]))
+  }
   switch fileEnding(path) {
   case "safetensors": return try SafetensorsFile(path: path)
   case "npz": return try NPZFile(path: path)
   case "npy": return try NPYFile(path: path)
-  case _: throw unknownEnding(path, remedy: "tensors are read from .safetensors, .npz and .npy files")
+  case let ending? where torchEndings.contains(ending): return try TorchFile(path: path)
+  case _:
+    throw unknownEnding(
+      path, remedy: "tensors are read from .safetensors, .npz, .npy and PyTorch's .pt, .pth and .bin files")
   }
 }
 
@@ -61,12 +80,12 @@ func unknownEnding(_ path: String, remedy: String) -> FileError {
     quotedInPython((path.split(separator: ".").dropLast() + ["safetensors"]).joined(separator: "."))
   )
   switch fileEnding(path) {
-  case "pt", "pth", "bin", "ckpt":
+  case let ending? where torchEndings.contains(ending):
     return FileError(
-      path, "is a pickle, PyTorch's own format, which is not read: it may hold code",
+      path, "is a file of PyTorch's, from which weights alone are read",
       remedy: "convert it: python3 -c \"import torch, safetensors.torch as s; d = torch.load(\(source), "
-        + "map_location='cpu', weights_only=True); s.save_file({k: v.clone().contiguous() for k, v in "
-        + "d.get('state_dict', d).items() if hasattr(v, 'clone')}, \(target))\"")
+        + "map_location='cpu', weights_only=True); s.save_file({k: v.clone().contiguous() for k, v in d.items() "
+        + "if hasattr(v, 'clone')}, \(target))\"")
   case "onnx":
     return FileError(
       path, "is a graph of ONNX, of which only the weights could be read, and those as .safetensors",
