@@ -14,9 +14,7 @@ struct RunCommand: PrintingCommand {
 
   @OptionGroup var source: SourceArgument
   @Option(help: ArgumentHelp("The function of the model to run.", valueName: "name")) var entry = "forward"
-  @Option(
-    help: ArgumentHelp("Weights, under PyTorch's names; without them the model's initial ones.", valueName: "file"))
-  var weights: String?
+  @OptionGroup(title: "Weights") var weights: WeightOptions
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp("A parameter's array: a .npy, or KEY in a .npz or .safetensors.", valueName: "name=file[:key]"))
@@ -42,10 +40,10 @@ struct RunCommand: PrintingCommand {
       try checkFiles(
         [FileUse("-o", output)],
         inputs: loaded.sourceFiles + read
-          + files([("--weights", weights.map(TensorFile.path(of:))), ("--pjrt-plugin", target.plugin.pjrtPlugin)]))
+          + files([weights.file, ("--pjrt-plugin", target.plugin.pjrtPlugin)]))
       try TensorFile.checkPath(output)
     }
-    if let weights { try loaded.load(weightsFrom: weights).forEach { printNote($0.rendered()) } }
+    try weights.load(into: &loaded)
     // Weights from a file would stay beside those that the entry holds.
     let compiled = try (consume loaded).compile(entry, policy: policy, execution: try target.execution())
     let results = try compiled(try inputs(places))

@@ -40,7 +40,7 @@ struct TrainCommand: PrintingCommand {
       valueName: "name=key"))
   var field: [String] = []
   @Flag(inversion: .prefixedNo, help: "Give each epoch an order of its own. Default: yes.") var shuffle: Bool?
-  @Option(help: ArgumentHelp("Initial weights, under PyTorch's names.", valueName: "file")) var weights: String?
+  @OptionGroup(title: "Initial weights") var weights: WeightOptions
   @Option(help: ArgumentHelp("Where to write a checkpoint, after each epoch and at the end.", valueName: "file"))
   var save: String?
   @Option(help: ArgumentHelp("A checkpoint to go on from, bit for bit under the same flags.", valueName: "file"))
@@ -57,7 +57,7 @@ struct TrainCommand: PrintingCommand {
   var isQuiet: Bool { quiet || printing.json }
 
   func run() throws {
-    guard weights == nil || resume == nil else {
+    guard weights.weights == nil || resume == nil else {
       throw LTMError(
         "--weights and --resume both say where the weights come from",
         notes: ["--resume goes on with a run, --weights starts one"])
@@ -68,7 +68,7 @@ struct TrainCommand: PrintingCommand {
     if let minimize { try loaded.setTrainLine("minimize \(minimize)") }
     if noReport || !report.isEmpty { try loaded.setReports(report) }
     try requireSeparateFiles(of: loaded)
-    if let weights { try loaded.load(weightsFrom: weights).forEach { printNote($0.rendered()) } }
+    try weights.load(into: &loaded)
     let trainer = try trainer(policy)
     let view = TrainingView(isQuiet: isQuiet, logPath: log, appends: resume != nil)
     if !isQuiet {
@@ -82,7 +82,7 @@ struct TrainCommand: PrintingCommand {
 
   /// Throws where a file that is written is one that is read, before anything runs.
   private func requireSeparateFiles(of model: Model) throws {
-    let inputs = files([("--data", data), ("--weights", weights.map(TensorFile.path(of:))), ("--pjrt-plugin", target.plugin.pjrtPlugin)])
+    let inputs = files([("--data", data), weights.file, ("--pjrt-plugin", target.plugin.pjrtPlugin)])
     let outputs =
       files([("--save", save), ("--log", log)]) + (dump.map { [FileUse("--dump", $0, isDump: true)] } ?? [])
     try checkFiles(outputs, inputs: model.sourceFiles + inputs)

@@ -4,20 +4,57 @@ import LTMRuntime
 import LTMSupport
 
 extension Model {
-  /// Takes weights from a checkpoint of ours or of PyTorch's (`.safetensors`, `.npz`, `.pt`, `.pth`, `.bin`; `run.pt:ema` is
-  /// one of several state dicts in a file, of which nothing is called). Every parameter and state must be
-  /// there with its shape. Gives warnings about what the file holds beside them, which the model does not read, and about
-  /// numbers that are not finite.
+  /// Takes weights from a checkpoint of ours or of PyTorch's: `.safetensors` (or the index of several), `.npz`, `.pt`, `.pth`,
+  /// `.bin`; `run.pt:ema` is one of several state dicts in a file, of which nothing is called. Every parameter and state must
+  /// be there with its shape, but where the loading is partial. Gives warnings about what the file holds beside them, which
+  /// the model does not read, about numbers that are not finite, and about weights that keep their initial values.
   @discardableResult
-  public mutating func load(weightsFrom path: String) throws(LTMError) -> [Diagnostic] {
+  public mutating func load(
+    weightsFrom path: String, _ loading: WeightLoading = WeightLoading()
+  ) throws(LTMError) -> [Diagnostic] {
     let archive = try reporting { try openTensors(path) }
-    let held = Set(archive.names)
-    let missing = weightNames.filter { !held.contains($0) }
-    guard missing.isEmpty else { throw LTMError(missingWeights(missing, in: archive)) }
+    let (held, others) = try sortedNames(archive, loading)
+    let missing = weightNames.filter { held[$0] == nil }
     var loaded: [String: Tensor] = [:]
-    for name in weightNames { loaded[name] = try reporting { try archive.tensor(name) } }
+    for (name, place) in held { loaded[name] = try reporting { try archive.tensor(place) } }
+    let misshapen = weightNames.filter { name in loaded[name].map { $0.shape != spec(name)?.shape } ?? false }
+    let lacks = !missing.isEmpty && !loading.isPartial
+    if lacks { throw LTMError(missingWeights(missing, misshapen.map { shapes($0, loaded) }, others, in: archive)) }
+    guard !(loading.isPartial && loaded.isEmpty) else {
+      throw LTMError(missingWeights(missing, [], others, in: archive))
+    }
+    if misshapen.count > 1 { throw LTMError(misshapenWeights(misshapen.map { shapes($0, loaded) }, path)) }
     try set(loaded, from: path)
-    return archive.warnings + [unexpectedWeights(in: archive), nonfiniteWeights(from: path)].compactMap { $0 }
+    let unexpected = others.filter { !loading.ignores($0) && !isOfTraining($0) }
+    return archive.warnings
+      + [unexpectedWeights(unexpected, in: archive), keptWeights(missing, path), nonfiniteWeights(from: path)]
+      .compactMap { $0 }
+  }
+
+  /// For each weight of the model that the file holds, its name there; and the file's other names.
+  private func sortedNames(
+    _ archive: any TensorArchive, _ loading: WeightLoading
+  ) throws(LTMError) -> (held: [String: String], others: [String]) {
+    let known = Set(weightNames)
+    var (held, others): ([String: String], [String]) = ([:], [])
+    for name in archive.names {
+      let renamed = loading.renamed(name)
+      guard known.contains(renamed) else {
+        others.append(renamed)
+        continue
+      }
+      if let other = held.updateValue(name, forKey: renamed) {
+        throw LTMError(
+          "\(archive.path): '\(other)' and '\(name)' are both renamed to '\(renamed)'",
+          notes: ["a rename that ends in a star, or a longer one, tells them apart"])
+      }
+    }
+    return (held, others)
+  }
+
+  private func shapes(_ name: String, _ loaded: [String: Tensor]) -> String {
+    guard let tensor = loaded[name], let spec = spec(name) else { return name }
+    return "'\(name)' is \(tensor.dtype)\(tensor.shape), and the model's is \(spec.storedDType)\(spec.shape)"
   }
 
   /// Replaces weights; names and shapes must be the model's, floats are converted.
@@ -84,18 +121,23 @@ extension Model {
 // MARK: what a file of weights lacks, or holds beside them
 
 extension Model {
-  private func missingWeights(_ missing: [String], in archive: any TensorArchive) -> Diagnostic {
+  private func missingWeights(
+    _ missing: [String], _ misshapen: [String], _ others: [String], in archive: any TensorArchive
+  ) -> Diagnostic {
     let shown = missing.prefix(20).map { "'\($0)'" }.joined(separator: ", ") + (missing.count > 20 ? ", ..." : "")
-    if let prefix = commonPrefix(archive.names, missing) {
+    if let prefix = commonPrefix(others, missing) {
       return Diagnostic(
         .error, "\(archive.path): every name in it begins with '\(prefix)', which the model's names do not",
         notes: [
-          "rename them: python3 -c \"import safetensors.torch as s; s.save_file({k.removeprefix('\(prefix)'): v for k, v in "
-            + "s.load_file('\(archive.path)').items()}, 'renamed.safetensors')\"", "the model has \(shown)",
+          "drop it: --rename '\(prefix.dropLast()) -> '", "the model has \(shown)",
         ])
     }
-    let extra = archive.names.filter { !weightNames.contains($0) && !isOfTraining($0) }
+    let extra = others.filter { !isOfTraining($0) }
     let list = extra.prefix(20).map { "'\($0)'" }.joined(separator: ", ") + (extra.count > 20 ? ", ..." : "")
+    let further =
+      misshapen.prefix(20) + [
+        "--rename 'FROM -> TO' says how names of the file become the model's, --partial keeps initial values for the rest"
+      ]
     return Diagnostic(
       .error,
       "\(archive.path): holds no tensor \(shown)"
@@ -103,7 +145,22 @@ extension Model {
       notes: [
         extra.isEmpty
           ? "it holds nothing that the model does not have" : "it holds \(list), which the model does not have"
-      ])
+      ] + further)
+  }
+
+  private func misshapenWeights(_ texts: [String], _ path: String) -> Diagnostic {
+    Diagnostic(
+      .error, "\(path): \(texts[0]); \(texts.count) of the weights have other shapes than the model's",
+      notes: texts.dropFirst().prefix(20) + ["a model argument, as --set hidden=256, may make them agree"])
+  }
+
+  private func keptWeights(_ missing: [String], _ path: String) -> Diagnostic? {
+    guard !missing.isEmpty else { return nil }
+    let list = missing.prefix(20).map { "'\($0)'" }.joined(separator: ", ") + (missing.count > 20 ? ", ..." : "")
+    return Diagnostic(
+      .warning,
+      "\(path): lacks \(missing.count) of the model's \(weightNames.count) weights, which keep their initial values",
+      notes: ["they are \(list)"])
   }
 
   /// What stands before the first names' points, where every name of the file has it and the rest is a name of the model.
@@ -118,14 +175,15 @@ extension Model {
     return nil
   }
 
-  private func unexpectedWeights(in archive: any TensorArchive) -> Diagnostic? {
-    let known = Set(weightNames)
-    let extra = archive.names.filter { !known.contains($0) && !isOfTraining($0) }
+  private func unexpectedWeights(_ extra: [String], in archive: any TensorArchive) -> Diagnostic? {
     guard !extra.isEmpty else { return nil }
     let list = extra.prefix(20).map { "'\($0)'" }.joined(separator: ", ") + (extra.count > 20 ? ", ..." : "")
     return Diagnostic(
       .warning, "\(archive.path): holds \(list), which the model does not have and does not read",
-      notes: ["a model that is the file's own has them: another would give other results"])
+      notes: [
+        "a model that is the file's own has them: another would give other results",
+        "--ignore 'path.**' says which are meant to be left out",
+      ])
   }
 
   /// What a run keeps beside the weights, and PyTorch's count of batches, which nothing reads.

@@ -66,6 +66,7 @@ package func openTensors(_ path: String) throws(FileError) -> any TensorArchive 
   case "safetensors": return try SafetensorsFile(path: path)
   case "npz": return try NPZFile(path: path)
   case "npy": return try NPYFile(path: path)
+  case "json": return try ShardedFile(path: path)
   case let ending? where torchEndings.contains(ending): return try TorchFile(path: path)
   case _:
     throw unknownEnding(
