@@ -23,9 +23,11 @@ package struct LoadedFile: Sendable {
     find(in: module) { $0.names[name] }
   }
 
-  /// An optimizer or a schedule, which only `train` blocks and callers from outside name.
-  func rule(_ name: String, in module: Int) -> (declaration: TypeDeclaration, module: Int)? {
-    find(in: module) { $0.rules[name] }
+  /// A rule of the training step, which only `train` blocks and callers from outside name.
+  func rule(
+    _ kind: TypeDeclaration.Kind, _ name: String, in module: Int
+  ) -> (declaration: TypeDeclaration, module: Int)? {
+    find(in: module) { scope in scope.rules[name].flatMap { $0.kind == kind ? $0 : nil } }
   }
 
   private func find<T>(in module: Int, _ lookup: (ModuleScope) -> T?) -> (declaration: T, module: Int)? {
@@ -40,7 +42,7 @@ package struct LoadedFile: Sendable {
     ([module] + modules[module].imports + [0]).flatMap { Array(modules[$0].names.keys) }
   }
 
-  /// The optimizers or schedules that a module sees.
+  /// The rules of a kind that a module sees.
   func visibleRules(_ kind: TypeDeclaration.Kind, in module: Int) -> [String] {
     let visible = ([module] + modules[module].imports + [0]).flatMap { modules[$0].rules.values }
     return visible.filter { $0.kind == kind }.map(\.name.text).sorted()
@@ -52,7 +54,7 @@ struct ModuleScope: Sendable {
   var module: Module
   /// Layers, models, functions and constants.
   var names: [String: Declaration] = [:]
-  /// Optimizers and schedules, in a name space of their own.
+  /// Rules of the training step, in a name space of their own.
   var rules: [String: TypeDeclaration] = [:]
   var imports: [Int] = []
 }
@@ -201,7 +203,7 @@ private struct Loader {
   private mutating func define(_ type: TypeDeclaration, in scope: inout ModuleScope) {
     switch type.kind {
     case .layer, .model: define(type.name, .type(type), in: &scope)
-    case .optimizer, .schedule:
+    case .optimizer, .schedule, .clip, .average:
       if let old = scope.rules[type.name.text] { reportTwice(type.name, old.name.span) }
       scope.rules[type.name.text] = type
     }

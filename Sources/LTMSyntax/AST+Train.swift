@@ -18,18 +18,33 @@ public enum TrainItem: Sendable {
   case report(Identifier, Span)
   /// `optimizer AdamW(lr: 3e-3)`
   case optimizer(Identifier, [Argument], Span)
-  /// `schedule cosine(warmup: 50)`
-  case schedule(Identifier, [Argument], Span)
-  /// `batch 64`, `epochs 20`, `steps 1000`, `seed 1`
+  /// `schedule cosine(warmup: 50)`, `schedule linear(steps: 50) then cosine()`
+  case schedule([UsedRule], Span)
+  /// `clip norm(1.0)`
+  case clip(UsedRule, Span)
+  /// `average ema(0.999)`
+  case average(UsedRule, Span)
+  /// `group "**.bias" { weight_decay: 0 }`
+  case group(StringLiteral, [Argument], Span)
+  /// `freeze "encoder.**"`
+  case freeze(StringLiteral, Span)
+  /// `batch 64`, `epochs 20`, `steps 1000`, `seed 1`, `accumulate 4`
   case setting(Identifier, Expr, Span)
 
   package var span: Span {
     switch self {
     case .data(_, fields: _, let span), .minimize(_, let span), .report(_, let span), .optimizer(_, _, let span),
-      .schedule(_, _, let span), .setting(_, _, let span):
+      .schedule(_, let span), .clip(_, let span), .average(_, let span), .group(_, _, let span), .freeze(_, let span),
+      .setting(_, _, let span):
       span
     }
   }
+}
+
+/// `cosine(warmup: 50)`: a rule by its name, with its arguments.
+public struct UsedRule: Sendable {
+  package var name: Identifier
+  package var arguments: [Argument]
 }
 
 /// `image: x`: the entry's parameter, and the key in the data file (`x_train`, `x_test`).

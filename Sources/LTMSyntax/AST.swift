@@ -41,9 +41,10 @@ public struct StringLiteral: Hashable, Sendable {
   package var span: Span
 }
 
-/// `layer`, `model`, `optimizer` or `schedule`: a name, compile-time parameters and members.
+/// `layer`, `model`, or a rule of the training step (`optimizer`, `schedule`, `clip`, `average`): a name, compile-time
+/// parameters and members.
 public struct TypeDeclaration: Sendable {
-  package enum Kind: String, Sendable, CaseIterable { case layer, model, optimizer, schedule }
+  package enum Kind: String, Sendable, CaseIterable { case layer, model, optimizer, schedule, clip, average }
   package var kind: Kind
   package var name: Identifier
   package var parameters: [Parameter]
@@ -52,7 +53,7 @@ public struct TypeDeclaration: Sendable {
 }
 
 /// A parameter of a type declaration (`hidden: Int = 128`) or of a function (`image: [B, 64]`, `x`, `p: Float = 0.1`).
-/// Only in the functions of an `optimizer` or a `schedule` may the type be left out.
+/// Only in the functions of a rule may the type be left out.
 public struct Parameter: Sendable {
   package var name: Identifier
   package var type: TypeExpr?
@@ -66,7 +67,7 @@ public enum Member: Sendable {
   case binding(Binding)
   /// `param weight: [outputs, inputs] = kaiming_uniform()`
   case param(StorageMember)
-  /// `state running_mean: [features] = zeros()`; the type may be left out in an optimizer
+  /// `state running_mean: [features] = zeros()`; the type may be left out in a rule
   case state(StorageMember)
   case require(Requirement)
   case function(FunctionDeclaration)
@@ -118,7 +119,7 @@ public struct Requirement: Sendable {
 public struct FunctionDeclaration: Sendable {
   package var name: Identifier
   package var parameters: [Parameter]
-  /// Empty where `->` is left out (optimizers and schedules); several for `-> ([B], [B])`.
+  /// Empty where `->` is left out (rules); several for `-> ([B], [B])`.
   package var results: [TypeExpr]
   package var body: [Statement]
   package var span: Span
@@ -163,6 +164,15 @@ public struct Binding: Sendable {
   package var computedName: Expr?
   package var value: Expr
   package var span: Span
+}
+
+extension Binding {
+  /// A name for what is not known yet, about which nothing is said.
+  package init(unknown name: Identifier) {
+    self.init(
+      isVariable: false, names: [name], isTuple: false, computedName: nil, value: Expr(.invalid, name.span),
+      span: name.span)
+  }
 }
 
 /// `for i in 0..<n { ... }`, `for layer in layers { ... }`: unrolled. `for x in xs.along(1) { ... }`,

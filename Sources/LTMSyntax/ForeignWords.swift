@@ -65,9 +65,11 @@ struct ForeignWord {
       "loss_scale",
       "device", "target", "gpus", "threads":
       "it is chosen outside, by a flag of 'ltm train'; 'ltm train --help' lists them"
-    case "clip", "grad_clip", "freeze", "group", "accumulate", "average", "ema", "validate", "validation", "stop",
-      "patience",
-      "early_stopping", "callbacks", "dropout":
+    case "grad_clip", "gradient_clip_val", "max_norm": "gradients are clipped by a rule: clip norm(1.0)"
+    case "ema", "swa": "weights are averaged by a rule: average ema(0.999)"
+    case "accumulate_grad_batches", "gradient_accumulation_steps": "batches of one step: accumulate 4"
+    case "param_groups", "parameters": "weights that are updated in another way: group \"**.bias\" { weight_decay: 0 }"
+    case "validate", "validation", "stop", "patience", "early_stopping", "callbacks", "dropout":
       "there is no '\(word)' yet"
     case _: nil
     }
@@ -81,6 +83,11 @@ struct ForeignWord {
     case .report: "report accuracy"
     case .optimizer: "optimizer AdamW(lr: 3e-3)"
     case .schedule: "schedule cosine(warmup: 50)"
+    case .clip: "clip norm(1.0)"
+    case .average: "average ema(0.999)"
+    case .group: "group \"**.bias\" { weight_decay: 0 }"
+    case .freeze: "freeze \"encoder.**\""
+    case .accumulate: "accumulate 4"
     case _: "\(word.rawValue) 64"
     }
   }
@@ -200,7 +207,7 @@ extension Parser {
     case .keyword(.in): return "each is compared alone: x == a || x == b"
     case .string: return "a string only names a file, after 'import' or 'data'"
     case .name where ["div", "mod", "matmul"].contains(words[0]): return "'\(words[0])' is called: \(words[0])(a, b)"
-    case .name where words[0] == "then": return "a choice is written 'if c { a } else { b }'"
+    case .keyword(.then): return "a choice is written 'if c { a } else { b }'"
     case .name, .keyword, .integer, .float, .symbol, .comment, .newline, .invalid, .end: return nil
     }
   }

@@ -22,7 +22,7 @@ extension Parser {
 
   /// `declaration`
   private mutating func parseDeclaration() throws(Unwind) -> Declaration {
-    let words: [Keyword] = [.import, .let, .func, .layer, .model, .optimizer, .schedule, .train]
+    let words: [Keyword] = [.import, .let, .func, .layer, .model, .optimizer, .schedule, .clip, .average, .train]
     switch try leadingKeyword(of: words, "a declaration") {
     case .import: return .import(try parseImport())
     case .let: return .constant(try parseLet())
@@ -32,6 +32,8 @@ extension Parser {
     case .model: return .type(try parseModel())
     case .optimizer: return .type(try parseOptimizer())
     case .schedule: return .type(try parseSchedule())
+    case .clip: return .type(try parseClip())
+    case .average: return .type(try parseAverage())
     case _: throw expected("a declaration")
     }
   }

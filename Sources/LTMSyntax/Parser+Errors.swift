@@ -105,7 +105,9 @@ extension Parser {
   }
 
   private static let alwaysAnew: Set<Keyword> = [.let, .var, .return, .func, .import]
-  private static let anewBeforeName: Set<Keyword> = [.layer, .model, .optimizer, .schedule, .train, .param, .state]
+  private static let anewBeforeName: Set<Keyword> = [
+    .layer, .model, .optimizer, .schedule, .clip, .average, .train, .param, .state,
+  ]
 
   private func assigns(_ kind: Token.Kind) -> Bool { kind == .symbol(.assign) || kind == .symbol(.write) }
 

@@ -126,7 +126,7 @@ extension Parser {
     return isForeign && indentation(of: position) <= indentation(of: opener)
   }
 
-  private static let typeStarters: Set<Keyword> = [.layer, .model, .optimizer, .schedule, .train]
+  private static let typeStarters: Set<Keyword> = [.layer, .model, .optimizer, .schedule, .clip, .average, .train]
 
   /// The spaces before the line that a token stands on.
   private func indentation(of index: Int) -> Int {

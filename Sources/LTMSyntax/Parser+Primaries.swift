@@ -62,7 +62,7 @@ extension Parser {
   }
 
   /// `named = name ":" expression`
-  private mutating func parseNamed() throws(Unwind) -> (Argument, Int) {
+  mutating func parseNamed() throws(Unwind) -> (Argument, Int) {
     let name = try parseName()
     try expect(.colon)
     let value = try parseExpression()

@@ -14,10 +14,12 @@ extension Parser {
     at(.openParenthesis) ? try parseArguments().arguments : []
   }
 
-  /// `train-item = data | minimize | report | use-optimizer | use-schedule | setting`
+  /// `train-item = data | minimize | report | use-optimizer | use-schedule | use-clip | use-average | weight-group | freeze
+  /// | setting`
   mutating func parseTrainItem() throws(Unwind) -> TrainItem {
-    let settings: [Keyword] = [.batch, .epochs, .steps, .seed]
-    let words: [Keyword] = [.data, .minimize, .report, .optimizer, .schedule] + settings
+    let settings: [Keyword] = [.batch, .epochs, .steps, .seed, .accumulate]
+    let rules: [Keyword] = [.optimizer, .schedule, .clip, .average, .group, .freeze]
+    let words: [Keyword] = [.data, .minimize, .report] + rules + settings
     mark(.item)
     if current == .name, let note = ForeignWord.trainLine(text(of: token)) {
       throw fail("'\(text(of: token))' is no line of a 'train' block", notes: [note])
@@ -34,6 +36,10 @@ extension Parser {
     case .report: return try parseReport()
     case .optimizer: return try parseUseOptimizer()
     case .schedule: return try parseUseSchedule()
+    case .clip: return try parseUseClip()
+    case .average: return try parseUseAverage()
+    case .group: return try parseWeightGroup()
+    case .freeze: return try parseFreeze()
     case _: return try parseSetting()
     }
   }
@@ -84,14 +90,68 @@ extension Parser {
     return .optimizer(name, try optionalArguments(), span(from: start))
   }
 
-  /// `use-schedule = "schedule" name [ arguments ]`
+  /// `use-schedule = "schedule" name [ arguments ] { "then" name [ arguments ] }`
   private mutating func parseUseSchedule() throws(Unwind) -> TrainItem {
     let start = advance().start
-    let name = try parseName()
-    return .schedule(name, try optionalArguments(), span(from: start))
+    var rules = [try usedRule()]
+    while at(.then) {
+      advance()
+      rules.append(try usedRule())
+    }
+    return .schedule(rules, span(from: start))
   }
 
-  /// `setting = ( "batch" | "epochs" | "steps" | "seed" ) expression`
+  private mutating func usedRule() throws(Unwind) -> UsedRule {
+    UsedRule(name: try parseName(), arguments: try optionalArguments())
+  }
+
+  /// `use-clip = "clip" name [ arguments ]`
+  private mutating func parseUseClip() throws(Unwind) -> TrainItem {
+    let start = advance().start
+    if case .integer = current { throw clipWithoutName() }
+    if case .float = current { throw clipWithoutName() }
+    return .clip(try usedRule(), span(from: start))
+  }
+
+  private mutating func clipWithoutName() -> Unwind {
+    let number = span(of: token)
+    return fail(
+      "what is clipped has a name: the norm of all gradients together, or each value", at: number,
+      notes: ["clip norm(\(number.text)), clip parameter_norm(\(number.text)) or clip value(\(number.text))"])
+  }
+
+  /// `use-average = "average" name [ arguments ]`
+  private mutating func parseUseAverage() throws(Unwind) -> TrainItem {
+    let start = advance().start
+    return .average(try usedRule(), span(from: start))
+  }
+
+  /// `weight-group = "group" STRING "{" named { "," named } [ "," ] "}"`
+  private mutating func parseWeightGroup() throws(Unwind) -> TrainItem {
+    let start = advance().start
+    let pattern = try string("a path of weights in quotes, as in \"**.bias\"")
+    let place = span(of: token)
+    mark(.fields)
+    let arguments = try list(.openBrace, .closeBrace) { parser throws(Unwind) in
+      guard parser.atName else {
+        throw parser.expected(
+          "an argument of the optimizer and its value", notes: ["for example '{ weight_decay: 0, lr: 1e-4 }'"])
+      }
+      return try parser.parseNamed().0
+    }
+    if arguments.isEmpty, !listFailed {
+      throw fail("no argument is given here", at: place, notes: ["for example '{ weight_decay: 0 }'"])
+    }
+    return .group(pattern, arguments, span(from: start))
+  }
+
+  /// `freeze = "freeze" STRING`
+  private mutating func parseFreeze() throws(Unwind) -> TrainItem {
+    let start = advance().start
+    return .freeze(try string("a path of weights in quotes, as in \"encoder.**\""), span(from: start))
+  }
+
+  /// `setting = ( "batch" | "epochs" | "steps" | "seed" | "accumulate" ) expression`
   private mutating func parseSetting() throws(Unwind) -> TrainItem {
     let word = advance()
     let value = try parseExpression().expr

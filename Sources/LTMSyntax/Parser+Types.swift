@@ -1,6 +1,6 @@
 import LTMSupport
 
-// `layer`, `model`, `optimizer` and `schedule`, and the types of their members.
+// `layer`, `model`, `optimizer`, `schedule`, `clip` and `average`, and the types of their members.
 extension Parser {
   /// `layer = "layer" name [ parameters ] layer-body`
   mutating func parseLayer() throws(Unwind) -> TypeDeclaration {
@@ -20,6 +20,16 @@ extension Parser {
   /// `schedule = "schedule" name [ parameters ] rule-body`
   mutating func parseSchedule() throws(Unwind) -> TypeDeclaration {
     try typeDeclaration(.schedule) { parser throws(Unwind) in try parser.parseRuleBody() }
+  }
+
+  /// `clip = "clip" name [ parameters ] rule-body`
+  mutating func parseClip() throws(Unwind) -> TypeDeclaration {
+    try typeDeclaration(.clip) { parser throws(Unwind) in try parser.parseRuleBody() }
+  }
+
+  /// `average = "average" name [ parameters ] rule-body`
+  mutating func parseAverage() throws(Unwind) -> TypeDeclaration {
+    try typeDeclaration(.average) { parser throws(Unwind) in try parser.parseRuleBody() }
   }
 
   private mutating func typeDeclaration(

@@ -1,8 +1,8 @@
 /// The words with a meaning of their own.
 package enum Keyword: String, CaseIterable, Sendable {
   case `import`, `let`, `var`, `func`, require, yield, recompute, `return`, `if`, `else`, `for`, `in`, `true`, `false`
-  case layer, model, optimizer, schedule, train, param, state
-  case data, minimize, report, batch, epochs, steps, seed
+  case layer, model, optimizer, schedule, clip, average, train, param, state
+  case data, minimize, report, then, group, freeze, batch, epochs, steps, seed, accumulate
   case bool, u8, i32, i64, f16, bf16, f32, f64
 
   /// What a word may stand for besides itself.
@@ -20,8 +20,8 @@ package enum Keyword: String, CaseIterable, Sendable {
     switch self {
     case .import, .let, .var, .func, .require, .yield, .recompute, .return, .if, .else, .for, .in, .true, .false:
       .reserved
-    case .layer, .model, .optimizer, .schedule, .train, .param, .state: .contextual
-    case .data, .minimize, .report, .batch, .epochs, .steps, .seed: .contextual
+    case .layer, .model, .optimizer, .schedule, .clip, .average, .train, .param, .state: .contextual
+    case .data, .minimize, .report, .then, .group, .freeze, .batch, .epochs, .steps, .seed, .accumulate: .contextual
     case .bool, .u8, .i32, .i64, .f16, .bf16, .f32, .f64: .dtype
     }
   }

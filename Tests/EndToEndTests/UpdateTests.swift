@@ -9,13 +9,13 @@ import Testing
   static func source(optimizer: String = "SGD(lr: 0.1)", schedule: String = "constant") -> String {
     """
     optimizer Wild(lr: Float) {
-      func update(weight, grad) {
+      func update(weight, grad, step) {
         return weight - lr / (step - 3) * weight
       }
     }
     schedule broken() {
-      func factor(step, total) {
-        return log(2 - step)
+      func lr(lr, step) {
+        return lr * log(2 - step)
       }
     }
     model M() {

@@ -18,11 +18,11 @@ import Testing
   private func run(_ name: String, _ arguments: [String: CompileTimeValue], lr: Double) throws -> [Double] {
     let file = try loaded("")
     let call = RuleCall(name: name, arguments: arguments.map { .init(name: $0.key, value: $0.value) })
-    let optimizer = try file.optimizer(call)
-    let graph = try optimizer.graph(shape: [4])
+    let update = try file.optimizer(call).update(shape: [4])
+    let graph = update.graph
     #expect(graph.verify().isEmpty)
     var values = ["weight": weights]
-    for state in optimizer.states { values[state.name] = [0, 0, 0, 0] }
+    for state in update.states { values[state.name] = [0, 0, 0, 0] }
     for (index, gradient) in gradients.enumerated() {
       var inputs = try values.mapValues(vector)
       inputs["grad"] = try vector(gradient)
@@ -100,10 +100,10 @@ import Testing
   @Test func statesThatAreNotUsedAreNotKept() throws {
     let file = try loaded("")
     let plain = try file.optimizer(RuleCall(name: "SGD", arguments: [.init(name: "lr", value: .float(1))]))
-    #expect(plain.states.isEmpty)
+    #expect(try plain.update(shape: [4]).states.isEmpty)
     #expect(plain.learningRate == 1)
     let adam = try file.optimizer(RuleCall(name: "Adam"))
-    #expect(adam.states.map(\.name) == ["exp_avg", "exp_avg_sq"])
+    #expect(try adam.update(shape: [4]).states.map(\.name) == ["exp_avg", "exp_avg_sq"])
     #expect(adam.learningRate == 1e-3)
   }
 
@@ -120,19 +120,20 @@ import Testing
       }
       """)
     let call = try #require(try file.train(for: "M")?.optimizer)
-    let graph = try file.optimizer(call).graph(shape: [4])
+    let graph = try file.optimizer(call).update(shape: [4]).graph
     let eps = try #require(graph.nodes.first { $0.op == .constant && $0.attributes.float("value") == 1e-9 })
     #expect(eps.location?.description == "test.ltm:6:23")
-    let usual = try file.optimizer(RuleCall(name: "Adam")).graph(shape: [4])
+    let usual = try file.optimizer(RuleCall(name: "Adam")).update(shape: [4]).graph
     let other = try #require(usual.nodes.first { $0.op == .constant && $0.attributes.float("value") == 1e-8 })
     #expect(other.location?.path == "prelude.ltm")
   }
 
+  /// What a schedule makes of a rate of 1.
   private func factor(_ name: String, _ arguments: [String: CompileTimeValue], step: Double) throws -> Double {
     let call = RuleCall(name: name, arguments: arguments.map { .init(name: $0.key, value: $0.value) })
-    let graph = try loaded("").schedule(call).graph()
-    let given = ["step": step, "total": 100].filter { graph.input($0.key) != nil }
-    return try #require(try graph.evaluate(given.mapValues(scalar))["factor"]?.data.first)
+    let graph = try #require(try loaded("").schedule(call).stages[0].moves["lr"])
+    let given = ["lr": 1, "step": step, "total": 100].filter { graph.input($0.key) != nil }
+    return try #require(try graph.evaluate(given.mapValues(scalar))["lr"]?.data.first)
   }
 
   @Test(arguments: [0.0, 4, 9, 10, 55, 99, 100, 150])

@@ -31,12 +31,9 @@ struct DigitsStep: Sendable {
       RuleCall(
         name: "AdamW",
         arguments: [.init(name: "lr", value: .float(rate)), .init(name: "weight_decay", value: .float(0.01))]))
-    let template = OptimizerTemplate(
-      name: optimizer.name, states: optimizer.states.map { (name: $0.name, initial: $0.initializer) }
-    ) { shape throws(DiagnosticSet) in try optimizer.graph(shape: shape) }
     let schedule = try file.schedule(RuleCall(name: "cosine", arguments: [.init(name: "warmup", value: .int(5))]))
     let step = try buildStep(
-      loss: insertCasts(loss, policy).graph, optimizer: template, schedule: schedule.graph(), policy: policy,
+      loss: insertCasts(loss, policy).graph, optimizer: optimizer.template(), schedule: schedule, policy: policy,
       replicas: replicas)
     graph = try PassPipeline.lowering.run(step.graph, stage: [.afterCasts, .bound])
     self.batch = batch

@@ -39,11 +39,8 @@ struct CurveTests {
     var call = RuleCall(name: name == "adam" ? "Adam" : "SGD", arguments: [.init(name: "lr", value: .float(rate))])
     if name == "sgd" { call.set("momentum", .float(0.9)) }
     let optimizer = try file.optimizer(call)
-    let template = OptimizerTemplate(
-      name: optimizer.name, states: optimizer.states.map { (name: $0.name, initial: $0.initializer) }
-    ) { shape throws(DiagnosticSet) in try optimizer.graph(shape: shape) }
     let program = try buildStep(
-      loss: insertCasts(loss.bound(["B": 32]), policy).graph, optimizer: template, policy: policy)
+      loss: insertCasts(loss.bound(["B": 32]), policy).graph, optimizer: optimizer.template(), policy: policy)
     let initial = try SafetensorsFile(path: Self.fixture.appending(path: "init.safetensors").path)
     var parameters: [String: [Double]] = [:]
     for name in initial.names { parameters[name] = try initial.tensor(name).doubles }

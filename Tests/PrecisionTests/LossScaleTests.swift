@@ -6,7 +6,7 @@ import Testing
 
 @Suite("loss scale")
 struct LossScaleTests {
-  private func machine(_ line: String, schedule: Graph? = nil) throws -> StepMachine {
+  private func machine(_ line: String, schedule: ScheduleTemplate? = nil) throws -> StepMachine {
     try StepMachine(
       step(productLoss(), policy(line), schedule: schedule), parameters: ["w": [1, 2], "seen": [0, 0]])
   }

@@ -83,18 +83,19 @@ let adam = OptimizerTemplate(name: "Adam", states: [("exp_avg_sq", .constant(0))
   return b.graph
 }
 
-/// `1 / (1 + step)`
-func decay() -> Graph {
+/// `lr / (1 + step)`
+func decay() -> ScheduleTemplate {
   var b = GraphBuilder(name: "decay")
+  let rate = b.input("lr", TensorType(.float, []), role: .control)
   let step = b.input("step", TensorType(.float, []), role: .control)
   _ = b.input("total", TensorType(.float, []), role: .control)
-  b.output("factor", b.make(.reciprocal, [b.offset(step, by: 1)]))
-  return b.graph
+  b.output("lr", b.mul(rate, b.make(.reciprocal, [b.offset(step, by: 1)])))
+  return ScheduleTemplate(stages: [.init(name: "decay", moves: ["lr": b.graph])])
 }
 
 /// The step of a graph that the front end might have made.
 func step(
-  _ graph: Graph, _ policy: PrecisionPolicy, optimizer: OptimizerTemplate = momentum, schedule: Graph? = nil,
+  _ graph: Graph, _ policy: PrecisionPolicy, optimizer: OptimizerTemplate = momentum, schedule: ScheduleTemplate? = nil,
   replicas: Int = 1
 ) throws -> StepProgram {
   try buildStep(

@@ -31,11 +31,8 @@ struct SampleTests {
     let optimizer = try file.optimizer(RuleCall(name: optimizer, arguments: [.init(name: "lr", value: .float(3e-3))]))
     let schedule = try file.schedule(RuleCall(name: "cosine", arguments: [.init(name: "warmup", value: .int(2))]))
     let loss = try model.graph(entry: "loss", training: true).bound(["B": 4])
-    let template = OptimizerTemplate(
-      name: optimizer.name, states: optimizer.states.map { (name: $0.name, initial: $0.initializer) }
-    ) { shape throws(DiagnosticSet) in try optimizer.graph(shape: shape) }
     let program = try buildStep(
-      loss: insertCasts(loss, policy).graph, optimizer: template, schedule: schedule.graph(), policy: policy)
+      loss: insertCasts(loss, policy).graph, optimizer: optimizer.template(), schedule: schedule, policy: policy)
     return Sample(program: program, parameters: model.parameters, rate: optimizer.learningRate)
   }
 

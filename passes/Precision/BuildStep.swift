@@ -5,17 +5,27 @@ import LTMSupport
 ///
 /// With several replicas it is the step of each, and the loss is that of its share of the batch.
 package func buildStep(
-  loss: Graph, optimizer: OptimizerTemplate, schedule: Graph? = nil, policy: PrecisionPolicy, replicas: Int = 1
+  loss: Graph, rules: StepRules, policy: PrecisionPolicy, replicas: Int = 1
 ) throws(DiagnosticSet) -> StepProgram {
-  var step = try StepBuilder(loss, policy, replicas: replicas)
+  var step = try StepBuilder(loss, policy, rules, replicas: replicas)
   try step.differentiate()
   try step.requireParameters()
   step.checkFiniteness()
   step.countOutside()
-  try step.schedule(schedule)
-  try step.update(optimizer)
+  try step.schedule()
+  try step.clip()
+  try step.update()
   step.updateControls()
   return step.finish()
+}
+
+/// The step with one optimizer for all weights.
+package func buildStep(
+  loss: Graph, optimizer: OptimizerTemplate, schedule: ScheduleTemplate? = nil, policy: PrecisionPolicy,
+  replicas: Int = 1
+) throws(DiagnosticSet) -> StepProgram {
+  try buildStep(
+    loss: loss, rules: StepRules(optimizer: optimizer, schedule: schedule), policy: policy, replicas: replicas)
 }
 
 /// The loss and the unscaled gradient of each parameter (`gradient/fc1.weight`), and nothing else: for tests and tools.
@@ -41,6 +51,7 @@ private func refuseNames(of graph: Graph) throws(DiagnosticSet) {
 /// Builds a step from front to back; the loss graph's nodes come first, as they are.
 struct StepBuilder {
   let policy: PrecisionPolicy
+  let rules: StepRules
   /// The entry that is minimized.
   private let name: String
   let replicas: Int
@@ -48,6 +59,8 @@ struct StepBuilder {
   private(set) var parameters: [GraphInput]
   /// What no gradient reaches: only read under `stop_gradient`, or by what has no slope. It stays as it is.
   private(set) var frozen: [GraphInput] = []
+  /// What the user does not let it move.
+  let held: [GraphInput]
   let stateUpdates: [GraphOutput]
   let forwardCount: Int
   let indexReads: [IndexRead]
@@ -61,10 +74,16 @@ struct StepBuilder {
   private(set) var gradients: [ValueID] = []
   private(set) var controls: [StepControl: ValueID] = [:]
   private(set) var foundInf = ValueID(0)
-  private(set) var learningRate = ValueID(0)
+  /// The optimizer's arguments that are given for each step, for each group of weights.
+  var moved: [[String: ValueID]] = []
+  /// The gradients as the optimizer takes them, where they are needed before it does.
+  var prepared: [ValueID]?
 
-  init(_ graph: Graph, _ policy: PrecisionPolicy, replicas: Int = 1) throws(DiagnosticSet) {
+  init(
+    _ graph: Graph, _ policy: PrecisionPolicy, _ rules: StepRules = StepRules(optimizers: []), replicas: Int = 1
+  ) throws(DiagnosticSet) {
     self.policy = policy
+    self.rules = rules
     self.replicas = replicas
     name = graph.name
     let results = graph.outputs.filter { $0.updates == nil }
@@ -80,7 +99,9 @@ struct StepBuilder {
     }
     try refuseNames(of: graph)
     loss = result.value
-    parameters = graph.inputs.filter { $0.role == .parameter && graph[$0.value].type.dtype.isFloating }
+    let weights = graph.inputs.filter { $0.role == .parameter && graph[$0.value].type.dtype.isFloating }
+    parameters = weights.filter { !rules.frozen.contains($0.name) }
+    held = weights.filter { rules.frozen.contains($0.name) }
     stateUpdates = graph.outputs.filter { $0.updates != nil }
     forwardCount = graph.nodes.count
     indexReads = graph.computedIndexReads
@@ -93,6 +114,7 @@ struct StepBuilder {
     addControls()
   }
 
+  private var observes: Bool { rules.schedule?.observes ?? false }
   var isScaled: Bool { policy.level.lossScale != .off }
 
   private mutating func addControls() {
@@ -104,6 +126,8 @@ struct StepBuilder {
       case .attempt: if !adopt(control, .number(0)) { add(control, .i32, .number(0)) }
       case .seed: _ = adopt(control, .host)
       case .learningRate, .totalSteps: add(control, policy.full, .host)
+      case .metric: if observes { add(control, policy.full, .number(0)) }
+      case .observed: if observes { add(control, .i32, .number(0)) }
       }
     }
   }
@@ -164,7 +188,9 @@ struct StepBuilder {
     throw DiagnosticSet([
       Diagnostic(
         .error, "'\(name)' cannot be minimized: no gradient of it reaches a weight, so that nothing would be trained",
-        notes: ["comparisons, argmax, rounding and stop_gradient let none through: minimize a loss, cross_entropy say"])
+        notes: (held.isEmpty ? [] : ["\(held.count) weights are frozen"]) + [
+          "comparisons, argmax, rounding and stop_gradient let none through: minimize a loss, cross_entropy say"
+        ])
     ])
   }
 
@@ -191,19 +217,6 @@ struct StepBuilder {
     builder.reason = nil
   }
 
-  /// The learning rate of this update: the base times the schedule's factor, which moves only with updates.
-  mutating func schedule(_ graph: Graph?) throws(DiagnosticSet) {
-    learningRate = control(.learningRate)
-    guard let graph else { return }
-    let step = builder.cast(control(.step), to: policy.full)
-    let outputs = try builder.inline(
-      try resolveFloats(graph, to: policy.full), ["step": step, "total": control(.totalSteps)], scope: "schedule")
-    guard let factor = outputs["factor"] ?? outputs["result"], builder.type(factor).rank == 0 else {
-      throw DiagnosticSet([Diagnostic(.error, "the schedule '\(graph.name)' gives no scalar factor")])
-    }
-    learningRate = builder.mul(learningRate, builder.cast(factor, to: policy.full))
-  }
-
   /// The gradient as the optimizer takes it: f32, unscaled. Scaled halves become exact f32 numbers first.
   mutating func unscaled(_ gradient: ValueID) -> ValueID {
     let dtype = builder.type(gradient).dtype.accumulator
@@ -228,7 +241,7 @@ struct StepBuilder {
   mutating func finish() -> StepProgram {
     builder.output(StepProgram.loss, meanOverReplicas(loss))
     builder.output(StepProgram.foundInf, foundInf)
-    builder.output(StepProgram.learningRate, learningRate)
+    if let rate = moved.first?["lr"] { builder.output(StepProgram.learningRate, rate) }
     return StepProgram(
       graph: builder.graph, slots: slots, forwardCount: forwardCount, indexReads: indexReads,
       warnings: diagnostics.warnings)
@@ -239,7 +252,7 @@ struct StepBuilder {
     for (parameter, gradient) in zip(parameters, gradients) {
       builder.output("gradient/\(parameter.name)", unscaled(gradient))
     }
-    for parameter in frozen {
+    for parameter in frozen + held {
       let type = builder.type(parameter.value)
       builder.output("gradient/\(parameter.name)", builder.zeros(type.with(type.dtype.accumulator)))
     }

@@ -21,7 +21,7 @@ struct CastPlan {
   private let bodyInputs: [DType?]?
   /// The ops with bodies, decided.
   private(set) var decidedBodies: [ValueID: DecidedBodies] = [:]
-  private let kept: [ScopePattern]
+  private let kept: [PathPattern]
   private let users: [[ValueID]]
 
   init(_ graph: Graph, _ policy: PrecisionPolicy, body inputs: [DType?]? = nil, stateOutputs: Set<Int> = []) {
@@ -33,7 +33,7 @@ struct CastPlan {
     isWeak = Array(repeating: false, count: graph.nodes.count)
     statistics = Array(repeating: nil, count: graph.nodes.count)
     isScalarResult = isWeak
-    kept = policy.level.keepInFloat32.map { ScopePattern($0) }
+    kept = policy.level.keepInFloat32.map { PathPattern($0) }
     users = graph.users()
     findWeak()
     statistics =

@@ -23,8 +23,8 @@ struct Consistency {
     checkPerOpCasts()
     checkLossScale()
     checkHoles()
-    for path in level.keepInFloat32 where !ScopePattern.isValid(path) {
-      error("'\(path)' in keep-f32 is no path of layers", "write names and * with dots between them, as in blocks.0.*")
+    for path in level.keepInFloat32 where !PathPattern.isValid(path) {
+      error("'\(path)' in keep-f32 is no path of layers", "write \(PathPattern.form)")
     }
   }
 

@@ -34,7 +34,8 @@ public struct OptLevel: Sendable, Hashable {
   public var inputs: Cast
   /// What floating results are cast to.
   public var outputs: Cast
-  /// Layers that stay f32, by path: `head`, `blocks.0.*`. A `*` stands for one name; a path stands for all below it.
+  /// Layers that stay f32, by path: `head`, `blocks.*.norm1`, `**.norm`. A `*` stands for one name, `**` for any number of
+  /// them; a path stands for all below it.
   public var keepInFloat32: [String]
   /// Ops that another class than their own applies to.
   public var opClasses: [Op: PrecisionClass]

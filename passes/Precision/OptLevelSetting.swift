@@ -95,10 +95,10 @@ public enum OptLevelSetting: Sendable, Hashable {
 
   private static func paths(_ value: String) throws(Diagnostic) -> [String] {
     let paths = value.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-    for path in paths where !ScopePattern.isValid(path) {
+    for path in paths where !PathPattern.isValid(path) {
       throw Diagnostic(
         .error, "'\(path)' in keep-f32 is no path of layers",
-        notes: ["write names and * with dots between them, as in blocks.0.*"])
+        notes: ["write \(PathPattern.form)"])
     }
     return paths
   }

@@ -20,10 +20,11 @@ package func representability(of graph: Graph, in dtype: DType, owner: Optimizer
 
 /// The first values of an optimizer's states, likewise.
 package func representability(
-  of states: [(name: String, initial: Initializer)], in dtype: DType, owner: OptimizerTemplate
+  of states: [RuleState], in weights: DType, owner: OptimizerTemplate
 ) -> [Diagnostic] {
   states.compactMap { state in
-    guard case .constant(let number) = state.initial, !dtype.holds(number) else { return nil }
+    let dtype = state.type.dtype == .float ? weights : state.type.dtype
+    guard case .initializer(.constant(let number)) = state.initial, !dtype.holds(number) else { return nil }
     return Diagnostic(
       .error, "\(owner.name): \(plain(number)), the first value of '\(state.name)', is infinite in \(dtype)",
       at: owner.span)

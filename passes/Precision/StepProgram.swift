@@ -15,6 +15,10 @@ package enum StepControl: String, Sendable, CaseIterable {
   case seed = "control/seed"
   /// i32: skips in a row with the scale at its floor.
   case skips = "control/skips"
+  /// The last value of what is watched, given by the host; likewise f64 or f32. Only a schedule that observes has it.
+  case metric = "control/metric"
+  /// i32: 1 where the metric is new, until a step has taken it. Likewise.
+  case observed = "control/observed"
   /// The base learning rate, given by the host; f64 in a run with precision 64, else f32.
   case learningRate = "control/lr"
   /// The number of updates of the whole run, given by the host; likewise.
@@ -71,30 +75,9 @@ package struct StepProgram: Sendable {
   package static let foundInf = "found_inf"
   /// The name of the output that holds the learning rate of this step.
   package static let learningRate = "lr"
+  /// The name of the output that holds the norm of all gradients together, unscaled and before they are clipped. Only a
+  /// step that tracks it has it.
+  package static let gradientNorm = "grad_norm"
   /// The names that no argument, parameter or state of a loss can have.
-  static let results = [loss, foundInf, learningRate]
-}
-
-/// What a step needs of an optimizer.
-package struct OptimizerTemplate: Sendable {
-  /// Its name, for messages.
-  package let name: String
-  /// Where the user names it.
-  package let span: Span?
-  /// The name and the first value of each state that it keeps for a parameter.
-  package let states: [(name: String, initial: Initializer)]
-  /// The update of a parameter of that shape. Inputs: `weight`, `grad`, `lr`, `step` (1 at the first update) and the
-  /// states; outputs: `weight` and the states.
-  package let graph: @Sendable ([Dim]) throws(DiagnosticSet) -> Graph
-
-  /// A template.
-  package init(
-    name: String, span: Span? = nil, states: [(name: String, initial: Initializer)],
-    graph: @escaping @Sendable ([Dim]) throws(DiagnosticSet) -> Graph
-  ) {
-    self.name = name
-    self.span = span
-    self.states = states
-    self.graph = graph
-  }
+  static let results = [loss, foundInf, learningRate, gradientNorm]
 }

@@ -5,29 +5,50 @@ import LTMSupport
 
 extension StepBuilder {
   /// The optimizer, once for each parameter, then the layers' state.
-  mutating func update(_ optimizer: OptimizerTemplate) throws(DiagnosticSet) {
-    // Bias corrections count the update that is being made.
-    let one = builder.constant(1, TensorType(.i32, []))
-    let count = builder.cast(builder.add(control(.step), one), to: policy.full)
-    var updates: [TensorType: Graph] = [:]
-    for (parameter, gradient) in zip(parameters, gradients) {
+  mutating func update() throws(DiagnosticSet) {
+    let count = updateCount()
+    var updates: [UpdateKey: RuleUpdate] = [:]
+    for (index, parameter) in parameters.enumerated() {
       let type = builder.type(parameter.value)
-      let stored = type.with(policy.optimizerDType(type.dtype))
-      if updates[stored] == nil {
-        let graph = try optimizer.graph(type.shape)
-        updates[stored] = try resolveFloats(graph, to: stored.dtype)
-        report(representability(of: graph, in: stored.dtype, owner: optimizer))
-        report(representability(of: optimizer.states, in: stored.dtype, owner: optimizer))
-      }
-      guard let graph = updates[stored] else { continue }
-      try update(parameter, gradient, stored, count, optimizer, graph)
+      let key = UpdateKey(
+        type: type.with(policy.optimizerDType(type.dtype)), group: rules.groups[parameter.name] ?? 0)
+      if updates[key] == nil { updates[key] = try ruleUpdate(key) }
+      guard let update = updates[key] else { continue }
+      try self.update(index, key, count, update)
     }
     for parameter in frozen {
       let type = builder.type(parameter.value)
       _ = storedWeight(parameter, type.with(policy.optimizerDType(type.dtype)))
     }
+    for parameter in held {
+      slots.append(
+        StateSlot(
+          name: parameter.name, role: .parameter, type: builder.type(parameter.value),
+          initial: .parameter(parameter.name),
+          checkpointKey: nil))
+    }
     try diagnostics.throwIfErrors()
     writeState()
+  }
+
+  /// Bias corrections count the update that is being made.
+  private mutating func updateCount() -> ValueID {
+    let one = builder.constant(1, TensorType(.i32, []))
+    return builder.cast(builder.add(control(.step), one), to: policy.full)
+  }
+
+  /// What weights must share to be updated by one graph.
+  private struct UpdateKey: Hashable {
+    let type: TensorType
+    let group: Int
+  }
+
+  private mutating func ruleUpdate(_ key: UpdateKey) throws(DiagnosticSet) -> RuleUpdate {
+    let (optimizer, dtype) = (rules.optimizers[key.group], key.type.dtype)
+    let update = try optimizer.update(key.type.shape, moved[key.group].keys.sorted())
+    report(representability(of: update.graph, in: dtype, owner: optimizer))
+    report(representability(of: update.states, in: dtype, owner: optimizer))
+    return RuleUpdate(graph: try resolveFloats(update.graph, to: dtype), states: update.states)
   }
 
   private mutating func report(_ findings: [Diagnostic]) {
@@ -35,43 +56,73 @@ extension StepBuilder {
   }
 
   private mutating func update(
-    _ parameter: GraphInput, _ gradient: ValueID, _ stored: TensorType, _ count: ValueID,
-    _ optimizer: OptimizerTemplate, _ graph: Graph
+    _ index: Int, _ key: UpdateKey, _ count: ValueID, _ update: RuleUpdate
   ) throws(DiagnosticSet) {
-    let name = parameter.name
+    let (parameter, stored) = (parameters[index], key.type)
+    let (name, optimizer, graph) = (parameter.name, rules.optimizers[key.group], update.graph)
     let weight = storedWeight(parameter, stored)
     let saved = builder.scope
     builder.scope = "optimizer/\(name)"
     defer { builder.scope = saved }
-    var arguments = ["weight": weight.value, "grad": unscaled(gradient), "lr": learningRate, "step": count]
-    var states: [(key: String, name: String, value: ValueID)] = []
+    var arguments = moved[key.group].merging([
+      "weight": weight.value, "grad": prepared?[index] ?? unscaled(gradients[index]), "step": count,
+      "total": control(.totalSteps), "loss": loss,
+    ]) { _, new in new }
+    var states: [(key: String, state: RuleState, value: ValueID)] = []
     // A state that this update neither reads nor writes (the velocity of SGD without momentum) takes no memory.
-    for state in optimizer.states where graph.mentions(state.name) {
+    for state in update.states where graph.mentions(state.name) {
       let key = "optimizer/\(name)/\(state.name)"
-      let value = input(key, stored, .optimizerState, .initializer(state.initial), key: key)
+      let type = state.type.dtype == .float ? state.type.with(stored.dtype) : state.type
+      let value = input(key, type, .optimizerState, StateSlot.Initial(state.initial, of: name), key: key)
       arguments[state.name] = value
-      states.append((key, state.name, value))
+      states.append((key, state, value))
     }
     let outputs = try builder.inline(graph, arguments, scope: "optimizer/\(name)")
     let new = try result("weight", outputs, optimizer, stored)
     let written = write(weight.name, old: weight.value, new: new)
     if weight.value != parameter.value { writeHalf(parameter, written) }
-    for state in states where outputs[state.name] != nil {
-      _ = write(state.key, old: state.value, new: try result(state.name, outputs, optimizer, stored))
+    for (key, state, value) in states where outputs[state.name] != nil {
+      _ = write(key, old: value, new: try result(state.name, outputs, optimizer, builder.type(value)))
     }
+    try average(name, stored, new, count)
   }
+
+  /// The average of a weight, under whose name a checkpoint then holds the average.
+  private mutating func average(
+    _ name: String, _ stored: TensorType, _ weight: ValueID, _ count: ValueID
+  ) throws(DiagnosticSet) {
+    guard let rule = rules.average else { return }
+    let key = "average/\(name)"
+    let old = input(key, stored, .optimizerState, .parameter(name), key: name)
+    let graph = try resolveFloats(try rule.update(stored.shape), to: stored.dtype)
+    let arguments = ["average": old, "weight": weight, "step": count, "total": control(.totalSteps)]
+    let outputs = try builder.inline(graph, arguments, scope: key)
+    guard let new = outputs["average"] else {
+      throw DiagnosticSet([Diagnostic(.error, "the average '\(rule.name)' gives no average")])
+    }
+    builder.reason = "'\(rule.name)' keeps the average in \(stored.dtype)"
+    let value = builder.cast(new, to: stored.dtype)
+    builder.reason = nil
+    _ = write(key, old: old, new: value)
+  }
+
+  /// The key of what training goes on from: a weight's own name is its average's, where there is one.
+  private func checkpointKey(_ name: String) -> String { rules.average == nil ? name : "current/\(name)" }
 
   /// What the optimizer updates: the parameter, or its f32 master where it is half.
   private mutating func storedWeight(_ parameter: GraphInput, _ stored: TensorType) -> (name: String, value: ValueID) {
     let (name, type) = (parameter.name, builder.type(parameter.value))
+    let isTrained = parameters.contains { $0.name == name }
+    let key = isTrained ? checkpointKey(name) : name
     guard type != stored else {
-      slots.append(slot(parameter, .parameter(name)))
+      slots.append(
+        StateSlot(name: name, role: .parameter, type: type, initial: .parameter(name), checkpointKey: key))
       return (name, parameter.value)
     }
     let master = "master/\(name)"
     slots.append(
       StateSlot(name: name, role: .parameter, type: type, initial: .copy(of: master), checkpointKey: nil))
-    let value = input(master, stored, .master, .parameter(name), key: name)
+    let value = input(master, stored, .master, .parameter(name), key: key)
     masters[parameter.value] = value
     return (master, value)
   }
@@ -161,6 +212,9 @@ extension StepBuilder {
     builder.reason = "the loss scale's state machine"
     if case .dynamic(let numbers) = policy.level.lossScale { moveScale(numbers, zero, one) }
     builder.reason = nil
+    if let observed = controls[.observed] {
+      _ = write(StepControl.observed.rawValue, old: observed, new: zero)
+    }
   }
 
   private mutating func output(_ control: StepControl, _ value: ValueID) {
@@ -184,6 +238,16 @@ extension StepBuilder {
       .minimum, [builder.scale(scale, by: numbers.growth), builder.fill(numbers.maximum, like: scale)])
     output(.lossScale, builder.select(foundInf, lower, builder.select(isFull, higher, scale)))
     output(.goodSteps, builder.select(foundInf, zero, builder.select(isFull, zero, good)))
+  }
+}
+
+extension StateSlot.Initial {
+  /// The first value of a rule's state for a weight.
+  fileprivate init(_ initial: RuleState.Initial, of weight: String) {
+    switch initial {
+    case .initializer(let initializer): self = .initializer(initializer)
+    case .weight: self = .parameter(weight)
+    }
   }
 }
 

@@ -28,6 +28,8 @@ public struct Model: Sendable {
   /// What training computes again in the backward pass, instead of keeping it: less memory for more time. Results are the
   /// same but for rounding where kernels fuse otherwise.
   public var recomputation: Recomputation = []
+  /// Whether training gives the norm of all gradients of each step. It does where gradients are clipped by it.
+  public var tracksGradientNorm = false
 
   /// Reads a file and makes a model of it.
   ///
@@ -175,7 +177,7 @@ public struct Model: Sendable {
         "the seed cannot be set once there are first values",
         notes: ["it is given with the model: --seed, Model(seed:)"])
     }
-    let problems = program.entryProblems(with: changed)
+    let problems = program.entryProblems(with: changed) + program.pathProblems(with: changed)
     if !problems.isEmpty { throw LTMError(DiagnosticSet(problems)) }
     self.settings = changed
     linesGiven.insert(String(line.prefix { $0 != " " }))

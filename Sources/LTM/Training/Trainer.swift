@@ -149,6 +149,8 @@ public struct StepRecord: Sendable, Hashable {
   public let skipped: Bool
   /// Seconds that it took.
   public let seconds: Double
+  /// The norm of all gradients together, unscaled and before they were clipped, where the step gives it.
+  public var gradientNorm: Double?
 }
 
 /// One pass over the data.

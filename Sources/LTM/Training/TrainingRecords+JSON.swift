@@ -3,10 +3,13 @@ import LTMSupport
 extension StepRecord {
   /// One line of the step log. A number that is not finite is null.
   public var json: String {
-    JSON.object([
-      .init("attempt", .int(attempt)), .init("step", .int(step)), .init("loss", .number(loss)),
-      .init("scale", .number(scale)), .init("skipped", .bool(skipped)), .init("seconds", .number(seconds)),
-    ]).text()
+    let norm = gradientNorm.map { [JSON.Member("grad_norm", .number($0))] } ?? []
+    return JSON.object(
+      [
+        .init("attempt", .int(attempt)), .init("step", .int(step)), .init("loss", .number(loss)),
+        .init("scale", .number(scale)), .init("skipped", .bool(skipped)), .init("seconds", .number(seconds)),
+      ] + norm
+    ).text()
   }
 }
 

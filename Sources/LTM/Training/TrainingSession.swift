@@ -96,7 +96,9 @@ final class TrainingSession {
     let before = controls.map(\.rawValue).filter { name in slots.contains { $0.name == name } }
     let kept = [StepControl.step, .skips].map(\.rawValue).filter { name in slots.contains { $0.name == name } }
     let counts = program.step.indexReads.indices.map(Graph.outsideCount)
-    let after = [StepProgram.foundInf, StepProgram.loss] + kept + counts
+    let norm =
+      program.lowered.outputs.contains { $0.name == StepProgram.gradientNorm } ? [StepProgram.gradientNorm] : []
+    let after = [StepProgram.foundInf, StepProgram.loss] + kept + counts + norm
     let begin = ResourceUsage.monotonicSeconds
     let values = try executable.start(before: before, after: after)
     return { [self] () throws(LTMError) in
@@ -185,6 +187,7 @@ struct TryOutcome {
     skips = count(.skips)
     record = StepRecord(
       attempt: count(.attempt), step: count(.step), loss: values[StepProgram.loss] ?? .nan,
-      scale: values[StepControl.lossScale.rawValue] ?? 1, skipped: values[StepProgram.foundInf] != 0, seconds: seconds)
+      scale: values[StepControl.lossScale.rawValue] ?? 1, skipped: values[StepProgram.foundInf] != 0, seconds: seconds,
+      gradientNorm: values[StepProgram.gradientNorm])
   }
 }

@@ -50,6 +50,8 @@ struct UpdateOptions: ParsableArguments {
       valueName: "blocks,loops"))
   var recompute: String?
 
+  @OptionGroup var gradients: GradientOptions
+
   /// Puts them in place of the lines that the file has.
   func apply(to model: inout Model) throws {
     if let recompute {
@@ -62,6 +64,7 @@ struct UpdateOptions: ParsableArguments {
     }
     if let optimizer { try model.setTrainLine("optimizer \(optimizer)") }
     if let schedule { try model.setTrainLine("schedule \(schedule)") }
+    try gradients.apply(to: &model)
   }
 }
 

@@ -93,10 +93,12 @@ private final class Checker {
   }
 
   private func make(_ call: RuleCall, _ kind: TypeDeclaration.Kind) {
-    if kind == .optimizer {
-      _ = collect { () throws(DiagnosticSet) in try file.optimizer(call) }
-    } else {
-      _ = collect { () throws(DiagnosticSet) in try file.schedule(call) }
+    switch kind {
+    case .optimizer: _ = collect { () throws(DiagnosticSet) in try file.optimizer(call) }
+    case .schedule: _ = collect { () throws(DiagnosticSet) in try file.schedule(call) }
+    case .clip: _ = collect { () throws(DiagnosticSet) in try file.clip(call) }
+    case .average: _ = collect { () throws(DiagnosticSet) in try file.average(call) }
+    case .layer, .model: return
     }
   }
 
@@ -104,7 +106,15 @@ private final class Checker {
     let (settings, problems) = file.checkedSettings(of: block)
     for problem in problems.all { diagnostics.add(problem) }
     if let optimizer = settings.optimizer { make(optimizer, .optimizer) }
+    for group in settings.groups {
+      if var call = settings.optimizer {
+        call.overrides = group.arguments
+        make(call, .optimizer)
+      }
+    }
     if let schedule = settings.schedule { make(schedule, .schedule) }
+    if let clip = settings.clip { make(clip, .clip) }
+    if let average = settings.average { make(average, .average) }
     guard let program = programs[settings.model] else { return }
     for problem in program.problems(with: settings) { diagnostics.add(problem) }
   }
@@ -113,7 +123,7 @@ private final class Checker {
 extension Program {
   /// What in a `train` block does not go with the model: entries that it lacks, fields that no parameter takes.
   package func problems(with settings: TrainSettings) -> [Diagnostic] {
-    let problems = entryProblems(with: settings)
+    let problems = entryProblems(with: settings) + pathProblems(with: settings)
     // Where an entry is not known, neither are the fields that it needs.
     guard settings.data != nil, problems.isEmpty else { return problems }
     return fieldProblems(settings, dataParameters(of: settings))

@@ -64,7 +64,10 @@ extension Elaborator {
         notes: ["full(shape, value) makes a tensor"])
     }
     switch builtin {
-    case .zeros, .zerosLike: return Value(.initializer(.constant(0)), span)
+    case .zerosLike:
+      if case .tensor(let id) = given[0].value.kind { likeShape = builder.type(id).shape }
+      return Value(.initializer(.constant(0)), span)
+    case .zeros: return Value(.initializer(.constant(0)), span)
     case .ones: return Value(.initializer(.constant(1)), span)
     case .constant:
       guard let constant = constant(given[0].value, at: given[0].span) else { return notANumber(given[0]) }

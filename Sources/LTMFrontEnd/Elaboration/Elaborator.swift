@@ -34,7 +34,7 @@ final class Elaborator {
   var current: [StorageID: ValueID] = [:]
   /// States in the order of their first write.
   var written: [StorageID] = []
-  /// The state of an optimizer, by name.
+  /// The state of a rule, by name.
   var ruleStates: RuleStates?
   /// Constants at the top of files, once computed.
   var constants: [String: Value] = [:]
@@ -47,6 +47,8 @@ final class Elaborator {
   let progress: CheckProgress?
   /// The parameter or state whose initial value is computed.
   var initialized: InitializedStorage?
+  /// The shape that `zeros_like` was last given.
+  var likeShape: [Dim]?
   /// What the rounds of the loops that run have yielded, the innermost loop last; `nil` for one that is no value.
   var yields: [[Value]?] = []
   /// How many loops of members run.
@@ -200,7 +202,7 @@ struct Frame {
   var function: Span?
 }
 
-/// The state of an optimizer while its `update` is elaborated.
+/// The state of a rule while a function of it is elaborated.
 struct RuleStates {
   var owner: InstanceID
   /// In declaration order.

@@ -21,6 +21,9 @@ struct Resolver {
   /// The functions of the type whose code is being resolved.
   private var siblings: [String: Span] = [:]
 
+  /// What the function whose code is being resolved could name among its parameters.
+  private var stepNames: [String] = []
+
   /// What a local name is, as far as statements care.
   enum LocalName { case constant, variable, state, dimension, function }
 
@@ -75,18 +78,25 @@ struct Resolver {
     for argument in block.arguments { resolve(argument.value) }
     for item in block.items {
       switch item {
-      case .optimizer(_, let arguments, _), .schedule(_, let arguments, _):
+      case .optimizer(_, let arguments, _), .group(_, let arguments, _):
         for argument in arguments { resolve(argument.value) }
+      case .schedule(let rules, _): for rule in rules { resolve(rule) }
+      case .clip(let rule, _), .average(let rule, _): resolve(rule)
       case .setting(let name, let value, _):
         // An unknown setting is reported as such, later; its value may be anything.
         if TrainSettings.numbers.contains(name.text) { resolve(value) }
-      case .data, .minimize, .report: continue
+      case .data, .minimize, .report, .freeze: continue
       }
     }
   }
 
+  private mutating func resolve(_ rule: UsedRule) {
+    for argument in rule.arguments { resolve(argument.value) }
+  }
+
   private mutating func resolve(_ type: TypeDeclaration) {
-    scopes = [[:]]
+    // An optimizer is made for each weight, and its members may look at it.
+    scopes = [type.kind == .optimizer ? ["weight": .constant] : [:]]
     siblings = [:]
     defer { (scopes, siblings) = ([], [:]) }
     for parameter in type.parameters {
@@ -154,10 +164,7 @@ struct Resolver {
   private mutating func resolve(_ storage: StorageMember, _ kind: LocalName, of type: TypeDeclaration) {
     if let name = storage.computedName { resolve(name) }
     if let declared = storage.type { resolve(declared, of: .storage) }
-    let isRule = type.kind == .optimizer
-    scopes.append(isRule ? ["weight": .constant] : [:])
     resolve(storage.initializer)
-    scopes.removeLast()
     if storage.computedName == nil { define(storage.name, kind, what: "member") }
   }
 
@@ -167,9 +174,8 @@ struct Resolver {
   }
 
   private mutating func resolveCode(of function: FunctionDeclaration, in type: TypeDeclaration?) {
-    var given: [String: LocalName] = [Names.training: .constant]
-    if type?.kind == .optimizer { given.merge(["lr": .constant, "step": .constant]) { old, _ in old } }
-    scopes.append(given)
+    scopes.append([Names.training: .constant])
+    stepNames = type.map { RuleFunction.given(to: function.name.text, of: $0.kind) } ?? []
     scopes.append([:])
     defer { scopes.removeLast(2) }
     for parameter in function.parameters { if let declared = parameter.type { declareSymbols(declared) } }
@@ -183,7 +189,7 @@ struct Resolver {
     scopes.append([:])
     resolve(function.body)
     scopes.removeLast()
-    requireReturn(function)
+    if !RuleFunction.onlyWrites(function.name.text, of: type?.kind) { requireReturn(function) }
   }
 
   // MARK: Names
@@ -212,6 +218,13 @@ struct Resolver {
     visible += Names.all
     visible += ["true", "false"]
     let (hints, fix) = ForeignNames.advice(name, among: visible, near: near ?? nearest(name, among: visible))
+    if stepNames.contains(name) {
+      diagnostics.add(
+        Diagnostic(
+          "unknown name '\(name)'", at: span,
+          notes: ["what a rule reads of the step stands among its function's parameters: add '\(name)' there"]))
+      return
+    }
     let isSize = Names.isSymbol(name) && name.count == 1 && notes.isEmpty && hints.isEmpty
     let size =
       isSize ? ["a dimension has a name where a parameter of this function has it, as in x: [\(name), 64]"] : []

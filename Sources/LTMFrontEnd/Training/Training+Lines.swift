@@ -30,6 +30,11 @@ extension TrainSettings {
     result.reports = other.reports.isEmpty ? reports : other.reports
     result.optimizer = other.optimizer ?? optimizer
     result.schedule = other.schedule ?? schedule
+    result.clip = other.clip ?? clip
+    result.average = other.average ?? average
+    result.groups += other.groups
+    result.freezes += other.freezes
+    result.accumulate = other.accumulate ?? accumulate
     result.batch = other.batch ?? batch
     result.epochs = other.epochs ?? epochs
     result.steps = other.steps ?? steps

@@ -36,15 +36,34 @@ package struct TrainSettings: Sendable {
   package var reports: [Setting<String>] = []
   package var optimizer: RuleCall?
   package var schedule: RuleCall?
+  package var clip: RuleCall?
+  package var average: RuleCall?
+  /// Weights that are updated with other arguments; of several that hold for a weight, the last one with an argument wins.
+  package var groups: [WeightGroup] = []
+  /// The paths of weights that are not trained.
+  package var freezes: [Setting<String>] = []
   package var batch: Setting<Int>?
   package var epochs: Setting<Int>?
   package var steps: Setting<Int>?
   package var seed: Setting<Int>?
+  /// Batches whose gradients make one update.
+  package var accumulate: Setting<Int>?
 
   /// The lines with a number.
-  static let numbers = ["batch", "epochs", "steps", "seed"]
+  static let numbers = ["batch", "epochs", "steps", "seed", "accumulate"]
+  /// The lines of which there may be several.
+  static let repeated = ["group", "freeze"]
   /// Every line that there is.
-  static let lines = ["data", "minimize", "report", "optimizer", "schedule"] + numbers
+  static let lines =
+    ["data", "minimize", "report", "optimizer", "schedule", "clip", "average"] + repeated + numbers
+}
+
+/// `group "**.bias" { weight_decay: 0 }`
+package struct WeightGroup: Sendable {
+  /// The path of the weights.
+  package var pattern: TrainSettings.Setting<String>
+  /// What takes the place of the optimizer's arguments.
+  package var arguments: [RuleCall.Argument]
 }
 
 extension LoadedFile {
@@ -85,7 +104,7 @@ extension Elaborator {
     var seen: [String: Span] = [:]
     for item in block.items {
       let name = item.keyword
-      if let first = seen[name] {
+      if let first = seen[name], !TrainSettings.repeated.contains(name) {
         fail("'\(name)' is given twice", at: item.span, labels: [.init(first, "first given here")])
       }
       seen[name] = item.span
@@ -104,7 +123,17 @@ extension Elaborator {
     case .minimize(let name, _): settings.minimize = .init(value: name.text, span: name.span)
     case .report(let name, _): settings.reports = [.init(value: name.text, span: name.span)]
     case .optimizer(let name, let arguments, _): settings.optimizer = ruleCall(name, arguments)
-    case .schedule(let name, let arguments, _): settings.schedule = ruleCall(name, arguments)
+    case .schedule(let rules, _):
+      settings.schedule = rules.first.map { ruleCall($0) }
+      settings.schedule?.then = rules.dropFirst().map { ruleCall($0) }
+    case .clip(let rule, _): settings.clip = ruleCall(rule)
+    case .average(let rule, _): settings.average = ruleCall(rule)
+    case .group(let pattern, let arguments, _):
+      let group = WeightGroup(
+        pattern: .init(value: pattern.value, span: pattern.span), arguments: arguments.compactMap(ruleArgument))
+      if isPath(pattern) { settings.groups.append(group) }
+    case .freeze(let pattern, _):
+      if isPath(pattern) { settings.freezes.append(.init(value: pattern.value, span: pattern.span)) }
     case .setting(let name, let expr, let span): setNumber(name, expr, span, in: &settings)
     }
   }
@@ -130,18 +159,29 @@ extension Elaborator {
     case "batch": settings.batch = setting
     case "epochs": settings.epochs = setting
     case "steps": settings.steps = setting
+    case "accumulate": settings.accumulate = setting
     default: settings.seed = setting
     }
   }
 
   private func ruleCall(_ name: Identifier, _ arguments: [LTMSyntax.Argument]) -> RuleCall {
-    let values = arguments.compactMap { argument in
-      known(argument.value).map {
-        RuleCall.Argument(
-          name: argument.name?.text, value: $0, span: argument.value.span, nameSpan: argument.name?.span)
-      }
+    RuleCall(name: name.text, span: name.span, arguments: arguments.compactMap(ruleArgument))
+  }
+
+  private func ruleCall(_ rule: UsedRule) -> RuleCall { ruleCall(rule.name, rule.arguments) }
+
+  private func ruleArgument(_ argument: LTMSyntax.Argument) -> RuleCall.Argument? {
+    known(argument.value).map {
+      RuleCall.Argument(
+        name: argument.name?.text, value: $0, span: argument.value.span, nameSpan: argument.name?.span)
     }
-    return RuleCall(name: name.text, span: name.span, arguments: values)
+  }
+
+  /// Whether a string is a path of weights; says so where it is not.
+  private func isPath(_ pattern: StringLiteral) -> Bool {
+    if PathPattern.isValid(pattern.value) { return true }
+    fail("\"\(pattern.value)\" is no path of weights", at: pattern.span, notes: ["write \(PathPattern.form)"])
+    return false
   }
 
   /// What can be given from outside; `nil` after an error.
@@ -191,6 +231,10 @@ extension TrainItem {
     case .report: "report"
     case .optimizer: "optimizer"
     case .schedule: "schedule"
+    case .clip: "clip"
+    case .average: "average"
+    case .group: "group"
+    case .freeze: "freeze"
     case .setting(let name, _, _): name.text
     }
   }

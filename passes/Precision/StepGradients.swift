@@ -1,0 +1,62 @@
+import LTMIR
+import LTMSupport
+
+// What happens to all gradients together before the optimizer gets them: unscaled, measured, clipped, in this order.
+
+extension StepBuilder {
+  /// Clips the gradients and gives their norm, where either is asked for. Otherwise each one is unscaled where it is used.
+  mutating func clip() throws(DiagnosticSet) {
+    guard rules.clip != nil || rules.tracksNorm else { return }
+    let gradients = gradients.map { unscaled($0) }
+    if rules.tracksNorm { outputNorm(gradients) }
+    prepared = gradients
+    guard let rule = rules.clip else { return }
+    let measured = try measure(gradients, rule)
+    var graphs: [TensorType: Graph] = [:]
+    for (index, gradient) in gradients.enumerated() {
+      let type = builder.type(gradient)
+      if graphs[type] == nil { graphs[type] = try resolveFloats(try rule.clip(type.shape), to: type.dtype) }
+      guard let graph = graphs[type] else { continue }
+      var arguments = ["grad": gradient, "weight": parameters[index].value]
+      arguments["measured"] = measured
+      let outputs = try builder.inline(graph, arguments, scope: "clip/\(parameters[index].name)")
+      guard let clipped = outputs["grad"], builder.type(clipped).shape == type.shape else {
+        throw DiagnosticSet([Diagnostic(.error, "'\(rule.name)' gives no gradient of shape \(type)")])
+      }
+      prepared?[index] = builder.cast(clipped, to: type.dtype)
+    }
+  }
+
+  /// The sum over all weights of what the rule measures; `nil` where it measures nothing.
+  private mutating func measure(_ gradients: [ValueID], _ rule: ClipTemplate) throws(DiagnosticSet) -> ValueID? {
+    guard let measure = rule.measure else { return nil }
+    var graphs: [TensorType: Graph] = [:]
+    var total: ValueID?
+    for (index, gradient) in gradients.enumerated() {
+      let type = builder.type(gradient)
+      if graphs[type] == nil { graphs[type] = try resolveFloats(try measure(type.shape), to: type.dtype) }
+      guard let graph = graphs[type] else { continue }
+      let arguments = ["grad": gradient, "weight": parameters[index].value]
+      let outputs = try builder.inline(graph, arguments, scope: "clip/\(parameters[index].name)")
+      guard let value = outputs["measured"] else {
+        throw DiagnosticSet([Diagnostic(.error, "'\(rule.name)' measures no scalar")])
+      }
+      let wide = builder.cast(value, to: policy.full)
+      total = total.map { builder.add($0, wide) } ?? wide
+    }
+    return total
+  }
+
+  /// The norm of all gradients as one vector.
+  private mutating func outputNorm(_ gradients: [ValueID]) {
+    builder.reason = "the norm of all gradients"
+    defer { builder.reason = nil }
+    var total: ValueID?
+    for gradient in gradients {
+      let wide = builder.cast(gradient, to: policy.full)
+      let square = builder.sum(builder.mul(wide, wide), Array(0..<builder.type(wide).rank))
+      total = total.map { builder.add($0, square) } ?? square
+    }
+    if let total { builder.output(StepProgram.gradientNorm, builder.make(.sqrt, [total])) }
+  }
+}
