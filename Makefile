@@ -25,6 +25,7 @@ proof: setup ## what the targets cuda and tpu are proved by without a device, at
 	LTM_LIBTPU=1 scripts/tools.sh
 	$(SWIFT) build -c $(CONFIGURATION) --build-tests
 	LTM_WHOLE=1 $(SWIFT) test -c $(CONFIGURATION) --skip-build --filter 'PTXTests.SampleTests|HLOTests.SampleTests'
+	LTM_KILLS=200 $(SWIFT) test -c $(CONFIGURATION) --skip-build --filter KillTests
 
 bless: setup ## records the golden files anew; look at the diff before committing it
 	LTM_BLESS=1 $(SWIFT) test -c $(CONFIGURATION)

@@ -142,7 +142,7 @@ let package = Package(
       exclude: ["Goldens"]),
     suite("CUDATests", ["LTM", "LTMSupport", "LTMCommand"], exclude: ["Driver"]),
     suite(
-      "EndToEndTests", ["LTM", "LTMIR", "LTMSupport", "LTMCommand"]),
+      "EndToEndTests", ["LTM", "LTMIR", "LTMSupport", "LTMCommand"], exclude: ["Fixtures"]),
   ],
   swiftLanguageModes: [.v6],
   cxxLanguageStandard: .cxx20

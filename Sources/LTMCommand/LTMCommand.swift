@@ -19,7 +19,7 @@ struct LTMCommand: ParsableCommand {
     version: LTMVersion.text,
     subcommands: [
       TrainCommand.self, RunCommand.self, CompileCommand.self, ExplainCommand.self, ProfileCommand.self,
-      DevicesCommand.self,
+      DevicesCommand.self, PlotCommand.self, EvalCommand.self, PredictCommand.self, SummaryCommand.self,
       CheckCommand.self,
       FormatCommand.self,
       OpsCommand.self, GrammarCommand.self, PreludeCommand.self,
@@ -38,6 +38,7 @@ struct LTMCommand: ParsableCommand {
     signal(SIGXFSZ, SIG_IGN)
     do {
       try requireCommand(CommandLine.arguments.dropFirst().first)
+      try LightningFlags.refuse(in: Array(CommandLine.arguments.dropFirst()))
       var command = try parseAsRoot()
       if let command = command as? any PrintingCommand, command.isQuiet { Notes.handle { _ in } }
       try command.run()

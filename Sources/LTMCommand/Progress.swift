@@ -1,7 +1,7 @@
 import Foundation
 
-/// A line on standard error that shows how far a long task is, at what rate, and how long it will still take. Silent when
-/// standard error is no terminal.
+/// A line on standard error that shows how far a long task is, at what rate, and how long it will still take. Where standard error is no
+/// terminal, a new line every half minute.
 struct Progress {
   private let total: Int
   private let unit: String
@@ -22,18 +22,36 @@ struct Progress {
 
   /// Draws the line, at most ten times a second.
   mutating func update(_ done: Int, _ detail: String) {
-    guard isVisible, start.duration(to: .now) >= delay,
+    guard isVisible else { return append(done, detail) }
+    guard start.duration(to: .now) >= delay,
       drawn == false || shown.duration(to: .now) > .milliseconds(100) || done == total
     else { return }
     shown = .now
     drawn = true
+    write("\r\u{1B}[K[\(bar(done))] \(state(done, detail))")
+  }
+
+  /// A line of its own, at times.
+  private mutating func append(_ done: Int, _ detail: String) {
+    guard shown.duration(to: .now) >= Self.interval, done < total else { return }
+    shown = .now
+    write("\(state(done, detail))\n")
+  }
+
+  /// Between lines where there is no terminal.
+  private static let interval = Duration.seconds(30)
+
+  private func bar(_ done: Int) -> String {
+    let width = 24
+    let filled = total > 0 ? min(width, done * width / total) : width
+    return String(repeating: "=", count: filled) + String(repeating: " ", count: width - filled)
+  }
+
+  private func state(_ done: Int, _ detail: String) -> String {
     let elapsed = start.duration(to: .now).seconds
     let rate = elapsed > 0 ? Double(done) / elapsed : 0
     let left = rate > 0 ? Double(total - done) / rate : 0
-    let width = 24
-    let filled = total > 0 ? min(width, done * width / total) : width
-    let bar = String(repeating: "=", count: filled) + String(repeating: " ", count: width - filled)
-    write("\r\u{1B}[K[\(bar)] \(done)/\(total)  \(detail)  \(format(rate, 0)) \(unit)/s  \(clock(left)) left")
+    return "\(done)/\(total)  \(detail)  \(format(rate, 0)) \(unit)/s  \(clock(left)) left"
   }
 
   /// Removes the line, so that what follows starts on a clean one.

@@ -12,12 +12,19 @@ struct TrainCommand: PrintingCommand {
       ltm train samples/digits.ltm --precision bf16 --epochs 5 --save w.safetensors
       ltm train samples/digits.ltm --precision bf16 --epochs 9 --resume w.safetensors
       ltm train samples/digits.ltm --optimizer 'SGD(lr: 0.1, momentum: 0.9)'
+      ltm train samples/digits.ltm --val-split 0.1 --monitor val_loss --patience 5
+      ltm train samples/digits.ltm --logger csv --log-dir runs/first
       """)
 
   @OptionGroup var source: SourceArgument
   @OptionGroup(title: "Precision") var precision: PrecisionOptions
   @OptionGroup(title: "Model") var model: ModelOptions
   @OptionGroup(title: "Update") var update: UpdateOptions
+  @OptionGroup(title: "Rows") var rows: RowOptions
+  @OptionGroup(title: "Validation") var validation: ValidationOptions
+  @OptionGroup(title: "Stopping") var stopping: StoppingOptions
+  @OptionGroup(title: "Checkpoints") var checkpoints: CheckpointOptions
+  @OptionGroup(title: "Logs") var logs: LogOptions
   @OptionGroup(title: "Target") var target: TargetOptions
 
   @Option(help: ArgumentHelp("The entry to minimize.", valueName: "name")) var minimize: String?
@@ -43,7 +50,10 @@ struct TrainCommand: PrintingCommand {
   @OptionGroup(title: "Initial weights") var weights: WeightOptions
   @Option(help: ArgumentHelp("Where to write a checkpoint, after each epoch and at the end.", valueName: "file"))
   var save: String?
-  @Option(help: ArgumentHelp("A checkpoint to go on from, bit for bit under the same flags.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp(
+      "A checkpoint to go on from, bit for bit under the same flags; with --save-dir also its last or its best one.",
+      valueName: "file|last|best"))
   var resume: String?
   @Option(
     help: ArgumentHelp(
@@ -51,6 +61,10 @@ struct TrainCommand: PrintingCommand {
     String?
   @Option(help: ArgumentHelp("A folder for the text of every compiler stage, numbered.", valueName: "folder"))
   var dump: String?
+  @Flag(help: "Say at the end how long batches, steps, validation, checkpoints and logs took.") var profiler = false
+  @Flag(help: "The largest batch that fits into memory, by the plan of the step, in place of --batch.")
+  var autoScaleBatchSize = false
+  @Flag(help: "Results are the same bits in every run, with this flag or without it.") var deterministic = false
   @OptionGroup var printing: PrintOptions
   @Flag(name: .shortAndLong, help: "Print nothing but errors.") var quiet = false
 
@@ -69,7 +83,12 @@ struct TrainCommand: PrintingCommand {
     if noReport || !report.isEmpty { try loaded.setReports(report) }
     try requireSeparateFiles(of: loaded)
     try weights.load(into: &loaded)
-    let trainer = try trainer(policy)
+    var trainer = try trainer(policy)
+    if autoScaleBatchSize {
+      guard batch == nil else { throw LTMError("--batch and --auto-scale-batch-size both say how large a batch is") }
+      trainer.batchSize = try trainer.largestBatch(loaded)
+      if !isQuiet { printNote("batch \(trainer.batchSize ?? 1): the largest that fits, by the plan of the step") }
+    }
     let view = TrainingView(isQuiet: isQuiet, logPath: log, appends: resume != nil)
     if !isQuiet {
       printNote(policy.description)
@@ -77,6 +96,7 @@ struct TrainCommand: PrintingCommand {
     }
     let result = try trainer.train(consume loaded) { try view.show($0) }
     try view.finish(result, isJSON: printing.json, saved: save)
+    if profiler { printNote(result.profile) }
     if result.wasStopped { throw ExitCode(130) }
   }
 
@@ -86,7 +106,7 @@ struct TrainCommand: PrintingCommand {
     let outputs =
       files([("--save", save), ("--log", log)]) + (dump.map { [FileUse("--dump", $0, isDump: true)] } ?? [])
     try checkFiles(outputs, inputs: model.sourceFiles + inputs)
-    guard let resume else { return }
+    guard let resume, checkpoints.saveDir == nil || !["last", "best"].contains(resume) else { return }
     // A run may be saved in the file that it came from.
     let isSavedThere = save.map { isSameFile($0, resume) } ?? false
     try checkFiles(isSavedThere ? Array(outputs.dropFirst()) : outputs, inputs: files([("--resume", resume)]))
@@ -105,6 +125,7 @@ struct TrainCommand: PrintingCommand {
     trainer.resumePath = resume
     trainer.savePath = save
     trainer.dumpPath = dump
+    trainer.options = try (rows.given + validation.given + stopping.given + checkpoints.given + logs.given).options()
     trainer.stopRequested = Interrupt.watch()
     return trainer
   }

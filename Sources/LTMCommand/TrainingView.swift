@@ -10,6 +10,8 @@ final class TrainingView {
   private var progress: Progress?
   private var replay: Progress?
   private var overview: TrainingOverview?
+  /// The last validation, as long as no line has shown it.
+  private var pending: ValidationRecord?
 
   /// `appends` keeps what the log holds already.
   init(isQuiet: Bool, logPath: String?, appends: Bool) {
@@ -25,8 +27,13 @@ final class TrainingView {
       log = try logPath.map { try StepLog(path: $0, appends: appends) }
       start(overview)
     case .step(let record):
+      try showPending()
       try log?.write(record)
       progress?.update(record.attempt + 1, "loss \(format(record.loss, 4))" + (record.skipped ? " (skipped)" : ""))
+    case .validation(let record): pending = record
+    case .warning(let warning):
+      progress?.clear()
+      if !isQuiet { printNote(warning.rendered()) }
     case .replaying(let done, let total):
       if replay == nil, !isQuiet {
         progress?.clear()
@@ -35,12 +42,25 @@ final class TrainingView {
       replay?.update(done, "which op is to blame")
       if done == total { replay?.clear() }
     case .epoch(let record):
+      pending = nil
       progress?.clear()
       if !isQuiet {
-        let reports = record.reports.map { "  \($0.name) \(format($0.value, 4))" }.joined()
-        try printLine("epoch \(record.epoch + 1): loss \(format(record.loss, 4))\(reports)")
+        try printLine("epoch \(record.epoch + 1): train_loss \(format(record.loss, 4))\(Self.text(record.reports))")
       }
     }
+  }
+
+  /// A validation in the middle of an epoch; one at its end is in the epoch's line.
+  private func showPending() throws {
+    guard let record = pending, !isQuiet else { return }
+    pending = nil
+    progress?.clear()
+    try printLine(
+      "step \(record.attempt): train_loss \(format(record.loss, 4)) so far\(Self.text(record.reports))")
+  }
+
+  private static func text(_ reports: [ReportValue]) -> String {
+    reports.map { "  \($0.key) \(format($0.value, 4))" }.joined()
   }
 
   private func start(_ overview: TrainingOverview) {
@@ -74,11 +94,14 @@ final class TrainingView {
       )
     } else if !isQuiet {
       let rate = result.seconds > 0 ? Double(result.steps + result.skipped) / result.seconds : 0
-      let reports = result.reports.map { "test \($0.name) \(format($0.value, 4)), " }.joined()
+      let reports = result.reports.map {
+        "\($0.split) \($0.name)\($0.dataset.map { " of \($0)" } ?? "") \(format($0.value, 4)), "
+      }.joined()
       let skipped = result.skipped > 0 ? ", \(result.skipped) skipped" : ""
       try printLine(
         "\(reports)training loss of the last batch \(format(result.loss, 4)), after \(result.steps) steps\(skipped) in \(format(result.seconds, 2)) s (\(format(rate, 0)) steps/s)"
       )
+      if let ending = result.ending { try printLine("ended early: \(ending)") }
       if let saved { try printLine("saved \(saved)") }
       if result.wasStopped {
         printNote(

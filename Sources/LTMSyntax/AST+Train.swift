@@ -14,8 +14,8 @@ public enum TrainItem: Sendable {
   case data(StringLiteral, fields: [DataFieldSyntax], Span)
   /// `minimize loss`
   case minimize(Identifier, Span)
-  /// `report accuracy`
-  case report(Identifier, Span)
+  /// `report accuracy, f1`
+  case report([Identifier], Span)
   /// `optimizer AdamW(lr: 3e-3)`
   case optimizer(Identifier, [Argument], Span)
   /// `schedule cosine(warmup: 50)`, `schedule linear(steps: 50) then cosine()`
@@ -30,12 +30,14 @@ public enum TrainItem: Sendable {
   case freeze(StringLiteral, Span)
   /// `batch 64`, `epochs 20`, `steps 1000`, `seed 1`, `accumulate 4`
   case setting(Identifier, Expr, Span)
+  /// `val_split 0.1`, `monitor val_loss`: a line of the trainer's
+  case option(Identifier, Expr, Span)
 
   package var span: Span {
     switch self {
     case .data(_, fields: _, let span), .minimize(_, let span), .report(_, let span), .optimizer(_, _, let span),
       .schedule(_, let span), .clip(_, let span), .average(_, let span), .group(_, _, let span), .freeze(_, let span),
-      .setting(_, _, let span):
+      .setting(_, _, let span), .option(_, _, let span):
       span
     }
   }

@@ -236,14 +236,14 @@ extension TrainItem {
     case .data(let path, let fields, _):
       SExpression("data", [quoted(path.value)] + fields.map { .list([$0.parameter.dumped, $0.key.dumped]) })
     case .minimize(let name, _): SExpression("minimize", [name.dumped])
-    case .report(let name, _): SExpression("report", [name.dumped])
+    case .report(let names, _): SExpression("report", names.map(\.dumped))
     case .optimizer(let name, let arguments, _): SExpression("optimizer", [name.dumped] + arguments.map(\.dumped))
     case .schedule(let rules, _): SExpression("schedule", rules.count == 1 ? rules[0].parts : rules.map(\.dumped))
     case .clip(let rule, _): SExpression("clip", rule.parts)
     case .average(let rule, _): SExpression("average", rule.parts)
     case .group(let pattern, let arguments, _): SExpression("group", [quoted(pattern.value)] + arguments.map(\.dumped))
     case .freeze(let pattern, _): SExpression("freeze", [quoted(pattern.value)])
-    case .setting(let name, let value, _): SExpression(name.text, [value.dumped])
+    case .setting(let name, let value, _), .option(let name, let value, _): SExpression(name.text, [value.dumped])
     }
   }
 }

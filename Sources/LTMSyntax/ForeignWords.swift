@@ -69,7 +69,9 @@ struct ForeignWord {
     case "ema", "swa": "weights are averaged by a rule: average ema(0.999)"
     case "accumulate_grad_batches", "gradient_accumulation_steps": "batches of one step: accumulate 4"
     case "param_groups", "parameters": "weights that are updated in another way: group \"**.bias\" { weight_decay: 0 }"
-    case "validate", "validation", "stop", "patience", "early_stopping", "callbacks", "dropout":
+    case "validate", "validation": "rows for validation are kept by 'val_split 0.1', or named by 'val_data \"file\"'"
+    case "stop", "early_stopping": "it is said by 'monitor val_loss' and 'patience 5'"
+    case "callbacks", "dropout":
       "there is no '\(word)' yet"
     case _: nil
     }

@@ -15,7 +15,7 @@ extension Parser {
   }
 
   /// `train-item = data | minimize | report | use-optimizer | use-schedule | use-clip | use-average | weight-group | freeze
-  /// | setting`
+  /// | setting | option`
   mutating func parseTrainItem() throws(Unwind) -> TrainItem {
     let settings: [Keyword] = [.batch, .epochs, .steps, .seed, .accumulate]
     let rules: [Keyword] = [.optimizer, .schedule, .clip, .average, .group, .freeze]
@@ -30,6 +30,7 @@ extension Parser {
         "what '\(word.rawValue)' is to be follows it directly, as in '\(ForeignWord.example(of: word))'",
         fixIt: .init(span(of: token), ""))
     }
+    if current == .name, Self.keyword(meantBy: text(of: token), among: words) == nil { return try parseOption() }
     switch try leadingKeyword(of: words, "a line of a 'train' block") {
     case .data: return try parseData()
     case .minimize: return try parseMinimize()
@@ -77,10 +78,15 @@ extension Parser {
     return .minimize(try parseName(), span(from: start))
   }
 
-  /// `report = "report" name`
+  /// `report = "report" name { "," name }`
   private mutating func parseReport() throws(Unwind) -> TrainItem {
     let start = advance().start
-    return .report(try parseName(), span(from: start))
+    var names = [try parseName()]
+    while at(.comma) {
+      advance()
+      names.append(try parseName())
+    }
+    return .report(names, span(from: start))
   }
 
   /// `use-optimizer = "optimizer" name [ arguments ]`
@@ -156,5 +162,12 @@ extension Parser {
     let word = advance()
     let value = try parseExpression().expr
     return .setting(Identifier(text(of: word), span(of: word)), value, span(from: word.start))
+  }
+
+  /// `option = NAME expression`
+  private mutating func parseOption() throws(Unwind) -> TrainItem {
+    let word = advance()
+    let value = try parseExpression().expr
+    return .option(Identifier(text(of: word), span(of: word)), value, span(from: word.start))
   }
 }

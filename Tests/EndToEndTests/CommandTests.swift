@@ -195,7 +195,10 @@ import Testing
   }
 
   @Test func helpTeaches() throws {
-    for command in [[], ["train"], ["run"], ["compile"], ["explain"], ["profile"], ["devices"], ["check"], ["fmt"]] {
+    for command in [
+      [], ["train"], ["run"], ["compile"], ["explain"], ["profile"], ["devices"], ["check"], ["fmt"], ["eval"],
+      ["predict"], ["summary"], ["plot"],
+    ] {
       let help = try Command(command + ["--help"])
       #expect(help.status == 0)
       #expect(help.output.contains("ltm "))

@@ -281,3 +281,53 @@ private let fields = [
     }
   }
 }
+
+/// Rows that are kept for validation.
+@Suite struct SplitTests {
+  private func split(
+    _ fraction: Double, _ rule: SplitRule, _ values: [Double], seed: UInt64 = 1
+  ) throws -> (train: [Double], validation: [Double]) {
+    let tensor = try #require(Tensor(values, shape: [values.count], dtype: .f64))
+    let data = try Dataset(
+      name: "test", train: ["x": tensor], test: [:], fields: [DataField(parameter: "x", key: "x")])
+    let parts = try data.train.split(fraction, rule, values, seed: seed)
+    func rows(_ split: Dataset.Split) -> [Double] {
+      split.batch((0..<Int32(split.count)).map { $0 }[...])["x"]?.doubles ?? []
+    }
+    return (rows(parts.train), rows(parts.validation))
+  }
+
+  @Test func byChanceEveryRowIsOnOneSide() throws {
+    let values = (0..<101).map(Double.init)
+    let (train, validation) = try split(0.2, .random, values)
+    #expect(validation.count == 20 && (train + validation).sorted() == values)
+    #expect(train == train.sorted() && validation == validation.sorted())
+    #expect(try split(0.2, .random, values).validation == validation)
+    #expect(try split(0.2, .random, values, seed: 2).validation != validation)
+  }
+
+  @Test func everyClassGivesItsFraction() throws {
+    let values = (0..<200).map { $0 < 160 ? 0.0 : 1 }
+    let (_, validation) = try split(0.1, .stratified("y"), values)
+    #expect(validation == Array(repeating: 0, count: 16) + Array(repeating: 1, count: 4))
+  }
+
+  @Test func aGroupIsOnOneSide() throws {
+    let values = (0..<120).map { Double($0 % 12) }
+    let (train, validation) = try split(0.25, .group("g"), values)
+    #expect(Set(train).isDisjoint(with: validation) && validation.count == 30)
+  }
+
+  @Test func timeKeepsTheLast() throws {
+    let values = (0..<50).map { Double(($0 * 7) % 50) }
+    #expect(try split(0.1, .time("t"), values).validation.sorted() == [45, 46, 47, 48, 49])
+  }
+
+  @Test func rulesAreRead() {
+    #expect(SplitRule("stratified:label") == .stratified("label"))
+    #expect(SplitRule("time") == .time(nil) && SplitRule("time:day") == .time("day"))
+    for text in ["", "group", "group:", "stratified", "random:x", "time:"] {
+      #expect(SplitRule(text) == nil, "\(text)")
+    }
+  }
+}

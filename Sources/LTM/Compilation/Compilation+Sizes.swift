@@ -33,7 +33,8 @@ extension Compilation {
     let keys = Dictionary(settings.fields.map { ($0.parameter, $0.key) }, uniquingKeysWith: { first, _ in first })
     let arguments = graph.inputs.filter { $0.role == .argument }.map(\.name)
     let fields = arguments.map { DataField(parameter: $0, key: keys[$0] ?? $0) }
-    guard let rows = try? Dataset.rowShapes(path: path, fields: fields) else { return [:] }
+    let reading = DataReading(window: settings.options["window"].flatMap { Int($0.value) })
+    guard let rows = try? Dataset.rowShapes(path: path, fields: fields, reading: reading) else { return [:] }
     let shapes = rows.mapValues { [dimensions["B"] ?? batch] + $0 }
     return (try? graph.bindings(shapes)) ?? [:]
   }

@@ -43,17 +43,19 @@ public final class CompiledEntry: Sendable {
     var lastUse = 0
   }
 
-  /// - Parameter storage: where weights and states lie; where it is left out, the entry has its own, with the model's.
+  /// - Parameters:
+  ///   - storage: where weights and states lie; where it is left out, the entry has its own, with the model's.
+  ///   - graph: what is run of the entry; all of it, where it is left out.
   init(
     _ model: Model, _ entry: String, _ policy: PrecisionPolicy, _ execution: Execution,
-    sizeLimit: Int = defaultSizeLimit, in storage: SessionStorage? = nil
+    sizeLimit: Int = defaultSizeLimit, in storage: SessionStorage? = nil, graph partial: Graph? = nil
   ) throws(LTMError) {
     guard sizeLimit > 0 else { throw LTMError("\(sizeLimit) sizes are to be kept: at least 1 is needed") }
     name = entry
     self.sizeLimit = sizeLimit
     self.policy = policy
     self.execution = execution
-    graph = try model.graph(entry, training: false)
+    graph = if let partial { partial } else { try model.graph(entry, training: false) }
     modelSeed = model.seed
     self.storage = storage ?? SessionStorage(contents: WeightSource(model).contents)
     results = graph.outputs.filter { $0.updates == nil }.map(\.name)

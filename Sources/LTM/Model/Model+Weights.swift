@@ -114,7 +114,7 @@ extension Model {
   /// The files that the model came from, and the data of its `train` block: what no output may be written over.
   package var sourceFiles: [FileUse] {
     file.paths.map { FileUse($0 == path ? "the model" : "an import of the model", $0) }
-      + (settings?.data.map { [FileUse("the data", $0.value)] } ?? [])
+      + (settings?.data.map { data in dataUses(data.value) } ?? [])
   }
 }
 
@@ -218,4 +218,9 @@ extension Tensor {
     throw LTMError(
       "\(place), and \(other) ends at \(other.greatestFinite)", notes: ["scale the values, or use a wider precision"])
   }
+}
+
+/// The files of data that a path means, as inputs.
+func dataUses(_ path: String) -> [FileUse] {
+  ((try? dataFiles(path)) ?? [path]).map { FileUse("the data", $0) }
 }

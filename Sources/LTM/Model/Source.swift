@@ -39,7 +39,9 @@ public struct Source: Sendable {
       let found = loaded.check()
       try found.throwIfErrors()
       // A file may well be checked where its data is not.
-      let missing = loaded.dataFiles.filter { !FileManager.default.fileExists(atPath: $0.path) }
+      let missing = loaded.dataFiles.filter { file in
+        ((try? dataFiles(file.path)) ?? []).allSatisfy { !FileManager.default.fileExists(atPath: $0) }
+      }
       return found.warnings
         + missing.map { path, span in
           Diagnostic(

@@ -30,6 +30,8 @@ public enum TensorFile {
     switch fileEnding(path) {
     case "safetensors":
       try reporting { try writeSafetensors(path, results) }
+    case "csv":
+      try reporting { try writeAtomically(path, Array(try csv(results, path).utf8)) }
     case _:
       guard let only = results.first, results.count == 1 else {
         throw LTMError(
@@ -41,10 +43,30 @@ public enum TensorFile {
 
   /// Throws for a path that no results can be written to, before they are computed.
   public static func checkPath(_ path: String) throws(LTMError) {
-    guard ["safetensors", "npy"].contains(fileEnding(path)) else {
-      throw LTMError("\(path): has no known ending", notes: ["results are written to .npy and .safetensors files"])
+    guard ["safetensors", "npy", "csv"].contains(fileEnding(path)) else {
+      throw LTMError(
+        "\(path): has no known ending", notes: ["results are written to .npy, .csv and .safetensors files"])
     }
     try reporting { try checkWritable(path) }
+  }
+
+  /// A row for each row of the results, which have as many; a column for each number of a row.
+  private static func csv(_ results: [(name: String, tensor: Tensor)], _ path: String) throws(LTMError) -> String {
+    let rows = results.first?.tensor.shape.first ?? 0
+    guard results.allSatisfy({ $0.tensor.shape.first == rows }), rows > 0 else {
+      throw LTMError(
+        "\(path): a .csv holds a row for each row, and not all results have rows", notes: ["write to a .safetensors"])
+    }
+    var lines: [[String]] = Array(repeating: [], count: rows + 1)
+    for (name, tensor) in results {
+      let width = tensor.count / rows
+      lines[0] += tensor.shape.count == 1 ? [name] : (0..<width).map { "\(name)_\($0)" }
+      let texts =
+        tensor.dtype.isFloating
+        ? tensor.doubles.map { tensor.dtype == .f64 ? "\($0)" : "\(Float($0))" } : tensor.integers.map { "\($0)" }
+      for row in 0..<rows { lines[row + 1] += texts[row * width..<(row + 1) * width] }
+    }
+    return lines.map { $0.joined(separator: ",") + "\n" }.joined()
   }
 
   /// The results as one JSON object: dtype, shape and nested values by name.

@@ -3,70 +3,112 @@ import LTMKernelPasses
 import LTMRuntime
 import LTMSupport
 
-/// An entry that is reported, over all test rows: as a mean or a sum of parts where it is one, else on all of them at once.
+/// An entry that is reported, over all rows of a split, put together from batches where it can be.
 struct Evaluation {
-  let entry: CompiledEntry
-  private let combination: RowCombination
-  private let test: Dataset.Split
-  private let parts: [ArraySlice<Int32>]
+  /// What the value is called: `val_accuracy`.
+  let value: ReportValue
+  /// What is run on a batch; `nil` where the value is made of arguments alone.
+  let entry: CompiledEntry?
+  private let graph: Graph
+  private let combination: RowParts?
+  private let split: Dataset.Split
+  private let batches: [ArraySlice<Int32>]
   private let storage: SessionStorage
+  /// The dtype of floats between the parts and in what follows.
+  private static let exact = DType.f64
 
-  /// - Parameter storage: what the session that trains lets be read.
+  /// - Parameters:
+  ///   - value: the name of the entry and of the split.
+  ///   - storage: what the session that trains lets be read.
   init(
-    _ name: String, _ model: Model, _ trainer: Trainer, _ test: Dataset.Split, batch: Int, in storage: SessionStorage
+    _ value: ReportValue, _ model: Model, _ trainer: Trainer, _ split: Dataset.Split, batch: Int,
+    in storage: SessionStorage
   ) throws(LTMError) {
-    let graph = try model.graph(name, training: false)
-    entry = try CompiledEntry(model, name, trainer.policy, trainer.execution, in: storage)
-    self.storage = storage
-    combination = try graph.rowCombination
-    self.test = test
-    parts = test.evaluationBatches(
-      combination == .none ? test.count : try Self.rows(of: graph, test.tensors, batch: batch))
-    if combination == .none { try checkMemory(graph, trainer) }
-    // Compiled here, for the sizes of its parts: no epoch's time should hold it.
-    for count in Set(parts.map(\.count)) { try entry.prepare(shapes(of: count)) }
+    graph = try model.graph(value.name, training: false)
+    combination = RowParts(graph)
+    let runs = combination.map { $0.values.contains { $0.argument == nil } } ?? true
+    entry =
+      runs
+      ? try CompiledEntry(
+        model, value.name, trainer.policy, trainer.execution, in: storage, graph: combination?.partial) : nil
+    (self.value, self.storage, self.split) = (value, storage, split)
+    batches = split.evaluationBatches(
+      combination == nil ? split.count : try Self.rows(of: graph, split.tensors, batch: batch))
+    if combination == nil { try checkMemory(trainer) }
+    // Compiled here, for the sizes of its batches: no epoch's time should hold it.
+    for count in Set(batches.map(\.count)) { try entry?.prepare(shapes(of: count)) }
   }
 
   /// How many rows are evaluated at once: 256, or a batch where that is more, or where 256 rows make so many numbers that
   /// evaluation could take more memory than training.
   private static func rows(of graph: Graph, _ tensors: [String: Tensor], batch: Int) throws(LTMError) -> Int {
     if batch >= 256 { return batch }
-    let arguments = Set(graph.inputs.filter { $0.role == .argument }.map(\.name))
-    let shapes = tensors.filter { arguments.contains($0.key) }.mapValues {
-      [min($0.shape[0], 256)] + $0.shape.dropFirst()
-    }
+    let shapes = graph.shapes(of: tensors) { min($0, 256) }
     let bound = try reporting { try graph.bound(graph.bindings(shapes)) }
     let numbers = bound.nodes.reduce(0.0) { $0 + Double($1.type.staticShape.flatMap(elementCount) ?? 0) }
     return numbers > 0x1p30 ? batch : 256
   }
 
-  private func shapes(of count: Int) -> [String: [Int]] {
-    test.tensors.filter { entry.takes($0.key) }.mapValues { [count] + $0.shape.dropFirst() }
-  }
+  private func shapes(of count: Int) -> [String: [Int]] { graph.shapes(of: split.tensors) { _ in count } }
 
-  /// Throws where the whole of the test rows does not fit into memory.
-  private func checkMemory(_ graph: Graph, _ trainer: Trainer) throws(LTMError) {
-    let sizes = try reporting { try graph.bindings(shapes(of: test.count)) }
+  /// Throws where the whole of the rows does not fit into memory.
+  private func checkMemory(_ trainer: Trainer) throws(LTMError) {
+    let sizes = try reporting { try graph.bindings(shapes(of: split.count)) }
     let settled = try Pipeline.inference(sizes, trainer.policy).run(graph)
     let bytes = try reporting { MemoryUse(settled, try buildPlan(settled)).ofRun }
     guard bytes > ResourceUsage.allowedBytes / 2 else { return }
     throw LTMError(
-      "'\(entry.name)' on all \(test.count) test rows takes \(bytes) bytes, more than half of this machine's memory",
+      "'\(value.name)' on all \(split.count) rows takes \(bytes) bytes, more than half of this machine's memory",
       notes: [
-        "it is no mean and no sum over rows, so that parts of the rows do not give its value",
-        "report what is a mean over rows, mse_loss and not its root say, or test on fewer rows",
+        "what the model computes mixes rows, so that parts of them do not give its value",
+        "report what depends on one row at a time, up to a sum, a mean or an order, or fewer rows",
       ])
   }
 
   /// The value over all rows, with the weights as they are now.
-  func value() throws(LTMError) -> Double {
+  ///
+  /// - Parameter limit: how many batches are looked at, at most.
+  func evaluate(limit: Int = .max) throws(LTMError) -> ReportValue {
     try storage.refresh()
-    var sum = 0.0
-    for rows in parts {
-      let inputs = test.batch(rows).filter { entry.takes($0.key) }
-      let value = try entry(inputs).first?.tensor.doubles.first ?? .nan
-      sum += combination == .mean ? value * Double(rows.count) : value
+    guard let combination else { return value.with(try run(split.batch(batches[0]))[0].tensor.doubles.first ?? .nan) }
+    var merged = combination.values.map { MergedValue($0.merge) }
+    for rows in batches.prefix(limit) {
+      let inputs = split.batch(rows)
+      var results = entry == nil ? [] : try run(inputs)
+      for (index, value) in combination.values.enumerated() {
+        let tensor = value.argument.map { inputs[$0] } ?? (results.isEmpty ? nil : results.removeFirst().tensor)
+        if let tensor { merged[index].add(tensor, rows: rows.count) }
+      }
     }
-    return combination == .mean ? sum / Double(test.count) : sum
+    return value.with(try finish(combination, merged, rows: batches.prefix(limit).reduce(0) { $0 + $1.count }))
+  }
+
+  private func run(_ inputs: [String: Tensor]) throws(LTMError) -> [(name: String, tensor: Tensor)] {
+    guard let entry else { return [] }
+    return try entry(inputs.filter { entry.takes($0.key) })
+  }
+
+  /// What follows once the values of all rows are there, in f64.
+  private func finish(_ parts: RowParts, _ merged: [MergedValue], rows: Int) throws(LTMError) -> Double {
+    var inputs: [String: Tensor] = [:]
+    for (value, merged) in zip(parts.values, merged) {
+      guard let input = parts.whole.input(value.name) else { continue }
+      let dtype = parts.whole[input.value].type.dtype
+      inputs[value.name] = merged.value(as: dtype.isFloating ? Self.exact : dtype)
+    }
+    let (graph, given) = (graph, inputs)
+    let shapes = shapes(of: rows)
+    let result = try reporting {
+      try parts.whole.bound(graph.bindings(shapes)).evaluate(given)[RowParts.result]?.data.first
+    }
+    return result ?? .nan
+  }
+}
+
+extension Graph {
+  /// The shapes of the arguments among some tensors, with another number of rows.
+  fileprivate func shapes(of tensors: [String: Tensor], _ rows: (Int) -> Int) -> [String: [Int]] {
+    let arguments = Set(inputs.filter { $0.role == .argument }.map(\.name))
+    return tensors.filter { arguments.contains($0.key) }.mapValues { [rows($0.shape[0])] + $0.shape.dropFirst() }
   }
 }

@@ -3,8 +3,10 @@ import LTMRuntime
 extension Trainer {
   /// What training reads, the model's own files and data included.
   func inputs(of model: Model) -> [FileUse] {
-    let resumed = resumePath.map { [FileUse("the checkpoint that is resumed", $0)] } ?? []
-    return model.sourceFiles + (dataPath.map { [FileUse("the data", $0)] } ?? [])
+    let isOfFolder = options.saveDir != nil && (resumePath == "last" || resumePath == "best")
+    let resumed = isOfFolder ? [] : resumePath.map { [FileUse("the checkpoint that is resumed", $0)] } ?? []
+    let validation = (options.valData ?? []).map { FileUse("the validation data", DataFields.named($0).path) }
+    return model.sourceFiles + validation + (dataPath.map(dataUses) ?? [])
       + (isSavedWhereResumed ? [] : resumed)
   }
 

@@ -32,10 +32,12 @@ public struct Trainer: Sendable {
   public var dataPath: String?
   /// For a parameter the key of its tensor in the data, in place of the `train` block's.
   public var dataFields: [String: String] = [:]
-  /// A checkpoint to go on from.
+  /// A checkpoint to go on from; `last` or `best` is that of the folder `options.saveDir`, where there is one.
   public var resumePath: String?
   /// Where to write a checkpoint when training ends, and after each epoch.
   public var savePath: String?
+  /// How it goes about it: validation, stopping, checkpoints, logs.
+  public var options = TrainingOptions()
   /// A folder for a text of every compiler stage.
   public var dumpPath: String?
   /// Asked between steps; `true` ends training after the step, as Ctrl-C does.
@@ -105,8 +107,12 @@ public enum TrainingEvent: Sendable {
   case started(TrainingOverview)
   /// One try is done.
   case step(StepRecord)
+  /// What is reported was evaluated.
+  case validation(ValidationRecord)
   /// One pass over the data is done.
   case epoch(EpochRecord)
+  /// Something is worth a word, and training goes on.
+  case warning(Diagnostic)
   /// The run is over, and the op to blame is looked for: so many of the step's ops have been made again, of so many.
   case replaying(done: Int, of: Int)
 }
@@ -135,73 +141,18 @@ public struct TrainingOverview: Sendable {
   public let warnings: [Diagnostic]
 }
 
-/// One try: a step, or a skip.
-public struct StepRecord: Sendable, Hashable {
-  /// The try's number, from 0.
-  public let attempt: Int
-  /// Updates made when it was done.
-  public let step: Int
-  /// The loss, unscaled.
-  public let loss: Double
-  /// The loss scale that the try ran with.
-  public let scale: Double
-  /// Whether a gradient or the loss was not finite and nothing was updated.
-  public let skipped: Bool
-  /// Seconds that it took.
-  public let seconds: Double
-  /// The norm of all gradients together, unscaled and before they were clipped, where the step gives it.
-  public var gradientNorm: Double?
-}
-
-/// One pass over the data.
-public struct EpochRecord: Sendable, Hashable {
-  /// The pass's number, from 0.
-  public let epoch: Int
-  /// The mean of the finite losses.
-  public let loss: Double
-  /// What is reported over the test data, in order.
-  public let reports: [ReportValue]
-}
-
-/// An entry over all of the test data.
-public struct ReportValue: Sendable, Hashable {
-  /// The entry's name, `accuracy` say.
-  public let name: String
-  /// Its value on all test rows.
-  public let value: Double
-}
-
-/// What training came to.
-public struct TrainingResult: Sendable {
-  /// Updates made.
-  public let steps: Int
-  /// Tries that were skipped.
-  public let skipped: Int
-  /// The loss of the last batch that was trained on.
-  public let loss: Double
-  /// What is reported over the test data, in order.
-  public let reports: [ReportValue]
-  /// The value of the first of them.
-  public var report: Double? { reports.first?.value }
-  /// Bytes as allocated.
-  public let memory: MemoryUse
-  /// Seconds of training, without compiling.
-  public let seconds: Double
-  /// Whether it ended early because it was asked to.
-  public let wasStopped: Bool
-  /// What was met on the way: computed indices outside of what they point into.
-  public let warnings: [Diagnostic]
-}
-
 /// Arrays to train on, by the parameter of the model's entries that they are for; the first dimension counts the rows.
 public struct TrainingData: Sendable {
   /// What is trained on.
   public var train: [String: Tensor]
-  /// What `report` is taken over; where it is empty, nothing is reported.
+  /// What is validated on; where it is empty, `test` is.
+  public var validation: [String: Tensor]
+  /// What `report` is taken over when training has ended; where nothing is given, nothing is reported.
   public var test: [String: Tensor]
   /// Arrays in memory.
-  public init(train: [String: Tensor], test: [String: Tensor] = [:]) {
+  public init(train: [String: Tensor], validation: [String: Tensor] = [:], test: [String: Tensor] = [:]) {
     self.train = train
+    self.validation = validation
     self.test = test
   }
 }

@@ -7,10 +7,12 @@ struct TrainingLength {
   let epochs: Int?
   let steps: Int?
 
-  init(_ trainer: Trainer, _ model: Model) {
+  init(_ trainer: Trainer, _ model: Model, _ options: TrainingOptions) {
     let settings = model.settings
     let lines = model.linesGiven
-    if trainer.maxEpochs != nil || trainer.maxSteps != nil {
+    if options.fastDevRun == true {
+      (epochs, steps) = (1, 1)
+    } else if trainer.maxEpochs != nil || trainer.maxSteps != nil {
       (epochs, steps) = (trainer.maxEpochs, trainer.maxSteps)
     } else if lines.contains("epochs") || lines.contains("steps") {
       epochs = lines.contains("epochs") ? settings?.epochs?.value : nil

@@ -6,7 +6,8 @@ import LTMSupport
 
 /// What a run will do, with every default in place.
 struct TrainingPlan {
-  let dataset: Dataset
+  let data: RunData
+  let options: TrainingOptions
   let batchSize: Int
   /// Programs that share each batch, alike but for their rows.
   let replicas: Int
@@ -23,36 +24,45 @@ struct TrainingPlan {
   let limitText: String
   var batches: BatchSequence
 
-  init(_ trainer: Trainer, _ model: Model, _ data: TrainingData?) throws(LTMError) {
+  /// - Parameter options: the trainer's over the file's.
+  init(
+    _ trainer: Trainer, _ model: Model, _ data: TrainingData?, _ options: TrainingOptions
+  ) throws(LTMError) {
+    self.options = options
     let settings = model.settings
     guard let minimize = settings?.minimize?.value else {
       throw LTMError(
         "\(model.path) does not say what to minimize", notes: ["add a 'train \(model.name) { minimize loss }' block"])
     }
-    checkpoint = try reporting { try trainer.resumePath.map { try Checkpoint.open($0) } }
+    let resumed = try trainer.resumedFile(options)
+    checkpoint = try reporting { try resumed.map { try Checkpoint.open($0) } }
     let saved = checkpoint?.metadata ?? [:]
     seed = trainer.seed ?? saved["ltm.seed"].flatMap { UInt64($0) } ?? model.seed
     let batchGiven = trainer.batchSize ?? (model.linesGiven.contains("batch") ? settings?.batch?.value : nil)
     batchSize = batchGiven ?? saved["ltm.batch"].flatMap { Int($0) } ?? settings?.batch?.value ?? 32
     let graph = try model.graph(minimize, training: true)
-    let full = trainer.policy.full
-    dataset = try reporting { try Self.dataset(trainer, model, data, graph, full) }
-    let rows = dataset.train.count
-    shuffles = trainer.shuffles ?? saved[Self.shufflesKey].flatMap { Bool($0) } ?? true
+    let fields = try DataFields(trainer, model, graph, options)
+    let (dataset, others) = try reporting { (try fields.dataset(data), try fields.others()) }
+    self.data = try RunData(dataset, others, options, batch: batchSize, seed: seed)
+    let (rows, weights) = (self.data.train.count, self.data.weights)
+    shuffles =
+      options.overfitBatches == nil && (trainer.shuffles ?? saved[Self.shufflesKey].flatMap { Bool($0) } ?? true)
     let (batchSize, seed, shuffles) = (batchSize, seed, shuffles)
     let batches = try reporting {
-      try BatchSequence(rows: rows, batch: batchSize, seed: seed, shuffles: shuffles)
+      try BatchSequence(
+        rows: rows, batch: batchSize, seed: seed, shuffles: shuffles, weights: weights,
+        limit: { options.limitTrainBatches?.of($0) ?? $0 })
     }
     self.batches = batches
     replicas = trainer.execution.tpuCores
     let share = try Self.share(of: batchSize, replicas)
-    let shapes = dataset.train.tensors.mapValues { [share] + $0.shape.dropFirst() }
-    sizes = try Self.bind(graph, shapes, from: dataset.path)
+    let shapes = self.data.train.tensors.mapValues { [share] + $0.shape.dropFirst() }
+    sizes = try Self.bind(graph, shapes, from: self.data.path)
     // An optimizer that is given anew has a rate of its own.
     let savedRate = model.linesGiven.contains("optimizer") ? nil : saved[Self.rateKey].flatMap { Double($0) }
     rateGiven = trainer.learningRate ?? savedRate
     learningRate = try Self.learningRate(rateGiven, model)
-    (totalAttempts, limitText) = try TrainingLength(trainer, model).attempts(batches)
+    (totalAttempts, limitText) = try TrainingLength(trainer, model, options).attempts(batches)
   }
 
   /// The rows that each replica gets of a batch.
@@ -91,50 +101,14 @@ struct TrainingPlan {
     return rate
   }
 
-  /// The rows, by parameter of the loss. Undecided floats come in the run's full precision.
-  private static func dataset(
-    _ trainer: Trainer, _ model: Model, _ data: TrainingData?, _ graph: Graph, _ full: DType
-  ) throws -> Dataset {
-    let readers = try [graph] + model.reportNames.map { try model.graph($0, training: false) }
-    func dtype(_ parameter: String) -> DType? {
-      let dtypes = readers.compactMap { reader in reader.input(parameter).map { reader[$0.value].type.dtype } }
-      return dtypes.first.map { $0 == .float ? full : $0 }
-    }
-    if let data {
-      let names = graph.inputs.filter { $0.role == .argument }.map(\.name)
-      return try Dataset(
-        name: "the data given", train: data.train, test: data.test,
-        fields: names.map { DataField(parameter: $0, key: $0, dtype: dtype($0)) })
-    }
-    guard let path = trainer.dataPath ?? model.settings?.data?.value else {
-      throw LTMError("no data is given", notes: ["name a file with --data, or in the train block's 'data' line"])
-    }
-    return try Dataset(
-      path: path,
-      fields: try fields(trainer, model).map { DataField(parameter: $0, key: $1, dtype: dtype($0)) })
-  }
-
-  /// For each parameter of the entries its key in the data: its own name where nothing says another.
-  private static func fields(_ trainer: Trainer, _ model: Model) throws(LTMError) -> [(parameter: String, key: String)]
-  {
-    guard let settings = model.settings else { return [] }
-    let parameters = model.program.dataParameters(of: settings)
-    if let unknown = trainer.dataFields.keys.sorted().first(where: { !parameters.contains($0) }) {
-      throw LTMError(
-        "no entry that is trained or reported has a parameter '\(unknown)'",
-        notes: ["they have \(parameters.joined(separator: ", "))"])
-    }
-    let written = Dictionary(settings.fields.map { ($0.parameter, $0.key) }, uniquingKeysWith: { first, _ in first })
-    return parameters.map { ($0, trainer.dataFields[$0] ?? written[$0] ?? $0) }
-  }
-
-  /// Throws where the file holds nothing that a report could be taken over.
+  /// Throws where there is nothing that a report could be taken over.
   func checkReports(_ model: Model) throws(LTMError) {
-    guard dataset.test == nil, let name = model.reportNames.first else { return }
+    guard data.validation.isEmpty, data.test == nil, let name = model.reportNames.first else { return }
     throw LTMError(
-      "'\(name)' cannot be reported: '\(dataset.path)' has no test rows",
+      "'\(name)' cannot be reported: '\(data.path)' has no test rows",
       notes: [
-        "give it test rows (x_test beside x_train, or a column 'split' in a .csv), or report nothing, with --no-report"
+        "give it test rows (x_test beside x_train, or a column 'split' in a .csv), or report nothing, with --no-report",
+        "--val-split 0.1 keeps some of its rows for validation, and --val-data names another file",
       ])
   }
 
@@ -149,9 +123,9 @@ struct TrainingPlan {
       limits += ((try? graph.bound(sizes)) ?? graph).indexLimits
     }
     for limit in limits {
-      for split in [dataset.train, dataset.test].compactMap({ $0 }) {
+      for split in data.splits {
         let tensor = split.tensors[limit.input]
-        if let problem = tensor.flatMap({ limit.problem(in: $0, from: dataset.path) }) { throw LTMError(problem) }
+        if let problem = tensor.flatMap({ limit.problem(in: $0, from: data.path) }) { throw LTMError(problem) }
       }
     }
   }
@@ -163,8 +137,9 @@ extension TrainingPlan {
   private static let shufflesKey = "ltm.shuffles"
 
   /// What a checkpoint keeps of how the run was asked for, so that a resumed one is the same.
-  func metadata(_ model: Model, _ policy: PrecisionPolicy) -> [String: String] {
+  func metadata(_ model: Model, _ policy: PrecisionPolicy, _ loop: String) -> [String: String] {
     var texts = [
+      LoopState.key: loop,
       "ltm.version": LTMVersion.current, "ltm.model": model.name, "ltm.seed": "\(seed)", "ltm.batch": "\(batchSize)",
       Self.shufflesKey: "\(shuffles)", "ltm.precision": policy.precision.rawValue, "ltm.level": policy.level.name,
     ]

@@ -3,13 +3,19 @@ import LTMSupport
 extension StepRecord {
   /// One line of the step log. A number that is not finite is null.
   public var json: String {
-    let norm = gradientNorm.map { [JSON.Member("grad_norm", .number($0))] } ?? []
-    return JSON.object(
+    JSON.object(
       [
         .init("attempt", .int(attempt)), .init("step", .int(step)), .init("loss", .number(loss)),
         .init("scale", .number(scale)), .init("skipped", .bool(skipped)), .init("seconds", .number(seconds)),
-      ] + norm
+      ] + values.map { .init($0.name, .number($0.value)) }
     ).text()
+  }
+}
+
+extension ReportValue {
+  /// Values as one JSON object, by key.
+  public static func json(_ values: [ReportValue]) -> String {
+    JSON.object(values.map { .init($0.key, .number($0.value)) }).text()
   }
 }
 
@@ -20,7 +26,9 @@ extension TrainingResult {
       .init("steps", .int(steps)), .init("skipped", .int(skipped)), .init("loss", .number(loss)),
       .init("report", reports.first.map { .string($0.name) } ?? .null),
       .init("value", reports.first.map { .number($0.value) } ?? .null),
-      .init("reports", .object(reports.map { .init($0.name, .number($0.value)) })),
+      .init("reports", .object(reports.map { .init($0.dataset == nil ? $0.name : $0.key, .number($0.value)) })),
+      .init("best", best.map { .number($0.value) } ?? .null), .init("best_step", best.map { .int($0.step) } ?? .null),
+      .init("ending", ending.map { .string($0) } ?? .null),
       .init("seconds", .number(seconds)), .init("stopped", .bool(wasStopped)),
       .init("saved", saved.map { .string($0) } ?? .null), .init("memory", memory.json),
     ]).text()

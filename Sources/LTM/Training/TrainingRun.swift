@@ -6,56 +6,61 @@ import LTMSupport
 /// One call of `fit`: compiles, then tries batch after batch.
 struct TrainingRun {
   let session: TrainingSession
-  private let trainer: Trainer
+  let trainer: Trainer
+  let options: TrainingOptions
   /// As training found it, with what a checkpoint holds of weights that the step does not read.
   private(set) var model: Model
-  private var plan: TrainingPlan
-  private let dataset: Dataset
-  private let evaluations: [Evaluation]
-  /// What evaluations read: the session's arrays, and what is theirs alone.
-  private let readers: SessionStorage
+  var plan: TrainingPlan
+  let data: RunData
+  let validation: Validation
+  var loop: LoopState
+  var logs: RunLogs
   private var compileSeconds = 0.0
-  /// What was seen of the files before training.
-  private var warningsOfFiles: [Diagnostic] = []
+  /// What was seen before training.
+  private var warningsBefore: [Diagnostic] = []
   private var skipped = 0
-  private var last: TryOutcome?
+  var last: TryOutcome?
   private var firstStep = 0
+  /// When training began.
+  private var begin = 0.0
+  /// When a checkpoint was last written.
+  var lastSave = 0.0
   /// Whether an update itself made a weight or a state non-finite: there is no last good step to give back.
   private(set) var isRuined = false
+  /// How long the parts of the run took.
+  let clock = PhaseClock()
   /// Tries that the device is still at, in order.
   private var underWay: [PendingTry] = []
-  /// The losses of this pass over the data.
-  private var sum = LossSum()
   /// How many computed indices lay outside so far, for each op of the step that reads some.
   private var outside: [Double] = []
+  /// Metrics that were no number, each named once.
+  private var notNumbers: Set<String> = []
 
   /// - Parameter keepsWeights: whether the weights that the run begins with may be asked for later. A copy of them beside
   ///   those that are trained would be the peak of the memory.
   init(
-    _ trainer: Trainer, _ model: consuming Model, _ data: TrainingData?, keepsWeights: Bool
+    _ trainer: Trainer, _ model: consuming Model, _ arrays: TrainingData?, keepsWeights: Bool
   ) throws(LTMError) {
     let begin = ResourceUsage.monotonicSeconds
-    self.trainer = trainer
     self.model = consume model
+    var trainer = trainer
+    let options = try trainer.settledOptions(self.model)
+    if options.fastDevRun == true { trainer.savePath = nil }
+    (self.trainer, self.options) = (trainer, options)
     let inputs = trainer.inputs(of: self.model)
     try reporting { try checkOutputs(trainer.outputs, inputs: inputs) }
     if let path = trainer.savePath { try reporting { try Checkpoint.checkPath(path) } }
-    plan = try TrainingPlan(trainer, self.model, data)
-    if data == nil { try plan.checkReports(self.model) }
-    let dump = try trainer.dumpPath.map { (path) throws(LTMError) in try StageDump(path) }
-    try dump?.begin(self.model.path)
-    let program = try TrainingProgram(
-      self.model, trainer.policy, sizes: plan.sizes, replicas: plan.replicas, dump: dump)
-    if let dump {
-      let backend = trainer.execution.target.backend
-      for (name, text) in try backend.dump(program.lowered, architecture: nil) { dump.add(name, text) }
-      try dump.finish()
-    }
+    try self.model.addReports(for: options)
+    plan = try TrainingPlan(trainer, self.model, arrays, options)
+    if arrays == nil { try plan.checkReports(self.model) }
+    let program = try Self.program(self.model, trainer, plan)
     session = try TrainingSession(
       self.model, program, trainer.policy, trainer.execution, learningRate: plan.learningRate,
       totalSteps: plan.totalAttempts, seed: plan.seed)
     if let checkpoint = plan.checkpoint {
-      warningsOfFiles += [try session.restore(checkpoint, of: &self.model)].compactMap(\.self)
+      warningsBefore += [try session.restore(checkpoint, of: &self.model)].compactMap(\.self)
+    } else if let resumed = trainer.resumePath {
+      warningsBefore.append(Diagnostic(.warning, "there is no '\(resumed)' checkpoint yet: training starts anew"))
     }
     session.model = self.model
     try session.checkInitialWeights()
@@ -64,51 +69,96 @@ struct TrainingRun {
       session.model = self.model
     }
     try plan.checkIndices(self.model)
-    let (dataset, executable) = (plan.dataset, session.executable)
-    self.dataset = try reporting { try dataset.converted { executable.dtype(of: $0) } }
-    let readers = session.storageOfReaders()
-    self.readers = readers
-    var evaluations: [Evaluation] = []
-    if let test = dataset.test {
-      for name in self.model.reportNames {
-        evaluations.append(
-          try Evaluation(name, self.model, trainer, test, batch: plan.batchSize, in: readers))
-      }
-    }
-    self.evaluations = evaluations
+    let executable = session.executable
+    data = try plan.data.converted { executable.dtype(of: $0) }
+    validation = try Validation(plan, data, self.model, trainer, in: session.storageOfReaders())
+    let monitor = try Monitor(options, keys: validation.keys)
+    loop = LoopState(monitor: monitor, folder: try CheckpointFolder(options, isMonitored: monitor != nil))
+    loop.restore(plan.checkpoint?.metadata[LoopState.key])
+    let names = StepRecord.outputs.map(\.name) + validation.keys
+    logs = try RunLogs(options, values: names, appends: plan.checkpoint != nil)
     compileSeconds = ResourceUsage.monotonicSeconds - begin
   }
 
-  /// Trains to the end, to a request to stop, or to an error.
+  /// The step, with a text of each of its stages where that is asked for.
+  private static func program(
+    _ model: Model, _ trainer: Trainer, _ plan: TrainingPlan
+  ) throws(LTMError) -> TrainingProgram {
+    let dump = try trainer.dumpPath.map { (path) throws(LTMError) in try StageDump(path) }
+    try dump?.begin(model.path)
+    let program = try TrainingProgram(model, trainer.policy, sizes: plan.sizes, replicas: plan.replicas, dump: dump)
+    if let dump {
+      let backend = trainer.execution.target.backend
+      for (name, text) in try backend.dump(program.lowered, architecture: nil) { dump.add(name, text) }
+      try dump.finish()
+    }
+    return program
+  }
+
+  /// Trains to the end, to a reason to stop, or to an error.
   mutating func train(_ observer: (TrainingEvent) throws -> Void) throws(LTMError) -> TrainingResult {
     let first = Int(try session.control(.attempt) ?? 0)
     firstStep = Int(try session.control(.step) ?? 0)
     var attempt = first
-    var reports = attempt < plan.totalAttempts ? [] : try evaluate()
+    var ending = attempt < plan.totalAttempts ? reasonToEnd(attempt) : nil
+    var reports = attempt < plan.totalAttempts && ending == nil ? [] : try evaluate()
+    if attempt < plan.totalAttempts, ending == nil { try checkSanity() }
     try notify(observer, .started(overview(attempt)))
-    let begin = ResourceUsage.monotonicSeconds
+    begin = ResourceUsage.monotonicSeconds
+    lastSave = begin
     var wasStopped = false
-    while attempt < plan.totalAttempts, !wasStopped {
+    while attempt < plan.totalAttempts, !wasStopped, ending == nil {
       try settle(leaving: session.lookahead(after: last), observer)
       try start(attempt)
       attempt += 1
       try settle(leaving: session.lookahead(after: last), observer)
       wasStopped = trainer.stopRequested()
-      if attempt % plan.batches.batchesPerEpoch == 0 || attempt == plan.totalAttempts || wasStopped {
+      ending = reasonToEnd(attempt)
+      let isLast = attempt == plan.totalAttempts || wasStopped || ending != nil
+      if isLast || isDue(attempt) {
         try settle(leaving: 0, observer)
-        try save(observer)
-        reports = try evaluate()
-        let epoch = (attempt - 1) / plan.batches.batchesPerEpoch
-        try notify(observer, .epoch(EpochRecord(epoch: epoch, loss: sum.mean, reports: reports)))
-        sum = LossSum()
+        (reports, ending) = try pause(attempt, isLast: isLast, ending, reports, observer)
       }
     }
     if let last, !wasStopped, attempt - first == skipped { try stop(at: last.record, observer) }
     let seconds = ResourceUsage.monotonicSeconds - begin
     return TrainingResult(
       steps: Int(try session.control(.step) ?? 0), skipped: skipped, loss: last?.record.loss ?? .nan,
-      reports: reports, memory: session.executable.memory, seconds: seconds,
-      wasStopped: wasStopped, warnings: warnings)
+      reports: try validation.final(reports), best: loop.monitor?.best, memory: session.executable.memory,
+      seconds: seconds, wasStopped: wasStopped, ending: ending, warnings: warnings,
+      phases: clock.phases.map { NamedValue(name: $0.name, value: $0.seconds) })
+  }
+
+  /// What is done between two steps: validation, a checkpoint, the end of an epoch. Gives what is reported, and why training ends.
+  private mutating func pause(
+    _ attempt: Int, isLast: Bool, _ ending: String?, _ before: [ReportValue],
+    _ observer: (TrainingEvent) throws -> Void
+  ) throws(LTMError) -> ([ReportValue], String?) {
+    var (reports, ending, isBest) = (before, ending, false)
+    let (isEpochsEnd, validates) = (attempt % plan.batches.batchesPerEpoch == 0, isValidationDue(attempt))
+    let (epoch, mean) = ((attempt - 1) / plan.batches.batchesPerEpoch, loop.losses.mean)
+    if isEpochsEnd { loop.losses = LossSum() }
+    if validates || isLast {
+      try checkWeights(after: last?.record, observer)
+      let started = ResourceUsage.monotonicSeconds
+      reports = try evaluateOrSave(observer)
+      clock.add("validation", ResourceUsage.monotonicSeconds - started)
+      // A validation that is made only since the run ends here would not have been made by one that goes on.
+      if validates { isBest = try judge(reports, mean, epoch, observer) }
+      ending = ending ?? reasonToEnd(attempt)
+      let record = ValidationRecord(
+        attempt: attempt, step: last?.record.step ?? 0, epoch: epoch, loss: mean, reports: reports,
+        isBest: isBest)
+      if !reports.isEmpty { try notify(observer, .validation(record)) }
+      try note(clock.time("logs") { logs.write(record) }, observer)
+    }
+    let isEnd = isLast || ending != nil
+    if isEnd || isEpochsEnd || isSaveDue(attempt) { try save(observer) }
+    if isEpochsEnd || isEnd {
+      let shown = validates || isLast ? reports : []
+      try notify(observer, .epoch(EpochRecord(epoch: epoch, loss: mean, reports: shown)))
+    }
+    return (reports, ending)
   }
 
   /// What the run has met that its user should know.
@@ -116,27 +166,32 @@ struct TrainingRun {
     let counted = zip(session.program.step.indexReads, outside).filter { $0.1 > 0 }
     let own = counted.map { $0.warning(outside: Int($1)).showingItsLine() }
     return own
-      + evaluations.flatMap(\.entry.warnings).filter { warning in !own.contains { $0.location == warning.location } }
+      + validation.warnings.filter { warning in !own.contains { $0.location == warning.location } } + logs.warnings
   }
 
   private mutating func start(_ attempt: Int) throws(LTMError) {
     let rows = plan.batches.rows(of: attempt)
     // What only the report reads is no input of the step.
-    for parameter in dataset.train.tensors.keys where session.executable.dtype(of: parameter) != nil {
-      try session.executable.fill(parameter) { dataset.train.gather(parameter, rows: rows, into: $0) }
+    try clock.time("batches") { () throws(LTMError) in
+      for parameter in data.train.tensors.keys where session.executable.dtype(of: parameter) != nil {
+        try session.executable.fill(parameter) { data.train.gather(parameter, rows: rows, into: $0) }
+      }
     }
-    underWay.append(try session.start())
+    underWay.append(try clock.time("steps") { () throws(LTMError) in try session.start() })
   }
 
   /// Waits for tries, the oldest first, until so many are left.
   private mutating func settle(leaving count: Int, _ observer: (TrainingEvent) throws -> Void) throws(LTMError) {
     while underWay.count > count {
-      let outcome = try underWay.removeFirst()()
+      let pending = underWay.removeFirst()
+      let outcome = try clock.time("steps") { () throws(LTMError) in try pending() }
       skipped += outcome.record.skipped ? 1 : 0
       last = outcome
-      sum.add(outcome.record)
+      loop.losses.add(outcome.record)
       outside = outcome.outside.enumerated().map { $1 + (outside.indices.contains($0) ? outside[$0] : 0) }
       try notify(observer, .step(outcome.record))
+      let epoch = outcome.record.attempt / plan.batches.batchesPerEpoch
+      if !logs.isEmpty { try note(clock.time("logs") { logs.write(outcome.record, epoch: epoch) }, observer) }
       if outcome.record.skipped { try checkWeights(after: outcome.record, observer) }
       if session.mustStop(outcome) { try stop(at: outcome.record, observer) }
     }
@@ -178,59 +233,67 @@ struct TrainingRun {
     throw LTMError(blame)
   }
 
-  private mutating func save(_ observer: (TrainingEvent) throws -> Void) throws(LTMError) {
+  mutating func save(_ observer: (TrainingEvent) throws -> Void) throws(LTMError) {
     try checkWeights(after: last?.record, observer)
-    guard let path = trainer.savePath else { return }
+    let paths = [trainer.savePath, loop.folder.lastPath].compactMap(\.self)
+    try clock.time("checkpoints") { () throws(LTMError) in for path in paths { try write(path) } }
+    loop.folder.removeDropped()
+    lastSave = ResourceUsage.monotonicSeconds
+  }
+
+  /// Writes all that the next step depends on.
+  func write(_ path: String) throws(LTMError) {
     // Where no update was made they are what the run began with, which was looked at.
-    let (tensors, metadata) = (session.tensorsToSave(of: model), plan.metadata(model, trainer.policy))
+    let tensors = session.tensorsToSave(of: model)
+    let metadata = plan.metadata(model, trainer.policy, loop.text(seconds: elapsed))
     try reporting { try writeSafetensors(path, tensors, metadata: metadata) }
   }
 
-  /// What is reported, with the weights as they are now. One that the dtype of an evaluation cannot hold is the end of a run
-  /// that diverges.
-  private func evaluate() throws(LTMError) -> [ReportValue] {
-    if evaluations.isEmpty { return [] }
-    do {
-      try readers.refresh()
-    } catch {
-      guard !error.isInternal, var first = error.diagnostics.first else { throw error }
-      let step = Int(try session.control(.step) ?? 0)
-      first.message = "after step \(step) the run has diverged: the weight \(first.message)"
-      first.notes = ["a smaller learning rate, warmup, or bf16, which has the range of f32, may help"]
-      throw LTMError(first)
-    }
-    return try evaluations.map { (evaluation) throws(LTMError) in
-      ReportValue(name: evaluation.entry.name, value: try evaluation.value())
-    }
+  /// Seconds of training, those before a resume included.
+  var elapsed: Double {
+    loop.secondsBefore + (begin > 0 ? ResourceUsage.monotonicSeconds - begin : 0)
   }
 
   private func overview(_ attempt: Int) -> TrainingOverview {
     TrainingOverview(
       totalSteps: plan.totalAttempts, stepsPerEpoch: plan.batches.batchesPerEpoch, batchSize: plan.batchSize,
       firstAttempt: attempt, length: plan.limitText, memory: session.executable.memory,
-      reportBytes: evaluations.reduce(readers.memory.ofSession) { $0 + $1.entry.memoryBytes },
+      reportBytes: validation.memoryBytes,
       compileSeconds: compileSeconds,
-      warnings: (session.program.warnings + warningsOfFiles
+      warnings: (session.program.warnings + warningsBefore
         + [plan.warningOfPrecision(trainer.policy)].compactMap(\.self)).map {
           $0.showingItsLine()
         })
   }
 
-  private func notify(_ observer: (TrainingEvent) throws -> Void, _ event: TrainingEvent) throws(LTMError) {
+  func notify(_ observer: (TrainingEvent) throws -> Void, _ event: TrainingEvent) throws(LTMError) {
     try reporting { try observer(event) }
   }
-}
 
-/// The mean of finite losses.
-private struct LossSum {
-  private var sum = 0.0
-  private var count = 0
-  var mean: Double { count > 0 ? sum / Double(count) : .nan }
+  private func note(_ warnings: [Diagnostic], _ observer: (TrainingEvent) throws -> Void) throws(LTMError) {
+    for warning in warnings { try notify(observer, .warning(warning)) }
+  }
 
-  mutating func add(_ record: StepRecord) {
-    if record.loss.isFinite {
-      sum += record.loss
-      count += 1
+  /// Tells the monitor what a validation gave, and saves it where it is among the best. Gives whether it is the best.
+  private mutating func judge(
+    _ reports: [ReportValue], _ mean: Double, _ epoch: Int, _ observer: (TrainingEvent) throws -> Void
+  ) throws(LTMError) -> Bool {
+    let values =
+      [NamedValue(name: Validation.trainLoss, value: mean)]
+      + reports.map { NamedValue(name: $0.key, value: $0.value) }
+    for value in values where value.value.isNaN && notNumbers.insert(value.name).inserted {
+      let warning = Diagnostic(.warning, "\(value.name) is not a number after step \(last?.record.step ?? 0)")
+      try notify(observer, .warning(warning))
     }
+    guard var monitor = loop.monitor, let value = values.first(where: { $0.name == monitor.key })?.value else {
+      return false
+    }
+    let step = last?.record.step ?? 0
+    let isBest = monitor.take(value, step: step)
+    loop.monitor = monitor
+    if let name = loop.folder.admit(value, by: monitor, epoch: epoch, step: step, values) {
+      try clock.time("checkpoints") { () throws(LTMError) in try write(loop.folder.path(name)) }
+    }
+    return isBest
   }
 }

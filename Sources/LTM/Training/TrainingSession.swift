@@ -96,13 +96,13 @@ final class TrainingSession {
     let before = controls.map(\.rawValue).filter { name in slots.contains { $0.name == name } }
     let kept = [StepControl.step, .skips].map(\.rawValue).filter { name in slots.contains { $0.name == name } }
     let counts = program.step.indexReads.indices.map(Graph.outsideCount)
-    let norm =
-      program.lowered.outputs.contains { $0.name == StepProgram.gradientNorm } ? [StepProgram.gradientNorm] : []
-    let after = [StepProgram.foundInf, StepProgram.loss] + kept + counts + norm
+    let values = StepRecord.outputs.map(\.output).filter { name in program.lowered.outputs.contains { $0.name == name }
+    }
+    let after = [StepProgram.foundInf, StepProgram.loss] + kept + values + counts
     let begin = ResourceUsage.monotonicSeconds
-    let values = try executable.start(before: before, after: after)
+    let pending = try executable.start(before: before, after: after)
     return { [self] () throws(LTMError) in
-      let numbers = try values().map { $0.doubles.first ?? .nan }
+      let numbers = try pending().map { $0.doubles.first ?? .nan }
       let named = Dictionary(zip(before + after, numbers), uniquingKeysWith: { first, _ in first })
       let end = ResourceUsage.monotonicSeconds
       defer { lastEnd = end }
@@ -188,6 +188,8 @@ struct TryOutcome {
     record = StepRecord(
       attempt: count(.attempt), step: count(.step), loss: values[StepProgram.loss] ?? .nan,
       scale: values[StepControl.lossScale.rawValue] ?? 1, skipped: values[StepProgram.foundInf] != 0, seconds: seconds,
-      gradientNorm: values[StepProgram.gradientNorm])
+      values: StepRecord.outputs.compactMap { name, output in
+        values[output].map { NamedValue(name: name, value: $0) }
+      })
   }
 }

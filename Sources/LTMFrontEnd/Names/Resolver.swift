@@ -85,6 +85,9 @@ struct Resolver {
       case .setting(let name, let value, _):
         // An unknown setting is reported as such, later; its value may be anything.
         if TrainSettings.numbers.contains(name.text) { resolve(value) }
+      case .option(let name, let value, _):
+        // A name alone is a word, `monitor val_loss`.
+        if TrainSettings.options.contains(name.text), value.bareName == nil { resolve(value) }
       case .data, .minimize, .report, .freeze: continue
       }
     }

@@ -39,6 +39,7 @@ extension TrainSettings {
     result.epochs = other.epochs ?? epochs
     result.steps = other.steps ?? steps
     result.seed = other.seed ?? seed
+    result.options.merge(other.options) { $1 }
     return result
   }
 }

@@ -8,6 +8,9 @@ package struct TrainSettings: Sendable {
   package struct Setting<Value: Sendable>: Sendable {
     package var value: Value
     package var span: Span
+
+    /// A value that is given at a place.
+    package init(value: Value, span: Span) { (self.value, self.span) = (value, span) }
   }
 
   /// `image: x`
@@ -48,6 +51,8 @@ package struct TrainSettings: Sendable {
   package var seed: Setting<Int>?
   /// Batches whose gradients make one update.
   package var accumulate: Setting<Int>?
+  /// What else is said of how the trainer goes about it, by name, as text: `val_split` is `0.1`.
+  package var options: [String: Setting<String>] = [:]
 
   /// The lines with a number.
   static let numbers = ["batch", "epochs", "steps", "seed", "accumulate"]
@@ -55,7 +60,14 @@ package struct TrainSettings: Sendable {
   static let repeated = ["group", "freeze"]
   /// Every line that there is.
   static let lines =
-    ["data", "minimize", "report", "optimizer", "schedule", "clip", "average"] + repeated + numbers
+    ["data", "minimize", "report", "optimizer", "schedule", "clip", "average"] + repeated + numbers + options
+  /// The lines that the trainer reads itself; a flag of the same name wins over each.
+  package static let options = [
+    "val_split", "val_split_by", "val_data", "report_train", "val_check_interval", "check_val_every_n_epoch",
+    "limit_train_batches", "limit_val_batches", "num_sanity_val_steps", "overfit_batches", "monitor", "monitor_mode",
+    "patience", "min_delta", "max_time", "min_epochs", "min_steps", "save_top_k", "save_every_n_steps", "save_every",
+    "save_name", "log_every_n_steps", "window", "window_stride", "missing", "sample_weight", "balance",
+  ]
 }
 
 /// `group "**.bias" { weight_decay: 0 }`
@@ -121,7 +133,10 @@ extension Elaborator {
         settings.fields.append(.init(parameter: field.parameter.text, key: field.key.text, span: field.parameter.span))
       }
     case .minimize(let name, _): settings.minimize = .init(value: name.text, span: name.span)
-    case .report(let name, _): settings.reports = [.init(value: name.text, span: name.span)]
+    case .report(let names, _):
+      for name in names where !settings.reports.contains(where: { $0.value == name.text }) {
+        settings.reports.append(.init(value: name.text, span: name.span))
+      }
     case .optimizer(let name, let arguments, _): settings.optimizer = ruleCall(name, arguments)
     case .schedule(let rules, _):
       settings.schedule = rules.first.map { ruleCall($0) }
@@ -135,18 +150,28 @@ extension Elaborator {
     case .freeze(let pattern, _):
       if isPath(pattern) { settings.freezes.append(.init(value: pattern.value, span: pattern.span)) }
     case .setting(let name, let expr, let span): setNumber(name, expr, span, in: &settings)
+    case .option(let name, let expr, let span): setOption(name, expr, span, in: &settings)
     }
   }
 
-  private func setNumber(_ name: Identifier, _ expr: Expr, _ span: Span, in settings: inout TrainSettings) {
-    guard TrainSettings.numbers.contains(name.text) else {
-      let nearest = suggestion(for: name.text, among: TrainSettings.lines)
-      fail(
-        "'\(name.text)' is no setting of a 'train' block", at: name.span,
-        notes: ["there are \(TrainSettings.lines.joined(separator: ", "))"], fixIt: nearest.map { .init(name.span, $0) }
-      )
-      return
+  private func setOption(_ name: Identifier, _ expr: Expr, _ span: Span, in settings: inout TrainSettings) {
+    guard TrainSettings.options.contains(name.text) else { return failUnknown(name) }
+    if let word = expr.bareName {
+      settings.options[name.text] = .init(value: word, span: span)
+    } else if let value = known(expr) {
+      settings.options[name.text] = .init(value: value.description, span: span)
     }
+  }
+
+  private func failUnknown(_ name: Identifier) {
+    fail(
+      "'\(name.text)' is no setting of a 'train' block", at: name.span,
+      notes: ["there are \(TrainSettings.lines.joined(separator: ", "))"],
+      fixIt: suggestion(for: name.text, among: TrainSettings.lines).map { .init(name.span, $0) })
+  }
+
+  private func setNumber(_ name: Identifier, _ expr: Expr, _ span: Span, in settings: inout TrainSettings) {
+    guard TrainSettings.numbers.contains(name.text) else { return failUnknown(name) }
     let value = evaluate(expr)
     if value.isPoison { return }
     let least = name.text == "seed" ? 0 : 1
@@ -235,7 +260,12 @@ extension TrainItem {
     case .average: "average"
     case .group: "group"
     case .freeze: "freeze"
-    case .setting(let name, _, _): name.text
+    case .setting(let name, _, _), .option(let name, _, _): name.text
     }
   }
+}
+
+extension Expr {
+  /// The name, where there is nothing else.
+  var bareName: String? { if case .name(let name) = kind { name } else { nil } }
 }

@@ -27,10 +27,19 @@ package struct BatchSequence: Sendable {
   private let rows: Int
   private let seed: UInt64
   private let shuffles: Bool
+  /// The sums of the rows' weights up to each, where rows are drawn by weight.
+  private let sums: [Double]?
   private var current: (epoch: Int, order: [Int32])?
 
   /// The batches of `rows` rows; without `shuffles` every epoch has the order of the data.
-  package init(rows: Int, batch: Int, seed: UInt64, shuffles: Bool = true) throws(Diagnostic) {
+  ///
+  /// - Parameters:
+  ///   - weights: how often each row is to be drawn, as against others; then an epoch draws as many as there are rows, each anew.
+  ///   - limit: how many batches an epoch has at most, by how many there are.
+  package init(
+    rows: Int, batch: Int, seed: UInt64, shuffles: Bool = true, weights: [Double]? = nil,
+    limit: (Int) -> Int = { $0 }
+  ) throws(Diagnostic) {
     guard batch >= 1, batch <= rows else {
       throw Diagnostic(
         .error,
@@ -41,7 +50,14 @@ package struct BatchSequence: Sendable {
     self.rows = rows
     self.seed = seed
     self.shuffles = shuffles
-    batchesPerEpoch = rows / batch
+    sums = weights.map { weights in
+      var sum = 0.0
+      return weights.map { weight in
+        sum += weight
+        return sum
+      }
+    }
+    batchesPerEpoch = min(max(limit(rows / batch), 1), rows / batch)
   }
 
   /// The epoch of an attempt, and the batch in it.
@@ -53,10 +69,32 @@ package struct BatchSequence: Sendable {
   package mutating func rows(of attempt: Int) -> ArraySlice<Int32> {
     let (epoch, index) = position(of: attempt)
     if current?.epoch != epoch {
-      current = (
-        epoch, shuffles ? order(seed: seed, epoch: epoch, count: rows) : (0..<Int32(clamping: rows)).map { $0 }
-      )
+      current = (epoch, rows(ofEpoch: epoch))
     }
     return current?.order[index * batch..<(index + 1) * batch] ?? []
   }
+
+  private func rows(ofEpoch epoch: Int) -> [Int32] {
+    if let sums { return draws(seed: seed, epoch: epoch, sums) }
+    return shuffles ? order(seed: seed, epoch: epoch, count: rows) : (0..<Int32(clamping: rows)).map { $0 }
+  }
 }
+
+/// As many rows as there are, each drawn by its weight whatever was drawn before.
+private func draws(seed: UInt64, epoch: Int, _ sums: [Double]) -> [Int32] {
+  let generator = Philox(seed: seed)
+  let total = sums.last ?? 0
+  return sums.indices.map { place in
+    let words = generator.words(UInt64(place), UInt64(truncatingIfNeeded: epoch) ^ weightStream)
+    let random = Double(UInt64(words[1]) << 32 | UInt64(words[0])) * 0x1p-64 * total
+    var (low, high) = (0, sums.count - 1)
+    while low < high {
+      let middle = (low + high) / 2
+      if sums[middle] > random { high = middle } else { low = middle + 1 }
+    }
+    return Int32(clamping: low)
+  }
+}
+
+/// Keeps the numbers that draw rows by weight apart from those that order them.
+private let weightStream = stableHash("rows by weight")

@@ -37,14 +37,19 @@ struct CSVTable {
 
   /// Reads the rows, and of each the columns `wanted` as numbers and those of `exact` as integers. In the column `words`
   /// those texts stand for numbers.
+  ///
+  /// - Parameters:
+  ///   - categories: columns whose texts, where they are no numbers, are numbered in their order.
+  ///   - mayLack: whether a field may hold nothing; it is NaN then.
   mutating func read(
-    _ wanted: Set<Int>, exact: Set<Int> = [], words: [Int: [String: Double]]
+    _ wanted: Set<Int>, exact: Set<Int> = [], words: [Int: [String: Double]], categories: Set<Int> = [],
+    mayLack: Bool = false
   ) throws(FileError) {
     let order = wanted.sorted()
     let integerOrder = exact.sorted()
-    let meanings = order.map { words[$0] }
     var values = order.map { _ in [Double]() }
     var whole = integerOrder.map { _ in [Int64]() }
+    var texts = order.map { categories.contains($0) ? Categories() : nil }
     while let record = try scanner.record() {
       if record.count == 1, header.count > 1, scanner.isBlank(record[0]) { continue }
       guard record.count == header.count else {
@@ -54,15 +59,10 @@ struct CSVTable {
       }
       for (slot, column) in order.enumerated() {
         let field = record[column]
-        if let word = meanings[slot].flatMap({ $0[scanner.text(field)] }) {
-          values[slot].append(word)
-        } else if let words = meanings[slot], Double(scanner.text(field)) == nil {
-          throw FileError(
-            "\(path):\(field.line):\(field.column)",
-            "'\(shown(scanner.text(field)))' in column '\(shown(header[column]))' is not a word that it can hold",
-            remedy: "write \(words.sorted { $0.value < $1.value }.map(\.key).joined(separator: " or "))")
+        if texts[slot] != nil {
+          values[slot].append(texts[slot]?.add(scanner.text(field), field) ?? .nan)
         } else {
-          values[slot].append(try scanner.number(field, column: header[column]))
+          values[slot].append(try value(field, column, words[column], mayLack: mayLack))
         }
       }
       for (slot, column) in integerOrder.enumerated() {
@@ -70,8 +70,41 @@ struct CSVTable {
       }
       rowCount += 1
     }
+    for (slot, column) in order.enumerated() {
+      if let text = texts[slot] {
+        values[slot] = try text.numbers(values[slot], scanner, header[column], mayLack: mayLack)
+      }
+    }
     columns = Dictionary(zip(order, values), uniquingKeysWith: { first, _ in first })
     integers = Dictionary(zip(integerOrder, whole), uniquingKeysWith: { first, _ in first })
+  }
+
+  private func value(
+    _ field: CSVScanner.Field, _ column: Int, _ words: [String: Double]?, mayLack: Bool
+  ) throws(FileError) -> Double {
+    if mayLack, words == nil, missingWords.contains(scanner.text(field)) { return .nan }
+    guard let words else { return try scanner.number(field, column: header[column]) }
+    let text = scanner.text(field)
+    if let word = words[text] { return word }
+    guard Double(text) != nil else {
+      throw FileError(
+        "\(path):\(field.line):\(field.column)",
+        "'\(shown(text))' in column '\(shown(header[column]))' is not a word that it can hold",
+        remedy: "write \(words.sorted { $0.value < $1.value }.map(\.key).joined(separator: " or "))")
+    }
+    return try scanner.number(field, column: header[column])
+  }
+
+  /// Puts something in place of what is missing; gives the rows that are complete then.
+  mutating func settle(_ rule: MissingRule?, training: [Int]) -> [Int] {
+    guard let rule else { return Array(0..<rowCount) }
+    if rule == .drop { return (0..<rowCount).filter { row in columns.values.allSatisfy { !$0[row].isNaN } } }
+    for (column, values) in columns where values.contains(where: \.isNaN) {
+      let known = training.map { values[$0] }.filter { !$0.isNaN }
+      let mean = known.isEmpty ? 0 : known.reduce(0, +) / Double(known.count)
+      columns[column] = values.map { $0.isNaN ? (rule == .mean ? mean : 0) : $0 }
+    }
+    return Array(0..<rowCount)
   }
 
   /// The columns that a key means: the one of that name; or those called `KEY0`, `KEY_1`, `KEY.2`, in the file's order;
@@ -102,5 +135,40 @@ struct CSVTable {
     values.reserveCapacity(rows.count * columns.count)
     for row in rows { for column in columns { values.append(column[row]) } }
     return values
+  }
+}
+
+/// The texts of a column, numbered in the order of their first row.
+private struct Categories {
+  private var places: [String: Int] = [:]
+  private var names: [(text: String, field: CSVScanner.Field)] = []
+
+  /// The number of a text.
+  mutating func add(_ text: String, _ field: CSVScanner.Field) -> Double {
+    if let place = places[text] { return Double(place) }
+    places[text] = names.count
+    names.append((text, field))
+    return Double(names.count - 1)
+  }
+
+  /// The values of a column: the places of its texts among all of them in order, from 0, where none is a number; else its numbers.
+  func numbers(
+    _ column: [Double], _ scanner: CSVScanner, _ header: String, mayLack: Bool
+  ) throws(FileError) -> [Double] {
+    let known = names.map(\.text).filter { !missingWords.contains($0) }
+    let areTexts = !known.isEmpty && known.allSatisfy { Double($0) == nil }
+    let order = Dictionary(
+      known.sorted().enumerated().map { ($1, Double($0)) }, uniquingKeysWith: { first, _ in first })
+    var meanings: [Double] = []
+    for (text, field) in names {
+      if mayLack, missingWords.contains(text) {
+        meanings.append(.nan)
+      } else if areTexts, let place = order[text] {
+        meanings.append(place)
+      } else {
+        meanings.append(try scanner.number(field, column: header))
+      }
+    }
+    return column.map { meanings[Int($0)] }
   }
 }

@@ -3,21 +3,28 @@ import LTMIR
 extension Dataset {
   /// Arrays in memory instead of a file, checked alike; `name` is what messages call them.
   package init(
-    name: String, train: [String: Tensor], test: [String: Tensor], fields: [DataField]
+    name: String, train: [String: Tensor], validation: [String: Tensor] = [:], test: [String: Tensor],
+    fields: [DataField]
   ) throws(FileError) {
-    path = name
-    self.train = try Split(name, try named(train, fields, name), fields)
-    self.test = test.isEmpty ? nil : try Split(name, try named(test, fields, name), fields)
+    func split(_ tensors: [String: Tensor]) throws(FileError) -> Split? {
+      tensors.isEmpty ? nil : try Split(name, try named(tensors, fields, name), fields)
+    }
+    self.init(
+      path: name, train: try Split(name, try named(train, fields, name), fields), validation: try split(validation),
+      test: try split(test))
   }
 
   /// The same rows in other dtypes, by parameter: once here instead of batch by batch.
   package func converted(_ dtype: (_ parameter: String) -> DType?) throws(FileError) -> Dataset {
     func convert(_ split: Split) throws(FileError) -> Split {
       let fields = split.tensors.keys.sorted().map { DataField(parameter: $0, key: $0, dtype: dtype($0)) }
-      return try Split(path, try named(split.tensors, fields, path), fields)
+      let all = try Split(path, try named(split.tensors, fields, path), fields)
+      return Split(tensors: all.tensors, count: all.count, rows: split.rows)
     }
-    return try Dataset(
-      path: path, train: convert(train), test: test.map { (split) throws(FileError) in try convert(split) })
+    func convert(_ split: Split?) throws(FileError) -> Split? {
+      try split.map { (split) throws(FileError) in try convert(split) }
+    }
+    return try Dataset(path: path, train: convert(train), validation: convert(validation), test: convert(test))
   }
 }
 

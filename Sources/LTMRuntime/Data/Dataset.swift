@@ -17,12 +17,14 @@ package struct DataField: Hashable, Sendable {
   }
 }
 
-/// Rows to train on and, where the file has them, rows to test on.
+/// Rows to train on and, where the file has them, rows to validate and to test on.
 package struct Dataset: Sendable {
   /// What messages call the file.
   package let path: String
   /// The rows to train on.
   package let train: Split
+  /// The rows to validate on.
+  package let validation: Split?
   /// The rows to test on.
   package let test: Split?
 
@@ -30,40 +32,61 @@ package struct Dataset: Sendable {
   package struct Split: Sendable {
     /// By parameter; the first dimension counts the rows.
     package let tensors: [String: Tensor]
+    /// Which rows of the tensors are meant, in order; `nil` for all of them.
+    package let rows: [Int32]?
     /// The number of rows.
     package let count: Int
+
+    init(tensors: [String: Tensor], count: Int, rows: [Int32]? = nil) {
+      (self.tensors, self.count, self.rows) = (tensors, rows?.count ?? count, rows)
+    }
   }
 
-  init(path: String, train: Split, test: Split?) {
+  package init(path: String, train: Split, validation: Split?, test: Split?) {
     self.path = path
     self.train = train
+    self.validation = validation
     self.test = test
   }
 
   /// Loads the tensors that `fields` name, converts them to the parameters' dtypes, and checks that all have the same
   /// number of rows and hold finite numbers only.
   ///
-  /// From `.safetensors` and `.npz` a key `x` takes `x_train` and `x_test`, or `x` where there is no split. An `.npy`
+  /// From `.safetensors` and `.npz` a key `x` takes `x_train`, `x_val` and `x_test`, or `x` where there is no split. An `.npy`
   /// file is the one tensor of one field. Of a `.csv` a key is a column, several numbered ones, or `rest`.
-  package init(path: String, fields: [DataField]) throws(FileError) {
+  package init(path: String, fields: [DataField], reading: DataReading = DataReading()) throws(FileError) {
     self.path = path
     if fields.isEmpty {
       throw FileError(path, "no parameter takes anything from it", remedy: "map each parameter to a name in the file")
     }
     let named =
       switch fileEnding(path) {
-      case "csv": try csvTensors(path, fields)
+      case "csv": try csvTensors(path, fields, reading.missing)
       case "safetensors", "npz", "npy": try archiveTensors(path, fields)
       case let ending? where torchEndings.contains(ending): try archiveTensors(path, fields)
       case _:
-        throw unknownEnding(path, remedy: "data is read from .safetensors, .npz, .npy, .pt and .csv files")
+        if let window = reading.window {
+          try textTensors(path, fields, window, stride: reading.windowStride ?? max(window - 1, 1))
+        } else {
+          throw unknownEnding(
+            path,
+            remedy:
+              "data is read from .safetensors, .npz, .npy, .pt and .csv files, and a text byte by byte with --window 129")
+        }
       }
     train = try Split(path, named.train, fields)
+    validation = named.validation.isEmpty ? nil : try Split(path, named.validation, fields)
     test = named.test.isEmpty ? nil : try Split(path, named.test, fields)
   }
 
   /// The shapes of one row of each field, by parameter, without the rows themselves; of those fields that the file holds.
-  package static func rowShapes(path: String, fields: [DataField]) throws(FileError) -> [String: [Int]] {
+  package static func rowShapes(
+    path: String, fields: [DataField], reading: DataReading = DataReading()
+  ) throws(FileError) -> [String: [Int]] {
+    let path = try dataFiles(path)[0]
+    if let window = reading.window, !["safetensors", "npz", "npy", "csv"].contains(fileEnding(path)) {
+      return Dictionary(fields.map { ($0.parameter, [window]) }, uniquingKeysWith: { first, _ in first })
+    }
     if fileEnding(path) == "csv" {
       let table = try CSVTable(ByteSource(path: path))
       return try csvRowShapes(table, fields)
@@ -85,8 +108,9 @@ struct NamedTensor {
   let tensor: Tensor
 }
 
-/// For each field its tensors; `test` is empty where the file has no test rows.
+/// For each field its tensors; `validation` and `test` are empty where the file has no such rows.
 struct SplitTensors {
   var train: [NamedTensor] = []
+  var validation: [NamedTensor] = []
   var test: [NamedTensor] = []
 }

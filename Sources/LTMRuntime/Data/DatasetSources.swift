@@ -1,6 +1,11 @@
 import LTMIR
 
-/// The tensors of a file of tensors: `x_train` and `x_test` for the key `x`, or `x` where there is no split.
+/// What a name of a split ends in.
+private func ending(of split: KeyPath<SplitTensors, [NamedTensor]>) -> String {
+  split == \.test ? "_test" : split == \.validation ? "_val" : "_train"
+}
+
+/// The tensors of a file of tensors: `x_train`, `x_val` and `x_test` for the key `x`, or `x` where there is no split.
 func archiveTensors(_ path: String, _ fields: [DataField]) throws(FileError) -> SplitTensors {
   let archive = try openTensors(path)
   if let array = archive as? NPYFile {
@@ -16,40 +21,52 @@ func archiveTensors(_ path: String, _ fields: [DataField]) throws(FileError) -> 
     let isSplit = names.contains(field.key + "_train")
     let trainName = isSplit || !names.contains(field.key) ? field.key + "_train" : field.key
     result.train.append(NamedTensor(name: trainName, tensor: try archive.tensor(trainName)))
-    let testName = field.key + "_test"
-    if names.contains(testName) {
-      result.test.append(NamedTensor(name: testName, tensor: try archive.tensor(testName)))
+    for split in [\SplitTensors.validation, \.test] {
+      let name = field.key + ending(of: split)
+      if names.contains(name) {
+        result[keyPath: split].append(NamedTensor(name: name, tensor: try archive.tensor(name)))
+      }
     }
   }
-  if !result.test.isEmpty, let lacking = fields.first(where: { !names.contains($0.key + "_test") }) {
+  for split in [\SplitTensors.validation, \.test] {
+    guard let first = result[keyPath: split].first,
+      let lacking = fields.first(where: { !names.contains($0.key + ending(of: split)) })
+    else { continue }
     throw FileError(
-      path, "holds '\(shown(result.test[0].name))' but no '\(shown(lacking.key))_test'",
-      remedy: "add it, or leave the test tensors out")
+      path, "holds '\(shown(first.name))' but no '\(shown(lacking.key + ending(of: split)))'",
+      remedy: "add it, or leave the \(split == \.test ? "test" : "validation") tensors out")
   }
   return result
 }
 
-/// The tensors of a CSV's columns, in f64 (or i64 for a parameter that takes it, f32 for one that takes the file's dtype).
-func csvTensors(_ path: String, _ fields: [DataField]) throws(FileError) -> SplitTensors {
+/// The tensors of a CSV's columns, in f64 (or i64 for a parameter that takes it, f32 for one that takes the file's dtype). Texts for a parameter of
+/// integers are categories, numbered in their order.
+func csvTensors(_ path: String, _ fields: [DataField], _ missing: MissingRule? = nil) throws(FileError) -> SplitTensors
+{
   var table = try CSVTable(ByteSource(path: path))
   let split = table.header.firstIndex(of: "split")
   let columns = try csvColumns(table, fields, split: split)
-  let words = split.map { [$0: ["train": 0.0, "test": 1.0]] } ?? [:]
+  let words = split.map { [$0: ["train": 0.0, "test": 1.0, "val": 2.0]] } ?? [:]
   let marked = Set([split].compactMap { $0 })
-  func wanted(asIntegers: Bool) -> Set<Int> {
-    Set(zip(fields, columns).filter { ($0.0.dtype == .i64) == asIntegers }.flatMap(\.1))
+  func wanted(_ include: (DataField) -> Bool) -> Set<Int> {
+    Set(zip(fields, columns).filter { include($0.0) }.flatMap(\.1)).subtracting(marked)
   }
   try table.read(
-    wanted(asIntegers: false).union(marked), exact: wanted(asIntegers: true).subtracting(marked), words: words)
+    wanted { $0.dtype != .i64 }.union(marked), exact: wanted { $0.dtype == .i64 }, words: words,
+    categories: wanted { [.i32, .u8].contains($0.dtype) }, mayLack: missing != nil)
   let marks = split.flatMap { table.columns[$0] } ?? [Double](repeating: 0, count: table.rowCount)
-  if let row = marks.firstIndex(where: { $0 != 0 && $0 != 1 }) {
+  if let row = marks.firstIndex(where: { ![0, 1, 2].contains($0) }) {
     throw FileError(
-      path, "has '\(marks[row])' in column 'split', row \(row)", remedy: "write train or test (or 0 or 1) there")
+      path, "has '\(marks[row])' in column 'split', row \(row)",
+      remedy: "write train or test (or 0 or 1) there, or val (or 2)")
   }
-  let (train, test) = (marks.indices.filter { marks[$0] == 0 }, marks.indices.filter { marks[$0] == 1 })
+  let complete = table.settle(missing, training: marks.indices.filter { marks[$0] == 0 })
+  func rows(_ mark: Double) -> [Int] { complete.filter { marks[$0] == mark } }
+  let (train, test, validation) = (rows(0), rows(1), rows(2))
   var result = SplitTensors()
   for (field, indices) in zip(fields, columns) {
     result.train.append(try csvTensor(table, field, indices, rows: train))
+    if !validation.isEmpty { result.validation.append(try csvTensor(table, field, indices, rows: validation)) }
     if !test.isEmpty { result.test.append(try csvTensor(table, field, indices, rows: test)) }
   }
   return result

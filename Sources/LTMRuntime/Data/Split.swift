@@ -29,14 +29,17 @@ extension Dataset.Split {
   /// Copies the rows given, one after the other, to `target`, which must have their size.
   package func gather(_ parameter: String, rows: ArraySlice<Int32>, into target: UnsafeMutableRawBufferPointer) {
     guard let tensor = tensors[parameter], let base = target.baseAddress else { return }
-    let size = tensor.bytes.count / count
+    let all = max(tensor.shape.first ?? 1, 1)
+    let size = tensor.bytes.count / all
     internalCheck(
       target.count == rows.count * size, "batches", "\(target.count) bytes for \(rows.count) rows of \(size)")
     tensor.withUnsafeBytes { bytes in
       guard let source = bytes.baseAddress else { return }
-      for (index, row) in rows.enumerated() {
-        internalCheck(row >= 0 && row < count, "batches", "row \(row) of \(count)")
-        (base + index * size).copyMemory(from: source + Int(row) * size, byteCount: size)
+      for (index, place) in rows.enumerated() {
+        internalCheck(place >= 0 && place < count, "batches", "row \(place) of \(count)")
+        let row = Int(self.rows?[Int(place)] ?? place)
+        internalCheck(row < all, "batches", "row \(row) of \(all)")
+        (base + index * size).copyMemory(from: source + row * size, byteCount: size)
       }
     }
   }
@@ -44,13 +47,18 @@ extension Dataset.Split {
   /// The rows given, by parameter.
   package func batch(_ rows: ArraySlice<Int32>) -> [String: Tensor] {
     tensors.mapValuesWithKey { parameter, tensor in
-      let size = rows.count * (tensor.bytes.count / count)
+      let size = rows.count * (tensor.bytes.count / max(tensor.shape.first ?? 1, 1))
       let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
         gather(parameter, rows: rows, into: UnsafeMutableRawBufferPointer(buffer))
         filled = size
       }
       return Tensor(dtype: tensor.dtype, shape: [rows.count] + tensor.shape.dropFirst(), bytes: bytes)
     }
+  }
+
+  /// These of its rows alone, in the order given.
+  package func selecting(_ places: [Int32]) -> Self {
+    Self(tensors: tensors, count: count, rows: places.map { rows?[Int($0)] ?? $0 })
   }
 
   /// Every row once, in order, in pieces of `batch` rows; the last may be smaller. For evaluation.

@@ -1,35 +1,9 @@
 import LTMGraphPasses
 import LTMIR
 
-/// How the results of an entry on parts of the rows give its result on all of them.
-enum RowCombination: Hashable {
-  /// The mean, each part weighted by its rows: a mean over rows of what depends on one row alone.
-  case mean
-  /// The sum: a sum over rows.
-  case sum
-  /// Not at all: the entry must see every row at once, as the root of a mean must.
-  case none
-}
-
-extension Graph {
-  /// How the one result is combined; `.none` where it cannot be shown to be a mean or a sum over rows. The graph is looked
-  /// at once its composites are replaced by what they are made of.
-  var rowCombination: RowCombination {
-    get throws(LTMError) {
-      let simple = try reporting { try GraphPass.decompose.run(self) }
-      let results = simple.outputs.filter { $0.updates == nil }
-      guard results.count == 1, let result = results.first else { return .none }
-      switch RowAnalysis(simple).roles[result.value.index] {
-      case .mean, .fixed: return .mean
-      case .sum: return .sum
-      case .count, .rows, .other: return .none
-      }
-    }
-  }
-}
-
 /// What each value of a graph has to do with the rows of a batch.
-private struct RowAnalysis {
+struct RowAnalysis {
+  /// What a value has to do with the rows.
   enum Role: Hashable {
     /// The same whatever the rows are.
     case fixed
@@ -78,6 +52,7 @@ private struct RowAnalysis {
   private mutating func append(role: Role, of index: Int) {
     let node = graph.nodes[index]
     if node.op.hasBodies { results[ValueID(index)] = bodyRoles(node) }
+    if case .decompose = node.op.definition.lowering { results[ValueID(index)] = compositeRoles(node) }
     roles.append(results[ValueID(index)]?.first ?? role)
   }
 
@@ -89,6 +64,23 @@ private struct RowAnalysis {
     guard node.op == .scan else { return outputRoles(body, operands) }
     guard let form = try? LoopForm(node) else { return node.types.map { _ in .other } }
     return scanRoles(form, body, operands, node.types)
+  }
+
+  /// Of a composite, by what it is made of.
+  private func compositeRoles(_ node: Node) -> [Role] {
+    var builder = GraphBuilder(name: "composite")
+    var copy = node
+    copy.operands = node.operands.enumerated().map { builder.input("x\($0)", type($1), role: .argument) }
+    let value = builder.append(copy)
+    builder.output("result.0", value)
+    for (index, type) in node.furtherTypes.enumerated() {
+      let further = Node(.result, [value], ["index": .int(index + 1)], type: type)
+      builder.output("result.\(index + 1)", builder.append(further))
+    }
+    guard let simple = try? GraphPass.decompose.run(builder.graph),
+      !simple.nodes.contains(where: { if case .decompose = $0.op.definition.lowering { true } else { false } })
+    else { return node.types.map { _ in .other } }
+    return outputRoles(simple, node.operands.map { roles[$0.index] })
   }
 
   private func outputRoles(_ body: Graph, _ inputs: [Role]) -> [Role] {
@@ -141,7 +133,7 @@ private struct RowAnalysis {
     case .transpose: return moved(operands[0], by: node.attributes.ints("permutation") ?? [])
     // All of an axis, which `..<` says.
     case .slice where node.type == type(node.operands[0]): return operands[0]
-    case .slice, .pad, .concat: return alongAxis(node, operands)
+    case .slice, .pad, .concat, .argsort, .cumsum: return alongAxis(node, operands)
     case .argmax, .argmin: return reductionRole(node, operands[0], isSum: false)
     case .gather: return gatherRole(node, operands)
     case .contract: return contractionRole(node, operands)

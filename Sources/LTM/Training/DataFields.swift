@@ -1,0 +1,125 @@
+import LTMFrontEnd
+import LTMIR
+import LTMRuntime
+import LTMSupport
+
+/// Which tensors of the data files a run reads, and for which parameters of its entries.
+struct DataFields {
+  private let path: String?
+  private let fields: [DataField]
+  private let options: TrainingOptions
+  /// What arrays in memory are read for: of the entries' arguments those that are given.
+  private let arguments: [DataField]
+
+  /// For training: what the loss and the reports take.
+  init(_ trainer: Trainer, _ model: Model, _ graph: Graph, _ options: TrainingOptions) throws(LTMError) {
+    let reported = model.reportNames + (options.reportTrain ?? [])
+    var readers = [graph]
+    for name in reported { readers.append(try model.graph(name, training: false)) }
+    let parameters = try Self.parameters(model, options.reportTrain ?? [])
+    try self.init(trainer, model, readers, parameters, options)
+  }
+
+  /// For what some entries take, in evaluation.
+  init(
+    _ trainer: Trainer, _ model: Model, entries: [String], _ options: TrainingOptions
+  ) throws(LTMError) {
+    var readers: [Graph] = []
+    for name in entries { readers.append(try model.graph(name, training: false)) }
+    var parameters: [String] = []
+    for input in readers.flatMap(\.inputs) where input.role == .argument && !parameters.contains(input.name) {
+      parameters.append(input.name)
+    }
+    try self.init(trainer, model, readers, parameters, options)
+  }
+
+  private init(
+    _ trainer: Trainer, _ model: Model, _ readers: [Graph], _ parameters: [String], _ options: TrainingOptions
+  ) throws(LTMError) {
+    self.options = options
+    path = trainer.dataPath ?? model.settings?.data?.value
+    let full = trainer.policy.full
+    func dtype(_ parameter: String) -> DType? {
+      let dtypes = readers.compactMap { reader in reader.input(parameter).map { reader[$0.value].type.dtype } }
+      return dtypes.first.map { $0 == .float ? full : $0 }
+    }
+    var fields = try Self.keys(trainer, model, parameters).map {
+      DataField(parameter: $0, key: $1, dtype: dtype($0))
+    }
+    arguments = (readers.first?.inputs ?? []).filter { $0.role == .argument }.map {
+      DataField(parameter: $0.name, key: $0.name, dtype: dtype($0.name))
+    }
+    for key in options.rowKeys where !fields.contains(where: { $0.parameter == key }) {
+      fields.append(DataField(parameter: RunData.splitKey(key), key: key, dtype: nil))
+    }
+    self.fields = fields
+  }
+
+  /// The rows, by parameter. Undecided floats come in the run's full precision.
+  func dataset(_ data: TrainingData?) throws -> Dataset {
+    if let data {
+      let extra = fields.filter { $0.parameter.hasPrefix(RunData.splitKey("")) }
+      var train = data.train
+      for field in extra { train[field.parameter] = data.train[field.key] }
+      let name = "the data given"
+      let own = try Dataset(name: name, train: train, test: [:], fields: arguments + extra)
+      let all = try Dataset(name: name, train: train, validation: data.validation, test: data.test, fields: arguments)
+      return Dataset(path: name, train: own.train, validation: all.validation, test: all.test)
+    }
+    guard let path else {
+      throw LTMError("no data is given", notes: ["name a file with --data, or in the train block's 'data' line"])
+    }
+    return try Dataset(files: path, fields: fields, reading: options.reading)
+  }
+
+  /// The sets for validation that are named apart.
+  func others() throws -> [(name: String?, dataset: Dataset)] {
+    let places = (options.valData ?? []).map(Self.named)
+    let fields = fields.filter { !$0.parameter.hasPrefix(RunData.splitKey("")) }
+    return try places.map { ($0.name, try Dataset(files: $0.path, fields: fields, reading: options.reading)) }
+  }
+
+  /// `FILE` or `NAME=FILE`.
+  static func named(_ text: String) -> (name: String?, path: String) {
+    let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+    return parts.count == 2 && !parts[0].contains("/") ? (parts[0], parts[1]) : (nil, text)
+  }
+
+  /// The parameters of what is minimized and reported, and of other entries.
+  private static func parameters(_ model: Model, _ others: [String]) throws(LTMError) -> [String] {
+    guard var settings = model.settings else { return [] }
+    let place = settings.span
+    settings.reports += others.map { TrainSettings.Setting(value: $0, span: place) }
+    return model.program.dataParameters(of: settings)
+  }
+
+  /// For each parameter its key in the data: its own name where nothing says another.
+  private static func keys(
+    _ trainer: Trainer, _ model: Model, _ parameters: [String]
+  ) throws(LTMError) -> [(parameter: String, key: String)] {
+    if let unknown = trainer.dataFields.keys.sorted().first(where: { !parameters.contains($0) }) {
+      throw LTMError(
+        "no entry that is trained or reported has a parameter '\(unknown)'",
+        notes: ["they have \(parameters.joined(separator: ", "))"])
+    }
+    let fields = model.settings?.fields ?? []
+    let written = Dictionary(fields.map { ($0.parameter, $0.key) }, uniquingKeysWith: { first, _ in first })
+    return parameters.map { ($0, trainer.dataFields[$0] ?? written[$0] ?? $0) }
+  }
+}
+
+extension TrainingOptions {
+  /// The keys of what is read of each row for the trainer itself.
+  var rowKeys: [String] {
+    let rule = valSplit == nil ? nil : valSplitBy.flatMap { SplitRule($0) }
+    var keys: [String] = []
+    for key in [rule?.key, sampleWeight, balance].compactMap(\.self) where !keys.contains(key) { keys.append(key) }
+    return keys
+  }
+
+  /// How data files are read.
+  var reading: DataReading {
+    DataReading(
+      window: window, windowStride: windowStride, missing: missing.flatMap { MissingRule(rawValue: $0) })
+  }
+}

@@ -1,0 +1,99 @@
+import Foundation
+import LTM
+import LTMSupport
+import TestSupport
+import Testing
+
+/// What is written of a run.
+@Suite struct LogTests {
+  private func train(_ folder: TemporaryFolder, _ flags: [String]) throws -> Command {
+    let command = ["train", "samples/digits.ltm", "--val-split", "0.1", "--report", "accuracy"]
+    return try Command(command + ["--logger", "jsonl", "--logger", "csv", "--log-dir", folder.file("log")] + flags)
+  }
+
+  @Test func linesAndColumnsHoldTheSame() throws {
+    let folder = try TemporaryFolder()
+    let command = try train(folder, ["--epochs", "2", "--precision", "16", "--amp-level", "O2"])
+    #expect(command.status == 0, "\(command.errors)")
+    let lines = try String(contentsOfFile: folder.file("log/metrics.jsonl"), encoding: .utf8).split(separator: "\n")
+      .map { try JSON(parsing: Array($0.utf8)) }
+    let table = try String(contentsOfFile: folder.file("log/metrics.csv"), encoding: .utf8).split(separator: "\n")
+      .map { $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init) }
+    #expect(lines.count == 42 && table.count == 43)
+    for (line, row) in zip(lines, table.dropFirst()) {
+      for (name, field) in zip(table[0], row) { #expect(line[name]?.doubleValue == Double(field), "\(name)") }
+    }
+    #expect(table[0].contains("lr") && table[0].contains("val_accuracy") && table[0].contains("train_loss"))
+    #expect(lines[1]["lr"]?.doubleValue.map { abs($0 - 1.2e-4) < 1e-9 } == true, "\(lines[1])")
+    #expect(lines.filter { $0["validation"]?.boolValue == true }.count == 2)
+  }
+
+  @Test func aResumedRunAddsToThem() throws {
+    let folder = try TemporaryFolder()
+    let save = ["--save-dir", folder.file("c")]
+    _ = try train(folder, ["--max-steps", "5"] + save)
+    _ = try train(folder, ["--max-steps", "9", "--resume", "last"] + save)
+    let text = try String(contentsOfFile: folder.file("log/metrics.csv"), encoding: .utf8)
+    #expect(text.split(separator: "\n").count == 1 + 9 + 2)
+    #expect(text.components(separatedBy: "attempt").count == 2)
+  }
+
+  /// TFRecord's framing, each length and content with its checksum.
+  @Test func eventsAreFramedWithChecksums() throws {
+    let folder = try TemporaryFolder()
+    let command = try Command([
+      "train", "samples/digits.ltm", "--max-steps", "3", "--logger", "tensorboard", "--log-dir", folder.path,
+    ])
+    #expect(command.status == 0, "\(command.errors)")
+    let name = try #require(try FileManager.default.contentsOfDirectory(atPath: folder.path).first)
+    let bytes = Array(try Data(contentsOf: URL(filePath: folder.file(name))))
+    func number(_ offset: Int, _ size: Int) -> Int {
+      bytes[offset..<offset + size].reversed().reduce(0) { $0 << 8 | Int($1) }
+    }
+    var (offset, records) = (0, [[UInt8]]())
+    while offset < bytes.count {
+      let length = number(offset, 8)
+      let data = Array(bytes[offset + 12..<offset + 12 + length])
+      #expect(number(offset + 8, 4) == Self.masked(Array(bytes[offset..<offset + 8])))
+      #expect(number(offset + 12 + length, 4) == Self.masked(data))
+      records.append(data)
+      offset += 16 + length
+    }
+    #expect(records.count == 1 + 3 + 1)
+    #expect(String(decoding: records[0], as: UTF8.self).contains("brain.Event:2"))
+    #expect(String(decoding: records[1], as: UTF8.self).contains("scale"))
+  }
+
+  /// Castagnoli's checksum, bit by bit, as TFRecord masks it.
+  private static func masked(_ bytes: [UInt8]) -> Int {
+    var sum: UInt32 = 0xFFFF_FFFF
+    for byte in bytes {
+      sum ^= UInt32(byte)
+      for _ in 0..<8 { sum = sum & 1 == 1 ? sum >> 1 ^ 0x82F6_3B78 : sum >> 1 }
+    }
+    sum = ~sum
+    return Int((sum >> 15 | sum << 17) &+ 0xA282_EAD8)
+  }
+
+  /// Training goes on, and says so.
+  @Test func aFullDiskLosesTheLogAlone() throws {
+    let folder = try TemporaryFolder()
+    try FileManager.default.createSymbolicLink(atPath: folder.file("metrics.csv"), withDestinationPath: "/dev/full")
+    let command = try Command([
+      "train", "samples/digits.ltm", "--max-steps", "3", "--logger", "jsonl", "--logger", "csv", "--log-dir",
+      folder.path,
+    ])
+    // The header is written before training begins.
+    #expect(command.status == 1 && command.errors.contains("the disk is full"), "\(command.errors)")
+    try FileManager.default.removeItem(atPath: folder.file("metrics.csv"))
+    try FileManager.default.removeItem(atPath: folder.file("metrics.jsonl"))
+    try FileManager.default.createSymbolicLink(atPath: folder.file("metrics.jsonl"), withDestinationPath: "/dev/full")
+    let later = try Command([
+      "train", "samples/digits.ltm", "--max-steps", "3", "--logger", "jsonl", "--logger", "csv", "--log-dir",
+      folder.path,
+    ])
+    #expect(later.status == 0 && later.output.contains("after 3 steps"), "\(later.errors)")
+    #expect(later.errors.contains("metrics.jsonl: cannot be written: the disk is full"), "\(later.errors)")
+    #expect(try String(contentsOfFile: folder.file("metrics.csv"), encoding: .utf8).split(separator: "\n").count == 5)
+  }
+}
