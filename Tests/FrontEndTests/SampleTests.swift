@@ -3,7 +3,7 @@ import LTMIR
 import Testing
 
 @Suite struct SampleTests {
-  @Test(arguments: ["digits.ltm", "lstm.ltm", "mlp.ltm", "norm.ltm", "tour.ltm"])
+  @Test(arguments: ["digits.ltm", "gpt.ltm", "lstm.ltm", "mlp.ltm", "norm.ltm", "tour.ltm"])
   func everyEntryElaboratesAndVerifies(name: String) throws {
     let file = try sample(name)
     let program = try file.instantiate(model: try #require(file.mainModel))
