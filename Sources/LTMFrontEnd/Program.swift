@@ -16,6 +16,16 @@ package struct ParameterSpec: Hashable, Sendable {
   package var location: Location
 }
 
+/// A cache of a model.
+package struct CacheSpec: Hashable, Sendable {
+  /// Its path: `blocks.0.attention.keys`.
+  package var name: String
+  /// `float`, or the dtype that the file pins it to; symbolic dimensions are those of entries.
+  package var type: TensorType
+  /// The line that declares it.
+  package var location: Location
+}
+
 /// What can be run by name: a function of the model whose types are all tensors.
 package struct EntryInfo: Hashable, Sendable {
   /// The function's name.
@@ -40,6 +50,8 @@ package struct Program: Sendable {
   package let parameters: [ParameterSpec]
   /// Layer states, in declaration order.
   package let states: [ParameterSpec]
+  /// Caches, in declaration order, with symbolic dimensions.
+  package let caches: [CacheSpec]
   /// In declaration order.
   package let entries: [EntryInfo]
 
@@ -51,9 +63,12 @@ package struct Program: Sendable {
   init(file: LoadedFile, world: World, root: InstanceID, entries: [EntryInfo]) {
     var world = world
     storages = world.nameAll(from: root)
-    let specs = storages.map { (world[$0].isState, world[$0].spec) }
-    parameters = specs.filter { !$0.0 }.map(\.1)
-    states = specs.filter(\.0).map(\.1)
+    let specs = storages.map { (kind: world[$0].kind, spec: world[$0].spec) }
+    parameters = specs.filter { $0.kind == .parameter }.map(\.spec)
+    states = specs.filter { $0.kind == .state }.map(\.spec)
+    caches = storages.filter { world[$0].kind == .cache }.map { id in
+      CacheSpec(name: world[id].path ?? world[id].name, type: world[id].type, location: Location(world[id].span))
+    }
     (self.file, self.world, self.root, self.entries) = (file, world, root, entries)
     model = world[root].type.declaration.name.text
   }
@@ -247,13 +262,13 @@ extension Elaborator {
     return builder.graph.withoutUnused(key: key)
   }
 
-  /// Makes every parameter and state an input.
+  /// Makes every parameter, state and cache an input.
   func defineStorages(_ storages: [StorageID]) {
     for id in storages {
       let storage = world[id]
       builder.location = Location(storage.span)
       current[id] = builder.input(
-        storage.path ?? storage.name, storage.type, role: storage.isState ? .state : .parameter)
+        storage.path ?? storage.name, storage.type, role: storage.kind.role)
     }
   }
 

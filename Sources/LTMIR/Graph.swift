@@ -87,6 +87,8 @@ public struct GraphInput: Sendable, Hashable {
     case master
     /// A `state` of a layer: running statistics.
     case state
+    /// A `cache` of a layer: of a session, not saved.
+    case cache
     /// A `state` of an optimizer.
     case optimizerState
     /// A scalar of the step itself: loss scale, counters, learning rate.

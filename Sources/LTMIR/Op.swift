@@ -27,6 +27,7 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   case broadcast, reshape, transpose, slice, concat, pad
   // Indexed
   case gather, scatterAdd = "scatter_add", takeAlongAxis = "take_along_axis", oneHot = "one_hot"
+  case writeAt = "write_at"
   // Along an axis
   case cumsum, argsort, sort, topk
   // Random numbers
@@ -120,6 +121,7 @@ extension Op {
     case .scatterAdd: .scatterAdd
     case .takeAlongAxis: .takeAlongAxis
     case .oneHot: .oneHot
+    case .writeAt: .writeAt
     case .cumsum: .cumsum
     case .argsort: .argsort
     case .sort: .sort

@@ -136,7 +136,7 @@ package enum StructuralOp: Sendable {
   case input, constant(Double), iota(axis: Int), cast(rounds: Bool), allReduce(replicas: Int, first: Bool)
   case broadcast(axes: [Int]), reshape, transpose([Int]), slice(axis: Int, start: Int, limit: Int, stride: Int)
   case pad(axis: Int, low: Int, high: Int, value: Double), concat(axis: Int)
-  case gather(axis: Int), scatterAdd(axis: Int)
+  case gather(axis: Int), scatterAdd(axis: Int), writeAt(axis: Int, wraps: Bool)
   case argReduce(Combiner, axis: Int), contract(ContractionAxes), line(LineOp, axis: Int)
   case foldKey(stream: UInt64), randomBits(RandomForm)
 }

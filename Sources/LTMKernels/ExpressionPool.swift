@@ -66,8 +66,8 @@ extension KernelStatement {
     switch self {
     case .reduce(_, _, _, let value), .argReduce(_, _, _, let value), .scratch(_, _, let value): [value]
     case .contract(_, _, let lhs, let rhs): [lhs, rhs]
-    case .loop(_, let stores): stores.map(\.value)
-    case .store(let store), .epilogue(let store, _, _), .line(let store, _, _, _): [store.value]
+    case .loop(_, let stores): stores.flatMap(\.roots)
+    case .store(let store), .epilogue(let store, _, _), .line(let store, _, _, _): store.roots
     }
   }
 
@@ -102,7 +102,12 @@ extension KernelStatement {
 
   /// The same statement on other expressions.
   package func mapRoots(_ map: (ScalarID) -> ScalarID) -> KernelStatement {
-    func mapped(_ store: KernelStore) -> KernelStore { KernelStore(store.buffer, store.index, map(store.value)) }
+    func mapped(_ store: KernelStore) -> KernelStore {
+      var mapped = store
+      mapped.value = map(store.value)
+      if let by = store.shift?.by { mapped.shift?.by = map(by) }
+      return mapped
+    }
     return switch self {
     case .reduce(let local, let combiner, let over, let value): .reduce(local, combiner, over: over, value: map(value))
     case .argReduce(let local, let combiner, let over, let value):

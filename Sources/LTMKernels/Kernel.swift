@@ -39,6 +39,10 @@ import LTMSupport
 //     y[m, k] = prefix add k { x[m, k] }          y[m, k] = prefix add reversed k { x[m, k] }
 //     y[m, k] = order ascending k { x[m, k] }     y[m, j] = order descending k to j { x[m, k] }
 //
+// A part of a buffer is written at a place known at run time; the rest stays. `around` counts places modulo the dimension:
+//
+//     y[m, at {start[m]} n, k] = x[m, n, k]       y[m, around {start[m]} n, k] = x[m, n, k]
+//
 // Scalars are f32, f64, i32, i64 or bool, never half: a load from a half buffer widens, a store to one narrows (to nearest
 // even), and `round` narrows and widens again: that is what a cast in the graph becomes. So no accumulator can be half.
 
@@ -87,7 +91,7 @@ package struct KernelBuffer: Hashable, Sendable {
   package var name: String
   package var dtype: DType
   package var shape: [Int]
-  /// `readWrite`: the same point of the domain reads, then writes, the same element (in-place update).
+  /// `readWrite`: the same point of the domain reads, then writes, the same element (in-place update); or a part is written.
   package var access: Access
   /// Whether it starts where vectors may; else, as some row of a larger buffer, only where its elements may.
   package var isAligned: Bool
@@ -195,14 +199,33 @@ package enum KernelStatement: Hashable, Sendable {
 
 /// A write of one element, narrowed to the buffer's dtype. The map from points to elements is one to one.
 package struct KernelStore: Hashable, Sendable {
+  /// How far all of a store lies along one dimension: a scalar that is known at run time.
+  package struct Shift: Hashable, Sendable {
+    package var dimension: Int
+    /// An i32 or i64. What would lead outside is clamped by the emitter.
+    package var by: ScalarID
+    /// Whether places count modulo the dimension, and nothing leads outside.
+    package var wraps: Bool
+    package init(dimension: Int, by: ScalarID, wraps: Bool) {
+      self.dimension = dimension
+      self.by = by
+      self.wraps = wraps
+    }
+  }
   package var buffer: BufferID
   package var index: [Affine]
   package var value: ScalarID
-  package init(_ buffer: BufferID, _ index: [Affine], _ value: ScalarID) {
+  /// Where a part of the buffer is written, and the rest stays.
+  package var shift: Shift?
+  package init(_ buffer: BufferID, _ index: [Affine], _ value: ScalarID, shift: Shift? = nil) {
     self.buffer = buffer
     self.index = index
     self.value = value
+    self.shift = shift
   }
+
+  /// The expressions that it evaluates.
+  package var roots: [ScalarID] { [value] + (shift.map { [$0.by] } ?? []) }
 }
 
 /// One launch.

@@ -12,7 +12,8 @@ extension Kernel {
   /// - kernel_c7: an inner axis occurs only inside of a statement over it.
   /// - kernel_c8: a local is bound once, before it is read; a scratch is read only over its own axis.
   /// - kernel_c9: a `read_write` buffer is read only at the element that the same point writes.
-  /// - kernel_c10: a store's map from points to elements is one to one.
+  /// - kernel_c10: a store's map from points to elements is one to one; a shift is an index that does not depend on axes of
+  ///   the dimension that it shifts along, and the buffer is read_write, since the rest of it stays.
   /// - kernel_c11: whatever is accumulated has the local's dtype; what comes from half buffers accumulates in f32.
   /// - kernel_c12: an epilogue reduction stands in a kernel of one contraction, stores and epilogue reductions, goes over axes of the domain, and writes
   ///   a buffer that is not read, at an index without these axes.
@@ -275,6 +276,18 @@ private struct KernelCheck {
       require(stays(form, in: size, []), 5, "\(buffer.name) is written outside of \(size)")
     }
     require(isOneToOne(store, axes, buffer.shape), 10, "two points write one element of \(buffer.name)")
+    if let shift = store.shift { checkShift(shift, store) }
+  }
+
+  private mutating func checkShift(_ shift: KernelStore.Shift, _ store: KernelStore) {
+    let name = kernel[store.buffer].name
+    guard store.index.indices.contains(shift.dimension) else { return report(10, "\(name) has no such dimension") }
+    let dtype = kernel.dtype(shift.by)
+    require(dtype == .i32 || dtype == .i64, 10, "\(name) is written at \(dtype)")
+    let own = Set(store.index[shift.dimension].terms.map(\.axis.index))
+    let depends = kernel.axesUsed(by: kernel.reachable(from: [shift.by]))
+    require(own.isDisjoint(with: depends), 10, "\(name) is written at a place that its own axis changes")
+    require(kernel[store.buffer].access == .readWrite, 10, "\(name) is written in part, and not read_write")
   }
 
   /// Each axis of more than one value occurs, with a stride beyond the reach of all shorter ones together.

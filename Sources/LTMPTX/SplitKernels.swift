@@ -185,8 +185,9 @@ extension Kernel {
       return .load(places[buffer.index] ?? buffer, index, guards: guards, otherwise: otherwise)
     }
     result.body = result.body.map { statement in
-      guard case .store(let store) = statement else { return statement }
-      return .store(KernelStore(places[store.buffer.index] ?? store.buffer, store.index, store.value))
+      guard case .store(var store) = statement else { return statement }
+      store.buffer = places[store.buffer.index] ?? store.buffer
+      return .store(store)
     }
     return (result, kept)
   }

@@ -69,6 +69,8 @@ public enum Member: Sendable {
   case param(StorageMember)
   /// `state running_mean: [features] = zeros()`; the type may be left out in a rule
   case state(StorageMember)
+  /// `cache keys: [B, heads, context, head]`, which begins as zeros
+  case cache(StorageMember)
   case require(Requirement)
   case function(FunctionDeclaration)
   /// `for layer in 0..<layers { param "weight_\(layer)": ... }`
@@ -79,7 +81,7 @@ public enum Member: Sendable {
   package var span: Span {
     switch self {
     case .binding(let binding): binding.span
-    case .param(let member), .state(let member): member.span
+    case .param(let member), .state(let member), .cache(let member): member.span
     case .require(let requirement): requirement.span
     case .function(let function): function.span
     case .loop(let loop): loop.span
@@ -98,14 +100,15 @@ public struct MemberLoop: Sendable {
   package var span: Span
 }
 
-/// A `param` or a `state`.
+/// A `param`, a `state` or a `cache`.
 public struct StorageMember: Sendable {
   /// As written; where it is computed, with its quotes.
   package var name: Identifier
   /// A String: `param "weight_\(layer)": ...`
   package var computedName: Expr?
   package var type: TypeExpr?
-  package var initializer: Expr
+  /// `nil` for a cache.
+  package var initializer: Expr?
   package var span: Span
 }
 
@@ -191,10 +194,10 @@ public indirect enum Statement: Sendable {
   case binding(Binding)
   /// `x = e`, where `x` is a `var`
   case assign(Identifier, Expr, Span)
-  /// `running_mean <- e`, where the name is a `state` of the same type
-  case write(Identifier, Expr, Span)
+  /// `running_mean <- e`, where the name is a `state` of the same type; `keys[..<, position] <- e`, a part of a `cache`
+  case write(Identifier, [Subscript], Expr, Span)
   /// `"mean_\(i)" <- e`: a state whose name is computed
-  case writeNamed(Expr, Expr, Span)
+  case writeNamed(Expr, [Subscript], Expr, Span)
   case loop(Loop)
   /// `yield e`: what a round of a loop gives to the value of the loop
   case yield(Expr, Span)
@@ -209,7 +212,7 @@ public indirect enum Statement: Sendable {
     case .binding(let binding): binding.span
     case .require(let requirement): requirement.span
     case .loop(let loop): loop.span
-    case .assign(_, _, let span), .write(_, _, let span), .writeNamed(_, _, let span), .yield(_, let span),
+    case .assign(_, _, let span), .write(_, _, _, let span), .writeNamed(_, _, _, let span), .yield(_, let span),
       .conditional(_, then: _, otherwise: _, let span),
       .return(_, let span):
       span

@@ -79,6 +79,7 @@ extension Member {
     case .binding(let binding): binding.dumped
     case .param(let member): member.dumped("param")
     case .state(let member): member.dumped("state")
+    case .cache(let member): member.dumped("cache")
     case .require(let requirement): requirement.dumped
     case .function(let function): function.dumped
     case .loop(let loop): loop.dumped
@@ -103,7 +104,8 @@ extension Requirement {
 
 extension StorageMember {
   fileprivate func dumped(_ word: String) -> SExpression {
-    SExpression(word, [computedName?.dumped ?? name.dumped, type?.dumped ?? .atom("_"), initializer.dumped])
+    let first = initializer.map { [$0.dumped] } ?? []
+    return SExpression(word, [computedName?.dumped ?? name.dumped, type?.dumped ?? .atom("_")] + first)
   }
 }
 
@@ -147,8 +149,8 @@ extension Statement {
     switch self {
     case .binding(let binding): binding.dumped
     case .assign(let name, let value, _): SExpression("=", [name.dumped, value.dumped])
-    case .write(let name, let value, _): SExpression("<-", [name.dumped, value.dumped])
-    case .writeNamed(let name, let value, _): SExpression("<-", [name.dumped, value.dumped])
+    case .write(let name, let part, let value, _): written(name.dumped, part, value)
+    case .writeNamed(let name, let part, let value, _): written(name.dumped, part, value)
     case .loop(let loop): loop.dumped("for")
     case .yield(let value, _): SExpression("yield", [value.dumped])
     case .conditional(let condition, let then, let otherwise, _):
@@ -159,6 +161,10 @@ extension Statement {
     case .return(let value, _): SExpression("return", [value.dumped])
     }
   }
+}
+
+private func written(_ name: SExpression, _ part: [Subscript], _ value: Expr) -> SExpression {
+  SExpression("<-", [part.isEmpty ? name : SExpression("index", [name] + part.map(\.dumped)), value.dumped])
 }
 
 extension Loop {

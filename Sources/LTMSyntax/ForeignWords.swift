@@ -43,7 +43,7 @@ struct ForeignWord {
         message: "a layer is not declared inside of a function")
     case "import", "from", "use", "include":
       ForeignWord(word, "as in: import \"layers.ltm\"", message: "an import stands at the top of the file")
-    case "param", "state":
+    case "param", "state", "cache":
       ForeignWord(
         word, "a function keeps nothing from call to call; 'let' and 'var' name values",
         message: "a '\(word)' is declared in a layer, not in a function")

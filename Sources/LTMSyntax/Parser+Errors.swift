@@ -98,7 +98,7 @@ extension Parser {
     guard token.newlines > 0 || index == 0, index + 1 < tokens.count else { return false }
     let next = tokens[index + 1].kind
     if case .keyword(let keyword) = token.kind {
-      let isNamed = Self.isName(next) || next == .string && (keyword == .param || keyword == .state)
+      let isNamed = Self.isName(next) || next == .string && [.param, .state, .cache].contains(keyword)
       if Self.alwaysAnew.contains(keyword) || Self.anewBeforeName.contains(keyword) && isNamed { return true }
     }
     return Self.isName(token.kind) && assigns(next)
@@ -106,7 +106,7 @@ extension Parser {
 
   private static let alwaysAnew: Set<Keyword> = [.let, .var, .return, .func, .import]
   private static let anewBeforeName: Set<Keyword> = [
-    .layer, .model, .optimizer, .schedule, .clip, .average, .train, .param, .state,
+    .layer, .model, .optimizer, .schedule, .clip, .average, .train, .param, .state, .cache,
   ]
 
   private func assigns(_ kind: Token.Kind) -> Bool { kind == .symbol(.assign) || kind == .symbol(.write) }

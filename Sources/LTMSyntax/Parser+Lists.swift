@@ -121,7 +121,7 @@ extension Parser {
       case .items: keyword == .import || keyword == .func || [.layer, .model, .train].contains(keyword) && named
       case .statements:
         keyword == .import || keyword == .func || Self.typeStarters.contains(keyword) && named
-          || [.param, .state].contains(keyword) && named
+          || [.param, .state, .cache].contains(keyword) && named
       }
     return isForeign && indentation(of: position) <= indentation(of: opener)
   }

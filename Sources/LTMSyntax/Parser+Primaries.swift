@@ -70,7 +70,7 @@ extension Parser {
   }
 
   /// `subscripts = "[" subscript { "," subscript } [ "," ] "]"`
-  private mutating func parseSubscripts() throws(Unwind) -> (subscripts: [Subscript], height: Int) {
+  mutating func parseSubscripts() throws(Unwind) -> (subscripts: [Subscript], height: Int) {
     mark(.tight)
     let place = span(of: token)
     var height = 0

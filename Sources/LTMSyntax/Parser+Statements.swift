@@ -4,7 +4,7 @@ extension Parser {
   /// `statement = let | var | assignment | write | loop | choice | require | yield | return`
   mutating func parseStatement() throws(Unwind) -> Statement {
     if atName, next == .symbol(.assign) { return try parseAssignment() }
-    if atName || current == .string, next == .symbol(.write) { return try parseWrite() }
+    if atName || current == .string, next == .symbol(.write) || writesPart { return try parseWrite() }
     switch try leadingKeyword(inStatement: [.let, .var, .for, .if, .require, .yield, .return]) {
     case .let: return .binding(try parseLet())
     case .var: return .binding(try parseVar())
@@ -101,18 +101,40 @@ extension Parser {
     return .assign(name, value, span(from: name.span.start))
   }
 
-  /// `write = ( name | TEMPLATE ) "<-" expression`
+  /// `write = ( name | TEMPLATE ) [ subscripts ] "<-" expression`
   private mutating func parseWrite() throws(Unwind) -> Statement {
     if current == .string {
       let name = template()
+      let part = try writtenPart()
       try expect(.write)
       let value = try parseExpression().expr
-      return .writeNamed(name, value, span(from: name.span.start))
+      return .writeNamed(name, part, value, span(from: name.span.start))
     }
     let name = try parseName()
+    let part = try writtenPart()
     try expect(.write)
     let value = try parseExpression().expr
-    return .write(name, value, span(from: name.span.start))
+    return .write(name, part, value, span(from: name.span.start))
+  }
+
+  /// What is written of a cache; empty for all of it.
+  private mutating func writtenPart() throws(Unwind) -> [Subscript] {
+    at(.openBracket) ? try parseSubscripts().subscripts : []
+  }
+
+  /// Whether the name ahead has subscripts, behind which `<-` stands on the same line.
+  private var writesPart: Bool {
+    guard next == .symbol(.openBracket) else { return false }
+    var depth = 0
+    for token in tokens[(position + 1)...] where token.kind != .comment {
+      if case .symbol(let symbol) = token.kind {
+        if symbol == .write, depth == 0 { return true }
+        if symbol.closer != nil { depth += 1 }
+        if symbol.opener != nil { depth -= 1 }
+      }
+      if depth == 0, token.kind != .symbol(.closeBracket) { return false }
+    }
+    return false
   }
 
   /// `loop = "for" pattern "in" iterable body`

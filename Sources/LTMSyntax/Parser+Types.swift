@@ -56,16 +56,17 @@ extension Parser {
   /// `layer-member = made-member | function`
   private mutating func parseLayerMember() throws(Unwind) -> Member {
     if at(.func) { return .function(try parseFunction()) }
-    return try parseMadeMember(of: [.let, .param, .state, .require, .func, .for, .if])
+    return try parseMadeMember(of: [.let, .param, .state, .cache, .require, .func, .for, .if])
   }
 
-  /// `made-member = let | named-let | param | state | require | member-loop | member-choice`
+  /// `made-member = let | named-let | param | state | cache | require | member-loop | member-choice`
   private mutating func parseMadeMember(of words: [Keyword]) throws(Unwind) -> Member {
     if at(.var) { throw fail("a member is bound with 'let'", fixIt: .init(span(of: token), "let")) }
     switch try leadingKeyword(of: words, "a member") {
     case .let: return .binding(next == .string ? try parseNamedLet() : try parseLet())
     case .param: return .param(try parseParam())
     case .state: return .state(try parseState())
+    case .cache: return .cache(try parseCache())
     case .require: return .require(try parseRequire())
     case .for: return .loop(try parseMemberLoop())
     case .if: return try parseMemberChoice()
@@ -117,7 +118,7 @@ extension Parser {
       if parser.at(.func) {
         throw parser.fail("a function stands in the layer itself, outside of 'for' and 'if'")
       }
-      return try parser.parseMadeMember(of: [.let, .param, .state, .require, .for, .if])
+      return try parser.parseMadeMember(of: [.let, .param, .state, .cache, .require, .for, .if])
     }
   }
 
@@ -126,6 +127,9 @@ extension Parser {
     if at(.var) { throw fail("a member is bound with 'let'", fixIt: .init(span(of: token), "let")) }
     if at(.param), Self.isName(next) {
       throw fail("only a layer or a model has a 'param'", notes: ["an optimizer keeps what it needs in 'state'"])
+    }
+    if at(.cache), Self.isName(next) {
+      throw fail("only a layer or a model has a 'cache'", notes: ["an optimizer keeps what it needs in 'state'"])
     }
     switch try leadingKeyword(of: [.let, .state, .require, .func], "a member") {
     case .let: return .binding(try parseLet())
@@ -142,11 +146,37 @@ extension Parser {
   /// `state = "state" ( name | TEMPLATE ) ":" type "=" expression`
   private mutating func parseState() throws(Unwind) -> StorageMember { try storage(isRule: false) }
 
+  /// `cache = "cache" ( name | TEMPLATE ) ":" type`
+  private mutating func parseCache() throws(Unwind) -> StorageMember {
+    let word = advance()
+    let (computed, name) = try storageName(isRule: false)
+    let type = try optionalType()
+    if at(.assign) {
+      throw fail("a cache begins as zeros, and has no first value", notes: ["leave out '=' and what follows it"])
+    }
+    return StorageMember(
+      name: name, computedName: computed, type: type, initializer: nil, span: span(from: word.start))
+  }
+
   /// `rule-state = "state" name [ ":" type ] "=" expression`
   private mutating func parseRuleState() throws(Unwind) -> StorageMember { try storage(isRule: true) }
 
   private mutating func storage(isRule: Bool) throws(Unwind) -> StorageMember {
     let word = advance()
+    let (computed, name) = try storageName(isRule: isRule)
+    let type = try optionalType()
+    guard at(.assign) else {
+      throw expected(
+        "'=' and the first value of '\(name.text)'", notes: ["for example '= zeros()' or '= kaiming_uniform()'"])
+    }
+    advance()
+    let value = try parseExpression().expr
+    return StorageMember(
+      name: name, computedName: computed, type: type, initializer: value, span: span(from: word.start))
+  }
+
+  /// The name of a parameter, a state or a cache, which the type follows.
+  private mutating func storageName(isRule: Bool) throws(Unwind) -> (computed: Expr?, name: Identifier) {
     var computed: Expr?
     let name: Identifier
     if current == .string, !isRule {
@@ -158,15 +188,7 @@ extension Parser {
     if !isRule, !at(.colon) {
       throw expected("':' and the type of '\(name.text)'", notes: ["for example '\(name.text): [features]'"])
     }
-    let type = try optionalType()
-    guard at(.assign) else {
-      throw expected(
-        "'=' and the first value of '\(name.text)'", notes: ["for example '= zeros()' or '= kaiming_uniform()'"])
-    }
-    advance()
-    let value = try parseExpression().expr
-    return StorageMember(
-      name: name, computedName: computed, type: type, initializer: value, span: span(from: word.start))
+    return (computed, name)
   }
 
   // MARK: Types

@@ -1,7 +1,7 @@
 /// The words with a meaning of their own.
 package enum Keyword: String, CaseIterable, Sendable {
   case `import`, `let`, `var`, `func`, require, yield, recompute, `return`, `if`, `else`, `for`, `in`, `true`, `false`
-  case layer, model, optimizer, schedule, clip, average, train, param, state
+  case layer, model, optimizer, schedule, clip, average, train, param, state, cache
   case data, minimize, report, then, group, freeze, batch, epochs, steps, seed, accumulate
   case bool, u8, i32, i64, f16, bf16, f32, f64
 
@@ -20,7 +20,7 @@ package enum Keyword: String, CaseIterable, Sendable {
     switch self {
     case .import, .let, .var, .func, .require, .yield, .recompute, .return, .if, .else, .for, .in, .true, .false:
       .reserved
-    case .layer, .model, .optimizer, .schedule, .clip, .average, .train, .param, .state: .contextual
+    case .layer, .model, .optimizer, .schedule, .clip, .average, .train, .param, .state, .cache: .contextual
     case .data, .minimize, .report, .then, .group, .freeze, .batch, .epochs, .steps, .seed, .accumulate: .contextual
     case .bool, .u8, .i32, .i64, .f16, .bf16, .f32, .f64: .dtype
     }

@@ -52,6 +52,10 @@ struct EmulatorTests {
     Case(
       sample: "mlp", architecture: .sm80, precision: .sixteen, level: .O2, entry: "forward", arguments: ["inputs": 64],
       dimensions: ["B": 1024], tolerance: 2e-3),
+    Case(
+      sample: "gpt", architecture: .sm80, entry: "next",
+      arguments: ["vocab": 16, "dim": 16, "depth": 1, "heads": 2, "context": 12], dimensions: ["B": 2, "T": 3],
+      tolerance: 1e-5),
   ]
 
   @Test("give the CPU's results", arguments: cases) func emulated(_ item: Case) throws {

@@ -8,7 +8,7 @@ import LTMSupport
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "ltm-bench", abstract: "Measures the workloads of bench/README.md; one JSON object a line.",
-    subcommands: [Measure.self, Memory.self, Limits.self, Report.self])
+    subcommands: [Measure.self, Memory.self, Decode.self, Limits.self, Report.self])
 
   static func main() {
     do {

@@ -111,7 +111,7 @@ private func inputDiagnostic(_ input: GraphInput, _ dtype: DType, _ kind: String
   case .argument:
     return Diagnostic(
       .error, "step \(step): the argument '\(input.name)' \(holds)", notes: ["look at this batch of the data"])
-  case .parameter, .master, .state, .optimizerState, .control:
+  case .parameter, .master, .state, .cache, .optimizerState, .control:
     var diagnostic = Diagnostic(
       .error, "step \(step): '\(input.name)' \(holds) before the step begins",
       notes: [

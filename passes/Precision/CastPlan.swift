@@ -150,6 +150,10 @@ extension CastPlan {
         return (policy.full, rule)
       }
       return (dtype, "\(level.name) casts parameters to \(dtype)")
+    case .cache:
+      let half = level.castOps || level.castModel == .half ? policy.half : nil
+      if kept.contains(where: { $0.matches(input.name) }) { return (policy.full, "keep-f32") }
+      return (half ?? policy.full, "\(level.name) computes in \(half ?? policy.full)")
     case .master, .state, .optimizerState, .control:
       return (policy.full, "state is \(policy.full)")
     }

@@ -29,7 +29,7 @@ struct Statistics {
     self.isWeak = isWeak
     rules = Array(repeating: nil, count: graph.nodes.count)
     let isState = graph.outputs.enumerated().map { index, output in
-      output.updates.flatMap { graph.input($0) }.map { !graph[$0.value].type.dtype.isHalf }
+      output.updates.flatMap { graph.input($0) }.map { $0.role != .cache && !graph[$0.value].type.dtype.isHalf }
         ?? stateOutputs.contains(index)
     }
     writes = Set(zip(graph.outputs, isState).filter(\.1).map(\.0.value))

@@ -143,7 +143,7 @@ public final class CompiledEntry: Sendable {
   /// Takes the weights and states of another model of the same kind, trained further say, once the calls that are under way
   /// have ended. Throws before the first is replaced where one does not fit.
   public func replaceWeights(with model: Model) throws(LTMError) {
-    for input in graph.inputs where input.role != .argument {
+    for input in graph.inputs where input.role == .parameter || input.role == .state {
       let (type, given) = (graph[input.value].type, model.spec(input.name)?.shape)
       guard given == nil || given != type.staticShape else { continue }
       throw LTMError(

@@ -14,6 +14,6 @@ extension MemoryUse {
     [
       ("weight_bytes", weights), ("activation_bytes", activations), ("master_bytes", masters),
       ("optimizer_bytes", optimizerState), ("layer_state_bytes", layerState), ("arena_bytes", arena),
-    ]
+    ] + (caches > 0 ? [("cache_bytes", caches)] : [])
   }
 }

@@ -67,6 +67,13 @@ package typealias PendingValues = () throws(LTMError) -> [Tensor]
 package protocol Backend: Sendable {
   /// What the graph reads beside its arguments are arrays of `storage`, which others may bind to as well.
   func compile(_ graph: Graph, in storage: SessionStorage) throws(LTMError) -> any Executable
+  /// The same with the promise that in f32 a row's results are the same bits however many rows are computed together;
+  /// `nil` where the target does not promise it.
+  var ordered: (any Backend)? { get }
+}
+
+extension Backend {
+  package var ordered: (any Backend)? { nil }
 }
 
 extension Backend {
@@ -86,6 +93,8 @@ public struct MemoryUse: Sendable, Hashable {
   public var optimizerState = 0
   /// Running statistics and other state of layers.
   public var layerState = 0
+  /// What a session keeps from call to call, and does not save: the keys and values of attention.
+  public var caches = 0
   /// Values of the forward pass kept for the backward pass, casts of weights among them; 0 on the target `tpu`, whose
   /// compiler tells only the arena.
   public var activations = 0
@@ -103,7 +112,7 @@ public struct MemoryUse: Sendable, Hashable {
   public var total: Int { ofSession + ofRun }
 
   /// What a session holds once, whatever binds to it.
-  public var ofSession: Int { weights + masters + optimizerState + layerState }
+  public var ofSession: Int { weights + masters + optimizerState + layerState + caches }
 
   /// What each executable has to itself.
   public var ofRun: Int { arena + workspaces + arguments }
@@ -126,6 +135,7 @@ public struct MemoryUse: Sendable, Hashable {
     case .master: masters += bytes
     case .optimizerState: optimizerState += bytes
     case .state: layerState += bytes
+    case .cache: caches += bytes
     case .argument, .control: break
     }
   }

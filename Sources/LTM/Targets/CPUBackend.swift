@@ -12,6 +12,8 @@ package struct CPUBackend: Backend {
   let compiler: KernelCompiler
   /// Whether values share kernels; without, each has one of its own: what fusion is compared with.
   let fuses: Bool
+  /// Whether sums are the same bits however many rows are computed together.
+  private(set) var keepsOrder = false
   let clock: PhaseClock
 
   package init(
@@ -23,12 +25,18 @@ package struct CPUBackend: Backend {
     self.clock = clock
   }
 
+  package var ordered: (any Backend)? {
+    var backend = self
+    backend.keepsOrder = true
+    return backend
+  }
+
   package func compile(_ graph: Graph, in storage: SessionStorage) throws(LTMError) -> any Executable {
     let plan = try clock.time("kernels") { () throws(LTMError) in
-      try reporting { try buildPlan(graph, fuse: fuses) }
+      try reporting { try buildPlan(graph, fuse: fuses, keepsOrder: keepsOrder) }
     }
     let kernels = try clock.time("machine code") { () throws(LTMError) in
-      try reporting { try compiler.compile(plan.kernels) }
+      try reporting { try compiler.compile(plan.kernels, keepsOrder: keepsOrder) }
     }
     return try clock.time("memory") { () throws(LTMError) in
       try CPUExecutable(CPUProgram(graph, plan, kernels, pool, in: storage))

@@ -17,6 +17,9 @@ struct InterpreterBackend: TargetBackend {
 
   static func dump(_ graph: Graph, architecture: String?) -> [(name: String, text: String)] { [] }
 
+  /// It adds in the order of indices.
+  var ordered: (any Backend)? { self }
+
   func compile(_ graph: Graph, in storage: SessionStorage) throws(LTMError) -> any Executable {
     try InterpretedExecutable(graph, storage)
   }

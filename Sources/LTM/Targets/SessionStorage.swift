@@ -2,8 +2,8 @@ import LTMIR
 import LTMRuntime
 import LTMSupport
 
-/// The arrays that outlive executables: weights, masters, states of layers and optimizers, a step's scalars. Executables bind
-/// to them, so that all sizes of an entry, and evaluation beside training, read one copy.
+/// The arrays that outlive executables: weights, masters, states of layers and optimizers, caches, a step's scalars. Executables
+/// bind to them, so that all sizes of an entry, and evaluation beside training, read one copy.
 ///
 /// Any thread may bind. Who runs an executable that only reads does so under ``sharing(_:)``, who writes under
 /// ``exclusively(_:)``.
@@ -101,7 +101,9 @@ package final class SessionStorage: @unchecked Sendable {
           continue
         }
         guard array.shape == type.staticShape else {
-          throw LTMError("'\(input.name)' is \(array.dtype)\(array.shape) in one graph and \(type) in another")
+          throw LTMError(
+            "'\(input.name)' is \(array.dtype)\(array.shape) in one graph and \(type) in another",
+            notes: input.role == .cache ? ["a cache keeps the sizes of the first call: compile the entry anew"] : [])
         }
         bound[input.name] = array
       }
@@ -126,6 +128,8 @@ package final class SessionStorage: @unchecked Sendable {
   }
 
   private func fill(_ array: SessionArray) throws(LTMError) {
+    // A cache begins as zeros, which new memory is.
+    if array.role == .cache { return }
     guard let source = base?.weights[array.name] ?? base?.storage[array.name, array.dtype] else {
       if let tensor = try contents.tensor(array.name) { try array.write(converting: tensor) }
       return contents.isHeld(array.name)
@@ -152,11 +156,23 @@ package final class SessionStorage: @unchecked Sendable {
   func replace(_ contents: Contents) throws(LTMError) {
     try exclusively { () throws(LTMError) in
       try lock.withLock { () throws(LTMError) in
-        let all = arrays.values.sorted { $0.name < $1.name }
+        let all = arrays.values.filter { $0.role != .cache }.sorted { $0.name < $1.name }
         for array in all { if let tensor = try contents.tensor(array.name) { _ = try array.converted(tensor) } }
         for array in all { if let tensor = try contents.tensor(array.name) { try array.write(converting: tensor) } }
         for array in all { contents.isHeld(array.name) }
         self.contents = contents
+      }
+    }
+  }
+
+  /// Makes all caches zeros again.
+  package func resetCaches() throws(LTMError) {
+    try exclusively { () throws(LTMError) in
+      try lock.withLock { () throws(LTMError) in
+        for array in arrays.values where array.role == .cache {
+          guard let zeros = Tensor(zeros: array.shape, dtype: array.dtype) else { continue }
+          try array.write(zeros)
+        }
       }
     }
   }

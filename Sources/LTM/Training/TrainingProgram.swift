@@ -23,6 +23,7 @@ struct TrainingProgram {
         "\(model.path) does not say what to minimize", notes: ["add a 'train \(model.name) { minimize loss }' block"])
     }
     let graph = try model.graph(entry, training: true)
+    try graph.refuseCaches(of: entry)
     dump?.add("graph.ltir", graph.text)
     rowSums = graph.warningOfRowSums(cores: replicas)
     let cast = try Pipeline.loss(sizes, policy, model.recomputation).run(graph, dump: dump)
@@ -35,4 +36,16 @@ struct TrainingProgram {
 
   /// What the user should know before training.
   var warnings: [Diagnostic] { loss.warnings + step.warnings + [rowSums].compactMap(\.self) }
+}
+
+extension Graph {
+  /// What is trained keeps nothing from call to call.
+  fileprivate func refuseCaches(of entry: String) throws(LTMError) {
+    guard let cache = inputs.first(where: { $0.role == .cache }) else { return }
+    var problem = Diagnostic(
+      .error, "'\(entry)' uses the cache '\(cache.name)', and what is trained keeps nothing from call to call",
+      notes: ["minimize an entry that sees a whole text at once"])
+    problem.location = self[cache.value].location
+    throw LTMError(problem)
+  }
 }

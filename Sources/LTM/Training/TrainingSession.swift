@@ -140,7 +140,7 @@ final class TrainingSession {
   func isNonfinite(_ slot: StateSlot, _ bytes: UnsafeRawBufferPointer) -> Bool {
     switch slot.role {
     case .argument, .control: false
-    case .parameter, .master, .optimizerState, .state: model.isNonfinite(slot.name, bytes, slot.type.dtype)
+    case .parameter, .master, .optimizerState, .state, .cache: model.isNonfinite(slot.name, bytes, slot.type.dtype)
     }
   }
 

@@ -10,8 +10,9 @@ extension Elaborator {
     if isExhausted { return }
     switch member {
     case .binding(let binding): define(binding, of: id)
-    case .param(let storage): define(storage, isState: false, of: id)
-    case .state(let storage): define(storage, isState: true, of: id)
+    case .param(let storage): define(storage, .parameter, of: id)
+    case .state(let storage): define(storage, .state, of: id)
+    case .cache(let storage): define(storage, .cache, of: id)
     case .require(let requirement): if !check(requirement) { world[id].isRefused = true }
     case .function: return
     case .loop(let loop): define(loop, of: id)
@@ -27,7 +28,7 @@ extension Elaborator {
       switch member {
       case .binding(let binding):
         for name in binding.names where name.text != "_" { world[id].define(name.text, Value(.poison, name.span)) }
-      case .param(let storage), .state(let storage):
+      case .param(let storage), .state(let storage), .cache(let storage):
         if storage.computedName == nil { world[id].define(storage.name.text, Value(.poison, storage.name.span)) }
       case .conditional(_, let then, let otherwise, _): forget(then + otherwise, of: id)
       case .loop, .require, .function: continue
@@ -75,8 +76,8 @@ extension Elaborator {
 
   // MARK: Parameters and states
 
-  private func define(_ member: StorageMember, isState: Bool, of id: InstanceID) {
-    guard let storage = storage(member, isState: isState, of: id) else {
+  private func define(_ member: StorageMember, _ kind: Storage.Kind, of id: InstanceID) {
+    guard let storage = storage(member, kind, of: id) else {
       if member.computedName == nil { world[id].define(member.name.text, Value(.poison, member.span)) }
       return
     }
@@ -94,22 +95,36 @@ extension Elaborator {
   }
 
   /// A parameter or a state as it is declared; `nil` after an error.
-  private func storage(_ member: StorageMember, isState: Bool, of id: InstanceID) -> Storage? {
+  private func storage(_ member: StorageMember, _ kind: Storage.Kind, of id: InstanceID) -> Storage? {
     guard let name = member.computedName.map({ memberName($0, of: id) }) ?? member.name.text else { return nil }
     guard case .tensor(let dtype, let dims, let span)? = member.type else {
       fail("'\(name)' is a tensor: it needs a type such as [features]", at: member.span)
       return nil
     }
-    guard let shape = shape(dims), let sizes = sizes(shape, span) else { return nil }
     let type = dtype.flatMap { DType(rawValue: $0.text) } ?? .float
-    if !type.isFloating, !isState {
+    if kind == .cache { return cache(name, type, member, of: id) }
+    guard let shape = shape(dims), let sizes = sizes(shape, span) else { return nil }
+    if !type.isFloating, kind == .parameter {
       fail("a parameter is trained, so it is a float, not \(type)", at: span, notes: ["a 'state' can hold integers"])
     }
-    let start = initializer(member.initializer, for: InitializedStorage(shape: sizes, dtype: type))
+    guard let written = member.initializer else { return nil }
+    let start = initializer(written, for: InitializedStorage(shape: sizes, dtype: type))
     // What an initial value is matters to nobody who only checks.
     guard let initializer = isGeneric ? start ?? .constant(0) : start else { return nil }
     return Storage(
-      name: name, owner: id, isState: isState, shape: shape, dtype: type, initializer: initializer,
+      name: name, owner: id, kind: kind, shape: shape, dtype: type, initializer: initializer,
+      span: member.name.span)
+  }
+
+  /// A cache, whose symbolic dimensions are those of the entries that use it.
+  private func cache(_ name: String, _ dtype: DType, _ member: StorageMember, of id: InstanceID) -> Storage? {
+    guard case .tensor(_, let dims, _)? = member.type else { return nil }
+    let known = frame.dims
+    defer { frame.dims = known }
+    defineSymbols(member.type)
+    guard let shape = shape(dims) else { return nil }
+    return Storage(
+      name: name, owner: id, kind: .cache, shape: shape, dtype: dtype, initializer: .constant(0),
       span: member.name.span)
   }
 
@@ -184,7 +199,8 @@ extension Member {
   func mayDeclare(_ name: String) -> Bool {
     switch self {
     case .binding(let binding): binding.names.contains { $0.text == name }
-    case .param(let storage), .state(let storage): storage.computedName == nil && storage.name.text == name
+    case .param(let storage), .state(let storage), .cache(let storage):
+      storage.computedName == nil && storage.name.text == name
     case .conditional(_, let then, let otherwise, _): (then + otherwise).contains { $0.mayDeclare(name) }
     case .loop, .require, .function: false
     }

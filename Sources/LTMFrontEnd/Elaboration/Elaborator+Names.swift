@@ -121,7 +121,7 @@ extension Elaborator {
     case .builtin(let builtin): "the function '\(builtin.rawValue)'"
     case .type(let type): "the \(type.declaration.kind.rawValue) '\(type.declaration.name.text)' itself"
     case .instance(let id): "a layer '\(world[id].type.declaration.name.text)'"
-    case .storage(let id): "the \(world[id].isState ? "state" : "parameter") '\(world[id].name)'"
+    case .storage(let id): "the \(world[id].kind.rawValue) '\(world[id].name)'"
     case .initializer: "an initial value"
     case .poison: "unknown"
     }

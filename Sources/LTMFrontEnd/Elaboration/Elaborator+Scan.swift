@@ -221,7 +221,7 @@ extension [Statement] {
       case .loop(let loop): loop.values.assigned + loop.body.assigned
       case .conditional(_, let then, let otherwise, _): then.assigned + otherwise.assigned
       case .binding(let binding): binding.value.assigned
-      case .write(_, let value, _), .writeNamed(_, let value, _), .yield(let value, _), .return(let value, _):
+      case .write(_, _, let value, _), .writeNamed(_, _, let value, _), .yield(let value, _), .return(let value, _):
         value.assigned
       case .require: []
       }

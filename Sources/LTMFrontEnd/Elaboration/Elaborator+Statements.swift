@@ -21,11 +21,11 @@ extension Elaborator {
       let value = evaluate(expr)
       if !frame.assign(name.text, value) { fail("'\(name.text)' is not a 'var' of this function", at: name.span) }
       return nil
-    case .write(let name, let expr, let span):
-      write(name, evaluate(expr), expr.span, span)
+    case .write(let name, let part, let expr, let span):
+      write(name, part, evaluate(expr), expr.span, span)
       return nil
-    case .writeNamed(let name, let expr, let span):
-      writeNamed(name, evaluate(expr), expr.span, span)
+    case .writeNamed(let name, let part, let expr, let span):
+      writeNamed(name, part, evaluate(expr), expr.span, span)
       return nil
     case .loop(let loop): return run(loop)
     case .yield(let expr, let span):
@@ -52,37 +52,47 @@ extension Elaborator {
   }
 
   /// `name <- value`: without gradient; later reads see the new value, and the last one is stored.
-  private func write(_ name: Identifier, _ value: Value, _ valueSpan: Span, _ span: Span) {
+  private func write(_ name: Identifier, _ part: [Subscript], _ value: Value, _ valueSpan: Span, _ span: Span) {
     if ruleStates?.inputs[name.text] != nil, frame.owner == ruleStates?.owner {
       writeRuleState(name, value, valueSpan, span)
       return
     }
     if scanDepth > 0 {
       fail(
-        "a state is written once a step, and not in a loop over an axis of a tensor", at: span,
-        notes: ["carry the value in a 'var', and write the state after the loop"])
+        "states and caches are written once a step, and not in a loop over an axis of a tensor", at: span,
+        notes: ["carry the value in a 'var', and write it after the loop"])
       return
     }
-    guard let owner = frame.owner, case .storage(let id) = world[owner].kept(name.text)?.kind, world[id].isState
+    guard let owner = frame.owner, case .storage(let id) = world[owner].kept(name.text)?.kind,
+      world[id].kind != .parameter
     else {
       fail(
         "'\(name.text)' is not a state of this layer", at: name.span,
-        notes: ["'<-' writes a 'state'; a 'var' is written with '='"])
+        notes: ["'<-' writes a 'state' or a 'cache'; a 'var' is written with '='"])
       return
     }
     guard let old = current[id] else { return }
+    if !part.isEmpty {
+      guard let whole = writing(part, of: Operand(old, name.span), value, valueSpan, span) else { return }
+      return replace(id, whole)
+    }
     let type = builder.type(old)
     guard let new = tensorForWrite(name, value, valueSpan, type, declared: world[id].span) else { return }
+    if world[id].kind == .cache { return replace(id, new) }
     let stopped = apply(.stopGradient, [Operand(new, valueSpan)], [:], at: span)
     guard case .tensor(let result) = stopped.kind else { return }
-    current[id] = result
+    replace(id, result)
+  }
+
+  private func replace(_ id: StorageID, _ value: ValueID) {
+    current[id] = value
     if !written.contains(id) { written.append(id) }
   }
 
   /// `"mean_\(i)" <- value`
-  private func writeNamed(_ name: Expr, _ value: Value, _ valueSpan: Span, _ span: Span) {
+  private func writeNamed(_ name: Expr, _ part: [Subscript], _ value: Value, _ valueSpan: Span, _ span: Span) {
     guard case .string(let text) = evaluate(name).kind else { return }
-    write(Identifier(text, name.span), value, valueSpan, span)
+    write(Identifier(text, name.span), part, value, valueSpan, span)
   }
 
   private func writeRuleState(_ name: Identifier, _ value: Value, _ valueSpan: Span, _ span: Span) {

@@ -102,7 +102,7 @@ struct TypeValue: Sendable {
 
 /// A layer that was made: an index into `World.instances`.
 struct InstanceID: Hashable, Sendable { var index: Int }
-/// A parameter or a state: an index into `World.storages`.
+/// A parameter, a state or a cache: an index into `World.storages`.
 struct StorageID: Hashable, Sendable { var index: Int }
 
 /// A layer with its arguments and members.
@@ -135,12 +135,23 @@ struct Instance: Sendable {
   func kept(_ name: String) -> Value? { [computed[name], values[name]].lazy.compactMap { $0 }.first(where: \.isKept) }
 }
 
-/// A `param` or a `state`.
+/// A `param`, a `state` or a `cache`.
 struct Storage: Sendable {
+  enum Kind: String, Sendable {
+    case parameter, state, cache
+
+    var role: GraphInput.Role {
+      switch self {
+      case .parameter: .parameter
+      case .state: .state
+      case .cache: .cache
+      }
+    }
+  }
   var name: String
   var owner: InstanceID
-  var isState: Bool
-  /// Numbers, where its layer's arguments are known.
+  var kind: Kind
+  /// Numbers, where its layer's arguments are known; a cache's may be those of a call.
   var shape: [Dim]
   var dtype: DType
   var initializer: Initializer

@@ -24,11 +24,13 @@ extension Resolver {
     case .assign(let name, let value, _):
       resolve(value)
       requireVariable(name)
-    case .write(let name, let value, _):
+    case .write(let name, let part, let value, _):
       resolve(value)
-      requireState(name)
-    case .writeNamed(let name, let value, _):
+      for item in part { resolve(item) }
+      requireWritable(name, inPart: !part.isEmpty)
+    case .writeNamed(let name, let part, let value, _):
       resolve(value)
+      for item in part { resolve(item) }
       resolve(name)
     case .loop(let loop): resolve(loop)
     case .yield(let value, _): resolve(value)
@@ -58,8 +60,9 @@ extension Resolver {
   private mutating func requireVariable(_ name: Identifier) {
     switch local(name.text) {
     case .variable: return
-    case .state:
-      diagnostics.add(Diagnostic("the state '\(name.text)' is written with '<-'", at: name.span))
+    case .state, .cache:
+      let word = local(name.text) == .cache ? "cache" : "state"
+      diagnostics.add(Diagnostic("the \(word) '\(name.text)' is written with '<-'", at: name.span))
     case .constant, .dimension, .function:
       diagnostics.add(
         Diagnostic(
@@ -72,14 +75,21 @@ extension Resolver {
     }
   }
 
-  private mutating func requireState(_ name: Identifier) {
+  private mutating func requireWritable(_ name: Identifier, inPart: Bool) {
     switch local(name.text) {
-    case .state: return
+    case .state where inPart:
+      diagnostics.add(
+        Diagnostic(
+          "the state '\(name.text)' is written as a whole", at: name.span,
+          notes: ["only a 'cache' is written in part"]))
+    case .state, .cache: return
     case .variable:
       diagnostics.add(Diagnostic("the 'var' '\(name.text)' is written with '='", at: name.span))
     case .constant, .dimension, .function:
       diagnostics.add(
-        Diagnostic("'\(name.text)' is not a state", at: name.span, notes: ["'<-' writes a 'state' of the same layer"]))
+        Diagnostic(
+          "'\(name.text)' is not a state", at: name.span,
+          notes: ["'<-' writes a 'state' or a 'cache' of the same layer"]))
     case nil: requireKnown(name.text, name.span)
     }
   }

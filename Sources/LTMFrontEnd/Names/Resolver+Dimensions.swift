@@ -3,7 +3,7 @@ import LTMSyntax
 
 extension Resolver {
   /// What a type is declared for, which decides the names that its dimensions may use.
-  enum TypeOwner { case parameter, result, storage }
+  enum TypeOwner { case parameter, result, storage, cache }
 
   /// Resolves the names of one dimension.
   mutating func resolveDimension(_ expr: Expr, of owner: TypeOwner) {
@@ -12,7 +12,8 @@ extension Resolver {
       scopes[scopes.count - 1][name] = .dimension
       return
     }
-    for (name, span) in expr.symbols where !isKnown(name) { reportUnbound(name, span, owner) }
+    // A cache has the sizes of the call that it serves.
+    for (name, span) in expr.symbols where !isKnown(name) && owner != .cache { reportUnbound(name, span, owner) }
     resolveKnown(expr, owner)
   }
 
@@ -83,7 +84,7 @@ extension Resolver {
             "a result's dimensions are numbers, Ints in scope, the parameters' dimensions, arithmetic on them, and new names that stand alone\(known)"
           ],
           fixIt: fix))
-    case .storage:
+    case .storage, .cache:
       requireKnown(name, span, notes: ["the sizes of a parameter or a state are Ints in scope"])
     }
   }

@@ -25,7 +25,7 @@ struct Resolver {
   private var stepNames: [String] = []
 
   /// What a local name is, as far as statements care.
-  enum LocalName { case constant, variable, state, dimension, function }
+  enum LocalName { case constant, variable, state, cache, dimension, function }
 
   mutating func resolveAll() {
     for index in file.modules.indices {
@@ -124,6 +124,7 @@ struct Resolver {
       for name in binding.names { define(name, .constant, what: "member") }
     case .param(let storage): resolve(storage, .constant, of: type)
     case .state(let storage): resolve(storage, .state, of: type)
+    case .cache(let storage): resolve(storage, .cache, of: type)
     case .require(let requirement): resolve(requirement.condition)
     case .function: return
     case .loop(let loop): resolve(loop, of: type)
@@ -151,6 +152,7 @@ struct Resolver {
     for member in loop.members {
       if case .param(let storage) = member, storage.computedName == nil { refuseRepeated(storage, "param", loop) }
       if case .state(let storage) = member, storage.computedName == nil { refuseRepeated(storage, "state", loop) }
+      if case .cache(let storage) = member, storage.computedName == nil { refuseRepeated(storage, "cache", loop) }
       resolve(member, of: type)
     }
     scopes.removeLast()
@@ -166,8 +168,8 @@ struct Resolver {
 
   private mutating func resolve(_ storage: StorageMember, _ kind: LocalName, of type: TypeDeclaration) {
     if let name = storage.computedName { resolve(name) }
-    if let declared = storage.type { resolve(declared, of: .storage) }
-    resolve(storage.initializer)
+    if let declared = storage.type { resolve(declared, of: kind == .cache ? .cache : .storage) }
+    if let first = storage.initializer { resolve(first) }
     if storage.computedName == nil { define(storage.name, kind, what: "member") }
   }
 

@@ -52,7 +52,8 @@ extension Elaborator {
     let saved = builder
     likeShape = nil
     initialized = InitializedStorage(shape: [], dtype: dtype)
-    let value = evaluate(member.initializer)
+    guard let first = member.initializer else { return nil }
+    let value = evaluate(first)
     initialized = nil
     builder = saved
     if member.type == nil, let likeShape { shape = likeShape }
@@ -60,7 +61,7 @@ extension Elaborator {
     if case .tensor(let id) = value.kind, let weight, case .tensor(id) = weight.kind {
       return RuleState(name: member.name.text, type: TensorType(dtype, builder.type(id).shape), initial: .weight)
     }
-    guard let initializer = initializer(value, member.initializer, dtype) else { return nil }
+    guard let initializer = initializer(value, first, dtype) else { return nil }
     return RuleState(name: member.name.text, type: type, initial: .initializer(initializer))
   }
 

@@ -122,6 +122,7 @@ struct Lowering {
     case .pad(let axis, let low, let high, let value): pad(x[0], axis, (low, high), value, type)
     case .gather(let axis): gather(x[0], x[1], axis: axis, type)
     case .scatterAdd(let axis): scatterAdd(x[0], x[1], x[2], axis: axis)
+    case .writeAt(let axis, let wraps): written(x[0], x[1], at: x[2], axis: axis, wraps: wraps)
     case .argReduce(let combiner, let axis): indexOfExtremum(x[0], combiner, axis: axis, type)
     case .allReduce(let replicas, let first): allReduce(x[0], replicas: replicas, first: first)
     case .line(let op, let axis): line(op, x[0], axis: axis, type)

@@ -16,10 +16,9 @@ package struct IndexLimit: Sendable, Hashable {
     let values = tensor.doubles
     guard let index = values.firstIndex(where: { $0 < 0 || $0 >= Double(count) }) else { return nil }
     let row = index / max(1, values.count / max(1, tensor.shape.first ?? 1))
-    let things = op == .crossEntropy ? "classes" : "rows"
     var result = Diagnostic(
       .error,
-      "\(origin): '\(input)' holds \(Int(values[index])) in row \(row), and '\(op.name)' has \(count) \(things)",
+      "\(origin): '\(input)' holds \(Int(values[index])) in row \(row), and '\(op.name)' has \(count) \(op.indexedThings)",
       notes: ["valid are 0 to \(count - 1)"])
     result.location = location
     return result

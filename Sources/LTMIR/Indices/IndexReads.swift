@@ -29,13 +29,14 @@ package struct IndexRead: Sendable, Hashable {
   }
 
   /// What an index points to.
-  package var things: String { op == .crossEntropy ? "classes" : "rows" }
+  package var things: String { op.indexedThings }
 
   /// What the op does with an index outside.
   package var consequence: String {
     switch op {
     case .crossEntropy: "a label outside adds 0 to the loss, and has no gradient"
     case .scatterAdd: "an index outside adds to the nearest row"
+    case .writeAt: "what begins outside is written at the nearest place"
     case _: "an index outside reads the nearest row"
     }
   }
@@ -95,6 +96,11 @@ extension Graph {
     case .gather, .scatterAdd, .takeAlongAxis:
       guard let axis = node.attributes.int("axis"), shape(0).indices.contains(axis) else { return nil }
       return (node.operands[1], shape(0)[axis])
+    case .writeAt where node.attributes.bool("wraps") == false:
+      guard let axis = node.attributes.int("axis"), shape(0).indices.contains(axis),
+        let starts = shape(0)[axis].subtracting(shape(1)[axis])?.adding(1)
+      else { return nil }
+      return (node.operands[2], starts)
     case _: return nil
     }
   }
@@ -139,5 +145,16 @@ extension GraphBuilder {
     let above = make(.greaterEqual, [read.indices, constant(Double(read.count), type)])
     let outside = cast(make(.or, [below, above]), to: .i32)
     return type.rank == 0 ? outside : sum(outside, Array(0..<type.rank))
+  }
+}
+
+extension Op {
+  /// What its indices point to.
+  var indexedThings: String {
+    switch self {
+    case .crossEntropy: "classes"
+    case .writeAt: "places to begin at"
+    case _: "rows"
+    }
   }
 }

@@ -44,3 +44,51 @@ struct CompiledLoad {
     self.otherwise = otherwise
   }
 }
+
+/// A store likewise.
+struct CompiledStore {
+  let buffer: Int
+  let address: AddressForm
+  let value: Int
+  private let shift: CompiledShift?
+
+  init(_ kernel: Kernel, _ store: KernelStore) {
+    buffer = store.buffer.index
+    value = store.value.index
+    address = AddressForm(flatten(store.index, shape: kernel[store.buffer].shape) ?? .zero)
+    shift = store.shift.map { CompiledShift(kernel, store, $0) }
+  }
+
+  /// The element that is written.
+  func place(at position: [Int], _ values: [Double]) -> Int {
+    address.at(position) + (shift?.distance(at: position, values) ?? 0)
+  }
+}
+
+/// How far a store lies along one dimension.
+private struct CompiledShift {
+  let by: Int
+  /// The place along the dimension without it.
+  let form: AddressForm
+  let starts: Int
+  let size: Int
+  let stride: Int
+  let wraps: Bool
+
+  init(_ kernel: Kernel, _ store: KernelStore, _ shift: KernelStore.Shift) {
+    let (shape, own) = (kernel[store.buffer].shape, store.index[shift.dimension])
+    by = shift.by.index
+    form = AddressForm(own)
+    size = shape[shift.dimension]
+    starts = size - (own.range(kernel.axes)?.upperBound ?? 0)
+    stride = rowMajorStrides(shape)?[shift.dimension] ?? 0
+    wraps = shift.wraps
+  }
+
+  func distance(at position: [Int], _ values: [Double]) -> Int {
+    guard wraps else { return Int(max(0, min(values[by], Double(starts - 1)))) * stride }
+    let own = form.at(position)
+    let rest = (values[by] + Double(own)).truncatingRemainder(dividingBy: Double(size))
+    return (Int(rest < 0 ? rest + Double(size) : rest) - own) * stride
+  }
+}

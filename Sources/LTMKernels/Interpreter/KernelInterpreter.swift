@@ -30,7 +30,7 @@ private struct KernelRun {
   private let isInner: [Bool]
   /// For each statement, what it evaluates at the point and what at each step of its inner axes, in order.
   private let outerSteps: [[Int]], innerSteps: [[Int]]
-  private let targets: [[(buffer: Int, address: AddressForm, value: Int)]]
+  private let targets: [[CompiledStore]]
   private var position: [Int]
   private var values: [Double]
   private var locals: [Double]
@@ -66,14 +66,7 @@ private struct KernelRun {
       found.formUnion(needed.filter { !inner[$0] })
     }
     (outerSteps, self.innerSteps) = (outer, innerSteps)
-    targets = kernel.body.map {
-      $0.writes.map { store in
-        (
-          store.buffer.index, AddressForm(flatten(store.index, shape: kernel[store.buffer].shape) ?? .zero),
-          store.value.index
-        )
-      }
-    }
+    targets = kernel.body.map { $0.writes.map { CompiledStore(kernel, $0) } }
     position = [Int](repeating: 0, count: kernel.axes.count)
     values = [Double](repeating: 0, count: kernel.expressions.count)
     locals = [Double](repeating: 0, count: kernel.locals.count)
@@ -187,7 +180,7 @@ private struct KernelRun {
   private func write(_ index: Int, _ memory: inout [[Double]]) {
     for target in targets[index] {
       let value = values[target.value]
-      memory[target.buffer][target.address.at(position)] =
+      memory[target.buffer][target.place(at: position, values)] =
         narrowed(value, kernel.buffers[target.buffer].dtype)
     }
   }

@@ -90,27 +90,31 @@ extension KernelParser {
   }
 
   private mutating func store() throws(DiagnosticSet) -> KernelStore {
-    let (buffer, index) = try target()
-    return KernelStore(buffer, index, try expression())
+    var store = try target()
+    store.value = try expression()
+    return store
   }
 
   /// A store, an epilogue reduction, or lines.
   private mutating func write() throws(DiagnosticSet) -> KernelStatement {
-    let (buffer, index) = try target()
+    var store = try target()
     if let op = try lineOp() {
       let over = try axisID()
       let to = try take(word: "to") ? try axisID() : over
       try expect("{")
-      let value = try expression()
+      store.value = try expression()
       try expect("}")
-      return .line(KernelStore(buffer, index, value), op, over: over, to: to)
+      return .line(store, op, over: over, to: to)
     }
-    guard try take(word: "epilogue") else { return .store(KernelStore(buffer, index, try expression())) }
+    guard try take(word: "epilogue") else {
+      store.value = try expression()
+      return .store(store)
+    }
     let combiner = try combiner()
     let over = try axisList()
-    let value = try expression()
+    store.value = try expression()
     try expect("}")
-    return .epilogue(KernelStore(buffer, index, value), combiner, over: over)
+    return .epilogue(store, combiner, over: over)
   }
 
   /// `prefix add`, `order descending`; `nil` where something else stands.
@@ -127,13 +131,27 @@ extension KernelParser {
     }
   }
 
-  /// `buffer[index] =`
-  private mutating func target() throws(DiagnosticSet) -> (BufferID, [Affine]) {
-    let buffer = try bufferID()
+  /// `buffer[index] =`, of a store whose value follows.
+  private mutating func target() throws(DiagnosticSet) -> KernelStore {
+    var store = KernelStore(try bufferID(), [], ScalarID(0))
     try expect("[")
-    var index: [Affine] = []
-    try list(until: "]") { (parser) throws(DiagnosticSet) in index.append(try parser.affine()) }
+    try list(until: "]") { (parser) throws(DiagnosticSet) in
+      if let shift = try parser.shift(dimension: store.index.count) { store.shift = shift }
+      store.index.append(try parser.affine())
+    }
     try expect("=")
-    return (buffer, index)
+    return store
+  }
+
+  /// `at {start}`, `around {start}`; `nil` where something else stands.
+  private mutating func shift(dimension: Int) throws(DiagnosticSet) -> KernelStore.Shift? {
+    guard case .word(let word) = token, word == "at" || word == "around",
+      !kernel.axes.contains(where: { $0.name == word })
+    else { return nil }
+    try advance()
+    try expect("{")
+    let by = try expression()
+    try expect("}")
+    return KernelStore.Shift(dimension: dimension, by: by, wraps: word == "around")
   }
 }

@@ -85,8 +85,12 @@ private struct KernelPrinter {
   private mutating func storeText(_ store: KernelStore) -> String { "\(target(store)) = \(text(store.value))" }
 
   /// The element that is written.
-  private func target(_ store: KernelStore) -> String {
-    "\(kernel[store.buffer].name)[\(store.index.map { affineText($0) }.joined(separator: ", "))]"
+  private mutating func target(_ store: KernelStore) -> String {
+    var index = store.index.map { affineText($0) }
+    if let shift = store.shift {
+      index[shift.dimension] = "\(shift.wraps ? "around" : "at") {\(text(shift.by))} \(index[shift.dimension])"
+    }
+    return "\(kernel[store.buffer].name)[\(index.joined(separator: ", "))]"
   }
 
   private func binder(_ local: LocalID) -> String { "%\(kernel[local].name): \(kernel[local].dtype)" }

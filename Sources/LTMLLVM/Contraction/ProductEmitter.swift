@@ -4,9 +4,6 @@ import LTMKernels
 
 // Rows of a matrix that lie along the depth, times one vector or a few: a block of both shares what it reads.
 extension KernelEmitter {
-  /// Accumulators of a product: one addition need not wait for the last.
-  private static let ways = 2
-
   func product(_ numbers: Schedule.Product) {
     let (extent, vectorExtent) = (kernel.extent(numbers.rowAxis), numbers.vectorAxis.map(kernel.extent) ?? 1)
     let blocks = (extent + numbers.rows - 1) / numbers.rows
@@ -20,7 +17,7 @@ extension KernelEmitter {
           wholeOrRest(vector, vectorExtent, numbers.vectors) { vectors in
             let block = ProductBlock(
               rows: (0..<rows).map { ir.add(row, ir.index($0)) },
-              vectors: (0..<vectors).map { ir.add(vector, ir.index($0)) })
+              vectors: (0..<vectors).map { ir.add(vector, ir.index($0)) }, most: numbers.ways)
             productBlock(numbers, block)
           }
         }
@@ -32,9 +29,10 @@ extension KernelEmitter {
   private struct ProductBlock {
     let rows: [LLVMValueRef]
     let vectors: [LLVMValueRef]
+    let most: Int
     var count: Int { rows.count * vectors.count }
-    /// Enough accumulators without further ones.
-    var ways: Int { count > 4 ? 1 : KernelEmitter.ways }
+    /// Many sums are enough accumulators without further ones.
+    var ways: Int { count > 4 ? 1 : most }
   }
 
   private func at<R>(vector: LLVMValueRef, _ numbers: Schedule.Product, _ body: () -> R) -> R {

@@ -44,6 +44,13 @@ extension Scheduler {
     return ThinContraction(kernel, isInnermost: true).flatMap(dots)
   }
 
+  /// A product whose order along the depth depends on the depth alone: lanes along it, or line by line of it, in one order
+  /// for one vector and for many.
+  func orderedProduct() -> Schedule? {
+    guard let thin = ThinContraction(kernel, isInnermost: true) else { return nil }
+    return axpy(thin) ?? dots(thin)
+  }
+
   private func points(apartFrom thin: ThinContraction) -> Int {
     kernel.points(kernel.domain.filter { $0 != thin.matrixAxis && $0 != thin.vectorAxis })
   }
@@ -85,16 +92,16 @@ extension Scheduler {
   /// Lines of the matrix that are added together: their factors of all vectors stay in registers.
   private func lines(_ vectors: Int) -> Int {
     let factors = profile.vectorRegisters / 2
+    if profile.keepsOrder { return factors / 4 }
     return vectors == 1 ? min(8, factors) : vectors == 2 ? factors / 2 : factors / 4
   }
 
   /// Operands that lie along the depth, or too few of them to matter: blocks of rows and vectors share what they read.
   private func dots(_ thin: ThinContraction) -> Schedule? {
-    guard case .contraction(let local, _, _, _) = kernel.kernel.form, thin.matrixAxis == kernel.domain.last else {
-      return nil
-    }
+    guard thin.matrixAxis == kernel.domain.last else { return nil }
     let (extent, depth) = (kernel.extent(thin.matrixAxis), kernel.extent(thin.depth))
     let vectorExtent = thin.vectorAxis.map(kernel.extent) ?? 1
+    if profile.keepsOrder { return dots(thin, ways: 1) }
     let isShort = extent < registerLanes && depth >= 4 * registerLanes
     guard !prefersColumns || (isShort && thin.stray(kernel, thin.vector, along: thin.depth) == 0) else { return nil }
     let rowsNumbers = Schedule.Rows(lanes: registerLanes, pointsPerTask: 1)
@@ -102,6 +109,13 @@ extension Scheduler {
       // With nothing to widen there is little to share, and one row at a time is read in longer runs; pairs are as fast.
       guard isWidened(thin), !kernel.allowsPairs(profile, .rows(rowsNumbers)) else { return nil }
     }
+    return dots(thin, ways: 2)
+  }
+
+  private func dots(_ thin: ThinContraction, ways: Int) -> Schedule? {
+    guard case .contraction(let local, _, _, _) = kernel.kernel.form else { return nil }
+    let (extent, depth) = (kernel.extent(thin.matrixAxis), kernel.extent(thin.depth))
+    let vectorExtent = thin.vectorAxis.map(kernel.extent) ?? 1
     // A wider scalar inside an operand would need more registers than the sums'.
     guard depth >= 2 * registerLanes, registerLanes == profile.vectorBytes / kernel.kernel[local].dtype.byteCount else {
       return nil
@@ -113,7 +127,7 @@ extension Scheduler {
       strategy: .product(
         .init(
           lanes: registerLanes, rows: rows, vectors: vectors, rowAxis: thin.matrixAxis, vectorAxis: thin.vectorAxis,
-          blocksPerTask: perTask)),
+          ways: ways, blocksPerTask: perTask)),
       taskCount: (blocks + perTask - 1) / perTask, scratchBytes: 0)
   }
 

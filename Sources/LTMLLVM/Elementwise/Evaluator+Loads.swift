@@ -42,7 +42,8 @@ extension Evaluator {
     let bytes = kernel.kernel[access.buffer].dtype.byteCount
     guard isDevice, kernel.kernel[access.buffer].isAligned, let vector else { return bytes }
     let strides = access.form.strides.enumerated().filter { $0.offset != vector.axis }.map(\.element)
-    let steps = strides + access.dynamic.map(\.stride) + [access.form.offset]
+    let moved = access.dynamic.map(\.stride) + (access.shift.map { [$0.stride] } ?? [])
+    let steps = strides + moved + [access.form.offset]
     return steps.allSatisfy { $0 % lanes == 0 } ? min(16, lanes * bytes) : bytes
   }
 

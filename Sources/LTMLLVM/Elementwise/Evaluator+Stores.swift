@@ -32,7 +32,8 @@ extension Evaluator {
   private func streams(_ access: FlatAccess, _ lanes: Int) -> Bool {
     let buffer = kernel.kernel[access.buffer]
     let unit = min(lanes * buffer.dtype.byteCount, 64) / buffer.dtype.byteCount
-    guard ir.profile.streamsStores, buffer.access == .write, buffer.isAligned, unit * buffer.dtype.byteCount >= 16,
+    guard ir.profile.streamsStores, access.shift == nil, buffer.access == .write, buffer.isAligned,
+      unit * buffer.dtype.byteCount >= 16,
       buffer.shape.reduce(buffer.dtype.byteCount, *) >= Self.streamedBytes, let vector
     else { return false }
     let others = access.form.strides.enumerated().filter { $0.offset != vector.axis }.map(\.element)
@@ -45,9 +46,17 @@ extension Evaluator {
   private func write(_ value: Lanes, _ access: FlatAccess) {
     let dtype = kernel.kernel[access.buffer].dtype
     let (base, element) = (buffers[access.buffer.index], ir.stored(dtype))
-    let first = offset(access.form)
     let stride = laneStride(access.form)
     let (lanes, live) = (vector?.lanes ?? 1, vector?.live ?? 1)
+    if let shift = access.shift, let distances = moves(shift, lanes) {
+      for lane in 0..<live {
+        let place = ir.add(ir.add(offset(access.form), ir.index(lane * stride)), distances[lane])
+        let element = ir.address(base, element, place)
+        ir.store(ir.extract(spread(value, lanes).ref, lane: lane), element, align: dtype.byteCount)
+      }
+      return
+    }
+    let first = access.shift.map { ir.add(offset(access.form), distance($0)) } ?? offset(access.form)
     if stride == 1, live == lanes, streams(access, lanes) {
       hasStreamed = true
       let bytes = min(lanes * dtype.byteCount, 64)
@@ -63,5 +72,30 @@ extension Evaluator {
       let place = ir.address(base, element, ir.add(first, ir.index(lane * stride)))
       ir.store(ir.extract(value.ref, lane: lane), place, align: dtype.byteCount)
     }
+  }
+}
+
+// Parts that are written at a place known at run time.
+extension Evaluator {
+  /// How far from its form a store lies, in elements, where that is the same for all lanes.
+  private func distance(_ shift: FlatAccess.Shift) -> LLVMValueRef {
+    ir.multiply(moved(shift, value(shift.index), lane: 0), shift.stride)
+  }
+
+  /// The same for each lane, where lanes differ; `nil` where they do not.
+  private func moves(_ shift: FlatAccess.Shift, _ lanes: Int) -> [LLVMValueRef]? {
+    let by = value(shift.index)
+    guard lanes > 1, by.lanes.count > 1 || (shift.wraps && laneStride(shift.form) != 0) else { return nil }
+    return (0..<lanes).map { ir.multiply(moved(shift, by, lane: $0), shift.stride) }
+  }
+
+  /// Places along the dimension that a lane is moved by.
+  private func moved(_ shift: FlatAccess.Shift, _ by: EmittedValue, lane: Int) -> LLVMValueRef {
+    let wide = by.dtype == .i64 ? by.lanes : ir.convert(by.lanes, from: by.dtype, to: .i64)
+    let start = wide.count > 1 ? Lanes(ir.extract(wide.ref, lane: lane), ir) : wide
+    guard shift.wraps else { return ir.clampBits(start, 0, shift.starts - 1).ref }
+    let own = ir.add(offset(shift.form), ir.index(lane * laneStride(shift.form)))
+    let place = ir.floorRemainder(ir.add(start.ref, own), shift.size)
+    return ir.subtract(place, own)
   }
 }

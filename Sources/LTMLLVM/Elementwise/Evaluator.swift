@@ -81,7 +81,7 @@ package final class Evaluator {
     self.buffers = buffers
     self.spare = spare
     self.isDevice = isDevice
-    facts = FormulaFacts(kernel.kernel)
+    facts = FormulaFacts(kernel.kernel, isPlain: ir.profile.keepsOrder)
     index = [LLVMValueRef](repeating: ir.index(0), count: kernel.kernel.axes.count)
   }
 

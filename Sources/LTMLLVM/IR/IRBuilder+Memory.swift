@@ -18,6 +18,11 @@ extension IRBuilder {
   package func remainder(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef {
     b == 1 ? index(0) : LLVMBuildURem(ref, a, index(b), "")
   }
+  /// What is left of a signed number, counted from below.
+  package func floorRemainder(_ a: LLVMValueRef, _ b: Int) -> LLVMValueRef {
+    let rest: LLVMValueRef = LLVMBuildSRem(ref, a, index(b), "")
+    return select(less(rest, index(0)), add(rest, index(b)), rest)
+  }
   package func less(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildICmp(ref, LLVMIntSLT, a, b, "") }
   package func equal(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { LLVMBuildICmp(ref, LLVMIntEQ, a, b, "") }
   package func minimum(_ a: LLVMValueRef, _ b: LLVMValueRef) -> LLVMValueRef { select(less(a, b), a, b) }

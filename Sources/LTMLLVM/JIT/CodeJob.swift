@@ -7,7 +7,7 @@ protocol CodeJob: Sendable {
   var symbol: String { get }
   /// What compiling it costs, roughly.
   var work: Int { get }
-  func emit(_ profile: TargetProfile) throws(LLVMFailure) -> [UInt8]
+  func emit() throws(LLVMFailure) -> [UInt8]
 }
 
 /// One kernel to compile.
@@ -20,11 +20,13 @@ struct KernelJob: CodeJob {
   let symbol: String
   /// The micro-kernels that it calls and does not bring itself. With debug info it brings them: under its name, with its lines.
   let microTiles: [MicroTile]
+  private let profile: TargetProfile
   /// The folder that paths of source places start from, where line tables are wanted.
   private let folder: String?
 
   init(_ kernel: Kernel, _ profile: TargetProfile, _ session: DebugSession?) {
     self.kernel = kernel
+    self.profile = profile
     schedule = LTMLLVM.schedule(kernel, profile)
     folder = session?.folder
     let needed: [MicroTile]
@@ -43,7 +45,7 @@ struct KernelJob: CodeJob {
     symbol = session == nil ? "ltm_" + key : "\(kernel.name)_\(key.prefix(8))"
   }
 
-  func emit(_ profile: TargetProfile) throws(LLVMFailure) -> [UInt8] {
+  func emit() throws(LLVMFailure) -> [UInt8] {
     try LTMLLVM.emit(
       kernel, as: .object, profile: profile, symbol: symbol, schedule: schedule, lines: folder,
       sharesMicroKernels: !microTiles.isEmpty)
@@ -53,16 +55,18 @@ struct KernelJob: CodeJob {
 /// A micro-kernel that several kernels call.
 struct MicroKernelJob: CodeJob {
   let shape: MicroTile
+  private let profile: TargetProfile
   let key: String
   let symbol: String
   let work = 50
 
   init(_ shape: MicroTile, _ profile: TargetProfile) {
     self.shape = shape
+    self.profile = profile
     (key, symbol) = (shape.key(profile), shape.symbol(profile))
   }
 
-  func emit(_ profile: TargetProfile) throws(LLVMFailure) -> [UInt8] {
+  func emit() throws(LLVMFailure) -> [UInt8] {
     let machine = try Machine(profile)
     let workspace = try Workspace(name: symbol, machine: machine)
     MicroKernel(ir: IRBuilder(workspace, profile: profile), shape: shape).emit(named: symbol, isInternal: false)

@@ -56,7 +56,8 @@ package final class KernelCompiler: Sendable {
   }
 
   /// Compiles a batch, in the order given. Batches wait for each other, so that no kernel is linked twice.
-  package func compile(_ kernels: [Kernel]) throws(LLVMFailure) -> [CompiledKernel] {
+  package func compile(_ kernels: [Kernel], keepsOrder: Bool = false) throws(LLVMFailure) -> [CompiledKernel] {
+    let profile = keepsOrder ? profile.ordered : profile
     let jobs = kernels.map { KernelJob($0, profile, debugSession) }
     return try ready.withLock { (ready) throws(LLVMFailure) in
       let missing = Dictionary(
@@ -98,7 +99,7 @@ package final class KernelCompiler: Sendable {
   }
 
   private func emit(_ job: any CodeJob, since start: ContinuousClock.Instant) throws(LLVMFailure) -> Code {
-    let object = try job.emit(profile)
+    let object = try job.emit()
     cache?.store(object, for: job.key)
     return Code(object, since: start, isCached: false)
   }

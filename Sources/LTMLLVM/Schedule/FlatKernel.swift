@@ -30,9 +30,20 @@ package struct FlatAccess: Hashable {
     package var form: LinearForm
     package var limit: Int
   }
+  /// How far a store lies along one dimension, at run time: an index in `0..<starts`, or one that counts modulo the
+  /// dimension's size; `form` is the place along the dimension without it.
+  package struct Shift: Hashable {
+    package var index: ScalarID
+    package var form: LinearForm
+    package var starts: Int
+    package var size: Int
+    package var stride: Int
+    package var wraps: Bool
+  }
   package var buffer: BufferID
   package var form: LinearForm
   package var dynamic: [Dynamic] = []
+  package var shift: Shift?
   package var guards: [Guard] = []
   package var otherwise = 0.0
 
@@ -71,7 +82,11 @@ package struct FlatKernel {
       return access
     }
     stores = kernel.body.map { statement in
-      statement.stores.map { Self.access($0.buffer, $0.index.map(KernelIndex.affine), kernel) }
+      statement.stores.map { store in
+        var access = Self.access(store.buffer, store.index.map(KernelIndex.affine), kernel)
+        access.shift = store.shift.map { Self.shift($0, store, kernel) }
+        return access
+      }
     }
     epilogueReductions = kernel.body.map { statement in
       guard case .epilogue(let store, _, _) = statement else { return nil }
@@ -101,6 +116,16 @@ package struct FlatKernel {
     return access
   }
 
+  private static func shift(_ shift: KernelStore.Shift, _ store: KernelStore, _ kernel: Kernel) -> FlatAccess.Shift {
+    let (shape, own) = (kernel[store.buffer].shape, store.index[shift.dimension])
+    var form = LinearForm(axes: kernel.axes.count)
+    form.add(own, times: 1)
+    let (size, last) = (shape[shift.dimension], own.range(kernel.axes)?.upperBound ?? 0)
+    return FlatAccess.Shift(
+      index: shift.by, form: form, starts: size - last, size: size,
+      stride: shape[(shift.dimension + 1)...].reduce(1, *), wraps: shift.wraps)
+  }
+
   // MARK: Merging
 
   private mutating func mergeAxes() {
@@ -119,7 +144,7 @@ package struct FlatKernel {
   private func canMerge(_ outer: Int, _ inner: Int) -> Bool {
     let walksAsOne = { (form: LinearForm) in form.strides[outer] == form.strides[inner] * extent(inner) }
     let accesses = loads.compactMap { $0 } + stores.joined() + epilogueReductions.compactMap { $0 }
-    guard accesses.allSatisfy({ walksAsOne($0.form) }),
+    guard accesses.allSatisfy({ walksAsOne($0.form) && ($0.shift.map { !$0.wraps || walksAsOne($0.form) } ?? true) }),
       accesses.allSatisfy({ $0.guards.allSatisfy { $0.form.strides[outer] == 0 && $0.form.strides[inner] == 0 } })
     else { return false }
     let namesAxis = kernel.expressions.contains { $0 == .axis(AxisID(outer)) || $0 == .axis(AxisID(inner)) }
@@ -140,7 +165,10 @@ package struct FlatKernel {
     domain.removeAll { $0 == outer }
     for index in loads.indices { loads[index]?.form.strides[outer] = 0 }
     for index in stores.indices {
-      for store in stores[index].indices { stores[index][store].form.strides[outer] = 0 }
+      for store in stores[index].indices {
+        stores[index][store].form.strides[outer] = 0
+        stores[index][store].shift?.form.strides[outer] = 0
+      }
       epilogueReductions[index]?.form.strides[outer] = 0
     }
     kernel.body = kernel.body.map { $0.removing(AxisID(outer)) }

@@ -15,7 +15,9 @@ struct FormulaFacts {
   /// For each expression, whether one other reads it, and nothing else.
   private(set) var isReadOnce: [Bool]
 
-  init(_ kernel: Kernel) {
+  /// - Parameter isPlain: whether each instruction rounds for itself, as it would in a kernel of its own: which kernels values
+  ///   share then decides no bit.
+  init(_ kernel: Kernel, isPlain: Bool = false) {
     let expressions = kernel.expressions
     var users = [[Int]](repeating: [], count: expressions.count)
     var isRoot = [Bool](repeating: false, count: expressions.count)
@@ -26,6 +28,7 @@ struct FormulaFacts {
     isFused = [Bool](repeating: false, count: expressions.count)
     (mayFlush, isAddend) = (isFused, isFused)
     isReadOnce = expressions.indices.map { users[$0].count == 1 && !isRoot[$0] }
+    if isPlain { return }
     for index in expressions.indices where !isRoot[index] {
       if isReadOnce[index], Self.isProduct(index, kernel) {
         isFused[index] = Self.takesOneProduct(users[index][0], kernel)

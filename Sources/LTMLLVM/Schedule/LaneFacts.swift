@@ -17,7 +17,9 @@ extension FlatKernel {
       if case .axis(let axis) = expression { vectorAxes.contains(axis.index) } else { false }
     }
     let findsPosition = kernel.body.contains { if case .argReduce = $0 { true } else { false } }
-    return !touching.isEmpty && !namesPosition && !findsPosition && touching.allSatisfy { isPaired($0, vectorAxes) }
+    let isMoved = stores.joined().contains { $0.shift != nil }
+    return !touching.isEmpty && !isMoved && !namesPosition && !findsPosition
+      && touching.allSatisfy { isPaired($0, vectorAxes) }
   }
 
   /// The axes along which vectors lie.

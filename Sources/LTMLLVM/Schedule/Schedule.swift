@@ -75,6 +75,8 @@ package struct Schedule: Hashable, Sendable {
     package var rowAxis: Int
     /// `nil`: there is one vector.
     package var vectorAxis: Int?
+    /// Accumulators of each product: one addition need not wait for the last.
+    package var ways: Int
     package var blocksPerTask: Int
   }
 
@@ -248,7 +250,9 @@ struct Scheduler {
   func schedule() -> Schedule {
     switch kernel.kernel.form {
     case .line(let store, let op, let over, let to): return lines(op, over: over.index, to: to.index, store.value)
-    case .contraction: if let product = tiles() ?? product() { return product }
+    case .contraction:
+      if profile.keepsOrder { return orderedProduct() ?? rows() }
+      if let product = tiles() ?? product() { return product }
     case .loops: if let scatter = scatter() { return scatter }
     }
     if kernel.kernel.epilogueReductions { return rows() }
@@ -315,7 +319,7 @@ struct Scheduler {
 
   /// Bytes of scratch for a pointwise kernel's row invariants; 0 where there are none, or too many.
   private func invariantBytes(_ lanes: Int) -> Int {
-    let count = kernel.rowInvariants(FormulaFacts(kernel.kernel)).count
+    let count = kernel.rowInvariants(FormulaFacts(kernel.kernel, isPlain: profile.keepsOrder)).count
     let bytes = roundUp(kernel.domain.last.map(kernel.extent) ?? 1, lanes) * 4 * count
     return bytes <= Self.invariantLimit ? bytes : 0
   }

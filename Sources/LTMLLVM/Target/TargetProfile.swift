@@ -34,6 +34,10 @@ package struct TargetProfile: Hashable, Sendable {
   /// Large results are stored past the caches: their buffers start on cache lines, as ours do and a C caller's may not.
   package var streamsStores = false
 
+  /// Whether the order in which products and rows are added up depends on their length, their dtype and the processor alone,
+  /// and not on how many there are: slower where there are many.
+  package var keepsOrder = false
+
   /// Bytes of a core's second cache, which panels and tiles are cut for.
   package var cacheBytes: Int
 
@@ -46,9 +50,18 @@ package struct TargetProfile: Hashable, Sendable {
     return profile
   }
 
+  /// The same for code whose sums are the same bits however many rows are computed together.
+  package var ordered: TargetProfile {
+    var profile = self
+    profile.keepsOrder = true
+    return profile
+  }
+
   /// What decides machine code besides the kernel: for keys of the cache. Raise the emitters' number with any change of
   /// generated code.
-  package var codeKey: [String] { [triple, cpu, features, Bootstrap.version, compilerVersion, "emitters 21"] }
+  package var codeKey: [String] {
+    [triple, cpu, features, Bootstrap.version, compilerVersion, "emitters 22"] + (keepsOrder ? ["ordered"] : [])
+  }
 
   /// Lanes of an f32 register.
   package var floatLanes: Int { vectorBytes / 4 }

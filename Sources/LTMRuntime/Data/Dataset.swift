@@ -71,7 +71,8 @@ package struct Dataset: Sendable {
           throw unknownEnding(
             path,
             remedy:
-              "data is read from .safetensors, .npz, .npy, .pt and .csv files, and a text byte by byte with --window 129")
+              "data is read from .safetensors, .npz, .npy, .pt and .csv files, and a text byte by byte with --window 129"
+          )
         }
       }
     train = try Split(path, named.train, fields)

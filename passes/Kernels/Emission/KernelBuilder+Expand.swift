@@ -31,7 +31,7 @@ extension KernelBuilder {
       return try expandView(node, at: place)
     case .foldKey(let stream): return try foldedKey(node, stream, at: place)
     case .randomBits(let form): return try randomBits(node, form, at: place)
-    case .input, .scatterAdd, .reduce, .argReduce, .contract, .line, .body, .result:
+    case .input, .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .body, .result:
       throw .needsBuffer(node)
     }
   }
@@ -60,7 +60,7 @@ extension KernelBuilder {
       return try padded(node, axis, low, number, at: own)
     case .concat(let axis): return try concatenated(node, axis, at: own)
     case .gather(let axis): return try gathered(node, axis, at: own)
-    case .input, .constant, .iota, .elementwise, .cast, .identity, .reshape, .scatterAdd, .reduce, .argReduce,
+    case .input, .constant, .iota, .elementwise, .cast, .identity, .reshape, .scatterAdd, .writeAt, .reduce, .argReduce,
       .contract, .line, .body, .result, .foldKey, .randomBits:
       throw .needsBuffer(node)
     }

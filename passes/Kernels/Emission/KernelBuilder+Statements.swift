@@ -15,6 +15,10 @@ extension KernelSpace {
       case .line(_, let axis):
         guard members.count == 1 else { throw .notFusible(.line) }
         reductions.append((lowered.shapes[lowered.nodes[node].operands[0].index], [axis]))
+      case .writeAt:
+        guard members.count == 1 else { throw .notFusible(.part) }
+        self.init(domain: lowered.shapes[lowered.nodes[node].operands[1].index])
+        return
       case .contract, .scatterAdd:
         guard owner == nil else { throw .notFusible(.secondProduct) }
         owner = node
@@ -59,7 +63,7 @@ extension KernelBuilder {
     case .contract(let axes): return try contraction(node, axes)
     case .scatterAdd(let axis): return try scatter(node, axis)
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .concat, .gather, .line, .body, .result, .foldKey, .randomBits:
+      .concat, .gather, .writeAt, .line, .body, .result, .foldKey, .randomBits:
       throw .notFusible(.domain)
     }
   }
@@ -85,6 +89,21 @@ extension KernelBuilder {
     }
     guard let forms = Place(shape: shape, index: index).affine else { throw .notFusible(.index) }
     body.append(.line(KernelStore(addBuffer(node, shape, .write(node)), forms, value), op, over: inner.axes[0], to: to))
+  }
+
+  /// The store of a part, where the rest of the value lies already.
+  mutating func addPartialWrite(_ node: Int, _ axis: Int, wraps: Bool) throws(EmissionFailure) {
+    let operands = lowered.nodes[node].operands.map(\.index)
+    guard fusion.isCompute[operands[0]] || fusion.isInput(operands[0]) else { throw .needsBuffer(operands[0]) }
+    let own = space.domainPlace
+    guard let index = own.affine else { throw .notFusible(.index) }
+    let value = try value(operands[1], at: own)
+    let starts = lowered.shapes[operands[2]]
+    let start = try self.value(operands[2], at: Place(shape: starts, index: Array(own.index.prefix(starts.count))))
+    let buffer = addBuffer(node, lowered.shapes[node], .write(node))
+    buffers[buffer.index].access = .readWrite
+    let shift = KernelStore.Shift(dimension: axis, by: start, wraps: wraps)
+    body.append(.store(KernelStore(buffer, index, narrowing(value, node), shift: shift)))
   }
 
   /// Sums of bools and bytes count in i32.

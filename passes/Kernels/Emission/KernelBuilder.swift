@@ -76,6 +76,8 @@ struct KernelBuilder {
     if let node = members.first, case .line(let op, _) = lowered.kinds[node] {
       try addLines(node, op)
       if inPlace[node] != nil { refused.insert(node) }
+    } else if let node = members.first, case .writeAt(let axis, let wraps) = lowered.kinds[node] {
+      try addPartialWrite(node, axis, wraps: wraps)
     } else {
       for node in stored { _ = try memberValue(node) }
       try addStores(inPlace: inPlace, refused: &refused)
@@ -110,7 +112,10 @@ struct KernelBuilder {
   /// A value of every element of a row is written row by row: only rows that are contiguous, short and many.
   private func checkLevels() throws(EmissionFailure) {
     for node in members where !reduced.contains(node) {
-      if case .line = lowered.kinds[node] { continue }
+      switch lowered.kinds[node] {
+      case .line, .writeAt: continue
+      case _: break
+      }
       guard case .full(let number) = try space.level(count: lowered.counts[node]) else { continue }
       let inner = space.inners[number]
       // A domain without axes is one task: rows in it would be written by one thread.

@@ -8,7 +8,7 @@ enum NodeKind {
   case elementwise(Primitive), cast(rounds: Bool), identity
   case broadcast(axes: [Int]), reshape, transpose([Int]), slice(axis: Int, start: Int, stride: Int)
   case pad(axis: Int, low: Int, value: Double), concat(axis: Int)
-  case gather(axis: Int), scatterAdd(axis: Int)
+  case gather(axis: Int), scatterAdd(axis: Int), writeAt(axis: Int, wraps: Bool)
   case reduce(Combiner, axes: [Int]), argReduce(Combiner, axis: Int), contract(ContractionAxes)
   /// An op with a body, which is planned for itself; and another result of one.
   case body, result(Int)
@@ -20,7 +20,7 @@ enum NodeKind {
     switch self {
     case .scatterAdd, .reduce, .argReduce, .contract, .line: true
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .concat, .gather, .body, .result, .foldKey, .randomBits:
+      .concat, .gather, .writeAt, .body, .result, .foldKey, .randomBits:
       false
     }
   }
@@ -30,7 +30,7 @@ enum NodeKind {
     switch self {
     case .body, .result: true
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .concat, .gather, .scatterAdd, .reduce, .argReduce, .contract, .line, .foldKey, .randomBits:
+      .concat, .gather, .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .foldKey, .randomBits:
       false
     }
   }
@@ -89,8 +89,8 @@ struct LoweredGraph {
     switch kinds[kinds.count - 1] {
     case .iota, .pad, .concat, .scatterAdd: counted = shapes[shapes.count - 1]
     case .argReduce, .line(.order, _): counted = shapes[node.operands[0].index]
-    case .input, .constant, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .gather, .reduce,
-      .contract, .line(.prefix, _), .body, .result, .foldKey, .randomBits:
+    case .input, .constant, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .gather, .writeAt,
+      .reduce, .contract, .line(.prefix, _), .body, .result, .foldKey, .randomBits:
       return
     }
     guard let counted = counted.max(), counted > Int(Int32.max) else { return }
@@ -150,6 +150,7 @@ private func nodeKind(_ op: StructuralOp, in graph: Graph) throws(DiagnosticSet)
   case .concat(let axis): return .concat(axis: axis)
   case .gather(let axis): return .gather(axis: axis)
   case .scatterAdd(let axis): return .scatterAdd(axis: axis)
+  case .writeAt(let axis, let wraps): return .writeAt(axis: axis, wraps: wraps)
   case .argReduce(let combiner, let axis): return .argReduce(combiner, axis: axis)
   case .contract(let axes): return .contract(axes)
   case .line(let op, let axis): return .line(op, axis: axis)

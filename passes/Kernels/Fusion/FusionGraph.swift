@@ -126,7 +126,7 @@ private struct Expansion {
   private func mustCompute(_ index: Int, _ cost: Cost) -> Bool {
     switch lowered.kinds[index] {
     case .elementwise where cost.isDrawn, .cast where cost.isDrawn: isReadOften(index)
-    case .scatterAdd, .reduce, .argReduce, .contract, .line, .body, .result, .gather, .concat, .foldKey: true
+    case .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .body, .result, .gather, .concat, .foldKey: true
     case .input, .constant, .iota, .broadcast, .reshape, .transpose, .slice, .identity, .randomBits: false
     case .pad: cost.operations > Self.operationLimit
     case .elementwise: isDear(cost)
@@ -145,7 +145,9 @@ private struct Expansion {
       case .contract, .scatterAdd, .line, .body: true
       case .broadcast: lowered.counts[user] >= 4 * lowered.counts[index] || isReadOften(user)
       case .reshape, .transpose, .slice, .pad, .concat, .cast, .identity: isReadOften(user)
-      case .input, .constant, .iota, .elementwise, .gather, .reduce, .argReduce, .foldKey, .randomBits, .result: false
+      case .input, .constant, .iota, .elementwise, .gather, .writeAt, .reduce, .argReduce, .foldKey, .randomBits,
+        .result:
+        false
       }
     }
   }
@@ -170,7 +172,7 @@ private struct Expansion {
     case .pad: 1
     case .randomBits: Primitive.philox.cost
     case .input, .constant, .iota, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .concat, .gather,
-      .scatterAdd, .reduce, .argReduce, .contract, .line, .body, .result, .foldKey:
+      .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .body, .result, .foldKey:
       0
     }
   }

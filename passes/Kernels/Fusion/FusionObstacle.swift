@@ -25,6 +25,8 @@ package enum FusionObstacle: Error, Hashable, Sendable {
   case epilogue
   /// A sort or a running sum has its lines for itself.
   case line
+  /// A value that is written in part has a kernel for itself.
+  case part
   /// There would be too many buffers or operations.
   case size
 
@@ -43,6 +45,7 @@ package enum FusionObstacle: Error, Hashable, Sendable {
       "rows would be kept that are not contiguous, or longer than \(KernelBuilder.rowLimit), or too few for all cores"
     case .epilogue: "a product reduces only what it gives, element for element, with rows and columns of its own"
     case .line: "a sort or a running sum takes a kernel of its own"
+    case .part: "what is written in part takes a kernel of its own"
     case .size:
       "there would be more than \(KernelBuilder.bufferLimit) buffers (\(KernelBuilder.contractBufferLimit) beside a "
         + "product) or \(KernelBuilder.expressionLimit) operations"

@@ -11,6 +11,8 @@ struct PlanBuilder {
   private var homes: [Int: PlanBufferID] = [:]
   private var inputs: [String: PlanBufferID] = [:]
   private let given: GivenBuffers
+  /// The inputs whose old value is gone.
+  private var replaced: Set<Int> = []
   /// What each group became.
   private(set) var names: [Int: String] = [:]
   private var fusion: FusionGraph { grouping.fusion }
@@ -33,6 +35,7 @@ struct PlanBuilder {
       } else {
         try launch(grouping.groups[group], inPlace: inPlace, &planner.kernels)
       }
+      replaced.formUnion(grouping.groups[group].compactMap { inPlace[$0] })
     }
     for (number, output) in lowered.graph.outputs.enumerated() where output.updates != nil {
       copyUpdate(number, inPlace: inPlace, &planner.kernels)
@@ -92,8 +95,10 @@ struct PlanBuilder {
         .internalError(in: "kernel emission", "a group that was emitted before is refused now: \(kernelName(members))")
       ])
     }
+    copyBeforePartialWrite(members[0], &kernels)
     var arguments: [PlanBufferID] = []
     for argument in emitted.arguments {
+      if case .read(let node) = argument { try requirePresent(node) }
       let node =
         switch argument {
         case .read(let node), .write(let node): node
@@ -105,6 +110,20 @@ struct PlanBuilder {
     }
     let results = members.filter { homes[$0] != nil }.map { ValueID($0) }
     add(emitted.kernel, name: kernelName(members), arguments, results, &kernels)
+  }
+
+  /// The proof that nothing reads what an update in place has written over.
+  private func requirePresent(_ node: Int) throws(DiagnosticSet) {
+    guard replaced.contains(node) else { return }
+    throw DiagnosticSet([.internalError(in: "plan", "the old value of \(node) is read after it was replaced")])
+  }
+
+  /// What is written in part is a copy of what it was made of, unless it lies there.
+  private mutating func copyBeforePartialWrite(_ node: Int, _ kernels: inout KernelTable) {
+    guard case .writeAt = lowered.kinds[node], let home = homes[node],
+      let source = fusion.holder(of: lowered.nodes[node].operands[0].index).flatMap({ homes[$0] }), source != home
+    else { return }
+    copy(source, to: home, &kernels)
   }
 
   private mutating func add(
@@ -159,6 +178,7 @@ struct PlanBuilder {
   private mutating func loop(_ members: [Int], _ planner: inout Planner) throws(DiagnosticSet) {
     let node = lowered.nodes[members[0]]
     let operands = try node.operands.map { operand throws(DiagnosticSet) in
+      if let holder = fusion.holder(of: operand.index) { try requirePresent(holder) }
       guard let home = fusion.holder(of: operand.index).flatMap({ homes[$0] }) else {
         throw DiagnosticSet([.internalError(in: "plan", "value \(operand) is read by a body and nowhere stored")])
       }

@@ -7,9 +7,12 @@ import LTMSupport
 /// - Parameters:
 ///   - fuse: whether values share kernels. With one kernel for each value, the plan is what fusion is compared with.
 ///   - epilogueReductions: whether contractions may reduce what they compute: a choice of the target.
-package func buildPlan(_ graph: Graph, fuse: Bool = true, epilogueReductions: Bool = true) throws(DiagnosticSet) -> Plan
-{
-  var planner = Planner(fuse: fuse, epilogueReductions: fuse && epilogueReductions)
+///   - keepsOrder: whether the order of a sum depends on its length alone, and not on how many there are.
+package func buildPlan(
+  _ graph: Graph, fuse: Bool = true, epilogueReductions: Bool = true, keepsOrder: Bool = false
+) throws(DiagnosticSet) -> Plan {
+  var planner = Planner(fuse: fuse, epilogueReductions: fuse && epilogueReductions && !keepsOrder)
+  planner.splits = !keepsOrder
   return try planner.plan(graph)
 }
 
@@ -17,6 +20,8 @@ package func buildPlan(_ graph: Graph, fuse: Bool = true, epilogueReductions: Bo
 struct Planner {
   let fuse: Bool
   let epilogueReductions: Bool
+  /// Whether long reductions that leave few results are cut in two.
+  var splits = true
   var kernels = KernelTable()
   private(set) var bodies: [PlanBody] = []
   private var bodyNumbers: [BodyForm: Int] = [:]
@@ -46,7 +51,7 @@ struct Planner {
     // Reductions that shall be epilogue reductions are not cut; those that turn out to be none are, after all.
     var whole = epilogueReductions ? epilogueCandidates(graph) : []
     while true {
-      let split = splitReductions(graph, except: whole)
+      let split = splits ? splitReductions(graph, except: whole) : (graph: graph, moved: graph.values)
       var grouping = try Grouping(LoweredGraph(split.graph), fuse: fuse, epilogueReductions: epilogueReductions)
       let missed = whole.filter { !grouping.epilogueReductions(split.moved[$0].index) }
       if missed.isEmpty {

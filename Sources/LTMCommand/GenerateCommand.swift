@@ -1,0 +1,85 @@
+import ArgumentParser
+import Foundation
+import LTM
+import LTMRuntime
+
+/// `ltm generate`
+struct GenerateCommand: PrintingCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "generate", abstract: "Writes on texts with a model that keeps what it reads in caches.",
+    discussion: """
+      ltm generate samples/gpt.ltm --weights gpt.safetensors --prompt 'A model is' --length 200
+      ltm generate samples/gpt.ltm --weights gpt.safetensors --prompt 'The' --prompt 'A cast' --temperature 0 --json
+
+      The model's entry is func next(text: i32[B, T], position: i32[B], last: i32[B]) -> [B, vocab]. Several prompts, of any \
+      lengths, are written at a time. Tokens come as they are computed.
+      """)
+
+  @OptionGroup var source: SourceArgument
+  @Option(help: ArgumentHelp("The entry that gives scores.", valueName: "name")) var entry = "next"
+  @Option(
+    help: ArgumentHelp("Weights, under PyTorch's names; without them the model's initial ones.", valueName: "file"))
+  var weights: String?
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp("Where a text begins, its tokens bytes; may be given several times.", valueName: "text"))
+  var prompt: [String] = []
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp("The same as the numbers of tokens.", valueName: "1,2,3"))
+  var promptTokens: [String] = []
+  @Option(help: ArgumentHelp("How many tokens each text gets at most.", valueName: "number")) var length = 100
+  @Option(help: ArgumentHelp("0 takes the likeliest token; 1 draws as the model says.", valueName: "number"))
+  var temperature = 1.0
+  @Option(help: ArgumentHelp("Draw from so many of the likeliest tokens.", valueName: "number")) var topK: Int?
+  @Option(
+    help: ArgumentHelp("Draw from the likeliest tokens that have this much of the probability.", valueName: "number"))
+  var topP: Double?
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp("Ends a text, and is not given; may be given several times.", valueName: "text"))
+  var stop: [String] = []
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp("The number of a token that ends a text; may be given several times.", valueName: "token"))
+  var end: [Int] = []
+  @Flag(
+    inversion: .prefixedNo,
+    help: "In f32, the same bits however a text is cut and whatever is written beside it. Default: yes.")
+  var sameBits = true
+  @OptionGroup var printing: PrintOptions
+  @OptionGroup(title: "Precision") var precision: PrecisionOptions
+  @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Target") var target: TargetOptions
+
+  func run() throws {
+    guard target.tpuCores ?? 1 == 1 else { throw LTMError("texts are written on one core") }
+    let policy = try precision.policy(for: target.parsed())
+    var loaded = try model.load(source)
+    if let weights { try loaded.load(weightsFrom: weights).forEach { printNote($0.rendered()) } }
+    guard !prompt.isEmpty || !promptTokens.isEmpty else {
+      throw LTMError(
+        "there is no prompt", notes: ["give one, as in --prompt 'Once'; or its tokens, --prompt-tokens 1,2"])
+    }
+    let session = try (consume loaded).generationSession(
+      entry, rows: prompt.count + promptTokens.count, policy: policy, execution: try target.execution(),
+      sameBits: sameBits)
+    let prompts = try prompt.map { try session.tokens(of: $0) } + promptTokens.map(numbers)
+    let sampling = Sampling(temperature: temperature, topK: topK, topP: topP, seed: model.seed ?? 0)
+    let tokens = try session.generate(
+      prompts, length: length, sampling: sampling, end: Set(end), stop: try stop.map { try session.tokens(of: $0) })
+    var view = GenerationView(prompts: prompts, isText: promptTokens.isEmpty, isJSON: printing.json)
+    let isInterrupted = Interrupt.watch()
+    while !isInterrupted(), let next = try tokens.next() { try view.add(next) }
+    try view.finish(tokens.ends)
+  }
+
+  private func numbers(_ text: String) throws -> [Int] {
+    try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+      guard let number = Int(part.trimmingCharacters(in: .whitespaces)) else {
+        throw LTMError("'\(part)' in --prompt-tokens is no number of a token", notes: ["write --prompt-tokens 72,101"])
+      }
+      return number
+    }
+  }
+}
