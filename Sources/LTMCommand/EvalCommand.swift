@@ -41,7 +41,7 @@ struct EvalCommand: PrintingCommand {
       """)
 
   @OptionGroup var source: SourceArgument
-  @Option(help: ArgumentHelp("Weights; without them the model's initial ones.", valueName: "file")) var weights: String?
+  @OptionGroup(title: "Weights") var weights: WeightOptions
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp(
@@ -59,7 +59,7 @@ struct EvalCommand: PrintingCommand {
     let policy = try precision.policy(for: target.parsed())
     var loaded = try model.load(source)
     if !report.isEmpty { try loaded.setReports(report) }
-    if let weights { try loaded.load(weightsFrom: weights).forEach { printNote($0.rendered()) } }
+    try weights.load(into: &loaded)
     var trainer = try rows.trainer(policy, target.execution())
     trainer.options = try (reading.given + validation.given).options()
     let values = try trainer.evaluate(loaded, on: rows.split())
@@ -79,7 +79,7 @@ struct PredictCommand: ParsableCommand {
 
   @OptionGroup var source: SourceArgument
   @Option(help: ArgumentHelp("The function of the model to run.", valueName: "name")) var entry = "forward"
-  @Option(help: ArgumentHelp("Weights; without them the model's initial ones.", valueName: "file")) var weights: String?
+  @OptionGroup(title: "Weights") var weights: WeightOptions
   @OptionGroup var rows: DataOptions
   @OptionGroup(title: "Rows") var reading: RowOptions
   @Option(
@@ -95,9 +95,9 @@ struct PredictCommand: ParsableCommand {
     var loaded = try model.load(source)
     try checkFiles(
       [FileUse("-o", output)],
-      inputs: loaded.sourceFiles + files([("--data", rows.data), ("--weights", weights)]))
+      inputs: loaded.sourceFiles + files([("--data", rows.data), weights.file]))
     try TensorFile.checkPath(output)
-    if let weights { try loaded.load(weightsFrom: weights).forEach { printNote($0.rendered()) } }
+    try weights.load(into: &loaded)
     var trainer = try rows.trainer(policy, target.execution())
     trainer.options = try reading.given.options()
     try TensorFile.write(try trainer.predict(loaded, entry: entry, on: rows.split()), to: output)

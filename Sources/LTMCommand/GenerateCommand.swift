@@ -17,9 +17,7 @@ struct GenerateCommand: PrintingCommand {
 
   @OptionGroup var source: SourceArgument
   @Option(help: ArgumentHelp("The entry that gives scores.", valueName: "name")) var entry = "next"
-  @Option(
-    help: ArgumentHelp("Weights, under PyTorch's names; without them the model's initial ones.", valueName: "file"))
-  var weights: String?
+  @OptionGroup(title: "Weights") var weights: WeightOptions
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp("Where a text begins, its tokens bytes; may be given several times.", valueName: "text"))
@@ -56,7 +54,7 @@ struct GenerateCommand: PrintingCommand {
     guard target.tpuCores ?? 1 == 1 else { throw LTMError("texts are written on one core") }
     let policy = try precision.policy(for: target.parsed())
     var loaded = try model.load(source)
-    if let weights { try loaded.load(weightsFrom: weights).forEach { printNote($0.rendered()) } }
+    try weights.load(into: &loaded)
     guard !prompt.isEmpty || !promptTokens.isEmpty else {
       throw LTMError(
         "there is no prompt", notes: ["give one, as in --prompt 'Once'; or its tokens, --prompt-tokens 1,2"])

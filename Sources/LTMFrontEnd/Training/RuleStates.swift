@@ -48,11 +48,11 @@ extension Elaborator {
       guard let given = self.shape(dims) else { return nil }
       shape = given
     }
+    guard let first = member.initializer else { return nil }
     // What is computed of the weight for its shape alone is no part of the update.
     let saved = builder
     likeShape = nil
     initialized = InitializedStorage(shape: [], dtype: dtype)
-    guard let first = member.initializer else { return nil }
     let value = evaluate(first)
     initialized = nil
     builder = saved
