@@ -20,6 +20,7 @@ extension Elaborator {
           }
         case .require(let requirement): _ = check(requirement)
         case .state(let member): if let state = state(member, weight) { states.append(state) }
+        case .cache(let member): fail("a rule keeps what it needs in a state, not in a cache", at: member.name.span)
         case .param, .function, .loop, .conditional: continue
         }
       }
