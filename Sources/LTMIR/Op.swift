@@ -24,7 +24,7 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   // What is computed again, and not before its gradient is there
   case after
   // Shape
-  case broadcast, reshape, transpose, slice, concat, pad
+  case broadcast, reshape, transpose, slice, concat, pad, window
   // Indexed
   case gather, scatterAdd = "scatter_add", takeAlongAxis = "take_along_axis", oneHot = "one_hot"
   case writeAt = "write_at"
@@ -37,8 +37,15 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   case sum, mean, max, min, prod, all, any, argmax, argmin, variance, logsumexp
   // Contractions
   case contract, matmul, linear
+  // Convolutions and pools
+  case conv1d, conv2d, conv3d, convTranspose1d = "conv_transpose1d", convTranspose2d = "conv_transpose2d"
+  case convolutionInput = "convolution_input", convolutionWeight = "convolution_weight"
+  case maxPool1d = "max_pool1d", maxPool2d = "max_pool2d", avgPool1d = "avg_pool1d", avgPool2d = "avg_pool2d"
+  case adaptiveAvgPool1d = "adaptive_avg_pool1d", adaptiveAvgPool2d = "adaptive_avg_pool2d"
+  case adaptiveMaxPool1d = "adaptive_max_pool1d", adaptiveMaxPool2d = "adaptive_max_pool2d"
   // Normalisation
   case softmax, logSoftmax = "log_softmax", layerNorm = "layer_norm", rmsNorm = "rms_norm", batchNorm = "batch_norm"
+  case groupNorm = "group_norm"
   // Losses
   case crossEntropy = "cross_entropy", mseLoss = "mse_loss", l1Loss = "l1_loss", bceWithLogits = "bce_with_logits"
   case binaryCrossEntropy = "binary_cross_entropy", huberLoss = "huber_loss"
@@ -117,6 +124,7 @@ extension Op {
     case .slice: .slice
     case .concat: .concat
     case .pad: .pad
+    case .window: .window
     case .gather: .gather
     case .scatterAdd: .scatterAdd
     case .takeAlongAxis: .takeAlongAxis
@@ -148,11 +156,27 @@ extension Op {
     case .contract: .contract
     case .matmul: .matmul
     case .linear: .linear
+    case .conv1d: .conv1d
+    case .conv2d: .conv2d
+    case .conv3d: .conv3d
+    case .convTranspose1d: .convTranspose1d
+    case .convTranspose2d: .convTranspose2d
+    case .convolutionInput: .convolutionInput
+    case .convolutionWeight: .convolutionWeight
+    case .maxPool1d: .maxPool1d
+    case .maxPool2d: .maxPool2d
+    case .avgPool1d: .avgPool1d
+    case .avgPool2d: .avgPool2d
+    case .adaptiveAvgPool1d: .adaptiveAvgPool1d
+    case .adaptiveAvgPool2d: .adaptiveAvgPool2d
+    case .adaptiveMaxPool1d: .adaptiveMaxPool1d
+    case .adaptiveMaxPool2d: .adaptiveMaxPool2d
     case .softmax: .softmax
     case .logSoftmax: .logSoftmax
     case .layerNorm: .layerNorm
     case .rmsNorm: .rmsNorm
     case .batchNorm: .batchNorm
+    case .groupNorm: .groupNorm
     case .crossEntropy: .crossEntropy
     case .mseLoss: .mseLoss
     case .l1Loss: .l1Loss

@@ -43,6 +43,10 @@ public struct OpParameter: Sendable {
     case dim
     /// Ints likewise (permute).
     case ints
+    /// An Int for each of so many spatial axes: a tuple or a list, or one Int for all of them.
+    case sizes(Int)
+    /// The same, before and after each axis; or `"same"`, or `"valid"`.
+    case padding(Int)
   }
   /// The argument's name in a call, and the attribute's in the IR.
   public let name: String
@@ -136,6 +140,7 @@ package enum StructuralOp: Sendable {
   case input, constant(Double), iota(axis: Int), cast(rounds: Bool), allReduce(replicas: Int, first: Bool)
   case broadcast(axes: [Int]), reshape, transpose([Int]), slice(axis: Int, start: Int, limit: Int, stride: Int)
   case pad(axis: Int, low: Int, high: Int, value: Double), concat(axis: Int)
+  case window(axis: Int, WindowForm, outside: Double)
   case gather(axis: Int), scatterAdd(axis: Int), writeAt(axis: Int, wraps: Bool)
   case argReduce(Combiner, axis: Int), contract(ContractionAxes), line(LineOp, axis: Int)
   case foldKey(stream: UInt64), randomBits(RandomForm)

@@ -37,6 +37,9 @@ private func signatureText(_ row: OpDefinition) -> String {
       case .dims: "\(parameter.name): dims"
       case .dim: "\(parameter.name): dim"
       case .ints: "\(parameter.name): Ints"
+      case .sizes(let count): "\(parameter.name): Int\(count == 1 ? "" : " or \(count) Ints")"
+      case .padding(let count):
+        "\(parameter.name): Int\(count == 1 ? "" : " or \(count) Ints") or \"same\" or \"valid\""
       }
     return parameter.defaultValue.map { "\(kind) = \(attributeText($0))" } ?? (parameter.isOptional ? kind + "?" : kind)
   }.joined(separator: ", ")

@@ -5,7 +5,7 @@ package let listTypeForms = "a list is declared [Int], a tuple (Int, Int), a fun
 
 extension TypeExpr {
   /// The names of types whose values are known when the code is elaborated.
-  package static let valueTypes: Set<String> = ["Int", "Float", "Bool", "String", "Layer", "DType"]
+  package static let valueTypes: Set<String> = ["Int", "Float", "Bool", "String", "Layer", "DType", "Padding"]
 
   /// What stands in the brackets of `[Int]`, `[(Int, Int)]` or `[[Int]]`, read as a dimension; `nil` where it is one.
   init?(_ dim: Expr) {

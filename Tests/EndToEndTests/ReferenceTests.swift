@@ -30,7 +30,7 @@ import Testing
     ]
   }
 
-  static func curves() throws -> [String: [Double]] {
+  static func curves(in folder: String = folder) throws -> [String: [Double]] {
     let data = try Data(contentsOf: URL(filePath: folder + "curves.json"))
     let json = try JSON(parsing: Array(data))
     return Dictionary(

@@ -9,7 +9,7 @@ import Testing
 /// Every sample as StableHLO and on the plugin.
 @Suite("the samples on the target tpu")
 struct SampleTests {
-  static let names = ["digits", "gpt", "lstm", "mlp", "norm", "tour"]
+  static let names = ["cnn", "digits", "gpt", "lstm", "mlp", "norm", "tour"]
   /// Precisions and levels, as flags name them; 16 means bf16 there, and f16 is asked for.
   static let levels: [(precision: Precision, level: OptLevel, sixteen: DType)] = [
     (.sixtyFour, .O0, .bf16), (.thirtyTwo, .O0, .bf16), (.sixteen, .O1, .bf16), (.sixteen, .O2, .bf16),

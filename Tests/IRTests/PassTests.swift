@@ -5,7 +5,7 @@ import LTMSupport
 import TestSupport
 import Testing
 
-private let passes: [GraphPass] = [.simplify, .commonSubexpressions, .deadCode, .decompose]
+private let passes: [GraphPass] = [.simplify, .commonSubexpressions, .deadCode, .decompose, .sinkTransposes]
 private let goldens = root.appending(path: "passes/Graph/Goldens")
 
 /// Names of golden files as `pass/case.ltir`.
@@ -127,8 +127,8 @@ struct PassTests {
     }
     #expect(
       names == [
-        "04-dead-code.ltir", "05-decompose.ltir", "06-simplify.ltir", "07-common-subexpressions.ltir",
-        "08-dead-code.ltir",
+        "04-dead-code.ltir", "05-decompose.ltir", "06-sink-transposes.ltir", "07-simplify.ltir",
+        "08-common-subexpressions.ltir", "09-dead-code.ltir",
       ])
     #expect(graph.verify(stage: [.afterCasts, .bound, .decomposed]) == [])
   }

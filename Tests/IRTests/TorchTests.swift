@@ -47,15 +47,15 @@ private func tensorData(_ json: JSON) -> Reference? {
   return Reference(shape: shape, data: data.compactMap { $0.doubleValue ?? $0.stringValue.flatMap(Double.init) })
 }
 
-let torchCases: [TorchCase] = {
-  let url = root.appending(path: "Tests/IRTests/Fixtures/torch.json")
+let torchCases: [TorchCase] = ["torch", "convolution"].flatMap { name -> [TorchCase] in
+  let url = root.appending(path: "Tests/IRTests/Fixtures/\(name).json")
   guard let text = try? String(contentsOf: url, encoding: .utf8), let json = try? JSON(parsing: text) else { return [] }
   return (json.elements ?? []).enumerated().compactMap { TorchCase($1, index: $0) }
-}()
+}
 
 @Suite("the reference against PyTorch in f64")
 struct TorchTests {
-  @Test func fixtureIsRead() { #expect(torchCases.count > 100) }
+  @Test func fixtureIsRead() { #expect(torchCases.count > 230) }
 
   @Test("values", arguments: torchCases)
   func values(torchCase: TorchCase) throws {

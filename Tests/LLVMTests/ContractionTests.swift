@@ -1,6 +1,7 @@
 import LTMIR
 import LTMKernels
 import LTMLLVM
+import LTMSupport
 import TestSupport
 import Testing
 
@@ -56,6 +57,27 @@ import Testing
       }
       expectClose(results[0].doubles, wanted, .relative(tolerance(dtype)), "\(kernel.name) \(size) \(dtype): ")
     }
+  }
+
+  /// Windows of images: rows along several axes, whose lines are visited tap by tap, or copied where they are to be widened; of a
+  /// stride, of an odd number of channels, of lines shorter than a register tile, and too short.
+  @Test(
+    arguments: [(2, 5, 13, 32, 40, 1), (1, 3, 4, 9, 17, 2), (3, 2, 26, 17, 70, 1), (1, 2, 5, 4, 33, 2)],
+    [DType.f32, .f16, .bf16, .f64])
+  func windows(_ size: (n: Int, h: Int, w: Int, c: Int, o: Int, stride: Int), _ dtype: DType) throws {
+    let (n, h, w, c, o, s) = (size.n, size.h, size.w, size.c, size.o, size.stride)
+    let (height, width) = (s * (h - 1) + 3, s * (w - 1) + 3)
+    let at = { (axis: String) in s == 1 ? axis : "\(s)*\(axis)" }
+    let text = """
+      kernel @windows(%0 x: \(dtype)[\(n), \(height), \(width), \(c)] read, %1 f: \(dtype)[\(o), \(c), 3, 3] read, %2 b: \(dtype)[\(o)] read, %3 y: \(dtype)[\(n), \(h), \(w), \(o)] write) {
+        domain d0: \(n), d1: \(h), d2: \(w), d3: \(o)
+        axis k: 3, k1: 3, k2: \(c)
+        %acc: \(dtype.accumulator) = contract k, k1, k2 { x[d0, \(at("d1"))+k, \(at("d2"))+k1, k2], f[d3, k2, k, k1] }
+        y[d0, d1, d2, d3] = add(%acc, b[d3])
+      }
+      """
+    let kernel = try #require(try parseKernels(SourceFile(path: "k", text: text)).first)
+    try expectInterpreted(kernel, contents(kernel), tolerance: tolerance(dtype))
   }
 
   /// What is packed of an operand that never changes serves the next launch, on either side; the other is packed anew.

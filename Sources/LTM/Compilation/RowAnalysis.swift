@@ -134,6 +134,7 @@ struct RowAnalysis {
     // All of an axis, which `..<` says.
     case .slice where node.type == type(node.operands[0]): return operands[0]
     case .slice, .pad, .concat, .argsort, .cumsum: return alongAxis(node, operands)
+    case .window: return windowRole(node, alongAxis(node, operands))
     case .argmax, .argmin: return reductionRole(node, operands[0], isSum: false)
     case .gather: return gatherRole(node, operands)
     case .contract: return contractionRole(node, operands)
@@ -246,6 +247,12 @@ struct RowAnalysis {
     let role = joined(operands)
     guard case .rows(let axis) = role else { return role }
     return node.attributes.int("axis") == axis ? .other : role
+  }
+
+  /// Windows make two axes of one.
+  private func windowRole(_ node: Node, _ operand: Role) -> Role {
+    guard case .rows(let axis) = operand, let own = node.attributes.int("axis") else { return operand }
+    return .rows(axis: own < axis ? axis + 1 : axis)
   }
 
   private func reductionRole(_ node: Node, _ operand: Role, isSum: Bool) -> Role {

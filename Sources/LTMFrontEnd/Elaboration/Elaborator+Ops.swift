@@ -23,6 +23,7 @@ extension Elaborator {
     for (parameter, given) in zip(op.definition.callSignature, bound) where !parameter.kind.isTensor {
       guard read(parameter, given, into: &call) else { return Value(.poison, span) }
     }
+    guard settleWindows(&call, bound) else { return Value(.poison, span) }
     return op.readsKey ? draw(call) : finish(call)
   }
 
@@ -157,6 +158,8 @@ extension Elaborator {
       guard let ints = integers(given) else { return nil }
       let numbers = ints.compactMap(\.constant)
       return numbers.count == ints.count ? .ints(numbers) : nil
+    case .sizes(let count): return sizes(value, count)
+    case .padding(let count): return padding(value, count)
     }
   }
 
@@ -280,7 +283,7 @@ extension OpParameter.Kind {
   var isTensor: Bool {
     switch self {
     case .tensor, .optionalTensor, .tensors, .key: true
-    case .int, .float, .bool, .dtype, .axis, .axes, .dim, .dims, .ints: false
+    case .int, .float, .bool, .dtype, .axis, .axes, .dim, .dims, .ints, .sizes, .padding: false
     }
   }
 
@@ -288,7 +291,7 @@ extension OpParameter.Kind {
   var isVariadic: Bool {
     switch self {
     case .tensors, .dims, .ints: true
-    case .tensor, .optionalTensor, .key, .int, .float, .bool, .dtype, .axis, .axes, .dim: false
+    case .tensor, .optionalTensor, .key, .int, .float, .bool, .dtype, .axis, .axes, .dim, .sizes, .padding: false
     }
   }
 
@@ -302,6 +305,10 @@ extension OpParameter.Kind {
     case .axes: "an axis or a list of axes"
     case .dim: "an Int"
     case .dims, .ints: "a list of Ints"
+    case .sizes(1): "an Int"
+    case .sizes(let count): "an Int or \(count) Ints, as in (\((0..<count).map { _ in "2" }.joined(separator: ", ")))"
+    case .padding(let count):
+      "an Int\(count == 1 ? "" : ", \(count) Ints"), \"same\" or \"valid\""
     }
   }
 }

@@ -26,6 +26,9 @@ extension Elaborator {
       return converted(items, items.map { _ in element }, allowsSymbols).map { Value(.list($0), value.origin) }
     case (.tuple(let types, _), .tuple(let items)) where types.count == items.count:
       return converted(items, types, allowsSymbols).map { Value(.tuple($0), value.origin) }
+    // One Int for all of them: the sizes of a square.
+    case (.tuple(let types, _), .integer):
+      return converted(types.map { _ in value }, types, allowsSymbols).map { Value(.tuple($0), value.origin) }
     case (.tensor, _), (.function, _), (.list, _), (.tuple, _): return nil
     }
   }
@@ -44,6 +47,9 @@ extension Elaborator {
     case ("Float", .integer(let dim)) where isUnknown(dim): return Value(.poison, value.origin)
     case ("Float", .integer(let dim)): return dim.constant.map { Value(.float(Double($0)), value.origin) }
     case ("Layer", _): return value.isCallable ? value : nil
+    case ("Padding", .integer), ("Padding", .string("same")), ("Padding", .string("valid")): return value
+    case ("Padding", .tuple(let items)), ("Padding", .list(let items)):
+      return items.allSatisfy { $0.constantInteger != nil || $0.isPoison } ? value : nil
     case (_, .instance(let id)): return world[id].type.declaration.name.text == type.text ? value : nil
     default: return nil
     }
@@ -58,6 +64,7 @@ extension Elaborator {
       switch name.text {
       case "Int": "an Int"
       case "Layer": "a layer or a function"
+      case "Padding": "an Int, a tuple of Ints, \"same\" or \"valid\""
       case "Float", "Bool", "String", "DType": "a \(name.text)"
       default: "a layer '\(name.text)'"
       }

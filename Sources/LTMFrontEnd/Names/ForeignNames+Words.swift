@@ -17,9 +17,10 @@ extension ForeignNames {
 
   private static let members = "the members of a layer are named alone: 'fc1', not 'self.fc1'"
   private static let random = "the seed is chosen outside, by --seed; each call draws numbers of its own"
-  private static let convolution = "there is no convolution yet"
+  private static let convolution =
+    "the number of spatial axes is part of the name: conv1d, conv2d, conv3d, as the layers Conv1d, ..."
   private static let pooling =
-    "there is no pooling yet; windows that do not overlap are an axis of their own: max(x.reshape(B, 4, 2), axis: 2)"
+    "the number of spatial axes is part of the name: max_pool2d, avg_pool2d, as the layers MaxPool2d, ..."
   private static let recurrence =
     "a loop over an axis runs one step for each index: for step in x.along(1) { ... yield h }"
   private static let static_ = "the size of a result does not depend on values: use where(mask, x, 0)"
@@ -81,19 +82,8 @@ extension ForeignNames {
       (["Parameter", "register_parameter"], "a layer declares it: param weight: [64, 10] = kaiming_uniform()"),
       (["register_buffer", "Buffer"], "a layer declares it: state seen: [64] = zeros()"),
       (["Module"], "a layer is declared: layer Net(hidden: Int) { ... }"),
-      (
-        [
-          "Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "Conv", "conv1d", "conv2d", "conv3d", "conv_transpose2d",
-          "convolve",
-        ], convolution
-      ),
-      (
-        [
-          "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool2d", "max_pool", "avg_pool",
-          "MaxPool1d",
-          "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d",
-        ], pooling
-      ),
+      (["Conv", "conv", "convolution", "convolve"], convolution),
+      (["max_pool", "avg_pool", "MaxPool", "AvgPool", "MaxPooling2D", "AveragePooling2D"], pooling),
       (["LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "scan", "while_loop", "fori_loop"], recurrence),
       (["masked_select", "nonzero", "argwhere", "boolean_mask", "flatnonzero"], static_),
       (["manual_seed", "Generator", "PRNGKey"], random),

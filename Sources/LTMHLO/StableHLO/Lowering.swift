@@ -120,6 +120,7 @@ struct Lowering {
       slice(x[0], axis, (start, limit, stride), type)
     case .concat(let axis): builder.function("concatenate", x, type, ", dim = \(axis)")
     case .pad(let axis, let low, let high, let value): pad(x[0], axis, (low, high), value, type)
+    case .window(let axis, let form, let outside): windows(x[0], axis, form, outside: outside, type)
     case .gather(let axis): gather(x[0], x[1], axis: axis, type)
     case .scatterAdd(let axis): scatterAdd(x[0], x[1], x[2], axis: axis)
     case .writeAt(let axis, let wraps): written(x[0], x[1], at: x[2], axis: axis, wraps: wraps)

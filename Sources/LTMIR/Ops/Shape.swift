@@ -48,7 +48,11 @@ extension OpDefinition {
 
   static let transpose = OpDefinition(
     "The axes in another order: axis `i` of the result is axis `permutation[i]` of the operand.",
-    signature: [OpParameter("x", .tensor), OpParameter("permutation", .ints)], precision: .follow,
+    signature: [
+      OpParameter("x", .tensor), OpParameter("permutation", .ints),
+      // Whether what reads it may as well be computed in the operand's order (`sink-transposes`).
+      OpParameter("sinks", .bool, isOptional: true, isInternal: true),
+    ], precision: .follow,
     infer: { (types, attributes) throws(OpError) in
       try requireCount(types, 1...1)
       let permutation = try attributes.required("permutation", attributes.ints("permutation"))

@@ -172,17 +172,17 @@ extension OpParameter.Kind {
   var isAttribute: Bool {
     switch self {
     case .tensor, .optionalTensor, .tensors, .key: false
-    case .int, .float, .bool, .dtype, .axis, .axes, .dims, .dim, .ints: true
+    case .int, .float, .bool, .dtype, .axis, .axes, .dims, .dim, .ints, .sizes, .padding: true
     }
   }
 
   fileprivate func holds(_ value: Attribute) -> Bool {
     switch (self, value) {
     case (.int, .int), (.axis, .int), (.float, .float), (.float, .int), (.bool, .bool), (.dtype, .dtype): true
-    case (.axes, .ints), (.ints, .ints), (.dims, .dims), (.dim, .dim): true
+    case (.axes, .ints), (.ints, .ints), (.dims, .dims), (.dim, .dim), (.sizes, .ints), (.padding, .ints): true
     case (.tensor, _), (.optionalTensor, _), (.tensors, _), (.key, _), (.int, _), (.float, _), (.bool, _), (.dtype, _):
       false
-    case (.axis, _), (.axes, _), (.dims, _), (.dim, _), (.ints, _): false
+    case (.axis, _), (.axes, _), (.dims, _), (.dim, _), (.ints, _), (.sizes, _), (.padding, _): false
     }
   }
 }

@@ -27,7 +27,7 @@ extension KernelBuilder {
       return try value(operands[0], at: place)
     case .iota(let axis):
       return try iota(node, axis, at: place)
-    case .broadcast, .transpose, .slice, .pad, .concat, .gather:
+    case .broadcast, .transpose, .slice, .pad, .window, .concat, .gather:
       return try expandView(node, at: place)
     case .foldKey(let stream): return try foldedKey(node, stream, at: place)
     case .randomBits(let form): return try randomBits(node, form, at: place)
@@ -58,6 +58,8 @@ extension KernelBuilder {
       return try value(operands[0], at: Place(shape: shape, index: own.index, guards: own.guards))
     case .pad(let axis, let low, let number):
       return try padded(node, axis, low, number, at: own)
+    case .window(let axis, let form, let number):
+      return try windowed(node, axis, form, number, at: own)
     case .concat(let axis): return try concatenated(node, axis, at: own)
     case .gather(let axis): return try gathered(node, axis, at: own)
     case .input, .constant, .iota, .elementwise, .cast, .identity, .reshape, .scatterAdd, .writeAt, .reduce, .argReduce,
@@ -100,15 +102,41 @@ extension KernelBuilder {
     let operand = lowered.nodes[node].operands[0].index
     let shape = lowered.shapes[operand]
     let form = try required(try affine(own, axis, node).adding(Affine(constant: -low)))
-    let condition = KernelGuard(form, limit: shape[axis])
-    var place = Place(shape: shape, index: own.index, guards: own.guards + [condition])
-    place.index[axis] = .affine(form)
-    let value = try value(operand, at: place)
-    let dtype = lowered.nodes[node].type.dtype
-    if case .load(let buffer, let index, let guards, _) = pool.expressions[value.index], guards == [condition] {
-      return pool.add(.load(buffer, index, guards: guards, otherwise: dtype.round(number)))
+    let place = Place(shape: shape, index: own.index.replacing(axis..<axis + 1, form), guards: own.guards)
+    return try guarded(operand, KernelGuard(form, limit: shape[axis]), number, at: place)
+  }
+
+  private mutating func windowed(
+    _ node: Int, _ axis: Int, _ window: WindowForm, _ number: Double, at own: Place
+  ) throws(EmissionFailure) -> ScalarID {
+    let operand = lowered.nodes[node].operands[0].index
+    let shape = lowered.shapes[operand]
+    let start = try affine(own, axis, node).scaled(by: window.stride)?.adding(Affine(constant: -window.low))
+    let inside = try affine(own, axis + 1, node).scaled(by: window.dilation)
+    let form = try required(start.flatMap { start in inside.flatMap(start.adding) })
+    let place = Place(shape: shape, index: own.index.replacing(axis..<axis + 2, form), guards: own.guards)
+    if let range = form.range(space.axes), range.lowerBound >= 0, range.upperBound < shape[axis] {
+      return try value(operand, at: place)
     }
-    let outside = pool.add(.constant(dtype.round(number), dtype.loaded))
+    return try guarded(operand, KernelGuard(form, limit: shape[axis]), number, at: place)
+  }
+
+  /// A value where a condition holds, else a number. What guards an element in memory becomes part of its load.
+  private mutating func guarded(
+    _ operand: Int, _ condition: KernelGuard, _ number: Double, at place: Place
+  ) throws(EmissionFailure) -> ScalarID {
+    var place = place
+    place.guards.append(condition)
+    let value = try value(operand, at: place)
+    let dtype = lowered.nodes[operand].type.dtype
+    let otherwise = dtype.round(number)
+    // Guards behind these are of paddings further in, with numbers of their own.
+    if case .load(let buffer, let index, let guards, let other) = pool.expressions[value.index],
+      guards == place.guards || guards.starts(with: place.guards) && other == otherwise
+    {
+      return pool.add(.load(buffer, index, guards: guards, otherwise: otherwise))
+    }
+    let outside = pool.add(.constant(otherwise, dtype.loaded))
     return pool.add(.apply(.select, [try holds(condition), value, outside], dtype.loaded))
   }
 
@@ -218,5 +246,12 @@ extension Primitive {
       .select, .philox, .after:
       false
     }
+  }
+}
+
+extension [KernelIndex] {
+  /// One index in place of those of some axes.
+  fileprivate func replacing(_ axes: Range<Int>, _ form: Affine) -> [KernelIndex] {
+    self[..<axes.lowerBound] + [.affine(form)] + self[axes.upperBound...]
   }
 }

@@ -23,7 +23,7 @@ extension KernelSpace {
         guard owner == nil else { throw .notFusible(.secondProduct) }
         owner = node
       case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-        .concat, .gather, .foldKey, .randomBits:
+        .window, .concat, .gather, .foldKey, .randomBits:
         continue
       case .body, .result: throw .notFusible(.body)
       }
@@ -63,7 +63,7 @@ extension KernelBuilder {
     case .contract(let axes): return try contraction(node, axes)
     case .scatterAdd(let axis): return try scatter(node, axis)
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .concat, .gather, .writeAt, .line, .body, .result, .foldKey, .randomBits:
+      .window, .concat, .gather, .writeAt, .line, .body, .result, .foldKey, .randomBits:
       throw .notFusible(.domain)
     }
   }

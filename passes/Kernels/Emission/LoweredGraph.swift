@@ -8,6 +8,7 @@ enum NodeKind {
   case elementwise(Primitive), cast(rounds: Bool), identity
   case broadcast(axes: [Int]), reshape, transpose([Int]), slice(axis: Int, start: Int, stride: Int)
   case pad(axis: Int, low: Int, value: Double), concat(axis: Int)
+  case window(axis: Int, WindowForm, outside: Double)
   case gather(axis: Int), scatterAdd(axis: Int), writeAt(axis: Int, wraps: Bool)
   case reduce(Combiner, axes: [Int]), argReduce(Combiner, axis: Int), contract(ContractionAxes)
   /// An op with a body, which is planned for itself; and another result of one.
@@ -20,7 +21,7 @@ enum NodeKind {
     switch self {
     case .scatterAdd, .reduce, .argReduce, .contract, .line: true
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .concat, .gather, .writeAt, .body, .result, .foldKey, .randomBits:
+      .window, .concat, .gather, .writeAt, .body, .result, .foldKey, .randomBits:
       false
     }
   }
@@ -30,7 +31,7 @@ enum NodeKind {
     switch self {
     case .body, .result: true
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .concat, .gather, .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .foldKey, .randomBits:
+      .window, .concat, .gather, .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .foldKey, .randomBits:
       false
     }
   }
@@ -87,7 +88,7 @@ struct LoweredGraph {
   private func checkIndices(of node: Node) throws(DiagnosticSet) {
     let counted: [Int]
     switch kinds[kinds.count - 1] {
-    case .iota, .pad, .concat, .scatterAdd: counted = shapes[shapes.count - 1]
+    case .iota, .pad, .window, .concat, .scatterAdd: counted = shapes[shapes.count - 1]
     case .argReduce, .line(.order, _): counted = shapes[node.operands[0].index]
     case .input, .constant, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .gather, .writeAt,
       .reduce, .contract, .line(.prefix, _), .body, .result, .foldKey, .randomBits:
@@ -147,6 +148,7 @@ private func nodeKind(_ op: StructuralOp, in graph: Graph) throws(DiagnosticSet)
   case .transpose(let permutation): return .transpose(permutation)
   case .slice(let axis, let start, _, let stride): return .slice(axis: axis, start: start, stride: stride)
   case .pad(let axis, let low, _, let value): return .pad(axis: axis, low: low, value: value)
+  case .window(let axis, let form, let outside): return .window(axis: axis, form, outside: outside)
   case .concat(let axis): return .concat(axis: axis)
   case .gather(let axis): return .gather(axis: axis)
   case .scatterAdd(let axis): return .scatterAdd(axis: axis)

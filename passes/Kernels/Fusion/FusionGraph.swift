@@ -126,8 +126,12 @@ private struct Expansion {
   private func mustCompute(_ index: Int, _ cost: Cost) -> Bool {
     switch lowered.kinds[index] {
     case .elementwise where cost.isDrawn, .cast where cost.isDrawn: isReadOften(index)
+    case .elementwise where cost.leaves.count > 0 && isWindowed(index): true
+    // So that windows read plain memory, in the order that they are read in: a pad with what it pads, or a transpose.
+    case .pad where isSlid(index), .transpose where isSlid(index) || isSpreadFar(index): true
+    case .cast where isNarrowing(index) && isWindowed(index): true
     case .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .body, .result, .gather, .concat, .foldKey: true
-    case .input, .constant, .iota, .broadcast, .reshape, .transpose, .slice, .identity, .randomBits: false
+    case .input, .constant, .iota, .broadcast, .reshape, .transpose, .slice, .window, .identity, .randomBits: false
     case .pad: cost.operations > Self.operationLimit
     case .elementwise: isDear(cost)
     case .cast: isSharedNarrowing(index) || (isWidening(index) ? isDear(cost, soleUse: false) : isDear(cost))
@@ -145,11 +149,64 @@ private struct Expansion {
       case .contract, .scatterAdd, .line, .body: true
       case .broadcast: lowered.counts[user] >= 4 * lowered.counts[index] || isReadOften(user)
       case .reshape, .transpose, .slice, .pad, .concat, .cast, .identity: isReadOften(user)
+      case .window(_, let form, _): form.overlaps || isReadOften(user)
       case .input, .constant, .iota, .elementwise, .gather, .writeAt, .reduce, .argReduce, .foldKey, .randomBits,
         .result:
         false
       }
     }
+  }
+
+  /// Whether windows read each element several times, so that what is computed for them would be computed as often.
+  private func isWindowed(_ index: Int) -> Bool {
+    lowered.users[index].contains { user in
+      switch lowered.kinds[user] {
+      case .window(_, let form, _): form.overlaps || isWindowed(user)
+      case .reshape, .transpose, .slice, .pad, .identity: isWindowed(user)
+      case .cast: !isNarrowing(user) && isWindowed(user)
+      case .input, .constant, .iota, .elementwise, .broadcast, .concat, .gather, .scatterAdd, .reduce, .argReduce,
+        .contract, .line, .body, .result, .foldKey, .randomBits:
+        false
+      }
+    }
+  }
+
+  /// Whether windows of several elements are taken of it.
+  private func isSlid(_ index: Int) -> Bool {
+    lowered.users[index].contains { user in
+      switch lowered.kinds[user] {
+      case .window(_, let form, _): form.size > 1 || isSlid(user)
+      case .reshape, .identity: isSlid(user)
+      case .input, .constant, .iota, .elementwise, .cast, .broadcast, .transpose, .slice, .pad, .concat, .gather,
+        .scatterAdd, .reduce, .argReduce, .contract, .line, .body, .result, .foldKey, .randomBits:
+        false
+      }
+    }
+  }
+
+  /// Whether it has another innermost axis than its operand, and is then spread over so much that reading it across memory would
+  /// cost more than a copy.
+  private func isSpreadFar(_ index: Int) -> Bool {
+    guard case .transpose(let permutation) = lowered.kinds[index], permutation.last != permutation.count - 1 else {
+      return false
+    }
+    func isSpread(_ node: Int) -> Bool {
+      lowered.users[node].contains { user in
+        switch lowered.kinds[user] {
+        case .broadcast: lowered.counts[user] >= 64 * lowered.counts[index]
+        case .cast: isSpread(user)
+        case .input, .constant, .iota, .elementwise, .window, .reshape, .identity, .transpose, .slice, .pad, .concat,
+          .gather, .scatterAdd, .reduce, .argReduce, .contract, .line, .body, .result, .foldKey, .randomBits:
+          false
+        }
+      }
+    }
+    return lowered.counts[index] > 1 && isSpread(index)
+  }
+
+  private func isNarrowing(_ index: Int) -> Bool {
+    let node = lowered.nodes[index]
+    return node.type.dtype.isHalf && !lowered.graph[node.operands[0]].type.dtype.isHalf
   }
 
   /// A half is stored as it is, and widened by its readers.
@@ -169,7 +226,7 @@ private struct Expansion {
   private func ownOperations(_ index: Int) -> Int {
     switch lowered.kinds[index] {
     case .elementwise(let primitive): primitive.cost
-    case .pad: 1
+    case .pad, .window: 1
     case .randomBits: Primitive.philox.cost
     case .input, .constant, .iota, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .concat, .gather,
       .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .body, .result, .foldKey:
@@ -193,4 +250,9 @@ extension Primitive {
     case .philox: 60
     }
   }
+}
+
+extension WindowForm {
+  /// Whether an element may lie in several windows.
+  fileprivate var overlaps: Bool { size > 1 && stride < (size - 1) * abs(dilation) + 1 }
 }

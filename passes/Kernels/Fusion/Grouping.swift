@@ -183,7 +183,7 @@ extension LoweredGraph {
     switch kinds[node] {
     case .reduce, .argReduce: [counts[node], counts[nodes[node].operands[0].index]]
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .concat, .gather, .scatterAdd, .writeAt, .contract, .line, .body, .result, .foldKey, .randomBits:
+      .window, .concat, .gather, .scatterAdd, .writeAt, .contract, .line, .body, .result, .foldKey, .randomBits:
       [counts[node]]
     }
   }
