@@ -4,9 +4,9 @@ import LTMKernels
 // What happens to a finished register tile: its sums become the contraction's local, and the stores that follow it run.
 extension ContractionEmitter {
   /// Prefetches the result's lines of a register tile while the micro-kernel computes it.
-  func prefetchResults(_ rows: Panels, _ i: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef) {
+  func prefetchResults(_ rows: Panels, _ i: RowPanel, _ columns: Panels, _ j: LLVMValueRef) {
     guard ir.profile.architecture == .x86_64, tiles.isSinglePass, !tiles.operands.isRowsFirst else { return }
-    let row = ir.multiply(i, rows.side.width)
+    let row = ir.multiply(i.inLine, rows.side.width)
     ir.loop(0..<rows.side.width) { r, _ in
       evaluator.at([(rows.side.axis, ir.add(row, r)), (columns.side.axis, ir.multiply(j, columns.side.width))]) {
         for access in kernel.stores.joined() {
@@ -15,7 +15,7 @@ extension ContractionEmitter {
       }
       return []
     }
-    prefetchColumns(rows, i, columns, j)
+    prefetchColumns(rows, i.number, columns, j)
   }
 
   /// What is prefetched into the second cache while a panel of rows is multiplied that so many others follow: a part of the next panel of
@@ -63,12 +63,12 @@ extension ContractionEmitter {
   }
 
   /// Finishes a register tile: each row's sums become the contraction's local, and the stores that follow it run.
-  func finish(_ rowPanels: Panels, _ i: LLVMValueRef, _ columnPanels: Panels, _ j: LLVMValueRef, _ sums: LLVMValueRef) {
+  func finish(_ rowPanels: Panels, _ i: RowPanel, _ columnPanels: Panels, _ j: LLVMValueRef, _ sums: LLVMValueRef) {
     let (rows, columns) = (layout.rows, layout.columns)
-    let (row, column) = (ir.multiply(i, rows.width), ir.multiply(j, columns.width))
+    let (row, column) = (ir.multiply(i.inLine, rows.width), ir.multiply(j, columns.width))
     let count = ir.minimum(ir.index(rows.width), ir.subtract(ir.index(rows.extent), row))
     let rest = columns.extent % columns.width
-    let places = reductionPlaces(rowPanels, i, columnPanels, j)
+    let places = reductionPlaces(rowPanels, i.number, columnPanels, j)
     either(j, columns, columns.extent >= columns.width ? columns.width : nil, rest == 0 ? nil : rest) { live in
       let lanes = finishedLanes(live: live)
       let starts = Array(stride(from: 0, to: live, by: lanes))

@@ -14,7 +14,7 @@ extension KernelEmitter {
     ir.resume(function, at: resume)
     let element = tiles.isDouble ? ir.double : ir.float
     ContractionEmitter(
-      emitter: self, layout: layout, microKernels: microKernels,
+      emitter: self, layout: layout, microKernels: microKernels, taps: tapOffsets(layout),
       packing: Packing(
         ir: ir, evaluator: evaluator, lanes: tiles.lanes, points: tiles.tile.points,
         stepsTogether: tiles.tile.stepsTogether, element: element),
@@ -23,32 +23,12 @@ extension KernelEmitter {
   }
 }
 
-/// A contraction's micro-kernels: functions of this module, or declared, where the JIT has them once for all kernels.
-struct MicroKernels {
-  let whole: MicroTile.Rows<LLVMValueRef>?
-  let narrow: MicroTile.Rows<LLVMValueRef>?
-  let first: LLVMValueRef?
-
-  init(ir: IRBuilder, layout: ContractionLayout, kernel: FlatKernel, symbol: String) {
-    let make = { (shape: MicroTile, name: String) in
-      let microKernel = MicroKernel(ir: ir, shape: shape)
-      return ir.sharesMicroKernels ? microKernel.declared() : microKernel.emit(named: symbol + name, isInternal: true)
-    }
-    func rows(_ shapes: MicroTile.Rows<MicroTile>, _ suffix: String) -> MicroTile.Rows<LLVMValueRef> {
-      .init(
-        whole: shapes.whole.map { make($0, ".tile" + suffix) }, rest: shapes.rest.map { make($0, ".rest" + suffix) })
-    }
-    let needed = MicroTile.needed(layout.tiles, kernel)
-    whole = needed.whole.map { rows($0, "") }
-    narrow = needed.narrow.map { rows($0, ".narrow") }
-    first = needed.first.map { make($0, ".first") }
-  }
-}
-
 struct ContractionEmitter {
   let emitter: KernelEmitter
   let layout: ContractionLayout
   let microKernels: MicroKernels
+  /// Where the lines of each tap begin, in bytes from those of the first; `nil` where there is one.
+  let taps: LLVMValueRef?
   let packing: Packing
   let memory: PackedMemory
   let element: LLVMTypeRef
@@ -110,6 +90,21 @@ struct ContractionEmitter {
     let first = ir.multiply(tile, size / side.width)
     let end = ir.minimum(ir.add(first, ir.index(size / side.width)), ir.index(side.panels))
     return Panels(side: side, base: base, tile: tile, first: first, end: end)
+  }
+
+  /// A panel of rows: its number among all, and in its line.
+  struct RowPanel {
+    let number: LLVMValueRef
+    let inLine: LLVMValueRef
+  }
+
+  /// Runs `body` with the axes of a panel's line at their values.
+  private func at(_ number: LLVMValueRef, _ side: PackedSide, _ body: (RowPanel) -> Void) {
+    if side.outer.isEmpty { return body(RowPanel(number: number, inLine: number)) }
+    let inLine = ir.remainder(number, side.panelsPerLine)
+    evaluator.at(emitter.decompose(ir.divide(number, side.panelsPerLine), side.outer)) {
+      body(RowPanel(number: number, inLine: inLine))
+    }
   }
 
   private func tile(_ task: LLVMValueRef) {
@@ -198,14 +193,16 @@ struct ContractionEmitter {
         return []
       }
     }
-    func left(_ i: LLVMValueRef) -> LLVMValueRef {
-      tiles.operands.lines.map { lines($0, rows, i, block) } ?? place(rows, i)
+    func left(_ i: RowPanel) -> LLVMValueRef {
+      tiles.operands.lines.map { lines($0, rows, i.inLine, block) } ?? place(rows, i.number)
     }
     if tiles.operands.isRowsFirst {
       // Lines stay in the first cache while all columns pass.
       return each(rows) { i in
-        let lines = left(i)
-        each(columns) { j in multiply(rows, i, lines, columns, j, place(columns, j), block) }
+        at(i, rows.side) { i in
+          let lines = left(i)
+          each(columns) { j in multiply(rows, i, lines, columns, j, place(columns, j), block) }
+        }
       }
     }
     each(columns) { j in
@@ -216,7 +213,7 @@ struct ContractionEmitter {
           packing.pack(columns.side, from: j, to: ir.add(j, ir.index(1)), depthRun(block), into: right)
         }
       }
-      each(rows) { i in multiply(rows, i, left(i), columns, j, right, block) }
+      each(rows) { i in at(i, rows.side) { i in multiply(rows, i, left(i), columns, j, right, block) } }
     }
   }
 
@@ -231,33 +228,44 @@ struct ContractionEmitter {
     }
     let side = rows.side
     guard let access = kernel.loads[side.operand.index] else { internalFailure("emission", "rows that are no load") }
-    return evaluator.at([(side.axis, ir.multiply(index, side.width)), (layout.over[tiles.blockedAxis], block.start)]) {
+    let depth = !tiles.visitsTaps ? [(layout.over[tiles.blockedAxis], block.start)] : []
+    return evaluator.at([(side.axis, ir.multiply(index, side.width))] + depth) {
       evaluator.address(access, mayLieOutside: false)
     }
   }
 
   /// One panel of each.
   private func multiply(
-    _ rows: Panels, _ i: LLVMValueRef, _ left: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef,
+    _ rows: Panels, _ i: RowPanel, _ left: LLVMValueRef, _ columns: Panels, _ j: LLVMValueRef,
     _ right: LLVMValueRef, _ block: DepthBlock
   ) {
     let first: LLVMValueRef = block.isFirst.map { LLVMBuildZExt(ir.ref, $0, ir.i64, "") } ?? ir.index(1)
     var sums = memory.sums
     if !tiles.isSinglePass {
-      let row = ir.multiply(ir.subtract(i, rows.first), rows.side.width * tiles.rowStride)
+      let row = ir.multiply(ir.subtract(i.number, rows.first), rows.side.width * tiles.rowStride)
       sums = ir.address(sums, element, ir.add(row, ir.multiply(ir.subtract(j, columns.first), tiles.columns)))
     }
     prefetchResults(rows, i, columns, j)
-    let next = next(ir.subtract(rows.end, ir.add(i, ir.index(1))), columns, j, right, block, otherwise: left)
-    let arguments = [block.depth, left, right, sums, first, ir.index(tiles.lineBytes), next, block.count]
+    let next = next(ir.subtract(rows.end, ir.add(i.number, ir.index(1))), columns, j, right, block, otherwise: left)
+    let arguments: [LLVMValueRef]
+    if let taps {
+      let points = kernel.extent(layout.over[layout.over.count - 1])
+      let steps = layout.steps(from: layout.over.count - 1)
+      arguments = [
+        ir.index(steps), left, right, sums, first, ir.index(tiles.lineBytes), next, ir.index(points), taps,
+        ir.index(tiles.taps),
+      ]
+    } else {
+      arguments = [block.depth, left, right, sums, first, ir.index(tiles.lineBytes), next, block.count]
+    }
     func run() {
       either(j, columns.side, microKernels.whole, microKernels.narrow) { kernels in
-        either(i, rows.side, kernels.whole, kernels.rest) { _ = ir.call($0, arguments) }
+        either(i.inLine, rows.side, kernels.whole, kernels.rest) { _ = ir.call($0, arguments) }
       }
     }
     if let packs = microKernels.first, let source = kernel.columnSource(tiles)?.access {
       let isWhole = ir.less(j, ir.index(columns.side.extent / columns.side.width))
-      let isFirst = ir.select(isWhole, ir.equal(i, rows.first), ir.constant(bits: 0, ir.i1))
+      let isFirst = ir.select(isWhole, ir.equal(i.number, rows.first), ir.constant(bits: 0, ir.i1))
       ir.when(isFirst) {
         let place = address(source, columns, j, block)
         _ = ir.call(packs, arguments + [place, ir.index(source.form.strides[layout.over[0]])])

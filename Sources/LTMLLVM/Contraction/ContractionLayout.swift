@@ -9,6 +9,9 @@ struct PackedSide {
   let operand: ScalarID
   let axis: Int
   let extent: Int
+  /// Axes before that one which the side has too, and their points: lines of `extent` elements, each of panels of its own.
+  let outer: [Int]
+  let lines: Int
   /// The width of a panel.
   let width: Int
   /// Packed once, as a whole, or block by block by each task.
@@ -25,7 +28,10 @@ struct PackedSide {
   let roomyPanels: Int
   let elementBytes: Int
 
-  var panels: Int { (extent + width - 1) / width }
+  var panelsPerLine: Int { (extent + width - 1) / width }
+  var panels: Int { lines * panelsPerLine }
+  /// Its elements, those that fill up the panels of several lines included.
+  var whole: Int { outer.isEmpty ? extent : panels * width }
   var tasksPerBatch: Int { (panels + panelsTogether - 1) / panelsTogether }
   var tasks: Int { isShared ? batches * tasksPerBatch : 0 }
   var bytes: Int { roundUp((isShared ? batches * panels : panelsTogether) * stride * elementBytes, 64) }
@@ -53,7 +59,9 @@ struct ContractionLayout {
     self.over = over.map(\.index)
     extents = over.map { kernel.extent($0.index) }
     let depth = roundUp(tiles.tile.steps(extents), tiles.tile.stepsTogether)
-    let batch = kernel.domain.filter { $0 != tiles.rowAxis && $0 != tiles.columnAxis }
+    let batch = kernel.domain.filter {
+      $0 != tiles.rowAxis && $0 != tiles.columnAxis && !tiles.outerRows.contains($0)
+    }
     self.batch = batch
     func side(
       _ operand: ScalarID, _ axis: Int, width: Int, _ packing: Schedule.Operands.Packing?, tile: Int,
@@ -61,10 +69,12 @@ struct ContractionLayout {
     ) -> PackedSide {
       let isShared = packing == .once || packing == .prepacked
       let extent = kernel.extent(axis)
+      let outer = axis == tiles.rowAxis ? tiles.outerRows : []
       let own = batch.filter(kernel.dependencies[operand.index].contains)
       let padded = roundUp(width, tiles.lanes)
       return PackedSide(
-        operand: operand, axis: axis, extent: extent, width: width, isShared: isShared, batch: own,
+        operand: operand, axis: axis, extent: extent, outer: outer, lines: kernel.points(outer), width: width,
+        isShared: isShared, batch: own,
         batches: kernel.points(own), panelsTogether: isShared ? max(4, 32_768 / (depth * width)) : tile / width,
         stride: stride ?? roundUp((isShared ? depth : tiles.steps) * width + padded - width, 16) + 16,
         roomyPanels: extent < padded ? 0 : (extent - padded) / width + 1, elementBytes: tiles.elementBytes)
@@ -81,7 +91,7 @@ struct ContractionLayout {
     columns = side(
       tiles.isSwapped ? lhs : rhs, tiles.columnAxis, width: tiles.columns, tiles.operands.columns,
       tile: tiles.operands.packsInFirstPass ? tiles.columns : tiles.nc)
-    tileTasks = kernel.points(batch) * Self.count(rows.extent, tiles.mc) * Self.count(columns.extent, tiles.nc)
+    tileTasks = kernel.points(batch) * Self.count(rows.whole, tiles.mc) * Self.count(columns.whole, tiles.nc)
     epilogueReductions = EpilogueReduction.all(kernel, self)
   }
 
@@ -89,8 +99,8 @@ struct ContractionLayout {
   func steps(from axis: Int) -> Int { tiles.tile.steps(Array(extents[axis...])) }
 
   private static func count(_ extent: Int, _ size: Int) -> Int { size == 0 ? 0 : (extent + size - 1) / size }
-  var rowTiles: Int { Self.count(rows.extent, tiles.mc) }
-  var columnTiles: Int { Self.count(columns.extent, tiles.nc) }
+  var rowTiles: Int { Self.count(rows.whole, tiles.mc) }
+  var columnTiles: Int { Self.count(columns.whole, tiles.nc) }
 
   var preparations: Int { rows.tasks + columns.tasks }
   var prepackPhases: Range<Int> {

@@ -32,7 +32,7 @@ struct EpilogueReduction {
   private static func kept(_ kernel: FlatKernel, _ tiles: Schedule.Tiles, _ over: [AxisID]) -> Kept? {
     switch kernel.domain.filter({ !over.contains(AxisID($0)) }) {
     case []: .tile
-    case [tiles.rowAxis]: .rows
+    case [tiles.rowAxis] where tiles.outerRows.isEmpty: .rows
     case [tiles.columnAxis]: .columns
     default: nil
     }

@@ -17,6 +17,8 @@ struct MicroTile: Hashable, Sendable {
   /// From one line to the next, where there are too many for a register each: then it is part of the code. Otherwise 0, and
   /// kernels of any distance share the code, which is told.
   let lineBytes: Int
+  /// Whether the depth is several lines, whose offsets and number it is told.
+  let hasTaps: Bool
   /// What the columns lie in, where they are packed while they are multiplied.
   let packsFrom: DType?
   /// How many of the panel's rows there are, and how many of its vectors of columns.
@@ -27,6 +29,7 @@ struct MicroTile: Hashable, Sendable {
     (tile, lanes, isDouble) = (tiles.tile, tiles.lanes, tiles.isDouble)
     (isSinglePass, rowStride) = (tiles.isSinglePass, tiles.rowStride)
     hasLines = tiles.operands.lines != nil
+    hasTaps = tiles.visitsTaps
     lineBytes = tiles.tile.rows > 6 && tiles.tile.multiply != .tileBF16 ? tiles.lineBytes : 0
     self.height = height
     self.vectors = vectors ?? tile.vectors
@@ -85,7 +88,8 @@ extension FlatKernel {
 /// The innermost loops of a contraction: a tile of accumulators in registers, one column panel vector and one broadcast
 /// row element at a time. `void tile(int64_t depth, rows *, columns *, sums *, int64_t isFirst, int64_t lineBytes, void *next,
 /// int64_t points)`, where `next` is what to prefetch into the second cache, a cache line for each step of the depth, which has
-/// so many points. Where it packs the columns, `source *, int64_t sourceStride` follow.
+/// so many points. Where it packs the columns, `source *, int64_t sourceStride` follow. Where the depth is several lines, these are
+/// the numbers of one, and `offsets *, int64_t lines` follow.
 struct MicroKernel {
   let ir: IRBuilder
   let shape: MicroTile
@@ -98,7 +102,7 @@ struct MicroKernel {
 
   private var parameters: [LLVMTypeRef] {
     [ir.i64, ir.pointer, ir.pointer, ir.pointer, ir.i64, ir.i64, ir.pointer, ir.i64]
-      + (shape.packsFrom == nil ? [] : [ir.pointer, ir.i64])
+      + (shape.packsFrom == nil && !shape.hasTaps ? [] : [ir.pointer, ir.i64])
   }
 
   /// The function of another module.
@@ -112,6 +116,24 @@ struct MicroKernel {
       TileKernel(ir: ir, shape: shape, parameters: parameters).emit()
       return function
     }
+    let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: shape.height * shape.vectors)
+    let sums =
+      shape.hasTaps
+      ? ir.loop(from: ir.index(0), to: parameters[9], carrying: zeros) { tap, sums in
+        let offset = ir.load(ir.i64, ir.address(parameters[8], ir.i64, tap), align: 8)
+        let before = ir.multiply(ir.multiply(tap, parameters[0]), tile.vectors * shape.lanes)
+        var line = parameters
+        line[1] = ir.address(parameters[1], ir.i8, offset)
+        line[2] = ir.address(parameters[2], element, before)
+        return multiply(line, sums)
+      } : multiply(parameters, zeros)
+    finish(sums, parameters[3], isFirst: LLVMBuildICmp(ir.ref, LLVMIntNE, parameters[4], ir.index(0), ""))
+    LLVMBuildRetVoid(ir.ref)
+    return function
+  }
+
+  /// The sums after a line of the depth.
+  private func multiply(_ parameters: [LLVMValueRef], _ start: [LLVMValueRef]) -> [LLVMValueRef] {
     let depth = parameters[0]
     let rows = (0..<shape.height).map { row in
       shape.hasLines ? ir.address(parameters[1], ir.i8, distance(row, parameters[5])) : parameters[1]
@@ -120,19 +142,15 @@ struct MicroKernel {
       prefetch(parameters, k)
       return products(rows, columns(parameters, k, points: points), k, points: points, sums)
     }
-    let zeros = [LLVMValueRef](repeating: LLVMConstNull(vector), count: shape.height * shape.vectors)
     // Where pairs are read that nobody packed, the last may be half of one.
     let hasHalf = tile.points == 2 && (shape.packsFrom != nil || shape.hasLines)
     let full = hasHalf ? ir.divide(parameters[7], tile.points) : depth
     let whole = ir.multiply(ir.divide(full, Self.unroll), Self.unroll)
-    let unrolled = ir.loop(from: ir.index(0), to: whole, step: Self.unroll, carrying: zeros) { k, sums in
+    let unrolled = ir.loop(from: ir.index(0), to: whole, step: Self.unroll, carrying: start) { k, sums in
       (0..<Self.unroll).reduce(sums) { step(ir.add(k, ir.index($1)), tile.points, $0) }
     }
-    var sums = ir.loop(from: whole, to: full, carrying: unrolled) { k, sums in step(k, tile.points, sums) }
-    if hasHalf { sums = ir.loop(from: full, to: depth, carrying: sums) { k, sums in step(k, 1, sums) } }
-    finish(sums, parameters[3], isFirst: LLVMBuildICmp(ir.ref, LLVMIntNE, parameters[4], ir.index(0), ""))
-    LLVMBuildRetVoid(ir.ref)
-    return function
+    let sums = ir.loop(from: whole, to: full, carrying: unrolled) { k, sums in step(k, tile.points, sums) }
+    return hasHalf ? ir.loop(from: full, to: depth, carrying: sums) { k, sums in step(k, 1, sums) } : sums
   }
 
   /// From the first line to another.

@@ -68,7 +68,7 @@ struct Packing {
   }
 
   /// Visits the points of all axes but the last.
-  private func eachRun(_ run: Run, _ body: (Run) -> Void) {
+  func eachRun(_ run: Run, _ body: (Run) -> Void) {
     guard let axis = run.axes.first else { return }
     let before = run.before ?? ir.index(0)
     guard let inner = run.axes.dropFirst().first else {

@@ -5,11 +5,18 @@ import LTMKernels
 // Rows as lines along the depth: widened ones, which the micro-kernel reads number by number, and lines of bf16 for AMX's
 // tiles, which are filled up with zeros to whole tiles, as the columns that they meet are.
 extension Packing {
-  /// Copies the lines of one panel, `lineStride` elements apart.
+  /// Copies the lines of one panel, `lineStride` elements apart; of several contracted axes one line behind the other.
   func copyLines(
     _ side: PackedSide, _ panel: LLVMValueRef, _ run: Run, lineStride: Int, into base: LLVMValueRef
   ) {
     guard let axis = run.axes.first else { return }
+    if run.axes.count > 1 {
+      return eachRun(run) { run in
+        let line = Run(axes: run.axes, start: run.start, count: run.count)
+        let place = ir.address(base, element, run.before ?? ir.index(0))
+        copyLines(side, panel, line, lineStride: lineStride, into: place)
+      }
+    }
     let lines = Lines(
       side: side, axis: axis, first: ir.multiply(panel, side.width), run: run, stride: lineStride, base: base)
     if stepsTogether > 1, evaluator.kernel.extent(axis) % (stepsTogether * points) != 0 { fillEnds(lines) }

@@ -10,10 +10,19 @@ extension Scheduler {
     }
     let (m, n) = (kernel.extent(tiles.rowAxis), kernel.extent(tiles.columnAxis))
     let depth = kernel.points(over.map(\.index))
-    guard m >= 4, n >= tiles.lanes, depth >= 4, EpilogueReduction.areTileable(kernel, tiles) else { return nil }
-    chooseRows(lhs, rhs, depth: depth, &tiles)
-    cutDepth(over.map(\.index), &tiles)
-    shareOut(kernel.extent(tiles.rowAxis), kernel.extent(tiles.columnAxis), depth, &tiles)
+    let hasLines = chooseLines(over.map(\.index), lhs, rhs, depth: depth, &tiles)
+    guard m >= 4 || hasLines, n >= tiles.lanes, depth >= 4, EpilogueReduction.areTileable(kernel, tiles) else {
+      return nil
+    }
+    if hasLines {
+      takeWhole(over.map(\.index), &tiles)
+    } else {
+      chooseRows(lhs, rhs, depth: depth, &tiles)
+      cutDepth(over.map(\.index), &tiles)
+    }
+    let perLine = roundUp(kernel.extent(tiles.rowAxis), tiles.tile.rows)
+    let rows = tiles.outerRows.isEmpty ? kernel.extent(tiles.rowAxis) : kernel.points(tiles.outerRows) * perLine
+    shareOut(rows, kernel.extent(tiles.columnAxis), depth, &tiles)
     let layout = ContractionLayout(kernel, tiles)
     return Schedule(
       strategy: .contraction(tiles), taskCount: layout.preparations + layout.tileTasks + layout.conclusions,
@@ -96,6 +105,48 @@ extension Scheduler {
           : !arePages || all <= profile.cacheBytes / 2
       if pays { tiles.operands = .columnsFirst(rows: .unpacked(stride: lines.stride), columns: .packed(.byTask)) }
     }
+  }
+
+  /// Windows of an image: rows that are lines along the last contracted axis, at the places that the other ones say, and that
+  /// follow each other along several axes. They are not packed: the micro-kernel is told where the lines are, or those of a
+  /// panel are copied, widened, before it meets all columns.
+  private func chooseLines(
+    _ over: [Int], _ lhs: ScalarID, _ rhs: ScalarID, depth: Int, _ tiles: inout Schedule.Tiles
+  ) -> Bool {
+    let (left, right) = tiles.isSwapped ? (rhs, lhs) : (lhs, rhs)
+    guard profile.architecture == .x86_64, tiles.tile.multiply != .tileBF16, !tiles.isTransposed, let last = over.last,
+      case .contraction(let local, _, _, _) = kernel.kernel.form, case .load(let buffer, _, _, _) = kernel.kernel[left],
+      let access = kernel.loads[left.index], access.dynamic.isEmpty, access.guards.isEmpty,
+      access.form.strides[last] == 1, kernel.extent(last) >= Self.shortestLine,
+      kernel.kernel[buffer].dtype.loaded == kernel.kernel[local].dtype
+    else { return false }
+    let isNarrow = tiles.tile.points == 1 && kernel.kernel[buffer].dtype != kernel.kernel[local].dtype
+    let taps = kernel.points(over.dropLast())
+    let outer = kernel.domain.filter {
+      $0 < tiles.rowAxis && access.depends(on: $0) && !kernel.dependencies[right.index].contains($0)
+    }
+    // Rows side by side, as those of a matrix are, are tiled as such.
+    guard taps > 1 || !outer.isEmpty && access.form.strides[tiles.rowAxis] > kernel.extent(last), taps <= Self.mostTaps
+    else { return false }
+    (tiles.outerRows, tiles.taps) = (outer, taps)
+    let columns: Schedule.Operands.Packing = isKept(right, depth, tiles) ? .prepacked : .byTask
+    tiles.operands =
+      isNarrow
+      ? .rowsFirst(lines: .copied, columns: columns)
+      : .columnsFirst(rows: .unpacked(stride: access.form.strides[tiles.rowAxis]), columns: .packed(columns))
+    return true
+  }
+
+  /// Shorter lines are better packed.
+  private static let shortestLine = 8
+  private static let mostTaps = 512
+
+  /// The whole depth in one block.
+  private func takeWhole(_ over: [Int], _ tiles: inout Schedule.Tiles) {
+    tiles.blockedAxis = 0
+    tiles.block = kernel.extent(over[0])
+    tiles.steps = tiles.tile.steps(over.map(kernel.extent))
+    tiles.isSinglePass = true
   }
 
   /// Whether pairs of bf16 are better left where they lie: what a tile has of them fits the second cache, and few columns meet
@@ -208,7 +259,8 @@ extension Scheduler {
     case .rowsFirst(let lines, _): tiles.operands = .rowsFirst(lines: lines, columns: columnPacking)
     case .columnsFirst(var rows, _):
       if case .packed(let held) = rows { rows = .packed(packing(held, rowsFit && n > tiles.nc)) }
-      let isFused = columnPacking == .byTask && beginsWhole && liesAcross(tiles)
+      let isFused =
+        columnPacking == .byTask && beginsWhole && tiles.outerRows.isEmpty && tiles.taps == 1 && liesAcross(tiles)
       tiles.operands = .columnsFirst(rows: rows, columns: isFused ? .packedInFirstPass : .packed(columnPacking))
     }
   }

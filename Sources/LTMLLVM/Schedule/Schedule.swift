@@ -110,6 +110,13 @@ package struct Schedule: Hashable, Sendable {
     /// The whole depth is one block.
     package var isSinglePass = false
     package var rowAxis: Int
+    /// Axes of the rows before `rowAxis`, outermost first: a line of rows for each of their points.
+    package var outerRows: [Int] = []
+    /// Lines of the depth that the micro-kernel takes one after the other: the points of all contracted axes but the last, where
+    /// rows are lines along that one; 1 where the depth is one line.
+    package var taps = 1
+    /// Whether they are left where they lie.
+    var visitsTaps: Bool { taps > 1 && operands.lines != .copied }
     package var columnAxis: Int
     /// The operands stand as `rhs`, `lhs`.
     package var isSwapped: Bool
@@ -296,9 +303,10 @@ struct Scheduler {
   func spread(isColumns: Bool) -> Schedule {
     let extent = kernel.domain.last.map(kernel.extent) ?? 1
     let register = registerLanes
-    let limit = register * (isColumns ? min(unroll, 2) : Self.rowUnroll)
-    let lanes = extent == 1 ? 1 : Self.lanes(extent, register: register, limit: limit)
     let depth = kernel.kernel.body.map { kernel.points($0.innerAxes.map(\.index)) }.max() ?? 1
+    // The sums of a window are short chains: more of them side by side hide what each addition waits for.
+    let registers = isColumns ? min(unroll, depth <= Self.windowPoints ? 4 : 2) : Self.rowUnroll
+    let lanes = extent == 1 ? 1 : Self.lanes(extent, register: register, limit: register * registers)
     let work = max(lanes, taskWork / max(1, depth) / lanes * lanes)
     let block = extent <= work ? extent : work
     let blocks = kernel.points(kernel.domain.dropLast()) * ((extent + max(block, 1) - 1) / max(block, 1))
@@ -311,6 +319,9 @@ struct Scheduler {
       taskCount: (blocks + blocksPerTask - 1) / blocksPerTask,
       scratchBytes: numbers.keepsInvariants ? kept : RowLayout(kernel, columnLanes: lanes).bytes)
   }
+
+  /// So few points are a window, rather than what is long.
+  private static let windowPoints = 64
 
   /// Fewer rows do not pay for keeping anything.
   private static let invariantRows = 64
