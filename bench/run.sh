@@ -38,6 +38,7 @@ done
 dtypes() {
   case $1 in
   W4 | mlp_adam) echo "f32,f16,bf16,amp-f16,o2-f16,amp-bf16,o2-bf16" ;;
+  W6 | cnn_sgd) echo "f32,bf16,amp-bf16,amp-f16,o2-bf16,o2-f16" ;;
   W10 | lstm_adam) echo "f32,bf16,amp-bf16,o2-bf16,o2-f16" ;;
   memory) echo "f32,o2-f16,o2-bf16" ;;
   *) echo "f32,f16,bf16" ;;

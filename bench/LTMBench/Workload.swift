@@ -33,6 +33,9 @@ struct Workload {
       Workload(
         name: "mlp_adam", group: "W4", model: "mlp", sizes: ["B": 256], flops: 256 * (3 * layers - inputGradient),
         isTraining: true),
+      Workload(
+        name: "cnn_sgd", group: "W6", model: "cnn", sizes: ["B": 64], flops: 64 * (3 * images - firstImages),
+        isTraining: true),
       Workload(name: "mlp_infer_b1", group: "W7", model: "mlp", sizes: ["B": 1], flops: layers),
       Workload(name: "mlp_infer_b32", group: "W7", model: "mlp", sizes: ["B": 32], flops: 32 * layers),
       Workload(
@@ -69,6 +72,10 @@ struct Workload {
 
   /// The first layer's input needs no gradient.
   private static let inputGradient = Double(2 * 784 * 1024)
+
+  /// Forward operations of the CNN, an image; and those of the first convolution, whose input needs no gradient.
+  private static let images = firstImages + Double(2 * (24 * 24 * 64 * 288 + 9216 * 128 + 128 * 10))
+  private static let firstImages = Double(2 * 26 * 26 * 32 * 9)
 
   /// Forward operations of two LSTM layers and the head, a row and step; and those of the gradient that the input does not need.
   private static let cells = Double(2 * (2 * 2048 * 1024 + 512 * 64))

@@ -41,7 +41,7 @@ def build(workload, dtype):
         f, dev = compiled(M.kernel(workload), t)
         return lambda: f(*dev), ""
     params = M.params_of(workload, dtype)
-    if workload == "lstm_adam":
+    if workload in ("lstm_adam", "cnn_sgd"):
         raise W.Unsupported("written for PyTorch alone")
     if workload in W.INFERENCE:
         x = jnp.asarray(W.batch_of(workload))

@@ -19,7 +19,7 @@ def build(workload, dtype):
         f = jax.jit(M.kernel(workload))
         return lambda: f(*t).block_until_ready(), ""
     params = M.params_of(workload, dtype)
-    if workload == "lstm_adam":
+    if workload in ("lstm_adam", "cnn_sgd"):
         raise W.Unsupported("written for PyTorch alone")
     if workload in W.INFERENCE:
         x = jnp.asarray(W.batch_of(workload))

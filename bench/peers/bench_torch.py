@@ -64,7 +64,8 @@ def build_training(workload, dtype):
     model_dtype = next(model.parameters()).dtype
     x = x.to(model_dtype) if x.is_floating_point() else x
     opt_params = masters if masters else list(model.parameters())
-    opt = torch.optim.Adam(opt_params, W.LR_ADAM, (W.BETA1, W.BETA2), W.EPS, fused=True)
+    opt = (torch.optim.SGD(opt_params, W.LR_SGD, W.MOMENTUM, fused=True) if workload.endswith("sgd")
+           else torch.optim.Adam(opt_params, W.LR_ADAM, (W.BETA1, W.BETA2), W.EPS, fused=True))
     scaler = torch.amp.GradScaler("cpu", init_scale=W.INIT_SCALE) if half == torch.float16 else None
 
     def loss_of(x, y):

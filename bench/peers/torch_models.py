@@ -1,4 +1,4 @@
-"""The MLP of W4 and W7 and the LSTM of W10 as torch modules; parameter names and layouts are those of workloads.py."""
+"""The MLP of W4 and W7, the CNN of W6 and the LSTM of W10 as torch modules; parameter names and layouts are those of workloads.py."""
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -15,6 +15,17 @@ class MLP(nn.Module):
         return self.fc2(F.relu(self.fc1(F.relu(self.fc0(x)))))
 
 
+class CNN(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv0, self.conv1 = nn.Conv2d(1, 32, 3), nn.Conv2d(32, 64, 3)
+        self.fc0, self.fc1 = nn.Linear(64 * 144, 128), nn.Linear(128, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv1(F.relu(self.conv0(x)))), 2)
+        return self.fc1(F.relu(self.fc0(x.flatten(1))))
+
+
 class Recurrent(nn.Module):
     def __init__(self):
         super().__init__()
@@ -27,6 +38,6 @@ class Recurrent(nn.Module):
 
 
 def make_model(workload):
-    model = Recurrent() if workload == "lstm_adam" else MLP()
+    model = {"lstm_adam": Recurrent, "cnn_sgd": CNN}.get(workload, MLP)()
     model.load_state_dict({k: torch.from_numpy(v) for k, v in W.params_of(workload).items()}, strict=True)
     return model

@@ -46,16 +46,18 @@ PRODUCTS = [                            # W9   odd depths, small batches, few ro
 LINEAR_GELU = (512, 3072, 768)          # W3   y = gelu(x[M,K] @ W[N,K]^T + b[N])
 MLP = [784, 1024, 1024, 10]             # W4, W7
 MLP_BATCH = 256
+CNN_BATCH = 64                          # W6
+LR_SGD, MOMENTUM = 0.01, 0.9
 LSTM = (32, 128, 512, 2, 64)            # W10  batch, steps, inputs and units, layers, classes
 LR_ADAM, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
 INIT_SCALE = 2.0 ** 16                  # dynamic loss scaling: initial scale,
 GROWTH, BACKOFF, GROWTH_INTERVAL = 2.0, 0.5, 2000   # torch.amp.GradScaler's defaults
 
 KERNELS = ["ew_chain", "softmax", "layernorm", *GEMMS, "linear_gelu", *PRODUCTS]
-TRAINING = ["mlp_adam", "lstm_adam"]
+TRAINING = ["mlp_adam", "cnn_sgd", "lstm_adam"]
 INFERENCE = ["mlp_infer_b1", "mlp_infer_b32"]
 ALL = KERNELS + TRAINING + INFERENCE
-GROUPS = {"W1": ["ew_chain"], "W2": ["softmax", "layernorm"], "W3": [*GEMMS, "linear_gelu"], "W4": ["mlp_adam"], "W7": INFERENCE, "W9": PRODUCTS, "W10": ["lstm_adam"], "kernels": KERNELS, "training": TRAINING, "all": ALL}
+GROUPS = {"W1": ["ew_chain"], "W2": ["softmax", "layernorm"], "W3": [*GEMMS, "linear_gelu"], "W4": ["mlp_adam"], "W6": ["cnn_sgd"], "W7": INFERENCE, "W9": PRODUCTS, "W10": ["lstm_adam"], "kernels": KERNELS, "training": TRAINING, "all": ALL}
 DTYPES = ["f32", "f16", "bf16", "amp-f16", "amp-bf16", "o2-f16", "o2-bf16"]
 
 
@@ -112,6 +114,18 @@ def mlp_params():
     return p
 
 
+def cnn_params():
+    """conv3x3x32 (no padding) - relu - conv3x3x64 - relu - maxpool2 - flatten(CHW) - 128 - relu - 10.  28->26->24->12."""
+    g, p = rng(4), {}
+    for name, c_in, c_out in (("conv0", 1, 32), ("conv1", 32, 64)):
+        bound = (c_in * 9) ** -0.5
+        p[name + ".weight"] = g.uniform(-bound, bound, (c_out, c_in, 3, 3)).astype(np.float32)
+        p[name + ".bias"] = g.uniform(-bound, bound, c_out).astype(np.float32)
+    linear_init(g, p, "fc0", 64 * 12 * 12, 128)
+    linear_init(g, p, "fc1", 128, 10)
+    return p
+
+
 def lstm_params():
     g, p = rng(3), {}
     _, _, width, layers, classes = LSTM
@@ -123,7 +137,7 @@ def lstm_params():
 
 
 def params_of(workload):
-    return lstm_params() if workload == "lstm_adam" else mlp_params()
+    return {"lstm_adam": lstm_params, "cnn_sgd": cnn_params}.get(workload, mlp_params)()
 
 
 def batch_of(workload, step=0):
@@ -131,6 +145,8 @@ def batch_of(workload, step=0):
     g = rng(1000 + step)
     if workload.startswith("mlp_infer"):
         return normal(g, int(workload.rsplit("b", 1)[1]), MLP[0])
+    if workload == "cnn_sgd":
+        return normal(g, CNN_BATCH, 1, 28, 28), g.integers(0, 10, CNN_BATCH)
     if workload == "lstm_adam":
         batch, steps, width, _, classes = LSTM
         return normal(g, batch, steps, width), g.integers(0, classes, (batch, steps))
@@ -155,6 +171,9 @@ def flops_of(workload):
     if workload == "linear_gelu":
         m, n, k = LINEAR_GELU
         return 2 * m * n * k
+    if workload == "cnn_sgd":
+        first, second = 2 * 26 * 26 * 32 * 9, 2 * 24 * 24 * 64 * 32 * 9
+        return CNN_BATCH * (3 * (first + second + 2 * (9216 * 128 + 128 * 10)) - first)
     if workload == "lstm_adam":
         batch, steps, width, layers, classes = LSTM
         forward = layers * 2 * 4 * width * 2 * width + 2 * width * classes
@@ -168,7 +187,7 @@ def flops_of(workload):
 
 
 def items_of(workload):
-    return {"mlp_adam": MLP_BATCH, "lstm_adam": LSTM[0]}.get(workload)
+    return {"mlp_adam": MLP_BATCH, "cnn_sgd": CNN_BATCH, "lstm_adam": LSTM[0]}.get(workload)
 
 
 # ------------------------------------------------------------------------------------ harness
