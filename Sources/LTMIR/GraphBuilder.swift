@@ -37,9 +37,11 @@ public struct GraphBuilder: Sendable {
   /// Applies an op to operands that come from the user: a mistake is an ``OpError``.
   public mutating func apply(_ op: Op, _ operands: [ValueID], _ attributes: Attributes = [:]) throws(OpError) -> ValueID
   {
-    let type = try op.definition.infer(operands.map { self.type($0) }, attributes)
+    let (row, types) = (op.definition, operands.map { self.type($0) })
+    let attributes = row.complete?(types, attributes) ?? attributes
+    let type = try row.infer(types, attributes)
     var node = Node(op, operands, attributes, type: type, location: location, scope: scope, reason: reason)
-    node.furtherTypes = op.definition.further?.types(type, attributes) ?? []
+    node.furtherTypes = row.further?.types(types, type, attributes) ?? []
     return append(node)
   }
 

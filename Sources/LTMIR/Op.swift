@@ -46,6 +46,8 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   // Normalisation
   case softmax, logSoftmax = "log_softmax", layerNorm = "layer_norm", rmsNorm = "rms_norm", batchNorm = "batch_norm"
   case groupNorm = "group_norm"
+  // Attention
+  case attention, attentionGradient = "attention_gradient"
   // Losses
   case crossEntropy = "cross_entropy", mseLoss = "mse_loss", l1Loss = "l1_loss", bceWithLogits = "bce_with_logits"
   case binaryCrossEntropy = "binary_cross_entropy", huberLoss = "huber_loss"
@@ -177,6 +179,8 @@ extension Op {
     case .rmsNorm: .rmsNorm
     case .batchNorm: .batchNorm
     case .groupNorm: .groupNorm
+    case .attention: .attention
+    case .attentionGradient: .attentionGradient
     case .crossEntropy: .crossEntropy
     case .mseLoss: .mseLoss
     case .l1Loss: .l1Loss

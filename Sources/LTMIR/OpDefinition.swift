@@ -58,13 +58,16 @@ public struct OpParameter: Sendable {
   public let isOptional: Bool
   /// Whether the compiler sets it, and no call does.
   public let isInternal: Bool
+  /// For an operand, the dtype that a number takes in its place; `nil`: that of the other operands.
+  public let literal: DType?
 
   /// A parameter of an op.
   public init(
     _ name: String, _ kind: Kind, default defaultValue: Attribute? = nil, isOptional: Bool = false,
-    isInternal: Bool = false
+    isInternal: Bool = false, literal: DType? = nil
   ) {
     self.name = name
+    self.literal = literal
     self.kind = kind
     self.defaultValue = defaultValue
     self.isOptional = isOptional
@@ -125,6 +128,8 @@ public enum Combiner: String, Sendable, CaseIterable {
 package enum OpLowering: Sendable {
   /// Replaced by simpler ops (pass `decompose`), which compute in the accumulator's dtype and narrow at the end.
   case decompose(@Sendable (inout GraphBuilder, Node) -> ValueID)
+  /// The same, but for targets that have a form of their own for it.
+  case whole(@Sendable (inout GraphBuilder, Node) -> ValueID)
   /// One scalar primitive per element.
   case primitive(Primitive)
   /// A reduction over the attribute `axes`.
@@ -156,8 +161,10 @@ package enum LineOp: Sendable, Hashable {
 
 /// The results after the first of an op that has several. No gradient flows through them.
 package struct FurtherResults: Sendable {
-  /// Their types, from that of the first result.
-  package let types: @Sendable (_ first: TensorType, Attributes) -> [TensorType]
+  /// Whether a call in `.ltm` gives the first result alone, and the others are for its gradient.
+  package var isHidden = false
+  /// Their types, from those of the operands and of the first result.
+  package let types: @Sendable (_ operands: [TensorType], _ first: TensorType, Attributes) -> [TensorType]
   /// The reference.
   package let evaluate: @Sendable ([Reference], Attributes, [TensorType]) -> [Reference]
   /// All results, the first one too, by simpler ops.
@@ -185,6 +192,8 @@ public struct OpDefinition: Sendable {
   public let isTrainingOnly: Bool
   /// The precision class.
   public let precision: PrecisionClass
+  /// Attributes with what the types of operands tell of them, where the reference has to know that.
+  package let complete: (@Sendable ([TensorType], Attributes) -> Attributes)?
   /// The type of the result, or what is wrong with the operands. `float` operands make `float` results; `float` with a
   /// concrete float counts as `float` (the casts pass settles it).
   public let infer: @Sendable ([TensorType], Attributes) throws(OpError) -> TensorType
@@ -201,7 +210,7 @@ public struct OpDefinition: Sendable {
 
   package init(
     _ summary: String, isCallable: Bool = true, isTrainingOnly: Bool = false, signature: [OpParameter],
-    precision: PrecisionClass,
+    precision: PrecisionClass, complete: (@Sendable ([TensorType], Attributes) -> Attributes)? = nil,
     infer: @escaping @Sendable ([TensorType], Attributes) throws(OpError) -> TensorType,
     evaluate: @escaping @Sendable ([Reference], Attributes, TensorType) -> Reference, gradient: OpGradient,
     lowering: OpLowering, further: FurtherResults? = nil, examples: [OpExample] = []
@@ -211,6 +220,7 @@ public struct OpDefinition: Sendable {
     self.isTrainingOnly = isTrainingOnly
     self.signature = signature
     self.precision = precision
+    self.complete = complete
     self.infer = infer
     self.evaluate = evaluate
     self.gradient = gradient

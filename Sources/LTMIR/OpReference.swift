@@ -73,6 +73,7 @@ extension OpLowering {
   fileprivate var words: String {
     switch self {
     case .decompose: "composite"
+    case .whole: "its own, or composite"
     case .primitive: "elementwise"
     case .reduction: "reduction"
     case .control: "control"

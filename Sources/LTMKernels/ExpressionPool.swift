@@ -68,6 +68,7 @@ extension KernelStatement {
     case .contract(_, _, let lhs, let rhs): [lhs, rhs]
     case .loop(_, let stores): stores.flatMap(\.roots)
     case .store(let store), .epilogue(let store, _, _), .line(let store, _, _, _): store.roots
+    case .attention(let attention): attention.parts.map(\.value) + attention.stores.flatMap(\.roots)
     }
   }
 
@@ -77,6 +78,7 @@ extension KernelStatement {
     case .reduce(_, _, let over, _), .contract(_, let over, _, _), .loop(let over, _): over
     case .argReduce(_, _, let over, _), .scratch(_, let over, _): [over]
     case .line(_, _, let over, let to): over == to ? [over] : [over, to]
+    case .attention(let attention): [attention.keys, attention.depth, attention.width]
     case .store, .epilogue: []
     }
   }
@@ -87,6 +89,7 @@ extension KernelStatement {
     case .reduce(let local, _, _, _), .argReduce(let local, _, _, _), .contract(let local, _, _, _),
       .scratch(let local, _, _):
       local
+    case .attention(let attention): attention.product
     case .loop, .store, .epilogue, .line: nil
     }
   }
@@ -96,6 +99,7 @@ extension KernelStatement {
     switch self {
     case .loop(_, let stores): stores
     case .store(let store), .line(let store, _, _, _): [store]
+    case .attention(let attention): attention.stores
     case .reduce, .argReduce, .contract, .scratch, .epilogue: []
     }
   }
@@ -118,6 +122,7 @@ extension KernelStatement {
     case .store(let store): .store(mapped(store))
     case .epilogue(let store, let combiner, let over): .epilogue(mapped(store), combiner, over: over)
     case .line(let store, let op, let over, let to): .line(mapped(store), op, over: over, to: to)
+    case .attention(let attention): .attention(attention.mapping(map))
     }
   }
 }

@@ -192,6 +192,8 @@ package enum KernelStatement: Hashable, Sendable {
   /// A write for each point of the domain's other axes: `value` combined over these, in its own dtype, in a fixed order that
   /// depends on shapes only. Stands in a kernel of one contraction and stores; nothing in the kernel reads it.
   case epilogue(KernelStore, Combiner, over: [AxisID])
+  /// An attention's results. Stands alone.
+  case attention(KernelAttention)
   /// A write of a line along the inner axis `to`, each element of which may depend on all values along `over`: the same axis,
   /// or a shorter one for the first of what comes out. Stands alone.
   case line(KernelStore, LineOp, over: AxisID, to: AxisID)

@@ -13,7 +13,7 @@ extension KernelStatement {
   package var isEpilogue: Bool {
     switch self {
     case .store, .epilogue: true
-    case .reduce, .argReduce, .contract, .scratch, .loop, .line: false
+    case .reduce, .argReduce, .contract, .scratch, .loop, .line, .attention: false
     }
   }
 }

@@ -6,6 +6,8 @@ package enum KernelForm: Hashable, Sendable {
   case loops
   /// One contraction, and what is done with its result.
   case contraction(LocalID, over: [AxisID], lhs: ScalarID, rhs: ScalarID)
+  /// An attention.
+  case attention(KernelAttention)
   /// Whole lines along an axis.
   case line(KernelStore, LineOp, over: AxisID, to: AxisID)
 }
@@ -16,6 +18,7 @@ extension Kernel {
     switch body.first {
     case .contract(let local, let over, let lhs, let rhs)?: .contraction(local, over: over, lhs: lhs, rhs: rhs)
     case .line(let store, let op, let over, let to)?: .line(store, op, over: over, to: to)
+    case .attention(let attention)?: .attention(attention)
     case .reduce, .argReduce, .scratch, .loop, .store, .epilogue, nil: .loops
     }
   }

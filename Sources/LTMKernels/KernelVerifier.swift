@@ -17,6 +17,8 @@ extension Kernel {
   /// - kernel_c11: whatever is accumulated has the local's dtype; what comes from half buffers accumulates in f32.
   /// - kernel_c12: an epilogue reduction stands in a kernel of one contraction, stores and epilogue reductions, goes over axes of the domain, and writes
   ///   a buffer that is not read, at an index without these axes.
+  /// - kernel_c14: an attention stands alone in a kernel, its parts depend on their axes alone and have one dtype, and it writes
+  ///   what goes its way, into buffers that are not read.
   /// - kernel_c13: lines stand alone in a kernel and write a buffer that is not read; prefixes are sums of numbers.
   package func verify() -> [String] {
     var check = KernelCheck(self)
@@ -38,7 +40,9 @@ private struct KernelCheck {
     for id in kernel.expressions.indices { checkExpression(ScalarID(id)) }
     checkStatements()
     checkStores()
-    for (rule, message) in kernel.epilogueViolations() + kernel.lineViolations() { report(rule, message) }
+    for (rule, message) in kernel.epilogueViolations() + kernel.lineViolations() + kernel.attentionViolations() {
+      report(rule, message)
+    }
     return found
   }
 
@@ -177,6 +181,10 @@ private struct KernelCheck {
       }
       let needed = kernel.reachable(from: statement.roots)
       let allowed = Set(over.map(\.index))
+      // What it binds is read by its own bodies.
+      if case .attention(let attention) = statement {
+        bound.formUnion(kernel.bound(by: attention).map(\.index))
+      }
       var used = kernel.axesUsed(by: needed)
       for store in statement.writes { used.formUnion(store.index.flatMap(\.terms).map(\.axis.index)) }
       for axis in used where axis >= kernel.domainRank && !allowed.contains(axis) {
@@ -184,6 +192,7 @@ private struct KernelCheck {
       }
       for index in needed { checkLocalUse(kernel.expressions[index], bound, over) }
       if let local = statement.definition {
+        if case .attention = statement { continue }
         require(bound.insert(local.index).inserted, 8, "%\(kernel[local].name) is bound twice")
       }
       checkAccumulator(statement)
@@ -219,7 +228,7 @@ private struct KernelCheck {
       require(
         operands == [dtype, dtype] && dtype != .bool, 11, "%\(kernel[local].name), \(dtype), accumulates \(operands)")
     case .scratch: require(operands == [dtype], 11, "%\(kernel[local].name), \(dtype), keeps \(operands)")
-    case .loop, .store, .epilogue, .line: break
+    case .loop, .store, .epilogue, .line, .attention: break
     }
     checkHalfAccumulation(statement, dtype)
   }
@@ -246,7 +255,7 @@ private struct KernelCheck {
         written[store.buffer] = store.index
         let value = statement.written(kernel.dtype(store.value))
         require(value == buffer.dtype.loaded, 3, "\(buffer.name), \(buffer.dtype), stores \(value)")
-        checkMap(store, from: points + statement.storedAxes)
+        checkMap(store, from: kernel.attentionAxes(of: store, in: statement) ?? points + statement.storedAxes)
       }
     }
     for (index, buffer) in kernel.buffers.enumerated() where buffer.access.writes {

@@ -44,7 +44,7 @@ extension DeviceEmitter {
         }
       }
     // Kernels with epilogue reductions are refused before; lines have a strategy of their own.
-    case .scratch, .epilogue, .line: break
+    case .scratch, .epilogue, .line, .attention: break
     case .reduce(let local, let combiner, _, let value):
       let (dtype, lanes) = (kernel.kernel[local].dtype, lanes(axes, [value], [], team))
       let start = ir.identity(combiner, dtype, lanes: lanes)

@@ -61,7 +61,8 @@ struct DeviceScheduler {
     switch kernel.kernel.form {
     case .line(_, let op, let over, _): return lines(op, over.index)
     case .contraction: if let tiles = contraction() { return tiles }
-    case .loops: break
+    // Plans for devices have no attention.
+    case .loops, .attention: break
     }
     let storesOnly = body.allSatisfy { if case .store = $0 { true } else { false } }
     return storesOnly ? pointwise() : cooperative()

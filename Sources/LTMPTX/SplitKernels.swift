@@ -76,7 +76,7 @@ private struct SplitKernel {
     switch statement {
     case .contract: (DeviceSplitLimits.contraction, .add)
     case .reduce(_, let combiner, _, _): (DeviceSplitLimits.reduction, combiner)
-    case .argReduce, .scratch, .loop, .store, .epilogue, .line: nil
+    case .argReduce, .scratch, .loop, .store, .epilogue, .line, .attention: nil
     }
   }
 
@@ -161,7 +161,7 @@ extension KernelStatement {
     case .reduce(let local, let combiner, let over, let value):
       .reduce(local, combiner, over: over.map(map), value: value)
     case .contract(let local, let over, let lhs, let rhs): .contract(local, over: over.map(map), lhs: lhs, rhs: rhs)
-    case .argReduce, .scratch, .loop, .store, .epilogue, .line: self
+    case .argReduce, .scratch, .loop, .store, .epilogue, .line, .attention: self
     }
   }
 }

@@ -17,7 +17,7 @@ package struct EmulatedBackend: Backend {
 
   package func compile(_ graph: Graph, in storage: SessionStorage) throws(LTMError) -> any Executable {
     do {
-      let launches = try launchPlan(buildPlan(graph, epilogueReductions: false), architecture)
+      let launches = try launchPlan(buildPlan(graph, epilogueReductions: false, takesAttention: false), architecture)
       return try EmulatedExecutable(graph, launches, order, storage)
     } catch {
       throw LTMError("\(error)")

@@ -3,7 +3,9 @@ import Testing
 
 /// What messages advise is true.
 @Suite struct ForeignNameTests {
-  private static let parameters = "x: [B, 8], y: [B, 8], w: [8, 8], mask: bool[B, 8], i: i32[B]"
+  private static let parameters =
+    "x: [B, 8], y: [B, 8], w: [8, 8], mask: bool[B, 8], i: i32[B], "
+    + "q: [B, 2, T, 8], k: [B, 2, T, 8], v: [B, 2, T, 8]"
 
   @Test("a form that stands for an op compiles", arguments: ForeignNames.written.sorted { $0.key < $1.key })
   func written(name: String, advice: String) throws {

@@ -39,7 +39,9 @@ struct SampleGraph: Sendable, CustomStringConvertible {
 private func decomposed(_ graph: Graph) -> Graph {
   do {
     var result = graph
-    for pass in [GraphPass.decompose, .simplify, .commonSubexpressions, .deadCode] { result = try pass.run(result) }
+    for pass in [GraphPass.decomposeForTargets, .simplify, .commonSubexpressions, .deadCode] {
+      result = try pass.run(result)
+    }
     return result
   } catch { preconditionFailure("the sample does not decompose: \(error)") }
 }

@@ -28,6 +28,17 @@ let samples: [SampleGraph] = [
     let scores = b.contract(heads[0], heads[1], batch: [0, 1], [3], [3])
     b.output("result", b.make(.softmax, [b.scale(scores, by: 0.35)], ["axis": .int(3)]))
   },
+  SampleGraph("attention") { b in
+    let (q, k) = (b.argument("q", .f16, [2, 6, 4, 8]), b.argument("k", .f16, [2, 2, 9, 8]))
+    let heads = b.transpose(q, [0, 2, 1, 3])
+    let (bias, mask) = (b.argument("bias", .f16, [4, 1, 9]), b.argument("mask", .bool, [2, 1, 6, 9]))
+    let value = b.make(
+      .attention, [heads, k, k, mask, bias], ["causal": .bool(true), "dropout": .float(0), "window": .int(4)])
+    b.output("result", value)
+    let seed = b.argument("seed", .f16, [2, 4, 6, 8])
+    let gradients = (try? b.differentiate(value, withRespectTo: [q, k, bias], seed: seed)) ?? []
+    for (number, gradient) in gradients.enumerated() { b.output("gradient\(number)", gradient) }
+  },
   SampleGraph("views") { b in
     let (x, y) = (b.argument("x", .f32, [4, 6]), b.argument("y", .f32, [4, 3]))
     let joined = b.make(.concat, [x, y], ["axis": .int(1)])

@@ -30,6 +30,10 @@ private let violations: [(rule: String, text: String)] = [
     "kernel @k(%0 x: f16[4] read, %1 y: f32[] write) {\n domain []\n axis k: 4\n %s: i32 = reduce add k { x[k] }\n y[] = 1 }"
   ),
   ("kernel_c10", folding("y[0, n] = epilogue add m { %s }", result: "f32[2, 8]", domain: "m: 4, n: 8, b: 2")),
+  (
+    "kernel_c14",
+    "kernel @k(%0 q: f32[4, 2, 3] read, %1 y: f32[4, 2, 3] write) {\n domain g: 4, i: 2\n axis j: 2, d: 3, e: 3\n attention %s: f32 j, d, e {\n query q[g, i, d]\n key q[g, j, d]\n value q[0, j, e]\n score %s\n y[g, i, e] = output\n }\n}"
+  ),
   ("kernel_c11", folding("y[n] = epilogue and m { %s }")),
   ("kernel_c11", folding("y[n] = epilogue add m { is_finite(%s) }", result: "bool[8]")),
   ("kernel_c12", folding("y[n] = epilogue add k { %s }")),

@@ -25,7 +25,7 @@ package struct PassPipeline: Sendable {
 
   /// What runs once casts and gradients are placed: from a step's graph to one that kernels are made of.
   package static let lowering = PassPipeline([
-    Step(.deadCode), Step(.decompose, establishes: .decomposed), Step(.sinkTransposes), Step(.simplify),
+    Step(.deadCode), Step(.decomposeForTargets, establishes: .decomposed), Step(.sinkTransposes), Step(.simplify),
     Step(.commonSubexpressions),
     Step(.deadCode),
   ])

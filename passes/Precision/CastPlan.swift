@@ -201,7 +201,8 @@ extension CastPlan {
     if node.op.hasBodies { return decideBodies(value) }
     if node.op == .result, let index = node.attributes.int("index"), node.type.dtype == .float {
       let types = decidedBodies[node.operands[0]]?.node.types ?? []
-      run[value.index] = types.indices.contains(index) ? types[index].dtype : policy.full
+      let own = graph[node.operands[0]].op.hasBodies ? policy.full : dtype(node.operands[0]).accumulator
+      run[value.index] = types.indices.contains(index) ? types[index].dtype : own
       rules[value.index] = "a result of \(graph[node.operands[0]].op.name)"
       return
     }

@@ -98,7 +98,12 @@ private struct CastInserter {
         copy.attributes[name] = .dtype(dtype)
       }
     }
-    if node.type.dtype == .float { copy.type = inferred(copy, dtype ?? plan.policy.full) }
+    if node.type.dtype == .float {
+      copy.type = inferred(copy, dtype ?? plan.policy.full)
+      if let further = node.op.definition.further {
+        copy.furtherTypes = further.types(operands.map { builder.type($0) }, copy.type, copy.attributes)
+      }
+    }
     rules.append(rule)
     return builder.append(copy)
   }

@@ -190,6 +190,8 @@ public struct Compilation: Sendable {
   }
 
   private func plan(_ graph: Graph, epilogueReductions: Bool = true) throws(LTMError) -> Plan {
-    try reporting { try buildPlan(graph, epilogueReductions: epilogueReductions) }
+    try reporting {
+      try buildPlan(graph, epilogueReductions: epilogueReductions, takesAttention: epilogueReductions)
+    }
   }
 }

@@ -153,7 +153,7 @@ struct RowAnalysis {
     case .primitive(.div): productRole(operands[0], operands[1], isQuotient: true)
     case .primitive: joined(operands)
     case .reduction(let combiner): reductionRole(node, operands[0], isSum: combiner == .add)
-    case .decompose, .control, .structural: operands.allSatisfy { $0 == .fixed } ? filled(node.type) : .other
+    case .decompose, .whole, .control, .structural: operands.allSatisfy { $0 == .fixed } ? filled(node.type) : .other
     }
   }
 

@@ -33,7 +33,7 @@ package struct CPUBackend: Backend {
 
   package func compile(_ graph: Graph, in storage: SessionStorage) throws(LTMError) -> any Executable {
     let plan = try clock.time("kernels") { () throws(LTMError) in
-      try reporting { try buildPlan(graph, fuse: fuses, keepsOrder: keepsOrder) }
+      try reporting { try buildPlan(graph, fuse: fuses, keepsOrder: keepsOrder, takesAttention: !keepsOrder) }
     }
     let kernels = try clock.time("machine code") { () throws(LTMError) in
       try reporting { try compiler.compile(plan.kernels, keepsOrder: keepsOrder) }

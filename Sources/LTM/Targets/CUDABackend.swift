@@ -39,7 +39,7 @@ struct CUDABackend: Backend {
 
   func compile(_ graph: Graph, in storage: SessionStorage) throws(LTMError) -> any Executable {
     let launches = try launchPlan(
-      try reporting { try buildPlan(graph, epilogueReductions: false) }, context.architecture
+      try reporting { try buildPlan(graph, epilogueReductions: false, takesAttention: false) }, context.architecture
     ).checked()
     let ptx = try reporting { try emitDevice(launches.plan.kernels, as: .ptx, launches.architecture) }
     return try CUDAExecutable(graph, launches, ptx, context, storage)

@@ -43,7 +43,7 @@ extension CUDABackend: TargetBackend {
 
   static func dump(_ graph: Graph, architecture: String?) throws(LTMError) -> [(name: String, text: String)] {
     let launches = try Compilation.launches(
-      reporting { try buildPlan(graph, epilogueReductions: false) }, for: architecture)
+      reporting { try buildPlan(graph, epilogueReductions: false, takesAttention: false) }, for: architecture)
     func module(_ form: DeviceForm) throws(LTMError) -> String {
       try reporting { try emitDevice(launches.plan.kernels, as: form, launches.architecture) }
     }

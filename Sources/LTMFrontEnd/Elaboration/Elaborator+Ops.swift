@@ -12,7 +12,9 @@ extension Elaborator {
   private func call(_ op: Op, _ bound: [[Given]], _ span: Span) -> Value {
     var call = OpCall(op: op, span: span)
     for (parameter, given) in zip(op.definition.callSignature, bound) where parameter.kind.isTensor {
-      call.tensors += given.flatMap { argument in argument.value.items.map { (value: $0, span: argument.span) } }
+      call.tensors += given.flatMap { argument in
+        argument.value.items.map { (value: typed($0, parameter.literal, argument.span), span: argument.span) }
+      }
     }
     if let value = computedNow(call) { return value }
     guard inGraph else {
@@ -24,7 +26,22 @@ extension Elaborator {
       guard read(parameter, given, into: &call) else { return Value(.poison, span) }
     }
     guard settleWindows(&call, bound) else { return Value(.poison, span) }
-    return op.readsKey ? draw(call) : finish(call)
+    return op.readsKey && draws(&call) ? draw(call) : finish(call)
+  }
+
+  /// A number as a tensor of the dtype that the op has it in.
+  private func typed(_ value: Value, _ dtype: DType?, _ span: Span) -> Value {
+    guard let dtype, value.isWeak, inGraph else { return value }
+    return constant(value, dtype, at: span).map { Value(.tensor($0), span) } ?? Value(.poison, span)
+  }
+
+  /// Whether a call draws: one whose key may be left out draws where it drops out, which is in training only.
+  private func draws(_ call: inout OpCall) -> Bool {
+    guard call.op.definition.signature.contains(where: { $0.kind == .key && $0.isOptional }),
+      let probability = call.attributes.float("dropout"), 0...1 ~= probability
+    else { return true }
+    if !training { call.attributes["dropout"] = .float(0) }
+    return training && probability > 0
   }
 
   /// Last adjustments: broadcasting, matrix products of unequal rank.

@@ -29,6 +29,7 @@ extension Elaborator {
       guard rank <= Self.rankLimit else {
         return exhaust("a tensor has \(Self.rankLimit) dimensions at most, and this has \(rank)", at: span)
       }
+      if op.definition.further?.isHidden == true { return Value(.tensor(id), span) }
       let results = builder.results(of: id).map { Value(.tensor($0), span) }
       return results.count == 1 ? results[0] : Value(.tuple(results), span)
     } catch {

@@ -72,6 +72,8 @@ extension ForeignNames {
     "randint_like": "cast(floor(uniform(x.shape, 0, 10)), i32), for 0 to 9",
     "multinomial": "categorical(log(x)), where x are probabilities",
     "gumbel_softmax": "softmax(x - log(-log(uniform(x.shape, 1e-7, 1))), axis: -1)",
+    "scaled_dot_product_attention": "attention(q, k, v, causal: true)", "flash_attention": "attention(q, k, v)",
+    "dot_product_attention": "attention(q, k, v)",
     "checkpoint": "recompute { x * y }", "remat": "recompute { x * y }",
   ]
 
@@ -83,8 +85,7 @@ extension ForeignNames {
     "cummax", "cumlogsumexp", "inverse", "inv", "det", "svd", "qr", "eigh", "cholesky", "solve", "fft", "rfft", "ifft",
     "asin", "acos", "atan", "atan2", "lgamma", "digamma", "erfinv", "interpolate", "Upsample", "unfold", "fold",
     "PixelShuffle",
-    "scaled_dot_product_attention",
-    "MultiheadAttention", "MultiHeadAttention", "Transformer", "TransformerEncoder", "TransformerEncoderLayer",
+    "Transformer", "TransformerEncoder", "TransformerEncoderLayer",
     "ctc_loss", "Dropout2d", "Dropout3d", "AlphaDropout",
     "associative_scan", "clip_grad_norm", "clip_grad_value", "EMA",
   ]

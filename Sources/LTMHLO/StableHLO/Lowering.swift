@@ -60,7 +60,7 @@ struct Lowering {
     case .reduction(let combiner): return reduction(node, x[0], combiner)
     case .structural(let read):
       return structural(read(node.attributes, node.operands.map { graph[$0].type }), x, HLOType(node.type))
-    case .decompose, .control: internalFailure("stablehlo", "\(node.op.name) is left")
+    case .decompose, .whole, .control: internalFailure("stablehlo", "\(node.op.name) is left")
     }
   }
 

@@ -11,6 +11,7 @@ package func stableHLO(_ graph: Graph, name: String? = nil) throws(DiagnosticSet
   guard violations.isEmpty else {
     throw DiagnosticSet(violations.map { Diagnostic(.error, "'\(graph.name)' is not ready for StableHLO: \($0)") })
   }
+  let graph = graph.decomposed(keepsWhole: false)
   var lowering = Lowering(graph)
   for value in graph.values where graph[value].op != .input { lowering.lower(value) }
   return module(graph, lowering, name: plainIdentifier(name ?? graph.name))

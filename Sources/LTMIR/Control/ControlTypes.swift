@@ -15,7 +15,7 @@ extension Graph {
     default:
       let (row, attributes) = (node.op.definition, node.attributes)
       let first = try row.infer(operands, attributes)
-      return [first] + (row.further?.types(first, attributes) ?? [])
+      return [first] + (row.further?.types(operands, first, attributes) ?? [])
     }
   }
 

@@ -55,7 +55,7 @@ extension OpDefinition {
     },
     lowering: .decompose { b, node in sortParts(&b, node)[0] },
     further: FurtherResults(
-      types: { first, _ in [first.with(.i32)] },
+      types: { _, first, _ in [first.with(.i32)] },
       evaluate: { x, attributes, _ in [argsort.evaluate(x, attributes, TensorType(.i32, []))] },
       decompose: sortParts),
     examples: [OpExample([([3, 7], .any)], ["axis": .int(1), "descending": .bool(true)])])
@@ -82,7 +82,7 @@ extension OpDefinition {
     },
     lowering: .decompose { b, node in topParts(&b, node)[0] },
     further: FurtherResults(
-      types: { first, _ in [first.with(.i32)] },
+      types: { _, first, _ in [first.with(.i32)] },
       evaluate: { x, attributes, _ in
         [
           firstInOrder(x[0], attributes, count: attributes.int("k"), "largest") { _, places in

@@ -40,6 +40,11 @@ package struct RandomForm: Sendable, Hashable {
     }
   }
 
+  /// Of a legal node that is made of so many bits an element.
+  package init(drawing bits: Int, _ attributes: Attributes, rank: Int) {
+    self.init(proved: attributes.taking(bits, skip: 0, words: 1, word: 0), rank: rank)
+  }
+
   /// Throws where the elements cannot be counted.
   static func requireCountable(_ shape: [Dim], _ attributes: Attributes) throws(OpError) {
     guard let count = try elementCount(shape).multiplied(by: Dim(attributes.int("replicas") ?? 1)) else {

@@ -178,7 +178,7 @@ private func resultDType(_ operand: DType, _ lowering: OpLowering) -> DType {
   switch lowering {
   case .reduction(.add), .reduction(.multiply): operand.isFloating ? operand : operand.accumulator
   case .reduction(.maximum), .reduction(.minimum), .reduction(.and), .reduction(.or): operand
-  case .decompose, .primitive, .control, .structural: operand.isFloating ? operand : .f32
+  case .decompose, .whole, .primitive, .control, .structural: operand.isFloating ? operand : .f32
   }
 }
 

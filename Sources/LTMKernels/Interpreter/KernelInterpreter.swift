@@ -24,20 +24,22 @@ extension Kernel {
 
 /// The state of one run.
 private struct KernelRun {
-  private let kernel: Kernel
+  fileprivate let kernel: Kernel
   private let rounding: KernelRounding
   private let loads: [CompiledLoad?]
   private let isInner: [Bool]
   /// For each statement, what it evaluates at the point and what at each step of its inner axes, in order.
   private let outerSteps: [[Int]], innerSteps: [[Int]]
   private let targets: [[CompiledStore]]
-  private var position: [Int]
+  fileprivate var position: [Int]
   private var values: [Double]
-  private var locals: [Double]
+  fileprivate var locals: [Double]
   private var scratch: [[Double]]
   private var tables: [LocalID: ContractionTables] = [:]
   /// For each statement, what an epilogue reduction has combined so far, by place in its buffer.
   private var reduced: [[Double]] = []
+  /// What attention has summed up, by buffer.
+  fileprivate var attended: [Int: [Double]] = [:]
 
   init(_ kernel: Kernel, rounding: KernelRounding) {
     self.kernel = kernel
@@ -58,7 +60,7 @@ private struct KernelRun {
         switch statement {
         case .store, .epilogue: kernel.reachable(from: kernel.pointStoreRoots)
         // Its operands are tabulated before the first point: nothing of them is known at one.
-        case .contract: []
+        case .contract, .attention: []
         case .loop, .scratch, .reduce, .argReduce, .line: kernel.reachable(from: statement.roots)
         }
       outer.append(needed.filter { !inner[$0] && !found.contains($0) })
@@ -84,10 +86,19 @@ private struct KernelRun {
       guard case .epilogue(let store, let combiner, _) = statement else { return [] }
       return [Double](repeating: combiner.identity, count: memory[store.buffer.index].count)
     }
+    for case .attention(let attention) in kernel.body {
+      for store in attention.stores {
+        attended[store.buffer.index] = [Double](repeating: 0, count: memory[store.buffer.index].count)
+      }
+    }
     let domain = (0..<kernel.domainRank).map { $0 }
     repeat {
       for index in kernel.body.indices { perform(index, &memory) }
     } while advance(domain)
+    for (buffer, sums) in attended {
+      let dtype = kernel.buffers[buffer].dtype
+      memory[buffer] = sums.map { narrowed(rounded($0, dtype.loaded), dtype) }
+    }
     for case (let index, .epilogue(let store, _, _)) in kernel.body.enumerated() {
       let dtype = kernel[store.buffer].dtype
       let sums = reduced[index].map { rounded($0, kernel.dtype(store.value)) }
@@ -107,6 +118,11 @@ private struct KernelRun {
 
   private mutating func perform(_ index: Int, _ memory: inout [[Double]]) {
     let statement = kernel.body[index]
+    if case .attention(let attention) = statement {
+      var place = Attending(run: self, attention: attention, memory: memory)
+      attention.interpret(at: &place)
+      return attended = place.run.attended
+    }
     if case .contract(let local, _, _, _) = statement {
       locals[local.index] = rounded(tables[local]?.product(at: position) ?? 0, kernel[local].dtype)
       return
@@ -141,7 +157,7 @@ private struct KernelRun {
     case .argReduce(let local, let combiner, let axis, let value):
       locals[local.index] = argReduce(index, combiner, axis, value, memory)
     case .line(let store, let op, let over, let to): line(index, store, op, over, to, &memory)
-    case .contract: break
+    case .contract, .attention: break
     }
   }
 
@@ -186,6 +202,12 @@ private struct KernelRun {
   }
 
   // MARK: Expressions
+
+  /// A value at the current place, with all that it needs.
+  fileprivate mutating func current(_ id: ScalarID, _ memory: [[Double]]) -> Double {
+    for step in kernel.reachable(from: [id]) { values[step] = evaluate(step, memory) }
+    return values[id.index]
+  }
 
   private func evaluate(_ index: Int, _ memory: [[Double]]) -> Double {
     switch kernel.expressions[index] {
@@ -250,6 +272,29 @@ private struct KernelRun {
       table.values.append(values[root.index])
     } while advance(axes)
     return table
+  }
+}
+
+/// The place of an attention in a run.
+private struct Attending: AttentionPlace {
+  var run: KernelRun
+  let attention: KernelAttention
+  let memory: [[Double]]
+
+  mutating func value(_ id: ScalarID) -> Double { run.current(id, memory) }
+  mutating func move(_ axis: AxisID, to index: Int) { run.position[axis.index] = index }
+  mutating func bind(_ local: LocalID, _ value: Double) { run.locals[local.index] = value }
+  func extent(_ axis: AxisID) -> Int { run.kernel[axis].extent }
+
+  mutating func write(_ result: KernelAttention.Result, _ value: Double, adds: Bool) {
+    guard let store = attention.results[result] else { return }
+    let form = AddressForm(flatten(store.index, shape: run.kernel[store.buffer].shape) ?? .zero)
+    let place = form.at(run.position)
+    if adds {
+      run.attended[store.buffer.index]?[place] += value
+    } else {
+      run.attended[store.buffer.index]?[place] = value
+    }
   }
 }
 

@@ -5,10 +5,7 @@ import LTMSupport
 extension KernelParser {
   mutating func statement() throws(DiagnosticSet) -> KernelStatement? {
     if try take(word: "let") {
-      guard case .shared(let name) = token else { return try fail("`$name` is expected here") }
-      try advance()
-      try expect("=")
-      shared[name] = try expression()
+      try define()
       return nil
     }
     if try take(word: "scratch") { return try scratch() }
@@ -18,8 +15,17 @@ extension KernelParser {
       while !(try take("}")) { stores.append(try store()) }
       return .loop(over: over, stores: stores)
     }
+    if try take(word: "attention") { return try attention() }
     if case .local = token { return try binding() }
     return try write()
+  }
+
+  /// `$name = value`
+  mutating func define() throws(DiagnosticSet) {
+    guard case .shared(let name) = token else { return try fail("`$name` is expected here") }
+    try advance()
+    try expect("=")
+    shared[name] = try expression()
   }
 
   private mutating func scratch() throws(DiagnosticSet) -> KernelStatement {
@@ -34,13 +40,13 @@ extension KernelParser {
     return .scratch(bind(name, dtype), over: axis, value: value)
   }
 
-  private mutating func bind(_ name: String, _ dtype: DType) -> LocalID {
+  mutating func bind(_ name: String, _ dtype: DType) -> LocalID {
     kernel.locals.append(KernelLocal(name: name, dtype: dtype))
     return LocalID(kernel.locals.count - 1)
   }
 
   /// `k, j {`
-  private mutating func axisList() throws(DiagnosticSet) -> [AxisID] {
+  mutating func axisList() throws(DiagnosticSet) -> [AxisID] {
     var over = [try axisID()]
     while try take(",") { over.append(try axisID()) }
     try expect("{")

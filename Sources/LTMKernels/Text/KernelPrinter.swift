@@ -76,10 +76,25 @@ private struct KernelPrinter {
       lines.append("  " + storeText(store))
     case .epilogue(let store, let combiner, let over):
       lines.append("  \(target(store)) = epilogue \(combiner.rawValue) \(names(over)) { \(text(store.value)) }")
+    case .attention(let attention): print(attention)
     case .line(let store, let op, let over, let to):
       let axes = kernel[over].name + (to == over ? "" : " to \(kernel[to].name)")
       lines.append("  \(target(store)) = \(op.words) \(axes) { \(text(store.value)) }")
     }
+  }
+
+  /// The header first: names that its parts need stand inside.
+  private mutating func print(_ attention: KernelAttention) {
+    let axes = [attention.keys, attention.depth, attention.width]
+    lines.append("  attention \(binder(attention.product)) \(names(axes)) {")
+    for part in attention.parts {
+      let value = text(part.value)
+      lines.append("    \(part.name) \(value)")
+    }
+    for result in KernelAttention.Result.allCases {
+      if let store = attention.results[result] { lines.append("    \(target(store)) = \(result.rawValue)") }
+    }
+    lines.append("  }")
   }
 
   private mutating func storeText(_ store: KernelStore) -> String { "\(target(store)) = \(text(store.value))" }

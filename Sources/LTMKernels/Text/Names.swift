@@ -4,7 +4,7 @@ import LTMIR
 let reservedNames = Set(
   [
     "scratch", "for", "let", "axis", "at", "domain", "guarded", "index", "inf", "nan", "else", "epilogue", "prefix",
-    "order",
+    "order", "attention",
   ]
     + Primitive.allCases.map(\.rawValue) + DType.allCases.flatMap { [$0.rawValue, "round_\($0.rawValue)"] })
 

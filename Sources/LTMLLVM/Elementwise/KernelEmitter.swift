@@ -37,6 +37,7 @@ struct KernelEmitter {
     case .scatter(let numbers): emitter.scatter(numbers)
     case .prefix(let numbers): emitter.prefix(numbers)
     case .order(let numbers): emitter.order(numbers)
+    case .attention(let numbers): emitter.attention(numbers, symbol: symbol)
     case .contraction(let tiles): emitter.contraction(tiles, symbol: symbol)
     case .product(let numbers): emitter.product(numbers)
     case .axpy(let numbers): emitter.axpy(numbers)

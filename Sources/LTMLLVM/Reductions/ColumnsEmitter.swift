@@ -59,7 +59,7 @@ extension KernelEmitter {
       }
       evaluator.bind(local, Lanes(best[1], ir))
     // Rows take those that no tiles make; lines have strategies of their own.
-    case .epilogue, .line: break
+    case .epilogue, .line, .attention: break
     }
   }
 

@@ -88,7 +88,7 @@ extension KernelEmitter {
       evaluator.bind(local, across(Lanes(sum[0], ir), +))
     case .argReduce(let local, let combiner, let axis, let value):
       evaluator.bind(local, argReduceRow(axis.index, combiner, value, lanes))
-    case .epilogue, .line: break
+    case .epilogue, .line, .attention: break
     }
   }
 

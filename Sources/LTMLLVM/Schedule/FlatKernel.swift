@@ -183,7 +183,7 @@ package struct FlatKernel {
       switch expression {
       case .constant: axes = []
       case .axis(let axis): axes = [axis.index]
-      case .local: axes = Set(domain)
+      case .local(let local): axes = Set(domain).union(productAxes(local))
       case .scratch(let local): axes = Set(domain).union(scratchAxis(local).map { [$0] } ?? [])
       case .load:
         let access = loads[index]
@@ -195,6 +195,12 @@ package struct FlatKernel {
       found.append(axes)
     }
     return found
+  }
+
+  /// The inner axes that the product of an attention depends on.
+  private func productAxes(_ local: LocalID) -> [Int] {
+    guard case .attention(let attention) = kernel.form, attention.product == local else { return [] }
+    return [attention.keys.index]
   }
 
   /// The axis along which a local is kept as a row.
@@ -245,7 +251,7 @@ extension KernelStatement {
   fileprivate var takesSeveralAxes: Bool {
     switch self {
     case .reduce, .contract, .loop: true
-    case .argReduce, .scratch, .store, .epilogue, .line: false
+    case .argReduce, .scratch, .store, .epilogue, .line, .attention: false
     }
   }
 
@@ -258,7 +264,7 @@ extension KernelStatement {
       .contract(local, over: over.filter { $0 != axis }, lhs: lhs, rhs: rhs)
     case .loop(let over, let stores): .loop(over: over.filter { $0 != axis }, stores: stores)
     case .epilogue(let store, let combiner, let over): .epilogue(store, combiner, over: over.filter { $0 != axis })
-    case .argReduce, .scratch, .store, .line: self
+    case .argReduce, .scratch, .store, .line, .attention: self
     }
   }
 }

@@ -27,7 +27,7 @@ extension FlatKernel {
     switch strategy {
     case .pointwise, .blocks, .columns: Set(domain.suffix(1))
     case .rows: Set(kernel.body.compactMap { $0.innerAxes.last?.index })
-    case .scatter, .contraction, .product, .axpy, .prefix, .order: []
+    case .scatter, .contraction, .product, .axpy, .prefix, .order, .attention: []
     }
   }
 

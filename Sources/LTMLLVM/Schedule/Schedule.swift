@@ -19,6 +19,8 @@ package struct Schedule: Hashable, Sendable {
     case prefix(Prefix)
     /// Lines that are sorted.
     case order(Order)
+    /// An attention, blocks of queries by blocks of keys.
+    case attention(Attention)
     /// A contraction in packed tiles.
     case contraction(Tiles)
     /// A matrix that lies along the depth, times a vector or a few: several rows of the matrix at a time, vectors along them.
@@ -213,6 +215,7 @@ package struct Schedule: Hashable, Sendable {
     case .scatter: "scatter"
     case .prefix: "prefix"
     case .order: "order"
+    case .attention: "attention"
     case .contraction: "contraction"
     case .product: "product"
     case .axpy: "axpy"
@@ -257,6 +260,7 @@ struct Scheduler {
   func schedule() -> Schedule {
     switch kernel.kernel.form {
     case .line(let store, let op, let over, let to): return lines(op, over: over.index, to: to.index, store.value)
+    case .attention(let attention): return self.attention(attention)
     case .contraction:
       if profile.keepsOrder { return orderedProduct() ?? rows() }
       if let product = tiles() ?? product() { return product }

@@ -20,6 +20,10 @@ package struct KernelCost: Hashable, Sendable {
       let inner = if case .line(_, _, let over, _) = statement { [over] } else { statement.innerAxes }
       let axes = flat.domain + inner.map(\.index)
       let points = Double(flat.points(axes))
+      if case .attention(let attention) = statement {
+        flops += Self.flops(attention, flat)
+        continue
+      }
       for id in flat.closure(of: statement.roots) {
         guard case .apply = flat.kernel.expressions[id] else { continue }
         flops += Double(flat.points(axes.filter(flat.dependencies[id].contains)))
@@ -31,8 +35,16 @@ package struct KernelCost: Hashable, Sendable {
       case .line(_, .order, let axis, _):
         // A comparison for each time that a line halves.
         flops += points * Double(Int.bitWidth - max(flat.extent(axis.index) - 1, 0).leadingZeroBitCount)
-      case .scratch, .loop, .store: break
+      case .scratch, .loop, .store, .attention: break
       }
     }
+  }
+
+  /// Of the products: two, or five going back. Scores are a few operations each; what is hidden counts as if it was not.
+  private static func flops(_ attention: KernelAttention, _ kernel: FlatKernel) -> Double {
+    let scores = Double(kernel.points(kernel.domain + [attention.keys.index]))
+    let (depth, width) = (kernel.extent(attention.depth.index), kernel.extent(attention.width.index))
+    return attention.backward == nil
+      ? scores * Double(2 * (depth + width) + 5) : scores * Double(6 * depth + 4 * width + 8)
   }
 }

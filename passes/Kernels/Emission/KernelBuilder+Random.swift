@@ -6,6 +6,13 @@ import LTMKernels
 extension KernelBuilder {
   /// Some bits of a word of the counter that an element shares with its neighbours.
   mutating func randomBits(_ node: Int, _ form: RandomForm, at place: Place) throws(EmissionFailure) -> ScalarID {
+    try randomBits(form, key: lowered.nodes[node].operands[0].index, at: place, node)
+  }
+
+  /// The same for a node that draws with a key among its operands.
+  mutating func randomBits(
+    _ form: RandomForm, key: Int, at place: Place, _ node: Int
+  ) throws(EmissionFailure) -> ScalarID {
     // Kernels run on one device, which has all rows.
     guard let flat = place.flat(space.axes) else { throw .needsBuffer(node) }
     let index = try scalar(flat)
@@ -13,7 +20,7 @@ extension KernelBuilder {
     let first = integer(
       .mul, pool.add(.apply(.sub, [index, integer(.mul, counter, form.perCounter)], .i32)), form.words)
     let word = form.words == 4 ? number(form.word) : integer(.add, first, form.word)
-    let key = try keyWords(lowered.nodes[node].operands[0].index)
+    let key = try keyWords(key)
     let counters = [counter, number(0), key[2], key[3]]
     return philox(counters, key, word: word, skip: form.skip, bits: form.bits)
   }

@@ -18,6 +18,8 @@ extension KernelSpace {
       case .writeAt:
         guard members.count == 1 else { throw .notFusible(.part) }
         self.init(domain: lowered.shapes[lowered.nodes[node].operands[1].index])
+      case .attention:
+        self.init(domain: attentionDomain(node, lowered))
         return
       case .contract, .scatterAdd:
         guard owner == nil else { throw .notFusible(.secondProduct) }
@@ -37,6 +39,13 @@ extension KernelSpace {
     self.init(domain: first.shape.indices.filter { !first.axes.contains($0) }.map { first.shape[$0] })
     for reduction in reductions { _ = try inner(reduction.shape, reduction.axes) }
   }
+}
+
+/// Batch, key heads, heads that share one, queries.
+private func attentionDomain(_ node: Int, _ lowered: LoweredGraph) -> [Int] {
+  let (query, key) = (lowered.nodes[node].operands[0].index, lowered.nodes[node].operands[1].index)
+  let (q, k) = (lowered.shapes[query], lowered.shapes[key])
+  return [q[0], k[1], q[1] / k[1], q[2]]
 }
 
 extension KernelBuilder {
@@ -63,7 +72,7 @@ extension KernelBuilder {
     case .contract(let axes): return try contraction(node, axes)
     case .scatterAdd(let axis): return try scatter(node, axis)
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .window, .concat, .gather, .writeAt, .line, .body, .result, .foldKey, .randomBits:
+      .window, .concat, .gather, .writeAt, .line, .attention, .body, .result, .foldKey, .randomBits:
       throw .notFusible(.domain)
     }
   }

@@ -73,7 +73,10 @@ struct KernelBuilder {
   /// The kernel; `inPlace` maps nodes to the inputs that they replace.
   mutating func emit(inPlace: [Int: Int] = [:]) throws(EmissionFailure) -> EmittedKernel {
     var refused: Set<Int> = []
-    if let node = members.first, case .line(let op, _) = lowered.kinds[node] {
+    if let node = members.first, case .attention(let isBackward) = lowered.kinds[node] {
+      try addAttention(node, isBackward: isBackward)
+      refused.formUnion(members.filter { inPlace[$0] != nil })
+    } else if let node = members.first, case .line(let op, _) = lowered.kinds[node] {
       try addLines(node, op)
       if inPlace[node] != nil { refused.insert(node) }
     } else if let node = members.first, case .writeAt(let axis, let wraps) = lowered.kinds[node] {
@@ -84,7 +87,7 @@ struct KernelBuilder {
       try addEpilogueReductions(inPlace: inPlace, refused: &refused)
     }
     let limit = lowered.contraction(among: members) != nil ? Self.contractBufferLimit : Self.bufferLimit
-    if members.count > 1, buffers.count > limit || pool.expressions.count > Self.expressionLimit {
+    if members.count > 1, !isAttention, buffers.count > limit || pool.expressions.count > Self.expressionLimit {
       throw .notFusible(.size)
     }
     var kernel = Kernel(name: "k")
@@ -109,8 +112,14 @@ struct KernelBuilder {
     kernel.origins = pool.origins.map { node in node.flatMap { lowered.nodes[$0].location }.flatMap { numbers[$0] } }
   }
 
+  /// Whether the first of the members is an attention; then the others are further results of it.
+  private var isAttention: Bool {
+    members.first.map { if case .attention = lowered.kinds[$0] { true } else { false } } ?? false
+  }
+
   /// A value of every element of a row is written row by row: only rows that are contiguous, short and many.
   private func checkLevels() throws(EmissionFailure) {
+    if isAttention { return }
     for node in members where !reduced.contains(node) {
       switch lowered.kinds[node] {
       case .line, .writeAt: continue

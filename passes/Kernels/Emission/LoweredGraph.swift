@@ -14,12 +14,14 @@ enum NodeKind {
   /// An op with a body, which is planned for itself; and another result of one.
   case body, result(Int)
   case line(LineOp, axis: Int)
+  /// A whole op with a kernel of its own, and its further results.
+  case attention(isBackward: Bool)
   case foldKey(stream: UInt64), randomBits(RandomForm)
 
   /// Whether a statement of a kernel computes it, rather than an expression.
   var bindsLocal: Bool {
     switch self {
-    case .scatterAdd, .reduce, .argReduce, .contract, .line: true
+    case .scatterAdd, .reduce, .argReduce, .contract, .line, .attention: true
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
       .window, .concat, .gather, .writeAt, .body, .result, .foldKey, .randomBits:
       false
@@ -31,7 +33,7 @@ enum NodeKind {
     switch self {
     case .body, .result: true
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .window, .concat, .gather, .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .foldKey, .randomBits:
+      .window, .concat, .gather, .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .attention, .foldKey, .randomBits:
       false
     }
   }
@@ -88,6 +90,7 @@ struct LoweredGraph {
   private func checkIndices(of node: Node) throws(DiagnosticSet) {
     let counted: [Int]
     switch kinds[kinds.count - 1] {
+    case .attention: counted = node.operands.prefix(2).flatMap { shapes[$0.index] }
     case .iota, .pad, .window, .concat, .scatterAdd: counted = shapes[shapes.count - 1]
     case .argReduce, .line(.order, _): counted = shapes[node.operands[0].index]
     case .input, .constant, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .gather, .writeAt,
@@ -123,6 +126,7 @@ private func nodeKind(_ node: Node, in graph: Graph) throws(DiagnosticSet) -> No
   case .reduction(let combiner): return .reduce(combiner, axes: node.attributes[ints: "axes"])
   case .structural(let read):
     return try nodeKind(read(node.attributes, node.operands.map { graph[$0].type }), in: graph)
+  case .whole: return .attention(isBackward: node.op == .attentionGradient)
   case .control where node.op != .`while`: return node.attributes.int("index").map { .result($0) } ?? .body
   case .decompose, .control:
     throw DiagnosticSet([

@@ -130,7 +130,9 @@ private struct Expansion {
     // So that windows read plain memory, in the order that they are read in: a pad with what it pads, or a transpose.
     case .pad where isSlid(index), .transpose where isSlid(index) || isSpreadFar(index): true
     case .cast where isNarrowing(index) && isWindowed(index): true
-    case .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .body, .result, .gather, .concat, .foldKey: true
+    case .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .attention, .body, .result, .gather, .concat,
+      .foldKey:
+      true
     case .input, .constant, .iota, .broadcast, .reshape, .transpose, .slice, .window, .identity, .randomBits: false
     case .pad: cost.operations > Self.operationLimit
     case .elementwise: isDear(cost)
@@ -146,7 +148,7 @@ private struct Expansion {
   private func isReadOften(_ index: Int) -> Bool {
     lowered.users[index].contains { user in
       switch lowered.kinds[user] {
-      case .contract, .scatterAdd, .line, .body: true
+      case .contract, .scatterAdd, .line, .attention, .body: true
       case .broadcast: lowered.counts[user] >= 4 * lowered.counts[index] || isReadOften(user)
       case .reshape, .transpose, .slice, .pad, .concat, .cast, .identity: isReadOften(user)
       case .window(_, let form, _): form.overlaps || isReadOften(user)
@@ -229,7 +231,7 @@ private struct Expansion {
     case .pad, .window: 1
     case .randomBits: Primitive.philox.cost
     case .input, .constant, .iota, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .concat, .gather,
-      .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .body, .result, .foldKey:
+      .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .attention, .body, .result, .foldKey:
       0
     }
   }

@@ -27,6 +27,8 @@ package enum FusionObstacle: Error, Hashable, Sendable {
   case line
   /// A value that is written in part has a kernel for itself.
   case part
+  /// An attention takes its operands as they come, and no work beside it.
+  case attention
   /// There would be too many buffers or operations.
   case size
 
@@ -46,6 +48,7 @@ package enum FusionObstacle: Error, Hashable, Sendable {
     case .epilogue: "a product reduces only what it gives, element for element, with rows and columns of its own"
     case .line: "a sort or a running sum takes a kernel of its own"
     case .part: "what is written in part takes a kernel of its own"
+    case .attention: "an attention takes a kernel of its own"
     case .size:
       "there would be more than \(KernelBuilder.bufferLimit) buffers (\(KernelBuilder.contractBufferLimit) beside a "
         + "product) or \(KernelBuilder.expressionLimit) operations"
@@ -70,6 +73,7 @@ package struct FusionBorder: Hashable, Sendable {
 
 /// For every value that goes through memory from one kernel of a plan to another, why it does.
 package func fusionBorders(_ graph: Graph, epilogueReductions: Bool = true) throws(DiagnosticSet) -> [FusionBorder] {
+  let graph = epilogueReductions ? graph : graph.decomposed(keepsWhole: false)
   var planner = Planner(fuse: true, epilogueReductions: epilogueReductions)
   planner.borders = []
   _ = try planner.plan(graph)

@@ -54,6 +54,12 @@ struct Grouping {
   /// Whether a group is an op with a body.
   func isControl(_ group: Int) -> Bool { groups[group].first.map { fusion.lowered.kinds[$0].isControl } ?? false }
 
+  /// Whether a group is an attention, with its further results.
+  private func isAttention(_ group: Int) -> Bool {
+    guard let first = groups[group].first, case .attention = fusion.lowered.kinds[first] else { return false }
+    return true
+  }
+
   /// Gives a contraction its epilogue: the chain of elementwise nodes that alone read it, and alone read each other.
   private mutating func joinEpilogues() {
     for node in fusion.lowered.nodes.indices where fusion.isCompute[node] {
@@ -121,6 +127,7 @@ struct Grouping {
   /// last rule.
   mutating func fusible(_ a: Int, _ b: Int) throws(FusionObstacle) -> GroupGraph.Separation {
     if isControl(a) || isControl(b) { throw .body }
+    if isAttention(a) || isAttention(b) { throw .attention }
     if let obstacle = sizeObstacle(a, b) { throw obstacle }
     guard let separation = graph.separation(a, b) else { throw .detour }
     do throws(EmissionFailure) {
@@ -183,7 +190,7 @@ extension LoweredGraph {
     switch kinds[node] {
     case .reduce, .argReduce: [counts[node], counts[nodes[node].operands[0].index]]
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .window, .concat, .gather, .scatterAdd, .writeAt, .contract, .line, .body, .result, .foldKey, .randomBits:
+      .window, .concat, .gather, .scatterAdd, .writeAt, .contract, .line, .attention, .body, .result, .foldKey, .randomBits:
       [counts[node]]
     }
   }

@@ -8,9 +8,12 @@ import LTMSupport
 ///   - fuse: whether values share kernels. With one kernel for each value, the plan is what fusion is compared with.
 ///   - epilogueReductions: whether contractions may reduce what they compute: a choice of the target.
 ///   - keepsOrder: whether the order of a sum depends on its length alone, and not on how many there are.
+///   - takesAttention: whether the target has a form for it; else it becomes products and a softmax.
 package func buildPlan(
-  _ graph: Graph, fuse: Bool = true, epilogueReductions: Bool = true, keepsOrder: Bool = false
+  _ graph: Graph, fuse: Bool = true, epilogueReductions: Bool = true, keepsOrder: Bool = false,
+  takesAttention: Bool = true
 ) throws(DiagnosticSet) -> Plan {
+  let graph = takesAttention ? graph : graph.decomposed(keepsWhole: false)
   var planner = Planner(fuse: fuse, epilogueReductions: fuse && epilogueReductions && !keepsOrder)
   planner.splits = !keepsOrder
   return try planner.plan(graph)

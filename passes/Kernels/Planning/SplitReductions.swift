@@ -35,7 +35,7 @@ func epilogueCandidates(_ graph: Graph) -> Set<Int> {
     case .structural where node.op == .cast: comesFromContraction[index] = operands[0]
     case .structural: comesFromContraction[index] = node.op == .contract
     case .reduction: if operands[0], cut(node, graph, &rows) != nil { found.insert(index) }
-    case .decompose, .control: break
+    case .decompose, .whole, .control: break
     }
   }
   return found
@@ -133,7 +133,7 @@ private struct RowReductions {
       return node.attributes.ints("axes") == [shape.count - 1] ? [shape] : []
     case .primitive: break
     case .structural where [.cast, .broadcast, .reshape].contains(node.op): break
-    case .structural, .decompose, .control: return []
+    case .structural, .decompose, .whole, .control: return []
     }
     return node.operands.dropFirst().reduce(node.operands.first.map { shapes[$0.index] } ?? []) { found, operand in
       shapes[operand.index].isSubset(of: found) ? found : found.union(shapes[operand.index])
