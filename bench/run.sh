@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bench=.build/release/ltm-bench
 out=${OUT:-.build/bench}
-workloads=${WORKLOADS:-W1 W2 W3 W4 W7 W8 W9 W10 memory}
+workloads=${WORKLOADS:-W1 W2 W3 W4 W5 W7 W8 W9 W10 W11 memory}
 threads=${THREADS:-1 2}
 rounds=${ROUNDS:-2}
 mkdir -p "$out"
@@ -38,7 +38,7 @@ done
 dtypes() {
   case $1 in
   W4 | mlp_adam) echo "f32,f16,bf16,amp-f16,o2-f16,amp-bf16,o2-bf16" ;;
-  W6 | cnn_sgd) echo "f32,bf16,amp-bf16,amp-f16,o2-bf16,o2-f16" ;;
+  W5 | W6 | gpt_adam | cnn_sgd) echo "f32,bf16,amp-bf16,amp-f16,o2-bf16,o2-f16" ;;
   W10 | lstm_adam) echo "f32,bf16,amp-bf16,o2-bf16,o2-f16" ;;
   memory) echo "f32,o2-f16,o2-bf16" ;;
   *) echo "f32,f16,bf16" ;;

@@ -36,12 +36,26 @@ struct Workload {
       Workload(
         name: "cnn_sgd", group: "W6", model: "cnn", sizes: ["B": 64], flops: 64 * (3 * images - firstImages),
         isTraining: true),
+      Workload(
+        name: "gpt_adam", group: "W5", model: "gpt", sizes: ["B": 8, "T": 128], flops: 3 * 8 * 128 * token,
+        isTraining: true),
       Workload(name: "mlp_infer_b1", group: "W7", model: "mlp", sizes: ["B": 1], flops: layers),
       Workload(name: "mlp_infer_b32", group: "W7", model: "mlp", sizes: ["B": 32], flops: 32 * layers),
       Workload(
         name: "lstm_adam", group: "W10", model: "lstm", sizes: ["B": 32, "T": 128],
         flops: 32 * 128 * (3 * cells - recurrentInput), isTraining: true),
+      attention(512), attention(2048),
     ] + products.compactMap(product)
+
+  /// Causal attention of 8 heads of 64, forward and backward: seven products, half of each hidden.
+  private static func attention(_ length: Int) -> Workload {
+    Workload(
+      name: "attention_\(length)", group: "W11", model: "attention_\(length)", sizes: [:],
+      flops: 8 * 7 * Double(length) * Double(length) * 64, isTraining: true)
+  }
+
+  /// Forward operations of the GPT, a token; attention's hidden half is counted.
+  private static let token = Double(4 * (2 * 12 * 256 * 256 + 4 * 128 * 256) + 2 * 256 * 256)
 
   /// Odd depths, small batches, few rows.
   private static let products = [

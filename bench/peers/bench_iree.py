@@ -41,8 +41,9 @@ def build(workload, dtype):
         f, dev = compiled(M.kernel(workload), t)
         return lambda: f(*dev), ""
     params = M.params_of(workload, dtype)
-    if workload in ("lstm_adam", "cnn_sgd"):
+    if workload in W.TORCH_ONLY:
         raise W.Unsupported("written for PyTorch alone")
+    params = M.params_of(workload, dtype)
     if workload in W.INFERENCE:
         x = jnp.asarray(W.batch_of(workload))
         x = x.astype(M.DT[dtype]) if x.dtype == jnp.float32 else x

@@ -19,8 +19,9 @@ def build(workload, dtype):
         f = jax.jit(M.kernel(workload))
         return lambda: f(*t).block_until_ready(), ""
     params = M.params_of(workload, dtype)
-    if workload in ("lstm_adam", "cnn_sgd"):
+    if workload in W.TORCH_ONLY:
         raise W.Unsupported("written for PyTorch alone")
+    params = M.params_of(workload, dtype)
     if workload in W.INFERENCE:
         x = jnp.asarray(W.batch_of(workload))
         x = x.astype(M.DT[dtype]) if x.dtype == jnp.float32 else x

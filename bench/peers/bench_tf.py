@@ -27,7 +27,7 @@ def build(workload, dtype):
              }.get(workload, lambda a, b: tf.matmul(a, b))
         g, ts = tf.function(f, jit_compile=XLA), list(t.values())
         return lambda: g(*ts), ""
-    if workload in ("lstm_adam", "cnn_sgd"):
+    if workload in W.TORCH_ONLY:
         raise W.Unsupported("written for PyTorch alone")
     if workload in W.INFERENCE:
         raise W.Unsupported("not written for TensorFlow")

@@ -1,4 +1,4 @@
-"""PyTorch on CPU: --mode eager | compile (Inductor).  W1-W4, W7."""
+"""PyTorch on CPU: --mode eager | compile (Inductor).  W1-W5, W7, W9-W11."""
 import workloads as W
 
 args = W.cli(__doc__)
@@ -98,8 +98,26 @@ def build_training(workload, dtype):
     return call, note
 
 
+def build_attention(workload, dtype):
+    """Forward and backward; the gradients are made anew each time."""
+    if dtype not in DT:
+        raise W.Unsupported("attention alone has one dtype")
+    g = W.rng(1)
+    q, k, v, seed = (torch.from_numpy(W.normal(g, 1, *W.ATTENTION[workload])).to(DT[dtype]) for _ in range(4))
+    leaves = [t.requires_grad_() for t in (q, k, v)]
+    f = jit(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True))
+
+    def call():
+        for leaf in leaves:
+            leaf.grad = None
+        f(*leaves).backward(seed)
+    return call, "scaled_dot_product_attention"
+
+
 def build(workload, dtype):
     torch._dynamo.reset()
+    if workload in W.ATTENTION:
+        return build_attention(workload, dtype)
     if workload in W.KERNELS or W.product_of(workload):
         return build_kernel(workload, dtype)
     return (build_training if workload in W.TRAINING else build_inference)(workload, dtype)

@@ -1,4 +1,4 @@
-"""The MLP of W4 and W7, the CNN of W6 and the LSTM of W10 as torch modules; parameter names and layouts are those of workloads.py."""
+"""The MLP of W4 and W7, the GPT of W5, the CNN of W6 and the LSTM of W10 as torch modules; parameter names and layouts are those of workloads.py."""
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -37,7 +37,38 @@ class Recurrent(nn.Module):
         return self.head(self.lstm(x)[0])
 
 
+class Block(nn.Module):
+    def __init__(self, d, heads):
+        super().__init__()
+        self.ln1, self.ln2, self.heads = nn.LayerNorm(d), nn.LayerNorm(d), heads
+        self.qkv, self.proj = nn.Linear(d, 3 * d), nn.Linear(d, d)
+        self.fc, self.out = nn.Linear(d, 4 * d), nn.Linear(4 * d, d)
+
+    def forward(self, x):
+        b, t, d = x.shape
+        q, k, v = (z.view(b, t, self.heads, -1).transpose(1, 2) for z in self.qkv(self.ln1(x)).chunk(3, -1))
+        a = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(b, t, d)
+        x = x + self.proj(a)
+        return x + self.out(F.gelu(self.fc(self.ln2(x)), approximate="tanh"))
+
+
+class GPT(nn.Module):
+    def __init__(self, layers, d, heads, seq, vocab, **_):
+        super().__init__()
+        self.tok, self.pos = nn.Embedding(vocab, d), nn.Embedding(seq, d)
+        self.lnf, self.head = nn.LayerNorm(d), nn.Linear(d, vocab, bias=False)
+        for i in range(layers):
+            setattr(self, f"h{i}", Block(d, heads))
+        self.layers = layers
+
+    def forward(self, tokens):
+        x = self.tok(tokens) + self.pos.weight[: tokens.shape[1]]
+        for i in range(self.layers):
+            x = getattr(self, f"h{i}")(x)
+        return self.head(self.lnf(x))
+
+
 def make_model(workload):
-    model = {"lstm_adam": Recurrent, "cnn_sgd": CNN}.get(workload, MLP)()
+    model = {"lstm_adam": Recurrent, "cnn_sgd": CNN, "gpt_adam": lambda: GPT(**W.GPT)}.get(workload, MLP)()
     model.load_state_dict({k: torch.from_numpy(v) for k, v in W.params_of(workload).items()}, strict=True)
     return model

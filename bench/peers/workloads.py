@@ -49,15 +49,18 @@ MLP_BATCH = 256
 CNN_BATCH = 64                          # W6
 LR_SGD, MOMENTUM = 0.01, 0.9
 LSTM = (32, 128, 512, 2, 64)            # W10  batch, steps, inputs and units, layers, classes
+GPT = dict(layers=4, d=256, heads=4, seq=128, batch=8, vocab=256)           # W5
+ATTENTION = {"attention_512": (8, 512, 64), "attention_2048": (8, 2048, 64)}  # W11  heads, length, width
 LR_ADAM, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
 INIT_SCALE = 2.0 ** 16                  # dynamic loss scaling: initial scale,
 GROWTH, BACKOFF, GROWTH_INTERVAL = 2.0, 0.5, 2000   # torch.amp.GradScaler's defaults
 
 KERNELS = ["ew_chain", "softmax", "layernorm", *GEMMS, "linear_gelu", *PRODUCTS]
-TRAINING = ["mlp_adam", "cnn_sgd", "lstm_adam"]
+TRAINING = ["mlp_adam", "gpt_adam", "cnn_sgd", "lstm_adam", *ATTENTION]
+TORCH_ONLY = ["gpt_adam", "cnn_sgd", "lstm_adam", *ATTENTION]
 INFERENCE = ["mlp_infer_b1", "mlp_infer_b32"]
 ALL = KERNELS + TRAINING + INFERENCE
-GROUPS = {"W1": ["ew_chain"], "W2": ["softmax", "layernorm"], "W3": [*GEMMS, "linear_gelu"], "W4": ["mlp_adam"], "W6": ["cnn_sgd"], "W7": INFERENCE, "W9": PRODUCTS, "W10": ["lstm_adam"], "kernels": KERNELS, "training": TRAINING, "all": ALL}
+GROUPS = {"W1": ["ew_chain"], "W2": ["softmax", "layernorm"], "W3": [*GEMMS, "linear_gelu"], "W4": ["mlp_adam"], "W5": ["gpt_adam"], "W6": ["cnn_sgd"], "W7": INFERENCE, "W9": PRODUCTS, "W10": ["lstm_adam"], "W11": [*ATTENTION], "kernels": KERNELS, "training": TRAINING, "all": ALL}
 DTYPES = ["f32", "f16", "bf16", "amp-f16", "amp-bf16", "o2-f16", "o2-bf16"]
 
 
@@ -136,8 +139,24 @@ def lstm_params():
     return p
 
 
+def gpt_params():
+    """Pre-norm blocks: learned positions, fused qkv with bias, an MLP of 4 d with tanh's GELU, an untied head without bias."""
+    g, p, d = rng(3), {}, GPT["d"]
+    p["tok.weight"] = normal(g, GPT["vocab"], d, scale=0.02)
+    p["pos.weight"] = normal(g, GPT["seq"], d, scale=0.02)
+    for i in range(GPT["layers"]):
+        for ln in ("ln1", "ln2"):
+            p[f"h{i}.{ln}.weight"], p[f"h{i}.{ln}.bias"] = np.ones(d, np.float32), np.zeros(d, np.float32)
+        for name, inputs, outputs in (("qkv", d, 3 * d), ("proj", d, d), ("fc", d, 4 * d), ("out", 4 * d, d)):
+            linear_init(g, p, f"h{i}.{name}", inputs, outputs)
+    p["lnf.weight"], p["lnf.bias"] = np.ones(d, np.float32), np.zeros(d, np.float32)
+    linear_init(g, p, "head", d, GPT["vocab"])
+    del p["head.bias"]
+    return p
+
+
 def params_of(workload):
-    return {"lstm_adam": lstm_params, "cnn_sgd": cnn_params}.get(workload, mlp_params)()
+    return {"lstm_adam": lstm_params, "cnn_sgd": cnn_params, "gpt_adam": gpt_params}.get(workload, mlp_params)()
 
 
 def batch_of(workload, step=0):
@@ -147,6 +166,9 @@ def batch_of(workload, step=0):
         return normal(g, int(workload.rsplit("b", 1)[1]), MLP[0])
     if workload == "cnn_sgd":
         return normal(g, CNN_BATCH, 1, 28, 28), g.integers(0, 10, CNN_BATCH)
+    if workload == "gpt_adam":
+        t = g.integers(0, GPT["vocab"], (GPT["batch"], GPT["seq"] + 1))
+        return t[:, :-1].copy(), t[:, 1:].copy()
     if workload == "lstm_adam":
         batch, steps, width, _, classes = LSTM
         return normal(g, batch, steps, width), g.integers(0, classes, (batch, steps))
@@ -178,6 +200,12 @@ def flops_of(workload):
         batch, steps, width, layers, classes = LSTM
         forward = layers * 2 * 4 * width * 2 * width + 2 * width * classes
         return batch * steps * (3 * forward - 2 * 4 * width * width)             # no gradient for the input
+    if workload in ATTENTION:                                                  # two products forward, five back, half of each hidden
+        heads, length, width = ATTENTION[workload]
+        return heads * 7 * length * length * width
+    if workload == "gpt_adam":
+        d, t, v = GPT["d"], GPT["seq"], GPT["vocab"]
+        return 3 * GPT["batch"] * t * (GPT["layers"] * (2 * 12 * d * d + 4 * t * d) + 2 * d * v)   # all of attention counted
     layer = [2 * a * b for a, b in zip(MLP, MLP[1:])]
     if workload == "mlp_adam":
         return MLP_BATCH * (3 * sum(layer) - layer[0])                         # no gradient for the input
@@ -187,7 +215,7 @@ def flops_of(workload):
 
 
 def items_of(workload):
-    return {"mlp_adam": MLP_BATCH, "cnn_sgd": CNN_BATCH, "lstm_adam": LSTM[0]}.get(workload)
+    return {"mlp_adam": MLP_BATCH, "lstm_adam": LSTM[0], "cnn_sgd": CNN_BATCH, "gpt_adam": GPT["batch"]}.get(workload)
 
 
 # ------------------------------------------------------------------------------------ harness
