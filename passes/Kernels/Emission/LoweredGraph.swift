@@ -33,7 +33,8 @@ enum NodeKind {
     switch self {
     case .body, .result: true
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .window, .concat, .gather, .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .attention, .foldKey, .randomBits:
+      .window, .concat, .gather, .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .attention, .foldKey,
+      .randomBits:
       false
     }
   }
