@@ -166,7 +166,8 @@ private struct Expansion {
       case .window(_, let form, _): form.overlaps || isWindowed(user)
       case .reshape, .transpose, .slice, .pad, .identity: isWindowed(user)
       case .cast: !isNarrowing(user) && isWindowed(user)
-      case .input, .constant, .iota, .elementwise, .broadcast, .concat, .gather, .scatterAdd, .reduce, .argReduce,
+      case .input, .constant, .iota, .elementwise, .broadcast, .concat, .gather, .scatterAdd, .writeAt, .attention,
+        .reduce, .argReduce,
         .contract, .line, .body, .result, .foldKey, .randomBits:
         false
       }
@@ -180,7 +181,7 @@ private struct Expansion {
       case .window(_, let form, _): form.size > 1 || isSlid(user)
       case .reshape, .identity: isSlid(user)
       case .input, .constant, .iota, .elementwise, .cast, .broadcast, .transpose, .slice, .pad, .concat, .gather,
-        .scatterAdd, .reduce, .argReduce, .contract, .line, .body, .result, .foldKey, .randomBits:
+        .scatterAdd, .writeAt, .attention, .reduce, .argReduce, .contract, .line, .body, .result, .foldKey, .randomBits:
         false
       }
     }
