@@ -33,7 +33,7 @@ import Testing
   static let dtypes: [DType] = [.f32, .f64, .f16, .bf16]
 
   @Test(arguments: cases, [OperandView.plain, .sliced]) func agrees(_ opCase: OpCase, _ view: OperandView) throws {
-    for dtype in Self.dtypes {
+    for dtype in view == .plain ? Self.dtypes : [.f32, .bf16] {
       let graph = try OpGraph(opCase, dtype, view)
       let inputs = graph.tensors(seed: 5)
       let exact = try graph.graph.evaluate(inputs)
@@ -92,7 +92,7 @@ import Testing
   }
 
   @Test("every profile compiles it", arguments: TargetProfile.named) func profiles(_ profile: TargetProfile) throws {
-    for dtype in Self.dtypes {
+    for dtype in [DType.f32, .bf16] {
       let plan = try buildPlan(lowered(OpGraph(Self.cases[1], dtype).graph))
       let kernels = plan.kernels.filter { if case .attention = $0.form { true } else { false } }
       #expect(kernels.count == 2)
