@@ -199,7 +199,8 @@ private struct Expansion {
         case .broadcast: lowered.counts[user] >= 64 * lowered.counts[index]
         case .cast: isSpread(user)
         case .input, .constant, .iota, .elementwise, .window, .reshape, .identity, .transpose, .slice, .pad, .concat,
-          .gather, .scatterAdd, .reduce, .argReduce, .contract, .line, .body, .result, .foldKey, .randomBits:
+          .gather, .scatterAdd, .writeAt, .attention, .reduce, .argReduce, .contract, .line, .body, .result, .foldKey,
+          .randomBits:
           false
         }
       }
