@@ -152,7 +152,7 @@ extension Graph {
       guard let axes = try? ContractionAxes(node.attributes, ranks: (lhs.rank, rhs.rank)), let shape = lhs.staticShape
       else { return 0 }
       return 2 * count(node.type) * axes.lhsContract.reduce(1) { $0 * shape[$1] }
-    case .structural, .control, .decompose: return 0
+    case .structural, .control, .decompose, .whole: return 0
     }
   }
 }

@@ -52,7 +52,10 @@ struct RowAnalysis {
   private mutating func append(role: Role, of index: Int) {
     let node = graph.nodes[index]
     if node.op.hasBodies { results[ValueID(index)] = bodyRoles(node) }
-    if case .decompose = node.op.definition.lowering { results[ValueID(index)] = compositeRoles(node) }
+    switch node.op.definition.lowering {
+    case .decompose, .whole: results[ValueID(index)] = compositeRoles(node)
+    case .primitive, .reduction, .control, .structural: break
+    }
     roles.append(results[ValueID(index)]?.first ?? role)
   }
 
