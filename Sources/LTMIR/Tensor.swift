@@ -6,11 +6,57 @@ public struct Tensor: Sendable, Hashable {
   public let dtype: DType
   /// The dimensions, outermost first.
   public let shape: [Int]
-  /// `count * dtype.byteCount` bytes.
-  public private(set) var bytes: [UInt8]
+  private let storage: Storage
+
+  /// Where the bytes are.
+  private enum Storage: Sendable {
+    case owned([UInt8])
+    /// In a file that is mapped into memory.
+    case mapped(MappedBytes)
+  }
+
+  /// `count * dtype.byteCount` bytes; a copy of those that lie in a mapped file.
+  public var bytes: [UInt8] {
+    switch storage {
+    case .owned(let bytes): bytes
+    case .mapped(let mapped): Array(mapped.bytes)
+    }
+  }
+
+  /// Whether the bytes lie in a mapped file.
+  package var isMapped: Bool { if case .mapped = storage { true } else { false } }
+
+  /// The number of bytes.
+  public var byteCount: Int {
+    switch storage {
+    case .owned(let bytes): bytes.count
+    case .mapped(let mapped): mapped.bytes.count
+    }
+  }
 
   /// The number of elements.
-  public var count: Int { bytes.count / dtype.byteCount }
+  public var count: Int { byteCount / dtype.byteCount }
+
+  /// Bytes that stay in a file; `nil` when their number is not that of the shape.
+  package init?(dtype: DType, shape: [Int], mapping bytes: MappedBytes) {
+    guard dtype != .float, let count = elementCount(shape) else { return nil }
+    let (size, overflow) = count.multipliedReportingOverflow(by: dtype.byteCount)
+    guard !overflow, size == bytes.bytes.count else { return nil }
+    (self.dtype, self.shape, storage) = (dtype, shape, .mapped(bytes))
+  }
+
+  /// By what they hold, wherever that is.
+  public static func == (a: Tensor, b: Tensor) -> Bool {
+    guard a.dtype == b.dtype, a.shape == b.shape else { return false }
+    return a.withUnsafeBytes { left in b.withUnsafeBytes { right in left.elementsEqual(right) } }
+  }
+
+  /// The same for equal ones.
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(dtype)
+    hasher.combine(shape)
+    withUnsafeBytes { hasher.combine(bytes: $0) }
+  }
 
   /// Wraps bytes; `nil` when their number is not that of the shape, or the dtype is undecided.
   public init?(dtype: DType, shape: [Int], bytes: [UInt8]) {
@@ -19,7 +65,7 @@ public struct Tensor: Sendable, Hashable {
     guard !overflow, size == bytes.count else { return nil }
     self.dtype = dtype
     self.shape = shape
-    self.bytes = bytes
+    storage = .owned(bytes)
   }
 
   /// All zeros; `nil` when the shape has no size.
@@ -83,8 +129,25 @@ public struct Tensor: Sendable, Hashable {
 
   /// Calls `body` with the bytes in place.
   public func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
-    try bytes.withUnsafeBytes(body)
+    switch storage {
+    case .owned(let bytes): try bytes.withUnsafeBytes(body)
+    case .mapped(let mapped): try body(mapped.bytes)
+    }
   }
+}
+
+/// Bytes of a file that is mapped into memory, and stays so as long as anyone holds them.
+package final class MappedBytes: @unchecked Sendable {
+  /// The bytes; nothing writes to them.
+  package let bytes: UnsafeRawBufferPointer
+  private let release: @Sendable () -> Void
+
+  /// Bytes, and what is to be done when nobody holds them any longer.
+  package init(_ bytes: UnsafeRawBufferPointer, release: @escaping @Sendable () -> Void) {
+    (self.bytes, self.release) = (bytes, release)
+  }
+
+  deinit { release() }
 }
 
 private func encode(_ values: [Double], _ dtype: DType) -> [UInt8] {

@@ -49,6 +49,10 @@ import Testing
     let mixed = try folder.write("m.csv", "x\n1\nred\n")
     #expect(
       message { _ = try Dataset(path: mixed, fields: x) }.contains("m.csv:3:1: 'red' in column 'x' is not a number"))
+    var reading = DataReading()
+    reading.categories = ["x"]
+    let own = try Dataset(path: path, fields: [DataField(parameter: "x", key: "x")], reading: reading)
+    #expect(try values(own.train) == [2, 0, 2, 1])
     let float = [DataField(parameter: "x", key: "x", dtype: .f32)]
     #expect(message { _ = try Dataset(path: path, fields: float) }.contains("'red' in column 'x' is not a number"))
   }
@@ -63,6 +67,20 @@ import Testing
     #expect(try values(read(.mean).train) == [1, 2, 3] && values(read(.mean).test) == [2, 7])
     #expect(try values(read(.zero).train) == [1, 0, 3])
     #expect(message { _ = try Dataset(path: path, fields: fields) }.contains("an empty field in column 'x'"))
+  }
+
+  /// A large array stays in its file, and gives the same rows.
+  @Test(arguments: ["npy", "safetensors"]) func largeRowsAreMapped(_ ending: String) throws {
+    let (rows, width) = (70_000, 256)
+    let values = (0..<rows).flatMap { row in [Float](repeating: Float(row), count: width) }
+    let tensor = try #require(Tensor(values, shape: [rows, width]))
+    let path = folder.file("large.\(ending)")
+    if ending == "npy" { try writeNPY(path, tensor) } else { try writeSafetensors(path, [("x", tensor)]) }
+    let data = try Dataset(path: path, fields: [DataField(parameter: "x", key: "x", dtype: .f32)])
+    let held = try #require(data.train.tensors["x"])
+    #expect(held.isMapped && held == tensor && held.hashValue == tensor.hashValue)
+    let batch = try #require(data.train.batch([69_999, 3][...])["x"])
+    #expect(batch.doubles == [Double](repeating: 69_999, count: width) + [Double](repeating: 3, count: width))
   }
 
   @Test func rowsComeAsOftenAsTheyWeigh() throws {

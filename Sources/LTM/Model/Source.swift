@@ -38,6 +38,8 @@ public struct Source: Sendable {
       let loaded = try load(path: path) { $0 == path ? bytes : try sourceBytes($0) }
       let found = loaded.check()
       try found.throwIfErrors()
+      let lines = loaded.optionLines.compactMap { TrainingOptions.problem($0.name, $0.value, at: $0.span) }
+      try DiagnosticSet(lines).throwIfErrors()
       // A file may well be checked where its data is not.
       let missing = loaded.dataFiles.filter { file in
         ((try? dataFiles(file.path)) ?? []).allSatisfy { !FileManager.default.fileExists(atPath: $0) }

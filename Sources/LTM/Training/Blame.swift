@@ -45,7 +45,7 @@ extension TrainingSession {
 
   /// The step without bodies: each op of a loop, once for each round.
   private func flatGraph() throws(LTMError) -> Graph {
-    let graph = program.step.graph
+    let graph = active.program.step.graph
     return try reporting { try GraphPass.inlineBodies.run(graph) }
   }
 
@@ -59,7 +59,7 @@ extension TrainingSession {
       to: roots,
       input: { (input) throws(LTMError) in
         // The scale has moved on since.
-        let held = try executable.read(input.name)
+        let held = try active.executable.read(input.name)
         if input.name == StepControl.lossScale.rawValue {
           return Tensor([record.scale], shape: [], dtype: held.dtype) ?? held
         }

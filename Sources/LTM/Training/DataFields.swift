@@ -119,7 +119,10 @@ extension TrainingOptions {
 
   /// How data files are read.
   var reading: DataReading {
-    DataReading(
+    var reading = DataReading(
       window: window, windowStride: windowStride, missing: missing.flatMap { MissingRule(rawValue: $0) })
+    let classes = rowKeys.filter { $0 != sampleWeight && valSplitBy != "time:\($0)" }
+    reading.categories = Set(classes)
+    return reading
   }
 }

@@ -19,6 +19,8 @@ struct TrainingPlan {
   private let rateGiven: Double?
   /// The sizes of the loss's symbolic dimensions, for one replica.
   let sizes: [String: Int]
+  /// The same for a last batch that is smaller; `nil` where there is none.
+  let sizesOfLast: [String: Int]?
   let checkpoint: SafetensorsFile?
   /// What ended up as the number of step attempts, for messages.
   let limitText: String
@@ -51,6 +53,7 @@ struct TrainingPlan {
     let batches = try reporting {
       try BatchSequence(
         rows: rows, batch: batchSize, seed: seed, shuffles: shuffles, weights: weights,
+        keepsLast: options.keepLastBatch ?? false,
         limit: { options.limitTrainBatches?.of($0) ?? $0 })
     }
     self.batches = batches
@@ -58,6 +61,12 @@ struct TrainingPlan {
     let share = try Self.share(of: batchSize, replicas)
     let shapes = self.data.train.tensors.mapValues { [share] + $0.shape.dropFirst() }
     sizes = try Self.bind(graph, shapes, from: self.data.path)
+    if batches.lastRows > 0 {
+      let rows = try Self.share(of: batches.lastRows, replicas)
+      sizesOfLast = try Self.bind(graph, shapes.mapValues { [rows] + $0.dropFirst() }, from: self.data.path)
+    } else {
+      sizesOfLast = nil
+    }
     // An optimizer that is given anew has a rate of its own.
     let savedRate = model.linesGiven.contains("optimizer") ? nil : saved[Self.rateKey].flatMap { Double($0) }
     rateGiven = trainer.learningRate ?? savedRate

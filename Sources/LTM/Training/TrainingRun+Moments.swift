@@ -1,3 +1,4 @@
+import LTMPrecision
 import LTMRuntime
 import LTMSupport
 
@@ -68,5 +69,49 @@ extension TrainingRun {
   /// Evaluates a few batches before the first step: whatever is wrong with validation shows before hours of training.
   func checkSanity() throws(LTMError) {
     if let batches = options.numSanityValSteps, batches > 0 { _ = try evaluate(limit: batches) }
+  }
+
+  /// Writes all that the next step depends on.
+  func write(_ path: String) throws(LTMError) {
+    // Where no update was made they are what the run began with, which was looked at.
+    let tensors = session.tensorsToSave(of: model)
+    let metadata = plan.metadata(model, trainer.policy, loop.text(seconds: elapsed))
+    try reporting { try writeSafetensors(path, tensors, metadata: metadata) }
+  }
+
+  /// Seconds of training, those before a resume included.
+  var elapsed: Double {
+    loop.secondsBefore + (begin > 0 ? ResourceUsage.monotonicSeconds - begin : 0)
+  }
+
+  func notify(_ observer: (TrainingEvent) throws -> Void, _ event: TrainingEvent) throws(LTMError) {
+    try reporting { try observer(event) }
+  }
+
+  func note(_ warnings: [Diagnostic], _ observer: (TrainingEvent) throws -> Void) throws(LTMError) {
+    for warning in warnings { try notify(observer, .warning(warning)) }
+  }
+
+  /// Tells the monitor what a validation gave, and saves it where it is among the best. Gives whether it is the best.
+  mutating func judge(
+    _ reports: [ReportValue], _ mean: Double, _ epoch: Int, _ observer: (TrainingEvent) throws -> Void
+  ) throws(LTMError) -> Bool {
+    let values =
+      [NamedValue(name: Validation.trainLoss, value: mean)]
+      + reports.map { NamedValue(name: $0.key, value: $0.value) }
+    for value in values where value.value.isNaN && notNumbers.insert(value.name).inserted {
+      let warning = Diagnostic(.warning, "\(value.name) is not a number after step \(last?.record.step ?? 0)")
+      try notify(observer, .warning(warning))
+    }
+    guard var monitor = loop.monitor, let value = values.first(where: { $0.name == monitor.key })?.value else {
+      return false
+    }
+    let step = last?.record.step ?? 0
+    let isBest = monitor.take(value, step: step)
+    loop.monitor = monitor
+    if let name = loop.folder.admit(value, by: monitor, epoch: epoch, step: step, values) {
+      try clock.time("checkpoints") { () throws(LTMError) in try write(loop.folder.path(name)) }
+    }
+    return isBest
   }
 }

@@ -22,11 +22,13 @@ struct TrainingRun {
   var last: TryOutcome?
   private var firstStep = 0
   /// When training began.
-  private var begin = 0.0
+  private(set) var begin = 0.0
   /// When a checkpoint was last written.
   var lastSave = 0.0
   /// Whether an update itself made a weight or a state non-finite: there is no last good step to give back.
   private(set) var isRuined = false
+  /// Gathers batches ahead, where that is asked for.
+  private let loader: BatchLoader?
   /// How long the parts of the run took.
   let clock = PhaseClock()
   /// Tries that the device is still at, in order.
@@ -34,7 +36,7 @@ struct TrainingRun {
   /// How many computed indices lay outside so far, for each op of the step that reads some.
   private var outside: [Double] = []
   /// Metrics that were no number, each named once.
-  private var notNumbers: Set<String> = []
+  var notNumbers: Set<String> = []
 
   /// - Parameter keepsWeights: whether the weights that the run begins with may be asked for later. A copy of them beside
   ///   those that are trained would be the peak of the memory.
@@ -56,7 +58,8 @@ struct TrainingRun {
     let program = try Self.program(self.model, trainer, plan)
     session = try TrainingSession(
       self.model, program, trainer.policy, trainer.execution, learningRate: plan.learningRate,
-      totalSteps: plan.totalAttempts, seed: plan.seed)
+      totalSteps: plan.totalAttempts, seed: plan.seed,
+      lastProgram: try Self.lastProgram(self.model, trainer, plan))
     if let checkpoint = plan.checkpoint {
       warningsBefore += [try session.restore(checkpoint, of: &self.model)].compactMap(\.self)
     } else if let resumed = trainer.resumePath {
@@ -71,6 +74,12 @@ struct TrainingRun {
     try plan.checkIndices(self.model)
     let executable = session.executable
     data = try plan.data.converted { executable.dtype(of: $0) }
+    let taken = data.train.tensors.keys.filter { executable.dtype(of: $0) != nil }
+    if let threads = options.loaderThreads {
+      loader = BatchLoader(data.train, names: Set(taken), threads: threads, limit: plan.totalAttempts)
+    } else {
+      loader = nil
+    }
     validation = try Validation(plan, data, self.model, trainer, in: session.storageOfReaders())
     let monitor = try Monitor(options, keys: validation.keys)
     loop = LoopState(monitor: monitor, folder: try CheckpointFolder(options, isMonitored: monitor != nil))
@@ -93,6 +102,14 @@ struct TrainingRun {
       try dump.finish()
     }
     return program
+  }
+
+  /// The step for a last batch that is smaller; `nil` where there is none.
+  private static func lastProgram(
+    _ model: Model, _ trainer: Trainer, _ plan: TrainingPlan
+  ) throws(LTMError) -> TrainingProgram? {
+    guard let sizes = plan.sizesOfLast else { return nil }
+    return try TrainingProgram(model, trainer.policy, sizes: sizes, replicas: plan.replicas)
   }
 
   /// Trains to the end, to a reason to stop, or to an error.
@@ -171,10 +188,21 @@ struct TrainingRun {
 
   private mutating func start(_ attempt: Int) throws(LTMError) {
     let rows = plan.batches.rows(of: attempt)
+    let executable = session.choose(isLast: rows.count < plan.batchSize)
+    var batch: [String: Tensor]?
+    if let loader {
+      var batches = plan.batches
+      batch = clock.time("batches") { loader.batch(attempt) { batches.rows(of: $0) } }
+      plan.batches = batches
+    }
     // What only the report reads is no input of the step.
     try clock.time("batches") { () throws(LTMError) in
-      for parameter in data.train.tensors.keys where session.executable.dtype(of: parameter) != nil {
-        try session.executable.fill(parameter) { data.train.gather(parameter, rows: rows, into: $0) }
+      for parameter in data.train.tensors.keys where executable.dtype(of: parameter) != nil {
+        let made = batch?[parameter]
+        try executable.fill(parameter) { target in
+          guard let made else { return data.train.gather(parameter, rows: rows, into: target) }
+          made.withUnsafeBytes { target.copyMemory(from: $0) }
+        }
       }
     }
     underWay.append(try clock.time("steps") { () throws(LTMError) in try session.start() })
@@ -241,59 +269,15 @@ struct TrainingRun {
     lastSave = ResourceUsage.monotonicSeconds
   }
 
-  /// Writes all that the next step depends on.
-  func write(_ path: String) throws(LTMError) {
-    // Where no update was made they are what the run began with, which was looked at.
-    let tensors = session.tensorsToSave(of: model)
-    let metadata = plan.metadata(model, trainer.policy, loop.text(seconds: elapsed))
-    try reporting { try writeSafetensors(path, tensors, metadata: metadata) }
-  }
-
-  /// Seconds of training, those before a resume included.
-  var elapsed: Double {
-    loop.secondsBefore + (begin > 0 ? ResourceUsage.monotonicSeconds - begin : 0)
-  }
-
   private func overview(_ attempt: Int) -> TrainingOverview {
     TrainingOverview(
       totalSteps: plan.totalAttempts, stepsPerEpoch: plan.batches.batchesPerEpoch, batchSize: plan.batchSize,
       firstAttempt: attempt, length: plan.limitText, memory: session.executable.memory,
-      reportBytes: validation.memoryBytes,
+      reportBytes: validation.memoryBytes + session.bytesOfLast,
       compileSeconds: compileSeconds,
       warnings: (session.program.warnings + warningsBefore
         + [plan.warningOfPrecision(trainer.policy)].compactMap(\.self)).map {
           $0.showingItsLine()
         })
-  }
-
-  func notify(_ observer: (TrainingEvent) throws -> Void, _ event: TrainingEvent) throws(LTMError) {
-    try reporting { try observer(event) }
-  }
-
-  private func note(_ warnings: [Diagnostic], _ observer: (TrainingEvent) throws -> Void) throws(LTMError) {
-    for warning in warnings { try notify(observer, .warning(warning)) }
-  }
-
-  /// Tells the monitor what a validation gave, and saves it where it is among the best. Gives whether it is the best.
-  private mutating func judge(
-    _ reports: [ReportValue], _ mean: Double, _ epoch: Int, _ observer: (TrainingEvent) throws -> Void
-  ) throws(LTMError) -> Bool {
-    let values =
-      [NamedValue(name: Validation.trainLoss, value: mean)]
-      + reports.map { NamedValue(name: $0.key, value: $0.value) }
-    for value in values where value.value.isNaN && notNumbers.insert(value.name).inserted {
-      let warning = Diagnostic(.warning, "\(value.name) is not a number after step \(last?.record.step ?? 0)")
-      try notify(observer, .warning(warning))
-    }
-    guard var monitor = loop.monitor, let value = values.first(where: { $0.name == monitor.key })?.value else {
-      return false
-    }
-    let step = last?.record.step ?? 0
-    let isBest = monitor.take(value, step: step)
-    loop.monitor = monitor
-    if let name = loop.folder.admit(value, by: monitor, epoch: epoch, step: step, values) {
-      try clock.time("checkpoints") { () throws(LTMError) in try write(loop.folder.path(name)) }
-    }
-    return isBest
   }
 }

@@ -6,6 +6,10 @@ import LTMSupport
 /// A compiled training step with the state that lives from one step to the next.
 final class TrainingSession {
   let program: TrainingProgram
+  /// The step for a last batch that is smaller, on the same arrays.
+  private let last: (program: TrainingProgram, executable: any Executable)?
+  /// The step that was started last.
+  private(set) var active: (program: TrainingProgram, executable: any Executable)
   /// Where everything lies that lives from one step to the next.
   let storage = SessionStorage()
   let executable: any Executable
@@ -18,13 +22,18 @@ final class TrainingSession {
 
   init(
     _ model: Model, _ program: TrainingProgram, _ policy: PrecisionPolicy, _ execution: Execution, learningRate: Double,
-    totalSteps: Int, seed: UInt64? = nil
+    totalSteps: Int, seed: UInt64? = nil, lastProgram: TrainingProgram? = nil
   ) throws(LTMError) {
     self.program = program
     self.policy = policy
     slots = program.step.slots
     self.model = model
-    executable = try execution.backend.compile(program.lowered, in: storage)
+    let (executable, storage) = (try execution.backend.compile(program.lowered, in: storage), storage)
+    self.executable = executable
+    active = (program, executable)
+    last = try lastProgram.map { (program) throws(LTMError) in
+      (program, try execution.backend.compile(program.lowered, in: storage))
+    }
     try execution.clock.time("weights") { () throws(LTMError) in
       for slot in slots where !slot.isCopy && !(executable.startsAtZero && slot.initial == .initializer(.constant(0))) {
         try executable.write(try initialValue(of: slot, model), to: slot.name)
@@ -89,6 +98,15 @@ final class TrainingSession {
     return try scalar(control.rawValue)
   }
 
+  /// Bytes that the step for a smaller last batch takes beside the other.
+  var bytesOfLast: Int { last?.executable.memory.ofRun ?? 0 }
+
+  /// The step that the next try runs: that of a whole batch, or of a smaller last one. Its arguments are to be filled.
+  func choose(isLast: Bool) -> any Executable {
+    if isLast, let last { active = last } else { active = (program, executable) }
+    return active.executable
+  }
+
   /// Starts a try on the arguments that lie in the executable. The result waits for it; it is to be asked once, and in
   /// order. A device that queues its work may be at several tries.
   func start() throws(LTMError) -> PendingTry {
@@ -100,7 +118,7 @@ final class TrainingSession {
     }
     let after = [StepProgram.foundInf, StepProgram.loss] + kept + values + counts
     let begin = ResourceUsage.monotonicSeconds
-    let pending = try executable.start(before: before, after: after)
+    let pending = try active.executable.start(before: before, after: after)
     return { [self] () throws(LTMError) in
       let numbers = try pending().map { $0.doubles.first ?? .nan }
       let named = Dictionary(zip(before + after, numbers), uniquingKeysWith: { first, _ in first })

@@ -87,9 +87,15 @@ struct RowOptions: ParsableArguments {
   var sampleWeight: String?
   @Option(help: ArgumentHelp("Draw each class of this key equally often.", valueName: "key")) var balance: String?
 
+  @Option(help: ArgumentHelp("Threads that gather batches ahead of the step. Default: none.", valueName: "number"))
+  var loaderThreads: String?
+  @Flag(help: "The rows that do not fill an epoch's last batch are a smaller one.") var keepLastBatch = false
+
   var given: [GivenOption] {
     givenOptions([
-      ("window", window), ("window_stride", windowStride), ("missing", missing), ("sample_weight", sampleWeight),
+      ("loader_threads", loaderThreads), ("keep_last_batch", keepLastBatch ? "true" : nil), ("window", window),
+      ("window_stride", windowStride),
+      ("missing", missing), ("sample_weight", sampleWeight),
       ("balance", balance),
     ])
   }

@@ -67,6 +67,7 @@ package struct TrainSettings: Sendable {
     "limit_train_batches", "limit_val_batches", "num_sanity_val_steps", "overfit_batches", "monitor", "monitor_mode",
     "patience", "min_delta", "max_time", "min_epochs", "min_steps", "save_top_k", "save_every_n_steps", "save_every",
     "save_name", "log_every_n_steps", "window", "window_stride", "missing", "sample_weight", "balance",
+    "keep_last_batch", "loader_threads",
   ]
 }
 
@@ -98,6 +99,14 @@ extension LoadedFile {
   /// The data files that `train` blocks name, with their places.
   package var dataFiles: [(path: String, span: Span?)] {
     trainBlocks.compactMap { checkedSettings(of: $0).0.data.map { ($0.value, $0.span) } }
+  }
+
+  /// The lines of `train` blocks that the trainer reads itself, in order.
+  package var optionLines: [(name: String, value: String, span: Span)] {
+    let lines = trainBlocks.flatMap { block in
+      checkedSettings(of: block).0.options.map { (name: $0.key, value: $0.value.value, span: $0.value.span) }
+    }
+    return lines.sorted { $0.span.start < $1.span.start }
   }
 
   /// What could be read of a block, and what is wrong with the rest.

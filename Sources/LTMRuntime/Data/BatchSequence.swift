@@ -35,10 +35,11 @@ package struct BatchSequence: Sendable {
   ///
   /// - Parameters:
   ///   - weights: how often each row is to be drawn, as against others; then an epoch draws as many as there are rows, each anew.
+  ///   - keepsLast: whether the rows that do not fill the last batch are a smaller one.
   ///   - limit: how many batches an epoch has at most, by how many there are.
   package init(
     rows: Int, batch: Int, seed: UInt64, shuffles: Bool = true, weights: [Double]? = nil,
-    limit: (Int) -> Int = { $0 }
+    keepsLast: Bool = false, limit: (Int) -> Int = { $0 }
   ) throws(Diagnostic) {
     guard batch >= 1, batch <= rows else {
       throw Diagnostic(
@@ -57,7 +58,8 @@ package struct BatchSequence: Sendable {
         return sum
       }
     }
-    batchesPerEpoch = min(max(limit(rows / batch), 1), rows / batch)
+    let all = keepsLast ? (rows + batch - 1) / batch : rows / batch
+    batchesPerEpoch = min(max(limit(all), 1), all)
   }
 
   /// The epoch of an attempt, and the batch in it.
@@ -71,8 +73,11 @@ package struct BatchSequence: Sendable {
     if current?.epoch != epoch {
       current = (epoch, rows(ofEpoch: epoch))
     }
-    return current?.order[index * batch..<(index + 1) * batch] ?? []
+    return current?.order[index * batch..<min((index + 1) * batch, rows)] ?? []
   }
+
+  /// The rows of a last batch that is smaller than others; 0 where there is none.
+  package var lastRows: Int { batchesPerEpoch * batch > rows ? rows - (batchesPerEpoch - 1) * batch : 0 }
 
   private func rows(ofEpoch epoch: Int) -> [Int32] {
     if let sums { return draws(seed: seed, epoch: epoch, sums) }

@@ -112,7 +112,8 @@ struct CSVScanner {
       let found = text.isEmpty ? "an empty field" : "'\(shown(text))'"
       throw FileError(
         place, "\(found) in column '\(shown(column))' is not a number",
-        remedy: "replace it by a number, or leave out the row")
+        remedy: "replace it by a number, or leave out the row"
+          + (text.isEmpty ? "; --missing drop leaves out such rows, and mean or zero fills them" : ""))
     }
     guard value.isFinite else {
       throw FileError(place, "'\(shown(text))' in column '\(shown(column))' is not finite", remedy: "leave out the row")

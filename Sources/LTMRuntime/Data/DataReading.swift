@@ -10,6 +10,8 @@ package struct DataReading: Hashable, Sendable {
   package var windowStride: Int?
   /// What becomes of a field of a table that holds nothing.
   package var missing: MissingRule?
+  /// Keys of a table whose texts are categories, though no parameter says so.
+  package var categories: Set<String> = []
 
   /// As files say it themselves.
   package init(window: Int? = nil, windowStride: Int? = nil, missing: MissingRule? = nil) {

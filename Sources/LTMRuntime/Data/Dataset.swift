@@ -61,7 +61,7 @@ package struct Dataset: Sendable {
     }
     let named =
       switch fileEnding(path) {
-      case "csv": try csvTensors(path, fields, reading.missing)
+      case "csv": try csvTensors(path, fields, reading)
       case "safetensors", "npz", "npy": try archiveTensors(path, fields)
       case let ending? where torchEndings.contains(ending): try archiveTensors(path, fields)
       case _:

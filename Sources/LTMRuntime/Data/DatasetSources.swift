@@ -13,18 +13,18 @@ func archiveTensors(_ path: String, _ fields: [DataField]) throws(FileError) -> 
       let names = fields.map(\.parameter).joined(separator: ", ")
       throw FileError(path, "holds one array, and \(names) are needed", remedy: "save them together with numpy.savez")
     }
-    return SplitTensors(train: [NamedTensor(name: array.entry.name, tensor: try array.tensor())])
+    return SplitTensors(train: [NamedTensor(name: array.entry.name, tensor: try array.dataTensor(array.entry.name))])
   }
   let names = Set(archive.names)
   var result = SplitTensors()
   for field in fields {
     let isSplit = names.contains(field.key + "_train")
     let trainName = isSplit || !names.contains(field.key) ? field.key + "_train" : field.key
-    result.train.append(NamedTensor(name: trainName, tensor: try archive.tensor(trainName)))
+    result.train.append(NamedTensor(name: trainName, tensor: try archive.dataTensor(trainName)))
     for split in [\SplitTensors.validation, \.test] {
       let name = field.key + ending(of: split)
       if names.contains(name) {
-        result[keyPath: split].append(NamedTensor(name: name, tensor: try archive.tensor(name)))
+        result[keyPath: split].append(NamedTensor(name: name, tensor: try archive.dataTensor(name)))
       }
     }
   }
@@ -41,8 +41,7 @@ func archiveTensors(_ path: String, _ fields: [DataField]) throws(FileError) -> 
 
 /// The tensors of a CSV's columns, in f64 (or i64 for a parameter that takes it, f32 for one that takes the file's dtype). Texts for a parameter of
 /// integers are categories, numbered in their order.
-func csvTensors(_ path: String, _ fields: [DataField], _ missing: MissingRule? = nil) throws(FileError) -> SplitTensors
-{
+func csvTensors(_ path: String, _ fields: [DataField], _ reading: DataReading) throws(FileError) -> SplitTensors {
   var table = try CSVTable(ByteSource(path: path))
   let split = table.header.firstIndex(of: "split")
   let columns = try csvColumns(table, fields, split: split)
@@ -53,14 +52,15 @@ func csvTensors(_ path: String, _ fields: [DataField], _ missing: MissingRule? =
   }
   try table.read(
     wanted { $0.dtype != .i64 }.union(marked), exact: wanted { $0.dtype == .i64 }, words: words,
-    categories: wanted { [.i32, .u8].contains($0.dtype) }, mayLack: missing != nil)
+    categories: wanted { [.i32, .u8].contains($0.dtype) || reading.categories.contains($0.key) },
+    mayLack: reading.missing != nil)
   let marks = split.flatMap { table.columns[$0] } ?? [Double](repeating: 0, count: table.rowCount)
   if let row = marks.firstIndex(where: { ![0, 1, 2].contains($0) }) {
     throw FileError(
       path, "has '\(marks[row])' in column 'split', row \(row)",
       remedy: "write train or test (or 0 or 1) there, or val (or 2)")
   }
-  let complete = table.settle(missing, training: marks.indices.filter { marks[$0] == 0 })
+  let complete = table.settle(reading.missing, training: marks.indices.filter { marks[$0] == 0 })
   func rows(_ mark: Double) -> [Int] { complete.filter { marks[$0] == mark } }
   let (train, test, validation) = (rows(0), rows(1), rows(2))
   var result = SplitTensors()

@@ -30,7 +30,7 @@ extension Dataset.Split {
   package func gather(_ parameter: String, rows: ArraySlice<Int32>, into target: UnsafeMutableRawBufferPointer) {
     guard let tensor = tensors[parameter], let base = target.baseAddress else { return }
     let all = max(tensor.shape.first ?? 1, 1)
-    let size = tensor.bytes.count / all
+    let size = tensor.byteCount / all
     internalCheck(
       target.count == rows.count * size, "batches", "\(target.count) bytes for \(rows.count) rows of \(size)")
     tensor.withUnsafeBytes { bytes in
@@ -47,7 +47,7 @@ extension Dataset.Split {
   /// The rows given, by parameter.
   package func batch(_ rows: ArraySlice<Int32>) -> [String: Tensor] {
     tensors.mapValuesWithKey { parameter, tensor in
-      let size = rows.count * (tensor.bytes.count / max(tensor.shape.first ?? 1, 1))
+      let size = rows.count * (tensor.byteCount / max(tensor.shape.first ?? 1, 1))
       let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
         gather(parameter, rows: rows, into: UnsafeMutableRawBufferPointer(buffer))
         filled = size
@@ -59,6 +59,11 @@ extension Dataset.Split {
   /// These of its rows alone, in the order given.
   package func selecting(_ places: [Int32]) -> Self {
     Self(tensors: tensors, count: count, rows: places.map { rows?[Int($0)] ?? $0 })
+  }
+
+  /// These of its tensors alone.
+  package func only(_ names: Set<String>) -> Self {
+    Self(tensors: tensors.filter { names.contains($0.key) }, count: count, rows: rows)
   }
 
   /// Every row once, in order, in pieces of `batch` rows; the last may be smaller. For evaluation.

@@ -1,5 +1,6 @@
 import CRuntime
 import Glibc
+import LTMIR
 import LTMSupport
 
 /// Bytes with a name: a file that is read where asked, or memory. A reader checks its offsets against `count` before it
@@ -63,6 +64,19 @@ final class ByteSource: Sendable {
       return bytes
     }
   }
+
+  /// The bytes `offset ..< offset + count` where they lie, mapped into memory; `nil` for what is no large part of a file.
+  func mapped(_ offset: Int, _ count: Int) -> MappedBytes? {
+    guard case .file(let descriptor) = storage, count >= Self.leastMapped, offset >= 0, offset <= self.count - count
+    else { return nil }
+    let all = self.count
+    guard let start = mmap(nil, all, PROT_READ, MAP_PRIVATE, descriptor, 0), start != MAP_FAILED else { return nil }
+    nonisolated(unsafe) let base = start
+    return MappedBytes(UnsafeRawBufferPointer(start: base + offset, count: count)) { _ = munmap(base, all) }
+  }
+
+  /// Bytes below which reading is as well.
+  private static let leastMapped = 64 << 20
 
   /// Everything, when it is no more than `limit` bytes.
   func all(limit: Int) throws(FileError) -> [UInt8] {

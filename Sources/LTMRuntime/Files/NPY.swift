@@ -44,6 +44,14 @@ package struct NPYFile: TensorArchive {
     if header.isColumnMajor { bytes = rowMajor(bytes, shape: entry.shape, size: entry.dtype.byteCount) }
     return try makeTensor(path, entry, bytes)
   }
+
+  package func dataTensor(_ name: String) throws(FileError) -> Tensor {
+    guard name == entry.name, !header.isBigEndian, !header.isColumnMajor, entry.dtype != .bool,
+      let mapped = source.mapped(header.dataStart, header.byteCount),
+      let tensor = Tensor(dtype: entry.dtype, shape: entry.shape, mapping: mapped)
+    else { return try tensor(name) }
+    return tensor
+  }
 }
 
 /// Writes a tensor as NumPy saves arrays, whole or not at all.

@@ -43,6 +43,14 @@ package struct SafetensorsFile: TensorArchive {
     let bytes = try source.read(dataStart + region.begin, region.end - region.begin, "'\(shown(name))'")
     return try makeTensor(path, region.entry, bytes)
   }
+
+  package func dataTensor(_ name: String) throws(FileError) -> Tensor {
+    guard let region = regions[name], region.entry.dtype != .bool,
+      let mapped = source.mapped(dataStart + region.begin, region.end - region.begin),
+      let tensor = Tensor(dtype: region.entry.dtype, shape: region.entry.shape, mapping: mapped)
+    else { return try tensor(name) }
+    return tensor
+  }
 }
 
 /// A tensor that is to be saved: what it is, and its bytes when they are asked for.

@@ -30,11 +30,14 @@ package protocol TensorArchive: Sendable {
   func tensor(_ name: String) throws(FileError) -> Tensor
   /// What is worth knowing of the file.
   var warnings: [Diagnostic] { get }
+  /// The same for rows of data: a large one stays in the file, and is mapped into memory.
+  func dataTensor(_ name: String) throws(FileError) -> Tensor
 }
 
 extension TensorArchive {
   /// Most files are what they seem.
   package var warnings: [Diagnostic] { [] }
+  package func dataTensor(_ name: String) throws(FileError) -> Tensor { try tensor(name) }
 }
 
 extension TensorArchive {

@@ -89,6 +89,37 @@ import Testing
     #expect(validations.first?.reports.first?.value == Double(Float(47) / 40))
   }
 
+  /// Ten rows in batches of four: two are left, whose mean loss is of them alone.
+  @Test(arguments: [Precision.thirtyTwo, .sixteen]) func theLastBatchMayBeSmaller(_ precision: Precision) throws {
+    var model = try Model(text: Self.source.replacing("lr: 0.05", with: "lr: 0.0"))
+    var trainer = try Trainer(precision: precision)
+    (trainer.shuffles, trainer.options.keepLastBatch) = (false, true)
+    var losses: [Double] = []
+    let rows = try Self.rows(10)
+    try trainer.fit(&model, data: TrainingData(train: rows)) { event in
+      if case .step(let record) = event { losses.append(record.loss) }
+    }
+    #expect(losses.count == 6)
+    let error = try model.compile("error", policy: trainer.policy, execution: trainer.execution)
+    for (index, places) in [0..<4, 4..<8, 8..<10].enumerated() {
+      let batch = try Self.rows(places.count, from: places.lowerBound)
+      expectClose(
+        [losses[index], losses[index + 3]], Array(repeating: try error(batch)[0].tensor.doubles[0], count: 2),
+        .relative(1e-3))
+    }
+  }
+
+  @Test func threadsThatLoadChangeNothing() throws {
+    let weights = try [nil, 1, 3].map { (threads: Int?) in
+      var model = try Model(contentsOf: DigitsTests.sample, seed: 2)
+      var trainer = try Trainer()
+      (trainer.maxSteps, trainer.options.loaderThreads, trainer.options.keepLastBatch) = (50, threads, true)
+      try trainer.fit(&model)
+      return model.weights
+    }
+    #expect(weights[0] == weights[1] && weights[0] == weights[2])
+  }
+
   @Test func overfittingSeesItsBatchesAlone() throws {
     let (validations, result) = try train { options in
       (options.overfitBatches, options.monitor, options.monitorMode) = (2, "val_largest", .max)
@@ -123,7 +154,7 @@ import Testing
     let folder = try TemporaryFolder()
     let command = try Command([
       "train", "samples/digits.ltm", "--fast-dev-run", "--save-dir", folder.file("c"), "--logger", "csv", "--save",
-      folder.file("w.safetensors"), "--monitor", "val_accuracy", "--patience", "1",
+      folder.file("w.safetensors"), "--monitor", "val_accuracy", "--patience", "1", "--log-dir", folder.file("log"),
     ])
     #expect(command.status == 0, "\(command.errors)")
     #expect(command.output.contains("after 1 steps"), "\(command.output)")
@@ -156,8 +187,12 @@ import Testing
   @Test func aWrongLineHasItsPlace() throws {
     let folder = try TemporaryFolder()
     try folder.write("m.ltm", Self.source.replacing("epochs    2", with: "val_split 7"))
-    let command = try Command(["train", "m.ltm", "--data", "d.npz"], in: folder.path)
-    #expect(command.errors.contains("m.ltm:10:3") && command.errors.contains("a fraction between"), "\(command.errors)")
+    for arguments in [["train", "m.ltm", "--data", "d.npz"], ["check", "m.ltm"]] {
+      let command = try Command(arguments, in: folder.path)
+      #expect(command.status == 1)
+      #expect(
+        command.errors.contains("m.ltm:10:3") && command.errors.contains("a fraction between"), "\(command.errors)")
+    }
   }
 
   /// The names that a `train` block takes are the trainer's.

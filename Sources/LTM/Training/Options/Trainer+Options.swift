@@ -6,13 +6,8 @@ extension Trainer {
   func settledOptions(_ model: Model) throws(LTMError) -> TrainingOptions {
     var written = TrainingOptions()
     for (name, setting) in (model.settings?.options ?? [:]).sorted(by: { $0.key < $1.key }) {
-      do {
-        try written.set(name, setting.value)
-      } catch {
-        guard var first = error.diagnostics.first else { throw error }
-        first.span = setting.span
-        throw LTMError(first)
-      }
+      if let problem = TrainingOptions.problem(name, setting.value, at: setting.span) { throw LTMError(problem) }
+      try written.set(name, setting.value)
     }
     written.valData = written.valData?.map { text in
       let (name, path) = DataFields.named(text)
@@ -29,7 +24,8 @@ extension TrainingOptions {
   /// One batch of everything, and nothing that lasts.
   fileprivate mutating func keepOneBatch() {
     (limitTrainBatches, limitValBatches, numSanityValSteps) = (1, 1, nil)
-    (patience, saveDir, saveTopK, saveName, loggers) = (nil, nil, nil, nil, nil)
+    (patience, saveDir, saveTopK, saveName) = (nil, nil, nil, nil)
+    (loggers, logDir) = (nil, nil)
     (saveEveryNSteps, saveEvery, minEpochs, minSteps, maxTime) = (nil, nil, nil, nil, nil)
   }
 }

@@ -43,6 +43,11 @@ public struct TrainingOptions: Sendable {
   /// The key of a class for each row: each class is drawn equally often.
   public var balance: String?
 
+  /// Threads that gather batches ahead of the step; each batch is gathered when it is needed, where nothing is said.
+  public var loaderThreads: Int?
+  /// Whether the rows that do not fill the last batch of an epoch are a smaller one: no.
+  public var keepLastBatch: Bool?
+
   // MARK: Stopping
 
   /// The metric that stopping and the best checkpoints go by: `val_loss`, `val_accuracy`, `train_loss`.
@@ -92,6 +97,19 @@ public struct TrainingOptions: Sendable {
     }
     guard field.set(&self, text) else {
       throw LTMError("'\(text)' is no value for \(name)", notes: ["it is \(field.form)"])
+    }
+  }
+
+  /// What is wrong with a line of a `train` block.
+  static func problem(_ name: String, _ text: String, at span: Span) -> Diagnostic? {
+    do throws(LTMError) {
+      var options = TrainingOptions()
+      try options.set(name, text)
+      return nil
+    } catch {
+      var problem = error.diagnostics.first
+      problem?.span = span
+      return problem
     }
   }
 
@@ -146,6 +164,8 @@ extension TrainingOptions {
     Field("window_stride", \.windowStride, count, positive),
     Field("missing", \.missing, "drop, mean or zero") { MissingRule(rawValue: $0) == nil ? nil : $0 },
     Field("sample_weight", \.sampleWeight, "a key of the data") { $0.isEmpty ? nil : $0 },
+    Field("loader_threads", \.loaderThreads, count, positive),
+    Field("keep_last_batch", \.keepLastBatch, "true or false") { Bool($0) },
     Field("balance", \.balance, "a key of the data") { $0.isEmpty ? nil : $0 },
     Field("monitor", \.monitor, "a metric, as val_loss") { $0.isEmpty ? nil : $0 },
     Field("monitor_mode", \.monitorMode, "min or max") { MonitorMode(rawValue: $0) },
