@@ -28,15 +28,16 @@ package protocol TensorArchive: Sendable {
   func entry(_ name: String) throws(FileError) -> TensorEntry
   /// Reads a tensor.
   func tensor(_ name: String) throws(FileError) -> Tensor
-  /// What is worth knowing of the file.
-  var warnings: [Diagnostic] { get }
   /// The same for rows of data: a large one stays in the file, and is mapped into memory.
   func dataTensor(_ name: String) throws(FileError) -> Tensor
+  /// What is worth knowing of the file.
+  var warnings: [Diagnostic] { get }
 }
 
 extension TensorArchive {
   /// Most files are what they seem.
   package var warnings: [Diagnostic] { [] }
+  /// As any other tensor.
   package func dataTensor(_ name: String) throws(FileError) -> Tensor { try tensor(name) }
 }
 
