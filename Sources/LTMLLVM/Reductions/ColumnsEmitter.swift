@@ -71,6 +71,14 @@ extension KernelEmitter {
     ir.store(ir.narrow(value, to: dtype).ref, place, align: dtype.byteCount)
   }
 
+  /// A short chain over several axes, as a window's are: without loops, every place in it is a number.
+  private func unrolled(_ axes: ArraySlice<Int>, _ start: Lanes, _ step: (Lanes) -> Lanes) -> Lanes {
+    guard let axis = axes.first else { return step(start) }
+    return (0..<kernel.extent(axis)).reduce(start) { sum, place in
+      evaluator.at(axis, ir.index(place)) { unrolled(axes.dropFirst(), sum, step) }
+    }
+  }
+
   /// Epilogue reductions over axes with several accumulators, so that one addition need not wait for the last; combined in a fixed tree.
   private func reduceColumns(
     _ local: LocalID, _ axes: [Int], _ roots: [ScalarID], _ identity: LLVMValueRef,
@@ -80,6 +88,9 @@ extension KernelEmitter {
       return evaluator.bind(local, step(Lanes(identity, ir)))
     }
     let extent = kernel.extent(inner)
+    if axes.count > 1, extent < 8, kernel.points(axes) <= SumBlocks.single {
+      return evaluator.bind(local, unrolled(axes[...], Lanes(identity, ir), step))
+    }
     let ways = extent >= 8 ? 4 : 1
     let start = [LLVMValueRef](repeating: identity, count: ways)
     let steps = kernel.points(axes.dropLast()) * (extent / ways + 1)
