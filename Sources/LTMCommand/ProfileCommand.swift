@@ -23,6 +23,7 @@ struct ProfileCommand: PrintingCommand {
   @Option(parsing: .unconditional, help: ArgumentHelp("How often to run.", valueName: "number")) var runs = 30
   @Flag(help: "Where the time goes from the start of the process to the first result, instead of later ones.")
   var compile = false
+  @Flag(help: "With sums in one order, whatever the number of rows, as 'ltm generate' has them.") var sameBits = false
   @OptionGroup var printing: PrintOptions
   @OptionGroup(title: "Precision") var precision: PrecisionOptions
   @OptionGroup(title: "Model") var model: ModelOptions
@@ -35,7 +36,7 @@ struct ProfileCommand: PrintingCommand {
     let policy = try precision.policy(for: target.parsed())
     let loaded = try clock.time("model") { try model.load(source, update) }
     let compilation = try scope.compilation(of: loaded, policy)
-    let execution = try target.execution()
+    let execution = try sameBits ? target.execution().ordered() : target.execution()
     if compile {
       let profile = try compilation.compileProfile(on: execution, before: clock)
       return try printLine(printing.json ? profile.json : profile.text)

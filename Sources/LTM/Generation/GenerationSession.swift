@@ -21,7 +21,8 @@ public final class GenerationSession: Sendable {
   public let vocabulary: Int
   /// How many tokens a text has at most, its prompt included; `nil` where there is no end.
   public let context: Int?
-  /// Whether scores in f32 are the same bits however a text is cut into prompts, and whatever rows are written beside it.
+  /// Whether scores are the same bits however a text is cut into prompts, and whatever rows are written beside it: in f32 and
+  /// f64, where the target promises it.
   public let sameBits: Bool
   private let entry: GenerationEntry
   private let policy: PrecisionPolicy
@@ -53,7 +54,8 @@ public final class GenerationSession: Sendable {
   ) throws(LTMError) {
     guard rows > 0 else { throw LTMError("\(rows) texts are to be written: at least 1 is needed") }
     entry = try GenerationEntry(model, name)
-    let ordered = sameBits ? execution.backend.ordered : nil
+    // 16 bits are rounded where kernels end, and which values share one depends on how many rows there are.
+    let ordered = sameBits && policy.half == nil ? execution.backend.ordered : nil
     (self.rows, self.policy, self.sameBits) = (rows, policy, ordered != nil)
     backend = ordered ?? execution.backend
     (vocabulary, context) = (entry.vocabulary, entry.context)

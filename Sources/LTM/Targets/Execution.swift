@@ -50,6 +50,14 @@ public struct Execution: Sendable {
   /// Throws for a number of GPUs that no execution takes.
   package static func check(gpus: Int) throws(LTMError) { try CUDABackend.check(gpus: gpus) }
 
+  /// The same, where sums shall be the same bits however many rows are computed together.
+  package func ordered() throws(LTMError) -> Execution {
+    guard let ordered = backend.ordered else {
+      throw LTMError("the target \(target.rawValue) does not promise the same bits", notes: ["cpu and interpreter do"])
+    }
+    return running(on: ordered)
+  }
+
   /// The same, but for what runs the kernels.
   package func running(on backend: any Backend) -> Execution {
     var execution = self

@@ -17,7 +17,7 @@ extension KernelEmitter {
           wholeOrRest(vector, vectorExtent, numbers.vectors) { vectors in
             let block = ProductBlock(
               rows: (0..<rows).map { ir.add(row, ir.index($0)) },
-              vectors: (0..<vectors).map { ir.add(vector, ir.index($0)) }, most: numbers.ways)
+              vectors: (0..<vectors).map { ir.add(vector, ir.index($0)) }, numbers: numbers)
             productBlock(numbers, block)
           }
         }
@@ -29,10 +29,10 @@ extension KernelEmitter {
   private struct ProductBlock {
     let rows: [LLVMValueRef]
     let vectors: [LLVMValueRef]
-    let most: Int
+    let numbers: Schedule.Product
     var count: Int { rows.count * vectors.count }
     /// Many sums are enough accumulators without further ones.
-    var ways: Int { count > 4 ? 1 : most }
+    var ways: Int { count > 4 && !numbers.keepsWays ? 1 : numbers.ways }
   }
 
   private func at<R>(vector: LLVMValueRef, _ numbers: Schedule.Product, _ body: () -> R) -> R {
@@ -54,7 +54,7 @@ extension KernelEmitter {
         }
         return block.rows.enumerated().flatMap { row, place in
           evaluator.at(numbers.rowAxis, place) {
-            if live == lanes { prefetch(matrix, numbers.rowAxis, ir.add(place, ir.index(numbers.rows))) }
+            if live == lanes { prefetch(matrix, numbers.rowAxis, ir.add(place, ir.index(numbers.ahead))) }
             let left = evaluator.value(matrix, lanes: lanes)
             return right.enumerated().map { vector, right in
               let old = Lanes(sums[row * block.vectors.count + vector], ir)
@@ -79,7 +79,7 @@ extension KernelEmitter {
     finish(local, numbers, block, sums)
   }
 
-  /// What the next block of rows has at the same place of the depth: with several rows side by side, the processor's own guesses
+  /// What a row further on has at the same place of the depth: with several rows side by side, the processor's own guesses
   /// end with each page.
   private func prefetch(_ matrix: ScalarID, _ axis: Int, _ row: LLVMValueRef) {
     guard ir.profile.architecture == .x86_64 else { return }

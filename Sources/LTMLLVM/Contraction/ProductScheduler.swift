@@ -101,7 +101,7 @@ extension Scheduler {
     guard thin.matrixAxis == kernel.domain.last else { return nil }
     let (extent, depth) = (kernel.extent(thin.matrixAxis), kernel.extent(thin.depth))
     let vectorExtent = thin.vectorAxis.map(kernel.extent) ?? 1
-    if profile.keepsOrder { return dots(thin, ways: 1) }
+    if profile.keepsOrder { return blocks(of: thin) }
     let isShort = extent < registerLanes && depth >= 4 * registerLanes
     guard !prefersColumns || (isShort && thin.stray(kernel, thin.vector, along: thin.depth) == 0) else { return nil }
     let rowsNumbers = Schedule.Rows(lanes: registerLanes, pointsPerTask: 1)
@@ -109,10 +109,15 @@ extension Scheduler {
       // With nothing to widen there is little to share, and one row at a time is read in longer runs; pairs are as fast.
       guard isWidened(thin), !kernel.allowsPairs(profile, .rows(rowsNumbers)) else { return nil }
     }
-    return dots(thin, ways: 2)
+    return blocks(of: thin)
   }
 
-  private func dots(_ thin: ThinContraction, ways: Int) -> Schedule? {
+  /// How much of the matrix is asked for ahead where it is read line by line: 8 KB, which memory needs here.
+  private static let streamedAhead = 8192
+  /// Shorter lines are read side by side.
+  private static let streamedLine = 1024
+
+  private func blocks(of thin: ThinContraction) -> Schedule? {
     guard case .contraction(let local, _, _, _) = kernel.kernel.form else { return nil }
     let (extent, depth) = (kernel.extent(thin.matrixAxis), kernel.extent(thin.depth))
     let vectorExtent = thin.vectorAxis.map(kernel.extent) ?? 1
@@ -120,15 +125,23 @@ extension Scheduler {
     guard depth >= 2 * registerLanes, registerLanes == profile.vectorBytes / kernel.kernel[local].dtype.byteCount else {
       return nil
     }
-    let (rows, vectors) = (share(extent, 4), share(vectorExtent, profile.vectorRegisters / 8))
+    let line = depth * (kernel.closure(of: [thin.matrix]).compactMap { bytes(of: $0) }.first ?? 4)
+    let isStream = vectorExtent == 1 && line >= Self.streamedLine
+    let rows = share(extent, isStream ? 1 : profile.keepsOrder && vectorExtent > 1 ? 2 : 4)
+    let vectors = share(vectorExtent, profile.vectorRegisters / 8)
     let blocks = points(apartFrom: thin) * ((extent + rows - 1) / rows) * ((vectorExtent + vectors - 1) / vectors)
     let perTask = max(1, taskWork / (rows * vectors * depth))
     return Schedule(
       strategy: .product(
         .init(
           lanes: registerLanes, rows: rows, vectors: vectors, rowAxis: thin.matrixAxis, vectorAxis: thin.vectorAxis,
-          ways: ways, blocksPerTask: perTask)),
+          ways: isStream && !profile.keepsOrder ? 4 : 2, keepsWays: profile.keepsOrder || isStream,
+          ahead: isStream ? max(1, Self.streamedAhead / line) : rows, blocksPerTask: perTask)),
       taskCount: (blocks + perTask - 1) / perTask, scratchBytes: 0)
+  }
+
+  private func bytes(of expression: Int) -> Int? {
+    kernel.loads[expression].map { kernel.kernel[$0.buffer].dtype.byteCount }
   }
 
   private func isWidened(_ thin: ThinContraction) -> Bool {

@@ -79,6 +79,10 @@ package struct Schedule: Hashable, Sendable {
     package var vectorAxis: Int?
     /// Accumulators of each product: one addition need not wait for the last.
     package var ways: Int
+    /// Whether there are so many in blocks of any size: else one in those whose products are enough accumulators.
+    package var keepsWays: Bool
+    /// Rows from one that is read to the one that is prefetched meanwhile.
+    package var ahead: Int
     package var blocksPerTask: Int
   }
 
