@@ -43,6 +43,8 @@ package final class SessionStorage: @unchecked Sendable {
   private struct Base {
     let storage: SessionStorage
     let weights: [String: SessionArray]
+    /// Whether what lies there under a weight's own name is another value than this one: not its average.
+    let isAveraged: Bool
   }
 
   private let access = ReadWriteLock()
@@ -64,9 +66,12 @@ package final class SessionStorage: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - weights: what the other one holds for each weight, a master say.
+  ///   - isAveraged: whether those are averages, and no casts of what lies there under the weights' own names.
   ///   - contents: of what it does not hold.
-  init(reading storage: SessionStorage, weights: [String: SessionArray], contents: Contents) {
-    (base, self.contents) = (Base(storage: storage, weights: weights), contents)
+  init(
+    reading storage: SessionStorage, weights: [String: SessionArray], isAveraged: Bool = false, contents: Contents
+  ) {
+    (base, self.contents) = (Base(storage: storage, weights: weights, isAveraged: isAveraged), contents)
   }
 
   // MARK: Access
@@ -121,7 +126,9 @@ package final class SessionStorage: @unchecked Sendable {
 
   private func held(_ name: String, _ dtype: DType, isWritten: Bool) -> SessionArray? {
     if !isWritten, let base {
-      let there = base.storage[name, dtype] ?? base.weights[name].flatMap { $0.dtype == dtype ? $0 : nil }
+      let weight = base.weights[name]
+      let own = base.isAveraged && weight != nil ? nil : base.storage[name, dtype]
+      let there = own ?? weight.flatMap { $0.dtype == dtype ? $0 : nil }
       if let there { return there }
     }
     return arrays[Key(name: name, dtype: dtype)]

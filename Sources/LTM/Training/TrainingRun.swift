@@ -154,7 +154,10 @@ struct TrainingRun {
     var (reports, ending, isBest) = (before, ending, false)
     let (isEpochsEnd, validates) = (attempt % plan.batches.batchesPerEpoch == 0, isValidationDue(attempt))
     let (epoch, mean) = ((attempt - 1) / plan.batches.batchesPerEpoch, loop.losses.mean)
-    if isEpochsEnd { loop.losses = LossSum() }
+    if isEpochsEnd {
+      try session.observe(mean)
+      loop.losses = LossSum()
+    }
     if validates || isLast {
       try checkWeights(after: last?.record, observer)
       let started = ResourceUsage.monotonicSeconds

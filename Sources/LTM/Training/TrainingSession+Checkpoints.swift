@@ -40,6 +40,8 @@ extension TrainingSession {
     for name in unreadWeights where held.contains(name) {
       let tensor = try reporting { try file.tensor(name) }
       try model.set([name: tensor], from: file.path)
+      // A frozen weight is the model's, which the step reads.
+      for slot in slots where slot.name == name { try executable.write(try initialValue(of: slot, model), to: name) }
     }
     return unexpected(held.subtracting(keys).subtracting(model.weightNames), in: file)
   }
@@ -115,7 +117,9 @@ extension TrainingSession {
       if let key = slot.checkpointKey, let array = storage[slot.name, slot.type.dtype] { trained[key] = array }
     }
     let unread = SessionStorage.Contents { [model] (name) throws(LTMError) in model.weight(name) }
-    return SessionStorage(reading: storage, weights: trained, contents: unread)
+    return SessionStorage(
+      reading: storage, weights: trained, isAveraged: slots.contains { $0.name.hasPrefix("average/") },
+      contents: unread)
   }
 }
 

@@ -90,6 +90,13 @@ final class TrainingSession {
     try executable.write(tensor, to: slot.name)
   }
 
+  /// Gives a schedule that observes the next value of what is watched, which the next update takes.
+  func observe(_ metric: Double) throws(LTMError) {
+    guard metric.isFinite else { return }
+    try set(.metric, metric)
+    try set(.observed, 1)
+  }
+
   private func scalar(_ name: String) throws(LTMError) -> Double { try executable.read(name).doubles.first ?? .nan }
 
   /// A control's value; `nil` where the policy has none of it.
