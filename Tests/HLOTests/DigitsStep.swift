@@ -20,23 +20,24 @@ struct DigitsStep: Sendable {
   private let arguments: [GraphInput]
   private(set) var state: [String: Tensor] = [:]
 
-  /// `batch` rows on each of `replicas`.
-  init(_ line: String, hidden: Int, batch: Int, rate: Double = 3e-3, replicas: Int = 1) throws {
+  /// `batch` rows on each of `replicas`, in each micro-batch; the update of the sample, or what `lines` say.
+  init(
+    _ line: String, hidden: Int, batch: Int, rate: Double = 3e-3, replicas: Int = 1, lines: [String]? = nil
+  ) throws {
     let words = line.split(separator: " ").map(String.init)
     let policy = try PrecisionPolicy(try Precision(parsing: words[0]), level: try OptLevel(named: words[1]))
     let file = try load(path: "samples/digits.ltm") { Array(try Data(contentsOf: root.appending(path: $0))) }
     let program = try file.instantiate(model: "Digits", arguments: ["hidden": .int(hidden)])
     let loss = try program.graph(entry: "loss", training: true).bound(["B": batch])
-    let optimizer = try file.optimizer(
-      RuleCall(
-        name: "AdamW",
-        arguments: [.init(name: "lr", value: .float(rate)), .init(name: "weight_decay", value: .float(0.01))]))
-    let schedule = try file.schedule(RuleCall(name: "cosine", arguments: [.init(name: "warmup", value: .int(5))]))
-    let step = try buildStep(
-      loss: insertCasts(loss, policy).graph, optimizer: optimizer.template(), schedule: schedule, policy: policy,
-      replicas: replicas)
+    var settings: TrainSettings?
+    for line in lines ?? ["optimizer AdamW(lr: \(rate), weight_decay: 0.01)", "schedule cosine(warmup: 5)"] {
+      settings = try file.settings(of: "Digits", settings, replacing: SourceFile(path: "line", text: line))
+    }
+    let given = try #require(settings)
+    let rules = try file.stepRules(try #require(given.optimizer), given, of: program)
+    let step = try buildStep(loss: insertCasts(loss, policy).graph, rules: rules, policy: policy, replicas: replicas)
     graph = try PassPipeline.lowering.run(step.graph, stage: [.afterCasts, .bound])
-    self.batch = batch
+    self.batch = batch * rules.accumulation
     half = policy.half
     arguments = graph.inputs.filter { $0.role == .argument }
     for slot in step.slots { state[slot.name] = try initial(slot, program, step.slots, rate) }

@@ -1,7 +1,8 @@
 import LTMIR
 import LTMSupport
 
-/// The training step of a loss: a bound graph, after `insert-casts`, with one floating scalar as its result.
+/// The training step of a loss: a bound graph, after `insert-casts`, with one floating scalar as its result, a mean over the
+/// rows, or with two, a sum and the weight that it is divided by.
 ///
 /// With several replicas it is the step of each, and the loss is that of its share of the batch.
 package func buildStep(
@@ -10,6 +11,7 @@ package func buildStep(
   var step = try StepBuilder(loss, policy, rules, replicas: replicas)
   try step.differentiate()
   try step.requireParameters()
+  try step.accumulate()
   step.checkFiniteness()
   step.countOutside()
   try step.schedule()
@@ -60,11 +62,16 @@ struct StepBuilder {
   /// What no gradient reaches: only read under `stop_gradient`, or by what has no slope. It stays as it is.
   private(set) var frozen: [GraphInput] = []
   /// What the user does not let it move.
-  let held: [GraphInput]
-  let stateUpdates: [GraphOutput]
-  let forwardCount: Int
+  private(set) var held: [GraphInput]
+  private(set) var stateUpdates: [GraphOutput]
+  private(set) var forwardCount: Int
   let indexReads: [IndexRead]
-  let loss: ValueID
+  /// How many indices of each of those lay outside, where it has been counted.
+  private var outside: [ValueID]?
+  /// The loss as a mean.
+  private(set) var loss: ValueID
+  /// What the loss was divided by, where the entry gives a sum and its weight.
+  private(set) var lossWeight: ValueID?
   var builder: GraphBuilder
   var slots: [StateSlot] = []
   /// The master of each half parameter that has one.
@@ -87,14 +94,16 @@ struct StepBuilder {
     self.replicas = replicas
     name = graph.name
     let results = graph.outputs.filter { $0.updates == nil }
-    guard results.count == 1, let result = results.first, graph[result.value].type.rank == 0,
-      graph[result.value].type.dtype.isFloating
-    else {
+    let areScalars = results.allSatisfy { output in
+      let type = graph[output.value].type
+      return type.rank == 0 && type.dtype.isFloating
+    }
+    guard (1...2).contains(results.count), areScalars, let result = results.first else {
       let shown = results.map { "\(graph[$0.value].type)" }.joined(separator: ", ")
       throw DiagnosticSet([
         Diagnostic(
           .error, "'\(graph.name)' cannot be minimized: it gives \(shown), not one floating scalar",
-          notes: ["reduce it, as in mean(...)"])
+          notes: ["reduce it, as in mean(...), or give a sum and its weight"])
       ])
     }
     try refuseNames(of: graph)
@@ -111,7 +120,39 @@ struct StepBuilder {
     builder = GraphBuilder(open)
     for finding in representability(of: graph) { diagnostics.add(finding) }
     try diagnostics.throwIfErrors()
+    if let weight = results.dropFirst().first?.value {
+      if replicas > 1 {
+        throw DiagnosticSet([
+          Diagnostic(.error, "a loss that gives a sum and its weight cannot be split over several cores yet")
+        ])
+      }
+      builder.reason = "the mean of a sum and its weight"
+      let divisor = builder.cast(builder.make(.stopGradient, [weight]), to: builder.type(loss).dtype)
+      (loss, lossWeight) = (builder.div(loss, divisor), divisor)
+      builder.reason = nil
+    }
     addControls()
+  }
+
+  /// Goes on with the inputs of another graph.
+  mutating func rename(_ input: (GraphInput) -> GraphInput) {
+    parameters = parameters.map(input)
+    frozen = frozen.map(input)
+    held = held.map(input)
+    for (control, value) in controls {
+      let old = GraphInput(name: control.rawValue, role: .control, value: value)
+      controls[control] = input(old).value
+    }
+  }
+
+  mutating func setLoss(_ value: ValueID) { loss = value }
+
+  /// Goes on with what a loop over micro-batches gives.
+  mutating func setGradients(_ values: [ValueID], states: [ValueID], outside: [ValueID]) {
+    gradients = values
+    for (index, value) in states.enumerated() { stateUpdates[index].value = value }
+    self.outside = outside
+    forwardCount = builder.graph.nodes.count
   }
 
   private var observes: Bool { rules.schedule?.observes ?? false }
@@ -126,6 +167,7 @@ struct StepBuilder {
       case .attempt: if !adopt(control, .number(0)) { add(control, .i32, .number(0)) }
       case .seed: _ = adopt(control, .host)
       case .learningRate, .totalSteps: add(control, policy.full, .host)
+      case .microBatches: if rules.accumulation > 1 { add(control, .i32, .host) }
       case .metric: if observes { add(control, policy.full, .number(0)) }
       case .observed: if observes { add(control, .i32, .number(0)) }
       }
@@ -212,7 +254,8 @@ struct StepBuilder {
   mutating func countOutside() {
     builder.reason = "indices outside are counted"
     for (number, read) in indexReads.enumerated() {
-      builder.output(Graph.outsideCount(number), sumOverReplicas(builder.countOutside(read)))
+      let count = outside?[number] ?? builder.countOutside(read)
+      builder.output(Graph.outsideCount(number), sumOverReplicas(count))
     }
     builder.reason = nil
   }

@@ -15,6 +15,8 @@ package enum StepControl: String, Sendable, CaseIterable {
   case seed = "control/seed"
   /// i32: skips in a row with the scale at its floor.
   case skips = "control/skips"
+  /// i32: how many of the micro-batches hold data, given by the host. Only a step that accumulates has it.
+  case microBatches = "control/micro_batches"
   /// The last value of what is watched, given by the host; likewise f64 or f32. Only a schedule that observes has it.
   case metric = "control/metric"
   /// i32: 1 where the metric is new, until a step has taken it. Likewise.

@@ -23,7 +23,7 @@ struct TrainingLength {
   }
 
   /// The number of step attempts in all, and what it comes from.
-  func attempts(_ batches: BatchSequence) throws(LTMError) -> (count: Int, text: String) {
+  func attempts(_ batches: BatchWindows) throws(LTMError) -> (count: Int, text: String) {
     if let steps, steps < 1 { throw LTMError("\(steps) steps: at least 1 is needed") }
     let passes = epochs ?? (steps == nil ? 1 : nil)
     if let passes, passes < 1 { throw LTMError("\(passes) epochs: at least 1 is needed") }

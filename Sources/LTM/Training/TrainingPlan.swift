@@ -24,7 +24,7 @@ struct TrainingPlan {
   let checkpoint: SafetensorsFile?
   /// What ended up as the number of step attempts, for messages.
   let limitText: String
-  var batches: BatchSequence
+  var batches: BatchWindows
 
   /// - Parameter options: the trainer's over the file's.
   init(
@@ -56,7 +56,13 @@ struct TrainingPlan {
         keepsLast: options.keepLastBatch ?? false,
         limit: { options.limitTrainBatches?.of($0) ?? $0 })
     }
-    self.batches = batches
+    let window = settings?.accumulate?.value ?? 1
+    guard window == 1 || batches.lastRows == 0 else {
+      throw LTMError(
+        "the last batch of an epoch has \(batches.lastRows) rows, and batches that make one update together have equally many",
+        notes: ["leave out keep_last_batch or the accumulation, or choose a batch that divides the rows"])
+    }
+    self.batches = BatchWindows(batches, of: window)
     replicas = trainer.execution.tpuCores
     let share = try Self.share(of: batchSize, replicas)
     let shapes = self.data.train.tensors.mapValues { [share] + $0.shape.dropFirst() }
@@ -71,7 +77,7 @@ struct TrainingPlan {
     let savedRate = model.linesGiven.contains("optimizer") ? nil : saved[Self.rateKey].flatMap { Double($0) }
     rateGiven = trainer.learningRate ?? savedRate
     learningRate = try Self.learningRate(rateGiven, model)
-    (totalAttempts, limitText) = try TrainingLength(trainer, model, options).attempts(batches)
+    (totalAttempts, limitText) = try TrainingLength(trainer, model, options).attempts(self.batches)
   }
 
   /// The rows that each replica gets of a batch.

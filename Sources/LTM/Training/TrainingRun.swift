@@ -191,6 +191,7 @@ struct TrainingRun {
 
   private mutating func start(_ attempt: Int) throws(LTMError) {
     let rows = plan.batches.rows(of: attempt)
+    if plan.batches.length > 1 { try session.set(.microBatches, Double(plan.batches.count(of: attempt))) }
     let executable = session.choose(isLast: rows.count < plan.batchSize)
     var batch: [String: Tensor]?
     if let loader {

@@ -43,6 +43,7 @@ final class TrainingSession {
     }
     try set(.learningRate, learningRate)
     try set(.totalSteps, Double(totalSteps))
+    try set(.microBatches, Double(Int32.max))
     if let slot = slots.first(where: { $0.name == Graph.seed }), let key = seedKey(seed ?? model.seed) {
       try executable.write(key, to: slot.name)
     }

@@ -35,6 +35,11 @@ struct GradientOptions: ParsableArguments {
   )
   var freeze: [String] = []
 
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Batches whose gradients make one update.", valueName: "number"))
+  var accumulateGradBatches: Int?
+
   @Option(help: ArgumentHelp("A rule that averages weights.", valueName: "'ema(0.999)'")) var average: String?
 
   @Option(
@@ -52,6 +57,7 @@ struct GradientOptions: ParsableArguments {
     if let line = try clipLine() { try model.setTrainLine("clip \(line)") }
     for line in group { try model.setTrainLine("group \(line)") }
     for path in freeze { try model.setTrainLine("freeze \"\(path)\"") }
+    if let accumulateGradBatches { try model.setTrainLine("accumulate \(accumulateGradBatches)") }
     if let line = try averageLine() { try model.setTrainLine("average \(line)") }
     if trackGradNorm { model.tracksGradientNorm = true }
   }

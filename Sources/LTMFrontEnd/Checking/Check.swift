@@ -148,7 +148,9 @@ extension Program {
         problems.append(unknownEntry(setting.value, at: setting.span))
         continue
       }
-      if entry.results.count != 1 || entry.results[0].rank != 0 || !entry.results[0].dtype.isFloating {
+      let isMinimized = setting.span == settings.minimize?.span
+      let areScalars = entry.results.allSatisfy { $0.rank == 0 && $0.dtype.isFloating }
+      if !areScalars || entry.results.count > (isMinimized ? 2 : 1) {
         let types = entry.results.map { Elaborator.text($0) }.joined(separator: ", ")
         problems.append(
           Diagnostic("'\(setting.value)' returns \(types), and a scalar float, [], is needed here", at: setting.span))

@@ -17,6 +17,7 @@ extension LoadedFile {
     if let schedule = settings.schedule { rules.schedule = try self.schedule(schedule) }
     if let clip = settings.clip { rules.clip = try self.clip(clip) }
     if let average = settings.average { rules.average = try self.average(average) }
+    rules.accumulation = settings.accumulate?.value ?? 1
     return rules
   }
 
