@@ -8,9 +8,6 @@ extension LoadedFile {
   package func stepRules(
     _ optimizer: RuleCall, _ settings: TrainSettings, of program: Program
   ) throws(DiagnosticSet) -> StepRules {
-    if let accumulate = settings.accumulate, accumulate.value > 1 {
-      throw DiagnosticSet([Diagnostic("gradients are not accumulated over several batches yet", at: accumulate.span)])
-    }
     var rules = StepRules(optimizers: [try self.optimizer(optimizer).template(at: optimizer.span)])
     try addGroups(to: &rules, optimizer, settings, of: program)
     rules.frozen = program.frozen(by: settings)
