@@ -18,6 +18,7 @@ extension KernelSpace {
       case .writeAt:
         guard members.count == 1 else { throw .notFusible(.part) }
         self.init(domain: lowered.shapes[lowered.nodes[node].operands[1].index])
+        return
       case .attention:
         self.init(domain: attentionDomain(node, lowered))
         return
