@@ -26,6 +26,9 @@ public struct StepRecord: Sendable, Hashable {
   /// What else the step tells of itself, `lr` say, in order.
   public let values: [NamedValue]
 
+  /// The norm of all gradients together, unscaled and before they were clipped, where the step gives it.
+  public var gradientNorm: Double? { values.first { $0.name == "grad_norm" }?.value }
+
   /// What a step tells of itself beside its loss: the name in logs, and the step's output. One line for each; what a step does not
   /// compute is left out.
   static let outputs: [(name: String, output: String)] = [
