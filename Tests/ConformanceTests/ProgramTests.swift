@@ -56,9 +56,15 @@ import Testing
   ) throws {
     try #require(exact.count == 3 && interpreted.count == 3 && found.count == 3)
     let bound = try pinsF32(sample) ? max(1e-6, Self.bound(recipe.0)) : Self.bound(recipe.0)
-    expectClose(found, interpreted, .relative(bound), "losses, interpreter's \(interpreted): ")
-    // In pure fp16 Adam's eps is 0, and the curve leaves the exact one.
-    let count = recipe.0 == .sixteen && recipe.1 == .O3 ? 1 : comparable
+    // In pure fp16 Adam's eps is 0, and where its second moment underflows too a rounding decides the sign of an update: the curve
+    // leaves the exact one, and after two of them that of another order of sums.
+    let isPure = recipe.0 == .sixteen && recipe.1 == .O3
+    let near = isPure ? 2 : 3
+    expectClose(
+      Array(found.prefix(near)), Array(interpreted.prefix(near)), .relative(bound),
+      "losses, interpreter's \(interpreted): ")
+    if isPure { expectClose(found, interpreted, .relative(8 * bound), "losses, interpreter's \(interpreted): ") }
+    let count = isPure ? 1 : comparable
     expectClose(Array(found.prefix(count)), Array(exact.prefix(count)), .relative(bound), "losses, exact \(exact): ")
   }
 
@@ -87,9 +93,11 @@ import Testing
     _ sample: String, _ precision: Precision, _ level: OptLevel, _ execution: Execution
   ) throws -> (losses: [Double], comparable: Int) {
     let path = root.path + "/samples/" + sample
-    // A narrow one where the model has such an argument: the interpreter is slow.
+    // A narrow one where the model has such arguments: the interpreter is slow.
+    let narrow: [[String: ModelArgument]] = [["hidden": 24], ["dim": 32, "depth": 2, "heads": 2], ["width": 8]]
     var model =
-      try (try? Model(contentsOf: path, arguments: ["hidden": 24], seed: 1)) ?? Model(contentsOf: path, seed: 1)
+      try narrow.lazy.compactMap { try? Model(contentsOf: path, arguments: $0, seed: 1) }.first
+      ?? Model(contentsOf: path, seed: 1)
     var trainer = try Trainer(precision: precision, ampLevel: level, execution: execution)
     trainer.batchSize = Self.rows
     trainer.maxSteps = 3

@@ -185,7 +185,7 @@ extension BadInputTests {
       ], message: ["y.txt: has no known ending", ".npy", ".safetensors"]),
     Case(
       name: "data of another ending", arguments: ["train", "samples/digits.ltm", "--data", "README.md"],
-      message: ["README.md: has no known ending", ".safetensors, .npz, .npy and .csv"]),
+      message: ["README.md: has no known ending", ".safetensors, .npz, .npy, .pt and .csv"]),
     Case(
       name: "no epochs", arguments: ["train", "samples/digits.ltm", "--epochs", "0"],
       message: ["0 epochs: at least 1 is needed"]),
