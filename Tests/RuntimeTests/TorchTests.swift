@@ -75,6 +75,7 @@ import Testing
     ([0x80, 2, 0x4E, 0x61], "its stack is empty"),
     ([0x80, 2, 0x58, 0xFF, 0xFF, 0xFF, 0x7F], "is truncated"),
     ([0x80, 2, 0x8D] + [UInt8](repeating: 0xFF, count: 8), "too large"),
+    ([0x80, 2, 0x8D] + [UInt8](repeating: 0xFF, count: 7) + [0x7F], "is truncated"),
     ([0x80, 2] + [UInt8](repeating: 0x28, count: 200_000), "is truncated"),
   ]
 
@@ -118,6 +119,21 @@ import Testing
       [0x28] + text("storage") + Array("ctorch\nFloatStorage\n".utf8) + text("0") + text("cpu") + [0x4B, 4, 0x74, 0x51]
     return [0x7D] + text("w") + Array("ctorch._utils\n_rebuild_tensor_v2\n".utf8) + [0x28] + storage + [0x4B, offset]
       + tuple(shape) + tuple(strides) + [0x89, 0x4E, 0x74, 0x52, 0x73]
+  }
+
+  /// Numbers of which no product fits.
+  @Test func refusesStoragesLargerThanAnyMemory() throws {
+    try withTemporaryFolder { folder in
+      let huge: [UInt8] = [0x8A, 8, 0, 0, 0, 0, 0, 0, 0, 0x40]
+      var bytes = view(offset: 7, shape: [1], strides: [1])
+      for mark in [[0x4B, 7], [0x4B, 4]] as [[UInt8]] {
+        let place = try #require(bytes.firstRange(of: mark))
+        bytes.replaceSubrange(
+          place, with: mark == [0x4B, 4] ? [0x8A, 8] + [UInt8](repeating: 0xFF, count: 7) + [0x7F] : huge)
+      }
+      try write(legacy(bytes), to: folder + "a.pt")
+      #expect(message { _ = try TorchFile(path: folder + "a.pt").tensor("w") }.contains("reads beyond"))
+    }
   }
 
   @Test func refusesViewsBeyondTheirStorage() throws {

@@ -62,7 +62,7 @@ struct PickleReader {
   }
 
   mutating func bytes(_ count: Int) throws(FileError) -> [UInt8] {
-    if position >= start, position + count <= start + buffer.count {
+    if position >= start, count <= start + buffer.count - position {
       defer { position += count }
       return Array(buffer[position - start..<position - start + count])
     }

@@ -78,13 +78,14 @@ struct TorchTensor: Sendable {
     guard let extent, let elementSize, let count = elementCount(shape) else { return nil }
     if count == 0 { return 0..<0 }
     let (end, overflow) = offset.addingReportingOverflow(extent + 1)
-    guard !overflow, end <= storageCount else { return nil }
-    return offset * elementSize..<end * elementSize
+    let (bytes, isLarge) = end.multipliedReportingOverflow(by: elementSize)
+    guard !overflow, !isLarge, end <= storageCount else { return nil }
+    return offset * elementSize..<bytes
   }
 
   /// The elements one after the other, out of the bytes of `byteRange`.
   func gathered(_ bytes: [UInt8]) -> [UInt8] {
-    guard let elementSize, let count = elementCount(shape), !isContiguous else { return bytes }
+    guard let elementSize, let count = elementCount(shape), count > 0, !isContiguous else { return bytes }
     var result: [UInt8] = []
     result.reserveCapacity(count * elementSize)
     var index = [Int](repeating: 0, count: shape.count)
