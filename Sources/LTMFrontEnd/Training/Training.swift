@@ -188,6 +188,11 @@ extension Elaborator {
       fail("'\(name.text)' is an Int of \(least) or more, and this is \(describe(value))", at: expr.span)
       return
     }
+    // The rows of a window lie in memory together.
+    if name.text == "accumulate", number > 65_536 {
+      fail("'accumulate' is 65536 at most, and this is \(number)", at: expr.span)
+      return
+    }
     let setting = TrainSettings.Setting(value: number, span: span)
     switch name.text {
     case "batch": settings.batch = setting
