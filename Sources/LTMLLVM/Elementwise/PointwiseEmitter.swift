@@ -38,10 +38,14 @@ extension KernelEmitter {
     let extent = kernel.extent(axis)
     let blocks = (extent + numbers.block - 1) / numbers.block
     let inner = [axis] + kernel.kernel.body.flatMap { $0.innerAxes.map(\.index) }
-    eachUnit(kernel.points(outer) * blocks, perTask: numbers.blocksPerTask) { unit in
-      evaluator.at(decompose(ir.divide(unit, blocks), outer)) {
+    let points = kernel.points(outer)
+    eachUnit(points * blocks, perTask: numbers.blocksPerTask) { unit in
+      let (point, block) =
+        numbers.isBlockMajor
+        ? (ir.remainder(unit, points), ir.divide(unit, points)) : (ir.divide(unit, blocks), ir.remainder(unit, blocks))
+      evaluator.at(decompose(point, outer)) {
         evaluator.hoist(roots, outOf: inner)
-        let start = ir.multiply(ir.remainder(unit, blocks), numbers.block)
+        let start = ir.multiply(block, numbers.block)
         let isLast = ir.equal(start, ir.index((blocks - 1) * numbers.block))
         vectors(axis, from: start, isLast: isLast, isOnly: blocks == 1, numbers, body)
       }

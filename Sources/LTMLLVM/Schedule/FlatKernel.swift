@@ -237,6 +237,21 @@ package struct FlatKernel {
     return (rows, columns)
   }
 
+  /// Bytes that inner axes read for each point of the domain's innermost axis, the same at all points of the other axes.
+  var sharedColumnBytes: Int {
+    guard let column = domain.last else { return 0 }
+    let others = Set(domain.dropLast())
+    return kernel.body.reduce(0) { sum, statement in
+      let inner = Set(statement.innerAxes.map(\.index))
+      return closure(of: statement.roots).reduce(sum) { sum, id in
+        guard case .load(let buffer, _, _, _) = kernel.expressions[id], case let axes = dependencies[id],
+          axes.contains(column), axes.isDisjoint(with: others), !axes.isDisjoint(with: inner)
+        else { return sum }
+        return sum + points(axes.intersection(inner)) * kernel[buffer].dtype.byteCount
+      }
+    }
+  }
+
   private func operands(_ index: Int) -> [Int] {
     switch kernel.expressions[index] {
     case .constant, .axis, .local, .scratch: []

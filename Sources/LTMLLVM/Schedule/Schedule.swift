@@ -35,6 +35,8 @@ package struct Schedule: Hashable, Sendable {
     /// Points of the innermost axis in a block: a multiple of `lanes`, or the whole axis.
     package var block: Int
     package var blocksPerTask: Int
+    /// Whether a block meets all other points before the next block: what these share of it stays in the first cache.
+    package var isBlockMajor = false
     /// Whether what varies along the innermost axis alone is computed once, for all rows of a call, into scratch memory.
     package var keepsInvariants = false
   }
@@ -316,10 +318,12 @@ struct Scheduler {
     let registers = isColumns ? min(unroll, depth <= Self.windowPoints ? 4 : 2) : Self.rowUnroll
     let lanes = extent == 1 ? 1 : Self.lanes(extent, register: register, limit: register * registers)
     let work = max(lanes, taskWork / max(1, depth) / lanes * lanes)
-    let block = extent <= work ? extent : work
+    let shared = isColumns ? sharedBlock(extent, lanes) : nil
+    let block = shared ?? (extent <= work ? extent : work)
     let blocks = kernel.points(kernel.domain.dropLast()) * ((extent + max(block, 1) - 1) / max(block, 1))
     let blocksPerTask = max(1, work / max(block, 1))
     var numbers = Schedule.Spread(lanes: lanes, block: max(block, 1), blocksPerTask: blocksPerTask)
+    numbers.isBlockMajor = shared != nil
     let kept = isColumns ? 0 : invariantBytes(lanes)
     numbers.keepsInvariants = kept > 0 && block == extent && blocks >= Self.invariantRows
     return Schedule(
@@ -327,6 +331,17 @@ struct Scheduler {
       taskCount: (blocks + blocksPerTask - 1) / blocksPerTask,
       scratchBytes: numbers.keepsInvariants ? kept : RowLayout(kernel, columnLanes: lanes).bytes)
   }
+
+  /// Points of a block where what all blocks share, as a depthwise convolution's taps, would not stay in the first cache from
+  /// one point of the outer axes to the next.
+  private func sharedBlock(_ extent: Int, _ lanes: Int) -> Int? {
+    let bytes = kernel.sharedColumnBytes
+    guard bytes * extent > Self.sharedLimit, kernel.points(kernel.domain.dropLast()) > 1 else { return nil }
+    return max(lanes, Self.sharedLimit / bytes / lanes * lanes)
+  }
+
+  /// A part of the first cache that leaves room for a window's lines.
+  private static let sharedLimit = 1 << 13
 
   /// So few points are a window, rather than what is long.
   private static let windowPoints = 64

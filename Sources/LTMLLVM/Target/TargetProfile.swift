@@ -60,7 +60,7 @@ package struct TargetProfile: Hashable, Sendable {
   /// What decides machine code besides the kernel: for keys of the cache. Raise the emitters' number with any change of
   /// generated code.
   package var codeKey: [String] {
-    [triple, cpu, features, Bootstrap.version, compilerVersion, "emitters 26"] + (keepsOrder ? ["ordered"] : [])
+    [triple, cpu, features, Bootstrap.version, compilerVersion, "emitters 27"] + (keepsOrder ? ["ordered"] : [])
   }
 
   /// Lanes of an f32 register.
