@@ -61,15 +61,18 @@ extension Evaluator {
     let offset = dynamic.reduce(offset(access.form)) { ir.add($0, ir.multiply($1.0.ref, $1.1)) }
     var place = ir.address(buffers[access.buffer.index], element, offset, mayLieOutside: !conditions.isEmpty)
     for condition in conditions { place = ir.select(condition.ref, place, spare) }
+    // The spare memory of a CPU holds zeros: what is read there needs no other choice.
+    let readsZeros = !isDevice && access.otherwise.bitPattern == 0
+    let unread = readsZeros ? [] : conditions
     let lanes = stride == 0 ? 1 : vector?.lanes ?? 1
     let live = stride == 0 ? 1 : vector?.live ?? 1
     if stride == 1, let vector, vector.isPaired {
       let words = ir.load(ir.vector(ir.i32, vector.lanes / 2), place, align: dtype.byteCount)
-      return guarded(ir.widenPairs(Lanes(words, ir)), conditions, access.otherwise, dtype)
+      return guarded(ir.widenPairs(Lanes(words, ir)), unread, access.otherwise, dtype)
     }
     if stride == 1, live == lanes { ask(access, place, lanes) }
     let raw = ir.load(element, place, lanes: lanes, live: live, align: alignment(access, lanes))
-    return guarded(ir.widen(Lanes(raw, ir), from: dtype), conditions, access.otherwise, dtype)
+    return guarded(ir.widen(Lanes(raw, ir), from: dtype), unread, access.otherwise, dtype)
   }
 
   /// The elements of a transposed block at the current place.
