@@ -38,6 +38,14 @@ enum Subject: String, CaseIterable {
     }
   }
 
+  /// Whether every dtype of every case takes little time.
+  var isQuick: Bool {
+    switch self {
+    case .cpu, .interpreter, .sm80: true
+    case .cpuUnfused, .xla: false
+    }
+  }
+
   func backend() throws -> any Backend {
     switch self {
     case .cpu: CPUBackend(pool: try Shared.pool.get(), compiler: try Shared.compiler.get())

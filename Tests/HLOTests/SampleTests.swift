@@ -15,9 +15,7 @@ struct SampleTests {
     (.sixtyFour, .O0, .bf16), (.thirtyTwo, .O0, .bf16), (.sixteen, .O1, .bf16), (.sixteen, .O2, .bf16),
     (.sixteen, .O3, .bf16), (.sixteen, .O1, .f16), (.sixteen, .O2, .f16), (.sixteen, .O3, .f16),
   ]
-  /// With `LTM_WHOLE=1` every level is trained, and compiled by libtpu.
-  static let isWhole = ProcessInfo.processInfo.environment["LTM_WHOLE"] == "1"
-  /// In pure fp16, the last, Adam's eps is 0, and two right computations part.
+  /// With `LTM_WHOLE=1` every level is trained, and compiled by libtpu. In pure fp16, the last, Adam's eps is 0, and two right computations part.
   static let trained = isWhole ? Array(levels.indices.dropLast()) : [1, 3]
   static let missing = TargetTests.missing
 
@@ -142,7 +140,7 @@ struct SampleTests {
       if: InstalledTools.tpuPlugin != nil, "no libtpu in .build/tools; LTM_LIBTPU=1 scripts/tools.sh installs it"),
     arguments: names, ["v4:2x2x1", "v5e:2x2", "v6e:2x2"])
   func topology(_ name: String, _ topology: String) throws {
-    for index in Self.levels.indices where Self.levels[index].precision != .sixtyFour && (Self.isWhole || index == 3) {
+    for index in Self.levels.indices where Self.levels[index].precision != .sixtyFour && (isWhole || index == 3) {
       for cores in [1, 4] {
         let compilation = Compilation(
           model: try model(name), policy: try policy(index), isTrainingStep: true, tpuCores: cores)

@@ -4,6 +4,10 @@ import Testing
 /// Whether golden files are recorded: `LTM_BLESS=1`.
 package let isBlessing = ProcessInfo.processInfo.environment["LTM_BLESS"] == "1"
 
+/// Whether everything is compared, as `make proof` does: `LTM_WHOLE=1`. Else what only repeats a comparison in another dtype or at
+/// another level on a slow target is left out.
+package let isWhole = ProcessInfo.processInfo.environment["LTM_WHOLE"] == "1"
+
 /// Compares a text with a committed file, or records it where it differs, which fails the run: none is both blessed and green.
 package func expectGolden(_ text: String, _ file: URL, sourceLocation: SourceLocation = #_sourceLocation) throws {
   let recorded = try? String(contentsOf: file, encoding: .utf8)
