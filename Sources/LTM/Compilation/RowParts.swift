@@ -33,11 +33,31 @@ struct RowParts {
   /// `nil` where the entry must see all rows at once: what the model computes mixes rows, or draws numbers for them.
   init?(_ graph: Graph) {
     let results = graph.outputs.filter { $0.updates == nil }
-    guard results.count == 1, let result = results.first else { return nil }
-    var cut = Cut(graph)
-    guard cut.visit(result.value) else { return nil }
-    (values, whole) = cut.finish(result.value)
-    partial = cut.partial()
+    guard results.count == 1 else { return nil }
+    let counted = graph.withCountsOfBools
+    guard let result = counted.outputs.first(where: { $0.updates == nil }) else { return nil }
+    for dividesParts in [false, true] {
+      var cut = Cut(counted, dividesParts: dividesParts)
+      guard cut.visit(result.value) else { continue }
+      (values, whole) = cut.finish(result.value)
+      partial = cut.partial()
+      return
+    }
+    return nil
+  }
+}
+
+extension Graph {
+  /// The graph with the mean of bools as their number by that of all: a count is exact in every batch, and the quotient of two is made
+  /// once.
+  fileprivate var withCountsOfBools: Graph {
+    GraphRewriter.rewrite(self) { b, node, _ in
+      guard node.op == .mean, let x = node.operands.first, b.type(x).dtype == .bool,
+        let axes = node.attributes.ints("axes"), let keep = node.attributes.bool("keep")
+      else { return b.append(node) }
+      let count = b.cast(b.sum(x, axes, keep: keep), to: node.type.dtype)
+      return b.dividedByCount(count, of: axes.map { b.type(x).shape[$0] })
+    }
   }
 }
 
@@ -47,15 +67,23 @@ private struct Cut {
   private let roles: [RowAnalysis.Role]
   /// Whether a value is made of an input.
   private let readsInput: [Bool]
+  /// Whether a value is made of a sum by the number of rows, which is best divided once, for all of them.
+  private let isDivided: [Bool]
   private var between: Set<ValueID> = []
   private var behind: Set<ValueID> = []
 
-  init(_ graph: Graph) {
+  /// - Parameter dividesParts: whether a sum may be divided for each part.
+  init(_ graph: Graph, dividesParts: Bool) {
     self.graph = graph
-    roles = RowAnalysis(graph).roles
-    var reads: [Bool] = []
-    for node in graph.nodes { reads.append(node.op == .input || node.operands.contains { reads[$0.index] }) }
-    readsInput = reads
+    let roles = RowAnalysis(graph).roles
+    var (reads, divided): ([Bool], [Bool]) = ([], [])
+    for (index, node) in graph.nodes.enumerated() {
+      reads.append(node.op == .input || node.operands.contains { reads[$0.index] })
+      let isQuotient = node.op == .div && node.operands.map { roles[$0.index] } == [.sum, .count]
+      divided.append(
+        !dividesParts && roles[index] == .mean && (isQuotient || node.operands.contains { divided[$0.index] }))
+    }
+    (self.roles, readsInput, isDivided) = (roles, reads, divided)
   }
 
   /// Whether a value can be had from parts of the rows.
@@ -82,7 +110,8 @@ private struct Cut {
   private func canBeCut(_ value: ValueID, _ node: Node) -> Bool {
     guard readsInput[value.index] else { return false }
     switch roles[value.index] {
-    case .sum, .mean: return true
+    case .sum: return true
+    case .mean: return !isDivided[value.index]
     case .fixed: return node.op != .input
     // A value that is only spread out is gathered before.
     case .rows: return node.op != .broadcast

@@ -92,7 +92,7 @@ extension TrainingRun {
     for warning in warnings { try notify(observer, .warning(warning)) }
   }
 
-  /// Tells the monitor what a validation gave, and saves it where it is among the best. Gives whether it is the best.
+  /// Tells the monitor and a schedule that observes what a validation gave, and saves it where it is among the best. Gives whether it is the best.
   mutating func judge(
     _ reports: [ReportValue], _ mean: Double, _ epoch: Int, _ observer: (TrainingEvent) throws -> Void
   ) throws(LTMError) -> Bool {
@@ -107,6 +107,7 @@ extension TrainingRun {
       return false
     }
     let step = last?.record.step ?? 0
+    try session.observe(value)
     let isBest = monitor.take(value, step: step)
     loop.monitor = monitor
     if let name = loop.folder.admit(value, by: monitor, epoch: epoch, step: step, values) {

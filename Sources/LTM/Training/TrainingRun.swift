@@ -82,6 +82,7 @@ struct TrainingRun {
     }
     validation = try Validation(plan, data, self.model, trainer, in: session.storageOfReaders())
     let monitor = try Monitor(options, keys: validation.keys)
+    try self.model.stepRules().schedule?.check(watching: monitor)
     loop = LoopState(monitor: monitor, folder: try CheckpointFolder(options, isMonitored: monitor != nil))
     loop.restore(plan.checkpoint?.metadata[LoopState.key])
     let names = StepRecord.outputs.map(\.name) + validation.keys
@@ -155,7 +156,7 @@ struct TrainingRun {
     let (isEpochsEnd, validates) = (attempt % plan.batches.batchesPerEpoch == 0, isValidationDue(attempt))
     let (epoch, mean) = ((attempt - 1) / plan.batches.batchesPerEpoch, loop.losses.mean)
     if isEpochsEnd {
-      try session.observe(mean)
+      if loop.monitor == nil { try session.observe(mean) }
       loop.losses = LossSum()
     }
     if validates || isLast {

@@ -71,6 +71,11 @@ struct Rule: Sendable {
     return part
   }
 
+  /// An argument that is a Bool; `nil` where there is no such.
+  func flag(_ name: String) -> Bool? {
+    if case .boolean(let value)? = world[owner].values[name]?.kind { value } else { nil }
+  }
+
   /// The arguments that are numbers.
   var numbers: [String: Double] {
     let values = world[owner].values

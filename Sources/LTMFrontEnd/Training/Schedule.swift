@@ -36,7 +36,8 @@ extension LoadedFile {
     let observe =
       rule.type.declaration.function("observe") == nil ? nil : try rule.elaborate { $0.observe(rule) }
     return ScheduleTemplate.Stage(
-      name: rule.name, length: isLast ? nil : length, moves: moves, states: states, observe: observe)
+      name: rule.name, length: isLast ? nil : length, moves: moves, states: states, observe: observe,
+      seeksMore: observe == nil ? nil : rule.flag("larger_is_better"))
   }
 }
 

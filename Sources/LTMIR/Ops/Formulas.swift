@@ -52,7 +52,7 @@ extension GraphBuilder {
   }
 
   /// `value / n` for the number of elements of `dims`, divided in the value's own dtype (wide, in every formula here).
-  mutating func dividedByCount(_ value: ValueID, of dims: [Dim]) -> ValueID {
+  package mutating func dividedByCount(_ value: ValueID, of dims: [Dim]) -> ValueID {
     div(value, broadcast(count(dims, type(value).dtype), to: type(value).shape))
   }
 

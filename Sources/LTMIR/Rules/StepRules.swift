@@ -15,16 +15,20 @@ package struct ScheduleTemplate: Sendable {
     package let states: [RuleState]
     /// What it makes of a value that is watched. Inputs: `metric` and the states; outputs: the states.
     package let observe: Graph?
+    /// Whether it takes a larger one for better; `nil` where it does not say, or observes nothing.
+    package let seeksMore: Bool?
 
     /// A stage.
     package init(
-      name: String, length: Int? = nil, moves: [String: Graph], states: [RuleState] = [], observe: Graph? = nil
+      name: String, length: Int? = nil, moves: [String: Graph], states: [RuleState] = [], observe: Graph? = nil,
+      seeksMore: Bool? = nil
     ) {
       self.name = name
       self.length = length
       self.moves = moves
       self.states = states
       self.observe = observe
+      self.seeksMore = seeksMore
     }
   }
 

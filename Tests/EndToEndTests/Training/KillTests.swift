@@ -20,6 +20,7 @@ import Testing
       data      "d.safetensors"
       minimize  loss
       optimizer Adam(lr: 1e-2)
+      schedule  plateau(factor: 0.8, patience: 1)
       batch     8
       steps     900
       val_split 0.2

@@ -77,6 +77,48 @@ import Testing
     #expect(result.steps == 20 && result.best == nil)
   }
 
+  // MARK: A schedule that observes
+
+  /// The rates of the steps of four epochs of ten.
+  private func rates(_ schedule: String, _ change: (inout TrainingOptions) -> Void) throws -> [Double] {
+    var model = try Model(text: ValidationTests.source)
+    try model.setTrainLine("schedule \(schedule)")
+    var trainer = try Trainer(precision: .sixtyFour)
+    trainer.maxEpochs = 4
+    change(&trainer.options)
+    var rates: [Double] = []
+    let data = try TrainingData(train: ValidationTests.rows(40), validation: ValidationTests.rows(8, from: 40))
+    try trainer.fit(&model, data: data) { event in
+      if case .step(let record) = event { rates.append(record.values.first { $0.name == "lr" }?.value ?? .nan) }
+    }
+    return rates
+  }
+
+  /// A metric that never moves is never better, while the training loss falls.
+  @Test func plateauWatchesWhatIsMonitored() throws {
+    let every = try rates("plateau(factor: 0.5, patience: 0)") { options in
+      (options.monitor, options.monitorMode, options.valCheckInterval) = ("val_largest", .min, 5)
+    }
+    let halved = (0..<40).map { (step: Int) -> Double in 0.05 * pow(0.5, Double(max(step / 5 - 1, 0))) }
+    #expect(every == halved)
+    let patient = try rates("plateau(factor: 0.5, patience: 1, larger_is_better: true)") { options in
+      (options.monitor, options.monitorMode) = ("val_largest", .max)
+    }
+    let once = Array(repeating: 0.05, count: 30) + Array(repeating: 0.025, count: 10)
+    #expect(patient == once)
+    let ofLoss = try rates("plateau(factor: 0.5, patience: 0)") { _ in }
+    #expect(ofLoss == Array(repeating: 0.05, count: 40))
+  }
+
+  @Test func plateauAndMonitorMustWantTheSame() throws {
+    let accuracy = #expect(throws: LTMError.self) {
+      try rates("plateau()") { ($0.monitor, $0.monitorMode) = ("val_largest", .max) }
+    }
+    #expect(try #require(accuracy).description.contains("write plateau(larger_is_better: true)"))
+    let loss = #expect(throws: LTMError.self) { try rates("plateau(larger_is_better: true)") { _ in } }
+    #expect(try #require(loss).description.contains("'plateau' waits for a larger train_loss"))
+  }
+
   // MARK: Checkpoints
 
   @Test func theBestAreKept() throws {

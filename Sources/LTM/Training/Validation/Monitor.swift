@@ -1,3 +1,4 @@
+import LTMIR
 import LTMSupport
 
 /// Watches a metric from validation to validation: which was the best, and for how long nothing was better.
@@ -83,4 +84,16 @@ func exact(_ value: Double) -> JSON { .string(String(value.bitPattern, radix: 16
 /// What ``exact(_:)`` wrote.
 func exactNumber(_ json: JSON?) -> Double? {
   json?.stringValue.flatMap { UInt64($0, radix: 16) }.map { Double(bitPattern: $0) }
+}
+
+extension ScheduleTemplate {
+  /// Throws where a schedule that observes takes for better what the monitor takes for worse. Without a monitor it observes the loss.
+  func check(watching monitor: Monitor?) throws(LTMError) {
+    let (key, mode) = (monitor?.key ?? Validation.trainLoss, monitor?.mode ?? .min)
+    guard let stage = stages.first(where: { $0.seeksMore == (mode == .min) }) else { return }
+    let (wanted, other) = mode == .min ? ("false", "larger") : ("true", "smaller")
+    throw LTMError(
+      "'\(stage.name)' waits for a \(other) \(key), and a \(mode == .min ? "smaller" : "larger") one is better",
+      notes: ["write \(stage.name)(larger_is_better: \(wanted))", "--monitor and --monitor-mode say what is watched"])
+  }
 }
