@@ -82,6 +82,7 @@ struct TrainCommand: PrintingCommand {
     if let minimize { try loaded.setTrainLine("minimize \(minimize)") }
     if noReport || !report.isEmpty { try loaded.setReports(report) }
     try requireSeparateFiles(of: loaded)
+    if let log { try StepLog.check(log) }
     try weights.load(into: &loaded)
     var trainer = try trainer(policy)
     if autoScaleBatchSize {

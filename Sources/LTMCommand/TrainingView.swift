@@ -12,6 +12,8 @@ final class TrainingView {
   private var overview: TrainingOverview?
   /// The last validation, as long as no line has shown it.
   private var pending: ValidationRecord?
+  /// Warnings that were shown already.
+  private var shown: Set<String> = []
 
   /// `appends` keeps what the log holds already.
   init(isQuiet: Bool, logPath: String?, appends: Bool) {
@@ -28,12 +30,10 @@ final class TrainingView {
       start(overview)
     case .step(let record):
       try showPending()
-      try log?.write(record)
+      writeLog(record)
       progress?.update(record.attempt + 1, "loss \(format(record.loss, 4))" + (record.skipped ? " (skipped)" : ""))
     case .validation(let record): pending = record
-    case .warning(let warning):
-      progress?.clear()
-      if !isQuiet { printNote(warning.rendered()) }
+    case .warning(let warning): if !isQuiet { show(warning) }
     case .replaying(let done, let total):
       if replay == nil, !isQuiet {
         progress?.clear()
@@ -46,6 +46,27 @@ final class TrainingView {
       progress?.clear()
       if !isQuiet {
         try printLine("epoch \(record.epoch + 1): train_loss \(format(record.loss, 4))\(Self.text(record.reports))")
+      }
+    }
+  }
+
+  /// Shows a warning once.
+  private func show(_ warning: Diagnostic) {
+    guard shown.insert(warning.rendered()).inserted else { return }
+    progress?.clear()
+    printNote(warning.rendered())
+  }
+
+  /// Hours of training are worth more than a log: one that cannot be written any more is left behind.
+  private func writeLog(_ record: StepRecord) {
+    do {
+      try log?.write(record)
+    } catch {
+      log = nil
+      for var problem in (error as? LTMError)?.diagnostics ?? [] {
+        problem.severity = .warning
+        problem.notes.append("training goes on without this log")
+        show(problem)
       }
     }
   }
@@ -84,7 +105,7 @@ final class TrainingView {
 
   func finish(_ result: TrainingResult, isJSON: Bool, saved: String?) throws {
     progress?.clear()
-    result.warnings.forEach { printNote($0.rendered()) }
+    result.warnings.forEach(show)
     if isJSON {
       try printLine(result.json(saved: saved))
     } else if let overview, overview.firstAttempt >= overview.totalSteps {
@@ -108,47 +129,6 @@ final class TrainingView {
           "stopped by Ctrl-C; "
             + (saved.map { "the same command with --resume \($0) goes on" } ?? "with --save it could be resumed"))
       }
-    }
-  }
-}
-
-/// One JSON line per step.
-final class StepLog {
-  private let path: String
-  private let descriptor: Int32
-
-  init(path: String, appends: Bool) throws {
-    self.path = path
-    // Opened, never replaced: the path may be a device or a pipe.
-    // What stands behind /dev/stdout may be a file that others write to.
-    let keeps = appends || path.hasPrefix("/dev/")
-    descriptor = open(path, O_WRONLY | O_CREAT | (keeps ? O_APPEND : 0) | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else {
-      throw LTMError(
-        "cannot write the log '\(path)': \(String(cString: strerror(errno)))",
-        notes: ["name a file in a folder that exists and is writable"])
-    }
-    guard path.hasPrefix("/dev/") || Self.mayBeLog(path) else {
-      close(descriptor)
-      throw LTMError(
-        "'\(path)' is there already, and is no log", notes: ["name another file for the log, or remove it"])
-    }
-    if !keeps { ftruncate(descriptor, 0) }
-  }
-
-  /// Whether nothing else is lost by writing there: a model, its data or a checkpoint does not begin as JSON lines do.
-  private static func mayBeLog(_ path: String) -> Bool {
-    var status = stat()
-    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size > 0 else { return true }
-    let begin = try? FileHandle(forReadingFrom: URL(filePath: path)).read(upToCount: 2)
-    return begin.map { $0 == Data("{\"".utf8) } ?? true
-  }
-
-  deinit { close(descriptor) }
-
-  func write(_ record: StepRecord) throws {
-    if let reason = writeAll(Array((record.json + "\n").utf8), to: descriptor) {
-      throw LTMError("cannot write the log '\(path)': \(reason)")
     }
   }
 }
