@@ -161,6 +161,7 @@ import Testing
       (["--freeze", "fc3"], "no weight of 'Digits' has the path \"fc3\""),
       (["--freeze", "**"], "4 weights are frozen"),
       (["--accumulate-grad-batches", "0"], "'accumulate' is an Int of 1 or more"),
+      (["--accumulate-grad-batches", "65537"], "'accumulate' is 65536 at most, and this is 65537"),
     ])
   func refused(_ flags: [String], _ message: String) throws {
     let run = try Command(["train", Self.sample, "--max-steps", "1"] + flags)

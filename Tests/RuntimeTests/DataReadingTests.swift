@@ -57,6 +57,39 @@ import Testing
     #expect(message { _ = try Dataset(path: path, fields: float) }.contains("'red' in column 'x' is not a number"))
   }
 
+  @Test func knownCategoriesKeepTheirNumbers() throws {
+    let path = try folder.write("k.csv", "x\nred\npink\nblue\n")
+    var reading = DataReading()
+    reading.categoryRules = CategoryRules(known: ["x": ["blue", "green", "red"]])
+    #expect(
+      message { _ = try Dataset(path: path, fields: x, reading: reading) }.contains(
+        "k.csv:3:1: 'pink' in column 'x' is no category that training saw: 'blue', 'green', 'red'"))
+    for (rule, expected) in [
+      ("drop", [2.0, 0]), ("last", [2, 3, 0]), ("x:last,drop", [2, 3, 0]), ("y:last, drop", [2, 0]),
+    ] {
+      var own = reading
+      let isTaken = own.categoryRules.setUnseen(rule)
+      #expect(isTaken)
+      #expect(try values(Dataset(path: path, fields: x, reading: own).train) == expected, "\(rule)")
+    }
+    for text in ["keep", "", "x:"] {
+      let isTaken = reading.categoryRules.setUnseen(text)
+      #expect(!isTaken, "\(text)")
+    }
+    reading.categoryRules = CategoryRules(known: [:])
+    #expect(
+      message { _ = try Dataset(path: path, fields: x, reading: reading) }.contains(
+        "'red' in column 'x' is not a number"))
+  }
+
+  @Test func filesThatAreOneShareTheirCategories() throws {
+    try folder.write("c1.csv", "x\nred\nblue\n")
+    try folder.write("c2.csv", "x\ngreen\nred\n")
+    let data = try Dataset(files: folder.file("c*.csv"), fields: x, reading: DataReading())
+    #expect(try values(data.train) == [2, 0, 1, 2])
+    #expect(data.categories == ["x": ["blue", "green", "red"]])
+  }
+
   @Test func gapsGoByTheRule() throws {
     let path = try folder.write("g.csv", "x,split\n1,train\n,train\n3,train\nNA,test\n7,test\n")
     let fields = [DataField(parameter: "x", key: "x", dtype: .f32)]

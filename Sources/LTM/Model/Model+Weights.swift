@@ -25,6 +25,9 @@ extension Model {
     }
     if misshapen.count > 1 { throw LTMError(misshapenWeights(misshapen.map { shapes($0, loaded) }, path)) }
     try set(loaded, from: path)
+    if !loading.isPartial, let file = archive as? SafetensorsFile {
+      categories = SavedCategories.read(file.metadata) ?? categories
+    }
     let unexpected = others.filter { !loading.ignores($0) && !isOfTraining($0) }
     return archive.warnings
       + [unexpectedWeights(unexpected, in: archive), keptWeights(missing, path), nonfiniteWeights(from: path)]
@@ -86,7 +89,9 @@ extension Model {
     if let bad = try firstNonfinite(of: ordered) {
       throw LTMError("\(path): nothing is saved, since '\(bad)' is not finite", notes: ["the file is as it was"])
     }
-    try reporting { try writeSafetensors(path, ordered, metadata: ["ltm.model": self.name]) }
+    var texts = ["ltm.model": self.name]
+    texts[SavedCategories.key] = categories.map(SavedCategories.text)
+    try reporting { [texts] in try writeSafetensors(path, ordered, metadata: texts) }
   }
 
   /// The name of the first tensor that no checkpoint should hold.

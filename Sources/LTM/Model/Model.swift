@@ -30,6 +30,9 @@ public struct Model: Sendable {
   public var recomputation: Recomputation = []
   /// Whether training gives the norm of all gradients of each step. It does where gradients are clipped by it.
   public var tracksGradientNorm = false
+  /// The texts of the data's columns of categories in the order of their numbers, by column, as training found them: other tables are read
+  /// alike. `nil` before training, or for texts to be numbered anew.
+  public var categories: [String: [String]]?
 
   /// Reads a file and makes a model of it.
   ///

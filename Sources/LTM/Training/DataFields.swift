@@ -10,6 +10,8 @@ struct DataFields {
   private let options: TrainingOptions
   /// What arrays in memory are read for: of the entries' arguments those that are given.
   private let arguments: [DataField]
+  /// The numbers of categories that the model was trained with; `nil` where they are numbered anew.
+  var categories: [String: [String]]?
 
   /// For training: what the loss and the reports take.
   init(_ trainer: Trainer, _ model: Model, _ graph: Graph, _ options: TrainingOptions) throws(LTMError) {
@@ -37,6 +39,7 @@ struct DataFields {
     _ trainer: Trainer, _ model: Model, _ readers: [Graph], _ parameters: [String], _ options: TrainingOptions
   ) throws(LTMError) {
     self.options = options
+    categories = model.categories
     path = trainer.dataPath ?? model.settings?.data?.value
     let full = trainer.policy.full
     func dtype(_ parameter: String) -> DType? {
@@ -69,14 +72,21 @@ struct DataFields {
     guard let path else {
       throw LTMError("no data is given", notes: ["name a file with --data, or in the train block's 'data' line"])
     }
-    return try Dataset(files: path, fields: fields, reading: options.reading)
+    return try Dataset(files: path, fields: fields, reading: reading(categories))
   }
 
-  /// The sets for validation that are named apart.
-  func others() throws -> [(name: String?, dataset: Dataset)] {
+  private func reading(_ categories: [String: [String]]?) -> DataReading {
+    var reading = options.reading
+    reading.categoryRules.known = categories
+    return reading
+  }
+
+  /// The sets for validation that are named apart, their categories numbered as in the one to train on.
+  func others(than dataset: Dataset) throws -> [(name: String?, dataset: Dataset)] {
     let places = (options.valData ?? []).map(Self.named)
     let fields = fields.filter { !$0.parameter.hasPrefix(RunData.splitKey("")) }
-    return try places.map { ($0.name, try Dataset(files: $0.path, fields: fields, reading: options.reading)) }
+    let reading = reading(dataset.categories ?? categories)
+    return try places.map { ($0.name, try Dataset(files: $0.path, fields: fields, reading: reading)) }
   }
 
   /// `FILE` or `NAME=FILE`.
@@ -123,6 +133,7 @@ extension TrainingOptions {
       window: window, windowStride: windowStride, missing: missing.flatMap { MissingRule(rawValue: $0) })
     let classes = rowKeys.filter { $0 != sampleWeight && valSplitBy != "time:\($0)" }
     reading.categories = Set(classes)
+    if let unseen { _ = reading.categoryRules.setUnseen(unseen) }
     return reading
   }
 }

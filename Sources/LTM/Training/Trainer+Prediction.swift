@@ -63,7 +63,10 @@ extension Trainer {
     _ model: Model, _ data: TrainingData?, entries: [String], _ options: TrainingOptions
   ) throws(LTMError) -> (RunData, batch: Int) {
     let fields = try DataFields(self, model, entries: entries, options)
-    let (dataset, others) = try reporting { (try fields.dataset(data), try fields.others()) }
+    let (dataset, others) = try reporting {
+      let dataset = try fields.dataset(data)
+      return (dataset, try fields.others(than: dataset))
+    }
     let batch = batchSize ?? model.settings?.batch?.value ?? 256
     return (try RunData(dataset, others, options, batch: batch, seed: seed ?? model.seed), batch)
   }

@@ -22,6 +22,8 @@ struct TrainingPlan {
   /// The same for a last batch that is smaller; `nil` where there is none.
   let sizesOfLast: [String: Int]?
   let checkpoint: SafetensorsFile?
+  /// What the data's categories are, in the order of their numbers.
+  let categories: [String: [String]]?
   /// What ended up as the number of step attempts, for messages.
   let limitText: String
   var batches: BatchWindows
@@ -43,8 +45,13 @@ struct TrainingPlan {
     let batchGiven = trainer.batchSize ?? (model.linesGiven.contains("batch") ? settings?.batch?.value : nil)
     batchSize = batchGiven ?? saved["ltm.batch"].flatMap { Int($0) } ?? settings?.batch?.value ?? 32
     let graph = try model.graph(minimize, training: true)
-    let fields = try DataFields(trainer, model, graph, options)
-    let (dataset, others) = try reporting { (try fields.dataset(data), try fields.others()) }
+    var fields = try DataFields(trainer, model, graph, options)
+    fields.categories = SavedCategories.read(saved) ?? fields.categories
+    let (dataset, others) = try reporting { [fields] in
+      let dataset = try fields.dataset(data)
+      return (dataset, try fields.others(than: dataset))
+    }
+    categories = dataset.categories ?? fields.categories
     self.data = try RunData(dataset, others, options, batch: batchSize, seed: seed)
     let (rows, weights) = (self.data.train.count, self.data.weights)
     shuffles =
@@ -160,6 +167,7 @@ extension TrainingPlan {
     ]
     texts[Self.lossScaleKey] = policy.level.lossScale.description
     texts[Self.rateKey] = rateGiven.map { "\($0)" }
+    texts[SavedCategories.key] = categories.map(SavedCategories.text)
     return texts
   }
 

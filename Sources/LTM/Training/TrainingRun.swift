@@ -54,6 +54,7 @@ struct TrainingRun {
     if let path = trainer.savePath { try reporting { try Checkpoint.checkPath(path) } }
     try self.model.addReports(for: options)
     plan = try TrainingPlan(trainer, self.model, arrays, options)
+    self.model.categories = plan.categories
     if arrays == nil { try plan.checkReports(self.model) }
     let program = try Self.program(self.model, trainer, plan)
     session = try TrainingSession(

@@ -83,6 +83,11 @@ struct RowOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp("What becomes of an empty field of a .csv. Default: an error.", valueName: "drop|mean|zero"))
   var missing: String?
+  @Option(
+    help: ArgumentHelp(
+      "What becomes of a text of a .csv that is no category that training saw. Default: an error.",
+      valueName: "drop|last|column:drop"))
+  var unseen: String?
   @Option(help: ArgumentHelp("Draw rows as often as this key of theirs says.", valueName: "key"))
   var sampleWeight: String?
   @Option(help: ArgumentHelp("Draw each class of this key equally often.", valueName: "key")) var balance: String?
@@ -95,7 +100,7 @@ struct RowOptions: ParsableArguments {
     givenOptions([
       ("loader_threads", loaderThreads), ("keep_last_batch", keepLastBatch ? "true" : nil), ("window", window),
       ("window_stride", windowStride),
-      ("missing", missing), ("sample_weight", sampleWeight),
+      ("missing", missing), ("unseen", unseen), ("sample_weight", sampleWeight),
       ("balance", balance),
     ])
   }

@@ -10,6 +10,10 @@ struct CSVTable {
   private(set) var columns: [Int: [Double]] = [:]
   /// Those that were asked for as 64-bit integers, which have more digits than a double.
   private(set) var integers: [Int: [Int64]] = [:]
+  /// The texts of columns of categories in the order of their numbers, by the column's name.
+  private(set) var categories: [String: [String]] = [:]
+  /// Rows that are left out for a category that training did not see.
+  private var dropped: Set<Int> = []
   /// The number of rows below the header.
   private(set) var rowCount = 0
   private var scanner: CSVScanner
@@ -40,16 +44,17 @@ struct CSVTable {
   ///
   /// - Parameters:
   ///   - categories: columns whose texts, where they are no numbers, are numbered in their order.
+  ///   - rules: what is known of their numbers.
   ///   - mayLack: whether a field may hold nothing; it is NaN then.
   mutating func read(
     _ wanted: Set<Int>, exact: Set<Int> = [], words: [Int: [String: Double]], categories: Set<Int> = [],
-    mayLack: Bool = false
+    _ rules: CategoryRules = CategoryRules(), mayLack: Bool = false
   ) throws(FileError) {
     let order = wanted.sorted()
     let integerOrder = exact.sorted()
     var values = order.map { _ in [Double]() }
     var whole = integerOrder.map { _ in [Int64]() }
-    var texts = order.map { categories.contains($0) ? Categories() : nil }
+    var texts = order.map { categories.contains($0) ? Categories(rules, column: header[$0]) : nil }
     while let record = try scanner.record() {
       if record.count == 1, header.count > 1, scanner.isBlank(record[0]) { continue }
       guard record.count == header.count else {
@@ -71,9 +76,11 @@ struct CSVTable {
       rowCount += 1
     }
     for (slot, column) in order.enumerated() {
-      if let text = texts[slot] {
-        values[slot] = try text.numbers(values[slot], scanner, header[column], mayLack: mayLack)
-      }
+      guard let text = texts[slot] else { continue }
+      let numbers = try text.numbers(values[slot], scanner, mayLack: mayLack)
+      values[slot] = numbers.values
+      self.categories[header[column]] = numbers.texts
+      dropped.formUnion(numbers.dropped)
     }
     columns = Dictionary(zip(order, values), uniquingKeysWith: { first, _ in first })
     integers = Dictionary(zip(integerOrder, whole), uniquingKeysWith: { first, _ in first })
@@ -97,14 +104,15 @@ struct CSVTable {
 
   /// Puts something in place of what is missing; gives the rows that are complete then.
   mutating func settle(_ rule: MissingRule?, training: [Int]) -> [Int] {
-    guard let rule else { return Array(0..<rowCount) }
-    if rule == .drop { return (0..<rowCount).filter { row in columns.values.allSatisfy { !$0[row].isNaN } } }
+    let kept = (0..<rowCount).filter { !dropped.contains($0) }
+    guard let rule else { return kept }
+    if rule == .drop { return kept.filter { row in columns.values.allSatisfy { !$0[row].isNaN } } }
     for (column, values) in columns where values.contains(where: \.isNaN) {
       let known = training.map { values[$0] }.filter { !$0.isNaN }
       let mean = known.isEmpty ? 0 : known.reduce(0, +) / Double(known.count)
       columns[column] = values.map { $0.isNaN ? (rule == .mean ? mean : 0) : $0 }
     }
-    return Array(0..<rowCount)
+    return kept
   }
 
   /// The columns that a key means: the one of that name; or those called `KEY0`, `KEY_1`, `KEY.2`, in the file's order;
@@ -135,40 +143,5 @@ struct CSVTable {
     values.reserveCapacity(rows.count * columns.count)
     for row in rows { for column in columns { values.append(column[row]) } }
     return values
-  }
-}
-
-/// The texts of a column, numbered in the order of their first row.
-private struct Categories {
-  private var places: [String: Int] = [:]
-  private var names: [(text: String, field: CSVScanner.Field)] = []
-
-  /// The number of a text.
-  mutating func add(_ text: String, _ field: CSVScanner.Field) -> Double {
-    if let place = places[text] { return Double(place) }
-    places[text] = names.count
-    names.append((text, field))
-    return Double(names.count - 1)
-  }
-
-  /// The values of a column: the places of its texts among all of them in order, from 0, where none is a number; else its numbers.
-  func numbers(
-    _ column: [Double], _ scanner: CSVScanner, _ header: String, mayLack: Bool
-  ) throws(FileError) -> [Double] {
-    let known = names.map(\.text).filter { !missingWords.contains($0) }
-    let areTexts = !known.isEmpty && known.allSatisfy { Double($0) == nil }
-    let order = Dictionary(
-      known.sorted().enumerated().map { ($1, Double($0)) }, uniquingKeysWith: { first, _ in first })
-    var meanings: [Double] = []
-    for (text, field) in names {
-      if mayLack, missingWords.contains(text) {
-        meanings.append(.nan)
-      } else if areTexts, let place = order[text] {
-        meanings.append(place)
-      } else {
-        meanings.append(try scanner.number(field, column: header))
-      }
-    }
-    return column.map { meanings[Int($0)] }
   }
 }

@@ -86,6 +86,9 @@ struct CSVScanner {
     }
   }
 
+  /// Where a field begins, for messages.
+  func place(_ field: Field) -> String { "\(path):\(field.line):\(field.column)" }
+
   /// Whether a field holds nothing.
   func isBlank(_ field: Field) -> Bool { field.range.isEmpty }
 

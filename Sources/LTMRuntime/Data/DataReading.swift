@@ -12,6 +12,8 @@ package struct DataReading: Hashable, Sendable {
   package var missing: MissingRule?
   /// Keys of a table whose texts are categories, though no parameter says so.
   package var categories: Set<String> = []
+  /// How the texts of categories become numbers.
+  package var categoryRules = CategoryRules()
 
   /// As files say it themselves.
   package init(window: Int? = nil, windowStride: Int? = nil, missing: MissingRule? = nil) {
@@ -79,15 +81,33 @@ extension Dataset {
   /// Reads the files that a path means, one behind the other.
   package init(files path: String, fields: [DataField], reading: DataReading) throws(FileError) {
     var parts: [Dataset] = []
-    for file in try dataFiles(path) { parts.append(try Dataset(path: file, fields: fields, reading: reading)) }
+    let files = try dataFiles(path)
+    for file in files { parts.append(try Dataset(path: file, fields: fields, reading: reading)) }
+    let categories = joinedCategories(parts)
+    if reading.categoryRules.known == nil, let categories, parts.contains(where: { $0.categories != categories }) {
+      var reading = reading
+      reading.categoryRules.known = categories
+      parts = []
+      for file in files { parts.append(try Dataset(path: file, fields: fields, reading: reading)) }
+    }
     guard parts.count != 1 else {
       self = parts[0]
       return
     }
     self.init(
       path: path, train: try joined(parts.map(\.train), parts), validation: try joinedIfAny(parts, \.validation),
-      test: try joinedIfAny(parts, \.test))
+      test: try joinedIfAny(parts, \.test), categories: categories)
   }
+}
+
+/// The texts of all files, in order; `nil` where one of them is no table.
+private func joinedCategories(_ parts: [Dataset]) -> [String: [String]]? {
+  var all: [String: Set<String>] = [:]
+  for part in parts {
+    guard let categories = part.categories else { return nil }
+    for (column, texts) in categories { all[column, default: []].formUnion(texts) }
+  }
+  return all.mapValues { $0.sorted() }
 }
 
 private func joinedIfAny(

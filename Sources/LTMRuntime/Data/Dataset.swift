@@ -27,6 +27,8 @@ package struct Dataset: Sendable {
   package let validation: Split?
   /// The rows to test on.
   package let test: Split?
+  /// The texts of a table's columns of categories in the order of their numbers, by column; `nil` where the data is no table.
+  package let categories: [String: [String]]?
 
   /// Tensors by parameter, with the same number of rows.
   package struct Split: Sendable {
@@ -42,8 +44,11 @@ package struct Dataset: Sendable {
     }
   }
 
-  package init(path: String, train: Split, validation: Split?, test: Split?) {
+  package init(
+    path: String, train: Split, validation: Split?, test: Split?, categories: [String: [String]]? = nil
+  ) {
     self.path = path
+    self.categories = categories
     self.train = train
     self.validation = validation
     self.test = test
@@ -75,6 +80,7 @@ package struct Dataset: Sendable {
           )
         }
       }
+    categories = named.categories
     train = try Split(path, named.train, fields)
     validation = named.validation.isEmpty ? nil : try Split(path, named.validation, fields)
     test = named.test.isEmpty ? nil : try Split(path, named.test, fields)
@@ -114,4 +120,6 @@ struct SplitTensors {
   var train: [NamedTensor] = []
   var validation: [NamedTensor] = []
   var test: [NamedTensor] = []
+  /// Of a table.
+  var categories: [String: [String]]?
 }

@@ -53,7 +53,7 @@ func csvTensors(_ path: String, _ fields: [DataField], _ reading: DataReading) t
   try table.read(
     wanted { $0.dtype != .i64 }.union(marked), exact: wanted { $0.dtype == .i64 }, words: words,
     categories: wanted { [.i32, .u8].contains($0.dtype) || reading.categories.contains($0.key) },
-    mayLack: reading.missing != nil)
+    reading.categoryRules, mayLack: reading.missing != nil)
   let marks = split.flatMap { table.columns[$0] } ?? [Double](repeating: 0, count: table.rowCount)
   if let row = marks.firstIndex(where: { ![0, 1, 2].contains($0) }) {
     throw FileError(
@@ -63,7 +63,7 @@ func csvTensors(_ path: String, _ fields: [DataField], _ reading: DataReading) t
   let complete = table.settle(reading.missing, training: marks.indices.filter { marks[$0] == 0 })
   func rows(_ mark: Double) -> [Int] { complete.filter { marks[$0] == mark } }
   let (train, test, validation) = (rows(0), rows(1), rows(2))
-  var result = SplitTensors()
+  var result = SplitTensors(categories: table.categories)
   for (field, indices) in zip(fields, columns) {
     result.train.append(try csvTensor(table, field, indices, rows: train))
     if !validation.isEmpty { result.validation.append(try csvTensor(table, field, indices, rows: validation)) }

@@ -33,6 +33,57 @@ import Testing
     #expect(scalar.status == 1 && scalar.errors.contains("does not give a result for each row"), "\(scalar.errors)")
   }
 
+  /// The file to predict holds other texts than the one that was trained on: each keeps its number.
+  @Test func categoriesAreThoseOfTraining() throws {
+    let folder = try TemporaryFolder()
+    try folder.write(
+      "m.ltm",
+      """
+      model M() {
+        let table = Embedding(4, 1)
+        func forward(color: i32[B]) -> [B] { return squeeze(table(color), axis: 1) }
+        func loss(color: i32[B], y: [B]) -> [] { return mse_loss(forward(color), y) }
+      }
+      train M {
+        data      "a.csv"
+        minimize  loss
+        optimizer SGD(lr: 0.1)
+        batch     4
+        epochs    2
+      }
+      """)
+    try folder.write("a.csv", "color,y\nred,1\ngreen,2\nblue,3\nred,1\n")
+    try folder.write("b.csv", "color,y\nred,1\nblue,3\n")
+    try folder.write("c.csv", "color,y\npink,1\nred,1\n")
+    func run(_ arguments: [String]) throws -> Command { try Command(arguments, in: folder.path) }
+    let train = try run(["train", "m.ltm", "--save", "w.safetensors", "--quiet"])
+    #expect(train.status == 0, "\(train.errors)")
+    let rows = try TensorFile.read("\(folder.file("w.safetensors")):table.weight").doubles
+    func predict(_ data: String, _ flags: [String] = []) throws -> [Double] {
+      let flags = ["--weights", "w.safetensors", "--data", data, "-o", "y.npy"] + flags
+      let command = try run(["predict", "m.ltm"] + flags)
+      #expect(command.status == 0, "\(command.errors)")
+      return try TensorFile.read(folder.file("y.npy")).doubles
+    }
+    #expect(try predict("b.csv") == [rows[2], rows[0]])
+    #expect(try predict("c.csv", ["--unseen", "last"]) == [rows[3], rows[2]])
+    #expect(try predict("c.csv", ["--unseen", "drop"]) == [rows[2]])
+    let again = ["--resume", "w.safetensors", "--epochs", "3", "--quiet"]
+    let others = [["eval", "m.ltm", "--weights", "w.safetensors", "--report", "loss"], ["train", "m.ltm"] + again]
+    for command in others {
+      let refused = try run(command + ["--data", "c.csv"])
+      #expect(refused.status == 1, "\(command)")
+      #expect(
+        refused.errors.contains("c.csv:2:1: 'pink' in column 'color' is no category that training saw"),
+        "\(refused.errors)")
+    }
+    let known = try run(["train", "m.ltm", "--val-data", "c.csv", "--epochs", "1"])
+    #expect(known.status == 1 && known.errors.contains("'pink' in column 'color'"), "\(known.errors)")
+    var model = try Model(contentsOf: folder.file("m.ltm"))
+    try model.load(weightsFrom: folder.file("w.safetensors"))
+    #expect(model.categories == ["color": ["blue", "green", "red"]])
+  }
+
   @Test func evaluationIsThatOfTraining() throws {
     let folder = try TemporaryFolder()
     let saved = folder.file("w.safetensors")

@@ -38,6 +38,9 @@ public struct TrainingOptions: Sendable {
   public var windowStride: Int?
   /// What becomes of an empty field of a `.csv`: `drop`, `mean` or `zero`; an error, where nothing is said.
   public var missing: String?
+  /// What becomes of a text of a `.csv` that is no category that training saw: `drop`, `last`, `COLUMN:drop`, or several of them; an error, where
+  /// nothing is said.
+  public var unseen: String?
   /// The key of a weight for each row: how often it is drawn, as against others.
   public var sampleWeight: String?
   /// The key of a class for each row: each class is drawn equally often.
@@ -163,6 +166,11 @@ extension TrainingOptions {
     Field("window", \.window, count, positive),
     Field("window_stride", \.windowStride, count, positive),
     Field("missing", \.missing, "drop, mean or zero") { MissingRule(rawValue: $0) == nil ? nil : $0 },
+    Field("unseen", \.unseen, "drop, last, COLUMN:drop, COLUMN:last, or a list of such") { text in
+      var rules = CategoryRules()
+      let inner = names(text)?.joined(separator: ",") ?? ""
+      return rules.setUnseen(inner) ? inner : nil
+    },
     Field("sample_weight", \.sampleWeight, "a key of the data") { $0.isEmpty ? nil : $0 },
     Field("loader_threads", \.loaderThreads, count, positive),
     Field("keep_last_batch", \.keepLastBatch, "true or false") { Bool($0) },
