@@ -12,8 +12,8 @@ public struct TrainDeclaration: Sendable {
 public enum TrainItem: Sendable {
   /// `data "file" { parameter: key, ... }`
   case data(StringLiteral, fields: [DataFieldSyntax], Span)
-  /// `minimize loss`
-  case minimize(Identifier, Span)
+  /// `minimize loss`, `minimize loss for "critic.**" { optimizer Adam(lr: 1e-4) }`
+  case minimize(MinimizedLoss, Span)
   /// `report accuracy, f1`
   case report([Identifier], Span)
   /// `optimizer AdamW(lr: 3e-3)`
@@ -41,6 +41,15 @@ public enum TrainItem: Sendable {
       span
     }
   }
+}
+
+/// What a line minimizes, and how.
+public struct MinimizedLoss: Sendable {
+  package var name: Identifier
+  /// The paths of the weights; empty for all.
+  package var paths: [StringLiteral] = []
+  /// What holds for it alone.
+  package var items: [TrainItem] = []
 }
 
 /// `cosine(warmup: 50)`: a rule by its name, with its arguments.

@@ -241,7 +241,8 @@ extension TrainItem {
     switch self {
     case .data(let path, let fields, _):
       SExpression("data", [quoted(path.value)] + fields.map { .list([$0.parameter.dumped, $0.key.dumped]) })
-    case .minimize(let name, _): SExpression("minimize", [name.dumped])
+    case .minimize(let loss, _):
+      SExpression("minimize", [loss.name.dumped] + loss.paths.map { quoted($0.value) } + loss.items.map(\.dumped))
     case .report(let names, _): SExpression("report", names.map(\.dumped))
     case .optimizer(let name, let arguments, _): SExpression("optimizer", [name.dumped] + arguments.map(\.dumped))
     case .schedule(let rules, _): SExpression("schedule", rules.count == 1 ? rules[0].parts : rules.map(\.dumped))

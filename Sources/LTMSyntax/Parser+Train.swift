@@ -72,10 +72,35 @@ extension Parser {
     return DataFieldSyntax(parameter: parameter, key: try parseName())
   }
 
-  /// `minimize = "minimize" name`
+  /// `minimize = "minimize" name [ "for" STRING { "," STRING } ] [ loss-block ]`
   private mutating func parseMinimize() throws(Unwind) -> TrainItem {
     let start = advance().start
-    return .minimize(try parseName(), span(from: start))
+    var loss = MinimizedLoss(name: try parseName())
+    if at(.for) {
+      repeat {
+        advance()
+        loss.paths.append(try string("a path of weights in quotes, as in \"critic.**\""))
+      } while at(.comma)
+    }
+    if at(.openBrace) { loss.items = try parseLossBlock() }
+    return .minimize(loss, span(from: start))
+  }
+
+  /// `loss-block = "{" [ lines ] [ loss-item { lines loss-item } [ lines ] ] "}"`
+  private mutating func parseLossBlock() throws(Unwind) -> [TrainItem] {
+    try block(.items) { parser throws(Unwind) in try parser.parseLossItem() }
+  }
+
+  /// `loss-item = use-optimizer | use-schedule | use-clip | option`
+  private mutating func parseLossItem() throws(Unwind) -> TrainItem {
+    let words: [Keyword] = [.optimizer, .schedule, .clip]
+    mark(.item)
+    if current == .name, Self.keyword(meantBy: text(of: token), among: words) == nil { return try parseOption() }
+    switch try leadingKeyword(of: words, "a line of what is minimized") {
+    case .optimizer: return try parseUseOptimizer()
+    case .schedule: return try parseUseSchedule()
+    case _: return try parseUseClip()
+    }
   }
 
   /// `report = "report" name { "," name }`

@@ -70,6 +70,8 @@ package struct StepProgram: Sendable {
   package var indexReads: [IndexRead]
   /// What a user should know before training.
   package var warnings: [Diagnostic]
+  /// The loss whose own the scalars are, where a run has steps of several; and those that are common to all.
+  private(set) var owner: (loss: String, shared: Set<StepControl>)?
 
   /// The name of the output that holds the loss, never scaled.
   package static let loss = "loss"
@@ -82,4 +84,39 @@ package struct StepProgram: Sendable {
   package static let gradientNorm = "grad_norm"
   /// The names that no argument, parameter or state of a loss can have.
   static let results = [loss, foundInf, learningRate, gradientNorm]
+}
+
+// MARK: - Steps of several losses
+
+extension StepProgram {
+  /// The step with scalars of its own, beside those of other losses: `control/step` becomes `control/critic_loss/step`.
+  ///
+  /// - Parameter shared: those that are common to all.
+  package func withScalars(of loss: String, sharing shared: Set<StepControl>) -> StepProgram {
+    var step = self
+    step.owner = (loss, shared)
+    step.graph.inputs = graph.inputs.map { input in
+      GraphInput(name: step.own(input.name), role: input.role, value: input.value)
+    }
+    step.graph.outputs = graph.outputs.map { output in
+      GraphOutput(name: step.own(output.name), value: output.value, updates: output.updates.map(step.own))
+    }
+    step.slots = slots.map { slot in
+      StateSlot(
+        name: step.own(slot.name), role: slot.role, type: slot.type, initial: slot.initial,
+        checkpointKey: slot.checkpointKey.map(step.own))
+    }
+    return step
+  }
+
+  /// The input of a scalar.
+  package func name(of control: StepControl) -> String { own(control.rawValue) }
+
+  private func own(_ name: String) -> String {
+    guard let owner, !owner.shared.contains(where: { $0.rawValue == name }) else { return name }
+    for prefix in ["control/", "schedule/"] where name.hasPrefix(prefix) {
+      return prefix + owner.loss + "/" + name.dropFirst(prefix.count)
+    }
+    return name
+  }
 }

@@ -15,7 +15,7 @@ extension TrainingSession {
   ) throws(LTMError) -> Diagnostic {
     let graph = try flatGraph()
     let facts = try replay(graph, record, execution, to: graph.checkedValues, progress) { $1 }
-    let scale = program.step.slots.contains { $0.name == StepControl.lossScale.rawValue } ? record.scale : nil
+    let scale = try control(.lossScale) != nil ? record.scale : nil
     return blame(graph, step: record.step, lossScale: scale) { facts[$0] ?? [] }
       ?? Diagnostic(
         .error, "step \(record.step): the loss or a gradient is not finite, and no single op could be named",
@@ -31,7 +31,9 @@ extension TrainingSession {
     let graph = try flatGraph()
     let roots = graph.newValue(of: slot.name).map { [$0] } ?? []
     let facts = try replay(graph, record, execution, to: roots, progress) { (name, tensor) throws(LTMError) in
-      if name == StepControl.step.rawValue { return Tensor([Double(step)], shape: [], dtype: tensor.dtype) ?? tensor }
+      if name == program.step.name(of: .step) {
+        return Tensor([Double(step)], shape: [], dtype: tensor.dtype) ?? tensor
+      }
       guard let held = slots.first(where: { $0.name == name }), tensor.withUnsafeBytes({ isNonfinite(held, $0) })
       else { return tensor }
       return try initialValue(of: held, model).converted(to: tensor.dtype, as: name)
@@ -60,11 +62,11 @@ extension TrainingSession {
       input: { (input) throws(LTMError) in
         // The scale has moved on since.
         let held = try active.executable.read(input.name)
-        if input.name == StepControl.lossScale.rawValue {
+        if input.name == program.step.name(of: .lossScale) {
           return Tensor([record.scale], shape: [], dtype: held.dtype) ?? held
         }
         // So has the number of the attempt, which the random numbers were drawn with.
-        if input.name == StepControl.attempt.rawValue {
+        if input.name == program.step.name(of: .attempt) {
           return Tensor([Double(record.attempt)], shape: [], dtype: held.dtype) ?? held
         }
         return try adjust(input.name, held)

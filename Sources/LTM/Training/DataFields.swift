@@ -14,12 +14,12 @@ struct DataFields {
   var categories: [String: [String]]?
 
   /// For training: what the loss and the reports take.
-  init(_ trainer: Trainer, _ model: Model, _ graph: Graph, _ options: TrainingOptions) throws(LTMError) {
+  init(_ trainer: Trainer, _ model: Model, _ losses: [Graph], _ options: TrainingOptions) throws(LTMError) {
     let reported = model.reportNames + (options.reportTrain ?? [])
-    var readers = [graph]
+    var readers = losses
     for name in reported { readers.append(try model.graph(name, training: false)) }
     let parameters = try Self.parameters(model, options.reportTrain ?? [])
-    try self.init(trainer, model, readers, parameters, options)
+    try self.init(trainer, model, readers, parameters, options, given: losses)
   }
 
   /// For what some entries take, in evaluation.
@@ -36,7 +36,8 @@ struct DataFields {
   }
 
   private init(
-    _ trainer: Trainer, _ model: Model, _ readers: [Graph], _ parameters: [String], _ options: TrainingOptions
+    _ trainer: Trainer, _ model: Model, _ readers: [Graph], _ parameters: [String], _ options: TrainingOptions,
+    given: [Graph]? = nil
   ) throws(LTMError) {
     self.options = options
     categories = model.categories
@@ -49,9 +50,12 @@ struct DataFields {
     var fields = try Self.keys(trainer, model, parameters).map {
       DataField(parameter: $0, key: $1, dtype: dtype($0))
     }
-    arguments = (readers.first?.inputs ?? []).filter { $0.role == .argument }.map {
-      DataField(parameter: $0.name, key: $0.name, dtype: dtype($0.name))
+    var names: [String] = []
+    for input in (given ?? Array(readers.prefix(1))).flatMap(\.inputs)
+    where input.role == .argument && !names.contains(input.name) {
+      names.append(input.name)
     }
+    arguments = names.map { DataField(parameter: $0, key: $0, dtype: dtype($0)) }
     for key in options.rowKeys where !fields.contains(where: { $0.parameter == key }) {
       fields.append(DataField(parameter: RunData.splitKey(key), key: key, dtype: nil))
     }

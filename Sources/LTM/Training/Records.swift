@@ -24,7 +24,7 @@ public struct StepRecord: Sendable, Hashable {
   /// Seconds that it took.
   public let seconds: Double
   /// What else the step tells of itself, `lr` say, in order.
-  public let values: [NamedValue]
+  public internal(set) var values: [NamedValue]
 
   /// The norm of all gradients together, unscaled and before they were clipped, where the step gives it.
   public var gradientNorm: Double? { values.first { $0.name == "grad_norm" }?.value }

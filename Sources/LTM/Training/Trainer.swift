@@ -82,7 +82,7 @@ public struct Trainer: Sendable {
     model = run.model
     let result = Result { () throws(LTMError) in try run.train(observer) }
     do {
-      if !run.isRuined { try run.session.store(in: &model) }
+      if !run.isRuined { try run.store(in: &model) }
     } catch {
       // A device that failed gives nothing back: why it failed is the better message.
       _ = try result.get()

@@ -21,6 +21,10 @@ struct TrainingPlan {
   let sizes: [String: Int]
   /// The same for a last batch that is smaller; `nil` where there is none.
   let sizesOfLast: [String: Int]?
+  /// The rows of a last batch that is smaller, for one replica; 0 where there is none.
+  private let rowsOfLast: Int
+  /// The rows of a batch, for one replica.
+  private let share: Int
   let checkpoint: SafetensorsFile?
   /// What the data's categories are, in the order of their numbers.
   let categories: [String: [String]]?
@@ -45,7 +49,9 @@ struct TrainingPlan {
     let batchGiven = trainer.batchSize ?? (model.linesGiven.contains("batch") ? settings?.batch?.value : nil)
     batchSize = batchGiven ?? saved["ltm.batch"].flatMap { Int($0) } ?? settings?.batch?.value ?? 32
     let graph = try model.graph(minimize, training: true)
-    var fields = try DataFields(trainer, model, graph, options)
+    var graphs = [graph]
+    for loss in settings?.losses.dropFirst() ?? [] { graphs.append(try model.graph(loss.entry.value, training: true)) }
+    var fields = try DataFields(trainer, model, graphs, options)
     fields.categories = SavedCategories.read(saved) ?? fields.categories
     let (dataset, others) = try reporting { [fields] in
       let dataset = try fields.dataset(data)
@@ -71,13 +77,16 @@ struct TrainingPlan {
     }
     self.batches = BatchWindows(batches, of: window)
     replicas = trainer.execution.tpuCores
-    let share = try Self.share(of: batchSize, replicas)
+    share = try Self.share(of: batchSize, replicas)
+    let share = share
     let shapes = self.data.train.tensors.mapValues { [share] + $0.shape.dropFirst() }
     sizes = try Self.bind(graph, shapes, from: self.data.path)
     if batches.lastRows > 0 {
       let rows = try Self.share(of: batches.lastRows, replicas)
       sizesOfLast = try Self.bind(graph, shapes.mapValues { [rows] + $0.dropFirst() }, from: self.data.path)
+      rowsOfLast = rows
     } else {
+      rowsOfLast = 0
       sizesOfLast = nil
     }
     // An optimizer that is given anew has a rate of its own.
@@ -85,6 +94,14 @@ struct TrainingPlan {
     rateGiven = trainer.learningRate ?? savedRate
     learningRate = try Self.learningRate(rateGiven, model)
     (totalAttempts, limitText) = try TrainingLength(trainer, model, options).attempts(self.batches)
+  }
+
+  /// The sizes of an entry's symbolic dimensions, for one replica; `nil` where no last batch is smaller, and one is meant.
+  func sizes(of entry: String, _ model: Model, isLast: Bool) throws(LTMError) -> [String: Int]? {
+    let rows = isLast ? rowsOfLast : share
+    guard rows > 0 else { return nil }
+    let shapes = data.train.tensors.mapValues { [rows] + $0.shape.dropFirst() }
+    return try Self.bind(try model.graph(entry, training: true), shapes, from: data.path)
   }
 
   /// The rows that each replica gets of a batch.
@@ -137,7 +154,7 @@ struct TrainingPlan {
   /// Throws for a label that is no class and an index that is no row, in the data to train or to test on.
   func checkIndices(_ model: Model) throws(LTMError) {
     let sizes = sizes
-    let entries = (model.settings?.minimize?.value).map { [($0, true)] } ?? []
+    let entries = (model.settings?.losses ?? []).map { ($0.entry.value, true) }
     var limits: [IndexLimit] = []
     for (entry, training) in entries + model.reportNames.map({ ($0, false) }) {
       let graph = try model.graph(entry, training: training)

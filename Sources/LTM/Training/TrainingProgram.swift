@@ -15,7 +15,7 @@ struct TrainingProgram {
 
   init(
     _ model: Model, _ policy: PrecisionPolicy, sizes: [String: Int], minimize: String? = nil, replicas: Int = 1,
-    dump: StageDump? = nil
+    sharesScale: Bool = false, dump: StageDump? = nil
   ) throws(LTMError) {
     let settings = model.settings
     guard let entry = minimize ?? settings?.minimize?.value else {
@@ -28,8 +28,11 @@ struct TrainingProgram {
     rowSums = graph.warningOfRowSums(cores: replicas)
     let cast = try Pipeline.loss(sizes, policy, model.recomputation).run(graph, dump: dump)
     loss = try reporting { try insertCasts(graph.bound(sizes), policy) }
-    let rules = try model.stepRules()
-    step = try reporting { try buildStep(loss: cast, rules: rules, policy: policy, replicas: replicas) }
+    let index = settings?.losses.firstIndex { $0.entry.value == entry } ?? 0
+    let rules = try model.stepRules(of: settings.flatMap { $0.losses.indices.contains(index) ? $0.losses[index] : nil })
+    let built = try reporting { try buildStep(loss: cast, rules: rules, policy: policy, replicas: replicas) }
+    let shared: Set<StepControl> = sharesScale ? [.lossScale, .goodSteps, .skips] : []
+    step = index == 0 ? built : built.withScalars(of: entry, sharing: shared)
     dump?.add("step.ltir", step.graph.text)
     lowered = try Pipeline.lowering.run(step.graph, stage: [.bound, .afterCasts], dump: dump)
   }

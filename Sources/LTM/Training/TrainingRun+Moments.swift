@@ -74,7 +74,7 @@ extension TrainingRun {
   /// Writes all that the next step depends on.
   func write(_ path: String) throws(LTMError) {
     // Where no update was made they are what the run began with, which was looked at.
-    let tensors = session.tensorsToSave(of: model)
+    let tensors = tensorsToSave()
     let metadata = plan.metadata(model, trainer.policy, loop.text(seconds: elapsed))
     try reporting { try writeSafetensors(path, tensors, metadata: metadata) }
   }
@@ -107,7 +107,7 @@ extension TrainingRun {
       return false
     }
     let step = last?.record.step ?? 0
-    try session.observe(value)
+    try observe(value)
     let isBest = monitor.take(value, step: step)
     loop.monitor = monitor
     if let name = loop.folder.admit(value, by: monitor, epoch: epoch, step: step, values) {

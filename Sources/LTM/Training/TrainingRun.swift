@@ -5,7 +5,10 @@ import LTMSupport
 
 /// One call of `fit`: compiles, then tries batch after batch.
 struct TrainingRun {
+  /// The step of what is minimized, or of the first of several losses.
   let session: TrainingSession
+  /// The steps of the others.
+  let further: [FurtherLoss]
   let trainer: Trainer
   let options: TrainingOptions
   /// As training found it, with what a checkpoint holds of weights that the step does not read.
@@ -32,9 +35,9 @@ struct TrainingRun {
   /// How long the parts of the run took.
   let clock = PhaseClock()
   /// Tries that the device is still at, in order.
-  private var underWay: [PendingTry] = []
+  private var underWay: [BatchTries] = []
   /// How many computed indices lay outside so far, for each op of the step that reads some.
-  private var outside: [Double] = []
+  var outside: [Double] = []
   /// Metrics that were no number, each named once.
   var notNumbers: Set<String> = []
 
@@ -61,32 +64,39 @@ struct TrainingRun {
       self.model, program, trainer.policy, trainer.execution, learningRate: plan.learningRate,
       totalSteps: plan.totalAttempts, seed: plan.seed,
       lastProgram: try Self.lastProgram(self.model, trainer, plan))
+    further = try FurtherLoss.all(self.model, trainer, plan, beside: session)
+    let sessions = [session] + further.map(\.session)
     if let checkpoint = plan.checkpoint {
-      warningsBefore += [try session.restore(checkpoint, of: &self.model)].compactMap(\.self)
+      for session in sessions {
+        warningsBefore += [try session.restore(checkpoint, of: &self.model)].compactMap(\.self)
+      }
     } else if let resumed = trainer.resumePath {
       warningsBefore.append(Diagnostic(.warning, "there is no '\(resumed)' checkpoint yet: training starts anew"))
     }
-    session.model = self.model
-    try session.checkInitialWeights()
+    for session in sessions {
+      session.model = self.model
+      try session.checkInitialWeights()
+    }
     if !keepsWeights {
       self.model = self.model.keepingGiven(Set(session.unreadWeights))
-      session.model = self.model
+      for session in sessions { session.model = self.model }
     }
     try plan.checkIndices(self.model)
-    let executable = session.executable
-    data = try plan.data.converted { executable.dtype(of: $0) }
-    let taken = data.train.tensors.keys.filter { executable.dtype(of: $0) != nil }
+    func dtype(_ name: String) -> DType? { sessions.lazy.compactMap { $0.executable.dtype(of: name) }.first }
+    data = try plan.data.converted(dtype)
+    let taken = data.train.tensors.keys.filter { dtype($0) != nil }
     if let threads = options.loaderThreads {
       loader = BatchLoader(data.train, names: Set(taken), threads: threads, limit: plan.totalAttempts)
     } else {
       loader = nil
     }
-    validation = try Validation(plan, data, self.model, trainer, in: session.storageOfReaders())
+    validation = try Validation(plan, data, self.model, trainer, in: session.storageOfReaders(further.map(\.session)))
     let monitor = try Monitor(options, keys: validation.keys)
     try self.model.stepRules().schedule?.check(watching: monitor)
     loop = LoopState(monitor: monitor, folder: try CheckpointFolder(options, isMonitored: monitor != nil))
     loop.restore(plan.checkpoint?.metadata[LoopState.key])
-    let names = StepRecord.outputs.map(\.name) + validation.keys
+    let ofFurther = further.flatMap { loss in FurtherLoss.values.map(loss.key) }
+    let names = StepRecord.outputs.map(\.name) + ofFurther + validation.keys
     logs = try RunLogs(options, values: names, appends: plan.checkpoint != nil)
     compileSeconds = ResourceUsage.monotonicSeconds - begin
   }
@@ -127,10 +137,10 @@ struct TrainingRun {
     lastSave = begin
     var wasStopped = false
     while attempt < plan.totalAttempts, !wasStopped, ending == nil {
-      try settle(leaving: session.lookahead(after: last), observer)
+      try settle(leaving: lookahead, observer)
       try start(attempt)
       attempt += 1
-      try settle(leaving: session.lookahead(after: last), observer)
+      try settle(leaving: lookahead, observer)
       wasStopped = trainer.stopRequested()
       ending = reasonToEnd(attempt)
       let isLast = attempt == plan.totalAttempts || wasStopped || ending != nil
@@ -139,7 +149,7 @@ struct TrainingRun {
         (reports, ending) = try pause(attempt, isLast: isLast, ending, reports, observer)
       }
     }
-    if let last, !wasStopped, attempt - first == skipped { try stop(at: last.record, observer) }
+    if let last, !wasStopped, attempt - first == skipped { try stop(at: last.record, session, observer) }
     let seconds = ResourceUsage.monotonicSeconds - begin
     return TrainingResult(
       steps: Int(try session.control(.step) ?? 0), skipped: skipped, loss: last?.record.loss ?? .nan,
@@ -157,7 +167,7 @@ struct TrainingRun {
     let (isEpochsEnd, validates) = (attempt % plan.batches.batchesPerEpoch == 0, isValidationDue(attempt))
     let (epoch, mean) = ((attempt - 1) / plan.batches.batchesPerEpoch, loop.losses.mean)
     if isEpochsEnd {
-      if loop.monitor == nil { try session.observe(mean) }
+      if loop.monitor == nil { try observe(mean) }
       loop.losses = LossSum()
     }
     if validates || isLast {
@@ -185,7 +195,8 @@ struct TrainingRun {
 
   /// What the run has met that its user should know.
   private var warnings: [Diagnostic] {
-    let counted = zip(session.program.step.indexReads, outside).filter { $0.1 > 0 }
+    let reads = sessions.flatMap(\.program.step.indexReads)
+    let counted = zip(reads, outside).filter { $0.1 > 0 }
     let own = counted.map { $0.warning(outside: Int($1)).showingItsLine() }
     return own
       + validation.warnings.filter { warning in !own.contains { $0.location == warning.location } } + logs.warnings
@@ -193,14 +204,26 @@ struct TrainingRun {
 
   private mutating func start(_ attempt: Int) throws(LTMError) {
     let rows = plan.batches.rows(of: attempt)
-    if plan.batches.length > 1 { try session.set(.microBatches, Double(plan.batches.count(of: attempt))) }
-    let executable = session.choose(isLast: rows.count < plan.batchSize)
     var batch: [String: Tensor]?
     if let loader {
       var batches = plan.batches
       batch = clock.time("batches") { loader.batch(attempt) { batches.rows(of: $0) } }
       plan.batches = batches
     }
+    let first = try start(session, attempt, rows, batch)
+    var others: [(loss: FurtherLoss, pending: PendingTry)] = []
+    for loss in further where loss.isDue(attempt) {
+      others.append((loss, try start(loss.session, attempt, rows, batch)))
+    }
+    underWay.append(BatchTries(first: first, further: others))
+  }
+
+  /// Starts the step of a loss on a batch.
+  private func start(
+    _ session: TrainingSession, _ attempt: Int, _ rows: ArraySlice<Int32>, _ batch: [String: Tensor]?
+  ) throws(LTMError) -> PendingTry {
+    if plan.batches.length > 1 { try session.set(.microBatches, Double(plan.batches.count(of: attempt))) }
+    let executable = session.choose(isLast: rows.count < plan.batchSize)
     // What only the report reads is no input of the step.
     try clock.time("batches") { () throws(LTMError) in
       for parameter in data.train.tensors.keys where executable.dtype(of: parameter) != nil {
@@ -211,32 +234,34 @@ struct TrainingRun {
         }
       }
     }
-    underWay.append(try clock.time("steps") { () throws(LTMError) in try session.start() })
+    return try clock.time("steps") { () throws(LTMError) in try session.start() }
   }
 
   /// Waits for tries, the oldest first, until so many are left.
   private mutating func settle(leaving count: Int, _ observer: (TrainingEvent) throws -> Void) throws(LTMError) {
     while underWay.count > count {
       let pending = underWay.removeFirst()
-      let outcome = try clock.time("steps") { () throws(LTMError) in try pending() }
+      let (outcome, others) = try clock.time("steps") { () throws(LTMError) in try pending.wait() }
       skipped += outcome.record.skipped ? 1 : 0
       last = outcome
       loop.losses.add(outcome.record)
-      outside = outcome.outside.enumerated().map { $1 + (outside.indices.contains($0) ? outside[$0] : 0) }
+      addOutside(outcome, others)
       try notify(observer, .step(outcome.record))
       let epoch = outcome.record.attempt / plan.batches.batchesPerEpoch
       if !logs.isEmpty { try note(clock.time("logs") { logs.write(outcome.record, epoch: epoch) }, observer) }
-      if outcome.record.skipped { try checkWeights(after: outcome.record, observer) }
-      if session.mustStop(outcome) { try stop(at: outcome.record, observer) }
+      for (session, outcome) in [(session, outcome)] + others.map({ ($0.loss.session, $0.outcome) }) {
+        if outcome.record.skipped { try checkWeights(after: last?.record, observer) }
+        if session.mustStop(outcome) { try stop(at: outcome.record, session, observer) }
+      }
     }
   }
 
   /// A run that cannot go on says which op is to blame. Everything is as it was before the try.
   private mutating func stop(
-    at record: StepRecord, _ observer: (TrainingEvent) throws -> Void
+    at record: StepRecord, _ session: TrainingSession, _ observer: (TrainingEvent) throws -> Void
   ) throws(LTMError) {
     // Weights that came so from a file are blamed below.
-    if try session.firstNonfinite() == nil { try save(observer) }
+    if try firstNonfinite() == nil { try save(observer) }
     var blame = try session.blameLastTry(record, trainer.execution) { (done, total) throws(LTMError) in
       try notify(observer, .replaying(done: done, of: total))
     }
@@ -258,7 +283,7 @@ struct TrainingRun {
   private mutating func checkWeights(
     after record: StepRecord?, _ observer: (TrainingEvent) throws -> Void
   ) throws(LTMError) {
-    guard let record, record.step > firstStep, let slot = try session.firstNonfinite() else { return }
+    guard let record, record.step > firstStep, let (session, slot) = try firstNonfinite() else { return }
     isRuined = true
     var blame = try session.blameUpdate(of: slot, record, model, trainer.execution) { (done, total) throws(LTMError) in
       try notify(observer, .replaying(done: done, of: total))
@@ -279,9 +304,9 @@ struct TrainingRun {
     TrainingOverview(
       totalSteps: plan.totalAttempts, stepsPerEpoch: plan.batches.batchesPerEpoch, batchSize: plan.batchSize,
       firstAttempt: attempt, length: plan.limitText, memory: session.executable.memory,
-      reportBytes: validation.memoryBytes + session.bytesOfLast,
+      reportBytes: validation.memoryBytes + session.bytesOfLast + bytesOfFurther,
       compileSeconds: compileSeconds,
-      warnings: (session.program.warnings + warningsBefore
+      warnings: (sessions.flatMap(\.program.warnings) + warningsBefore
         + [plan.warningOfPrecision(trainer.policy)].compactMap(\.self)).map {
           $0.showingItsLine()
         })

@@ -30,8 +30,8 @@ extension TrainingSession {
       try executable.write(tensor, to: slot.name)
       if slot.role == .control { counts[key] = tensor.doubles.first }
     }
-    if let step = counts[StepControl.step.rawValue], let attempt = counts[StepControl.attempt.rawValue], step > attempt
-    {
+    let names = (step: program.step.name(of: .step), attempt: program.step.name(of: .attempt))
+    if let step = counts[names.step], let attempt = counts[names.attempt], step > attempt {
       throw LTMError("\(file.path): says \(step) updates in \(attempt) tries, which no run can have saved")
     }
     try writeCopies()
@@ -46,8 +46,11 @@ extension TrainingSession {
     return unexpected(held.subtracting(keys).subtracting(model.weightNames), in: file)
   }
 
+  /// A warning about what the file holds and no step of the run reads.
   private func unexpected(_ names: Set<String>, in file: SafetensorsFile) -> Diagnostic? {
-    let extra = names.filter { !$0.hasPrefix("control/") && !$0.hasSuffix("num_batches_tracked") }
+    let extra = names.filter { name in
+      !name.hasPrefix("control/") && !name.hasSuffix("num_batches_tracked") && !keysElsewhere.contains(name)
+    }
     guard !extra.isEmpty else { return nil }
     return Diagnostic(
       .warning,
@@ -59,7 +62,7 @@ extension TrainingSession {
   private func checkNames(_ held: Set<String>, in file: SafetensorsFile) throws(LTMError) {
     let missing = slots.compactMap { slot in
       slot.checkpointKey.flatMap { key in
-        held.contains(key) || (slot.role == .control && key != StepControl.step.rawValue) ? nil : key
+        held.contains(key) || (slot.role == .control && key != program.step.name(of: .step)) ? nil : key
       }
     }
     guard !missing.isEmpty else { return }
@@ -111,8 +114,11 @@ extension TrainingSession {
 
   /// Storage for entries that read what is trained: the same arrays, or casts of them. What the step does not read is the
   /// model's.
-  func storageOfReaders() -> SessionStorage {
+  ///
+  /// - Parameter others: the sessions of further losses, on the same arrays.
+  func storageOfReaders(_ others: [TrainingSession]) -> SessionStorage {
     var trained: [String: SessionArray] = [:]
+    let slots = ([self] + others).flatMap(\.slots)
     for slot in slots {
       if let key = slot.checkpointKey, let array = storage[slot.name, slot.type.dtype] { trained[key] = array }
     }

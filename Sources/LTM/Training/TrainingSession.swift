@@ -11,7 +11,9 @@ final class TrainingSession {
   /// The step that was started last.
   private(set) var active: (program: TrainingProgram, executable: any Executable)
   /// Where everything lies that lives from one step to the next.
-  let storage = SessionStorage()
+  let storage: SessionStorage
+  /// The weights that the step of another loss trains.
+  var trainedElsewhere: Set<String> = []
   let executable: any Executable
   let policy: PrecisionPolicy
   /// The model as training found it.
@@ -22,13 +24,15 @@ final class TrainingSession {
 
   init(
     _ model: Model, _ program: TrainingProgram, _ policy: PrecisionPolicy, _ execution: Execution, learningRate: Double,
-    totalSteps: Int, seed: UInt64? = nil, lastProgram: TrainingProgram? = nil
+    totalSteps: Int, seed: UInt64? = nil, lastProgram: TrainingProgram? = nil,
+    storage: SessionStorage = SessionStorage()
   ) throws(LTMError) {
     self.program = program
     self.policy = policy
     slots = program.step.slots
     self.model = model
-    let (executable, storage) = (try execution.backend.compile(program.lowered, in: storage), storage)
+    self.storage = storage
+    let executable = try execution.backend.compile(program.lowered, in: storage)
     self.executable = executable
     active = (program, executable)
     last = try lastProgram.map { (program) throws(LTMError) in
@@ -44,7 +48,7 @@ final class TrainingSession {
     try set(.learningRate, learningRate)
     try set(.totalSteps, Double(totalSteps))
     try set(.microBatches, Double(Int32.max))
-    if let slot = slots.first(where: { $0.name == Graph.seed }), let key = seedKey(seed ?? model.seed) {
+    if let slot = slot(of: .seed), let key = seedKey(seed ?? model.seed) {
       try executable.write(key, to: slot.name)
     }
   }
@@ -85,8 +89,14 @@ final class TrainingSession {
     return tensor
   }
 
+  /// The slot of a scalar; `nil` where the policy has none of it.
+  private func slot(of control: StepControl) -> StateSlot? {
+    let name = program.step.name(of: control)
+    return slots.first { $0.name == name }
+  }
+
   func set(_ control: StepControl, _ value: Double) throws(LTMError) {
-    guard let slot = slots.first(where: { $0.name == control.rawValue }) else { return }
+    guard let slot = slot(of: control) else { return }
     guard let tensor = Tensor([value], shape: [], dtype: slot.type.dtype) else { return }
     try executable.write(tensor, to: slot.name)
   }
@@ -102,8 +112,7 @@ final class TrainingSession {
 
   /// A control's value; `nil` where the policy has none of it.
   func control(_ control: StepControl) throws(LTMError) -> Double? {
-    guard slots.contains(where: { $0.name == control.rawValue }) else { return nil }
-    return try scalar(control.rawValue)
+    try slot(of: control).map { (slot) throws(LTMError) in try scalar(slot.name) }
   }
 
   /// Bytes that the step for a smaller last batch takes beside the other.
@@ -118,18 +127,20 @@ final class TrainingSession {
   /// Starts a try on the arguments that lie in the executable. The result waits for it; it is to be asked once, and in
   /// order. A device that queues its work may be at several tries.
   func start() throws(LTMError) -> PendingTry {
-    let controls: [StepControl] = [.lossScale, .attempt]
-    let before = controls.map(\.rawValue).filter { name in slots.contains { $0.name == name } }
-    let kept = [StepControl.step, .skips].map(\.rawValue).filter { name in slots.contains { $0.name == name } }
+    let before = [StepControl.lossScale, .attempt].filter { slot(of: $0) != nil }
+    let kept = [StepControl.step, .skips].filter { slot(of: $0) != nil }
     let counts = program.step.indexReads.indices.map(Graph.outsideCount)
     let values = StepRecord.outputs.map(\.output).filter { name in program.lowered.outputs.contains { $0.name == name }
     }
-    let after = [StepProgram.foundInf, StepProgram.loss] + kept + values + counts
+    let results = [StepProgram.foundInf, StepProgram.loss]
+    let step = program.step
+    let names = before.map(\.rawValue) + results + kept.map(\.rawValue) + values + counts
     let begin = ResourceUsage.monotonicSeconds
-    let pending = try active.executable.start(before: before, after: after)
+    let pending = try active.executable.start(
+      before: before.map(step.name), after: results + kept.map(step.name) + values + counts)
     return { [self] () throws(LTMError) in
       let numbers = try pending().map { $0.doubles.first ?? .nan }
-      let named = Dictionary(zip(before + after, numbers), uniquingKeysWith: { first, _ in first })
+      let named = Dictionary(zip(names, numbers), uniquingKeysWith: { first, _ in first })
       let end = ResourceUsage.monotonicSeconds
       defer { lastEnd = end }
       return TryOutcome(named, outside: counts.map { named[$0] ?? 0 }, seconds: end - max(begin, lastEnd))
@@ -170,10 +181,12 @@ final class TrainingSession {
     }
   }
 
-  /// The names of the weights that the step does not read.
+  /// What the steps of other losses save.
+  var keysElsewhere: Set<String> = []
+  /// The names of the weights that no step reads.
   var unreadWeights: [String] {
     let keys = Set(slots.compactMap(\.checkpointKey))
-    return model.weightNames.filter { !keys.contains($0) }
+    return model.weightNames.filter { !keys.contains($0) && !trainedElsewhere.contains($0) }
   }
 
   /// Throws where a run would begin with weights that are not finite: every step would be skipped.
@@ -200,7 +213,7 @@ typealias PendingTry = () throws(LTMError) -> TryOutcome
 
 /// What became of a try.
 struct TryOutcome {
-  let record: StepRecord
+  var record: StepRecord
   /// Skips in a row with the loss scale at its floor.
   let skips: Int
   /// How many computed indices lay outside, for each op that reads some.

@@ -96,9 +96,12 @@ struct RowOptions: ParsableArguments {
   var loaderThreads: String?
   @Flag(help: "The rows that do not fill an epoch's last batch are a smaller one.") var keepLastBatch = false
 
+  @Flag(help: "Several losses have one loss scale in common. Default: each has its own.") var shareLossScale = false
+
   var given: [GivenOption] {
     givenOptions([
-      ("loader_threads", loaderThreads), ("keep_last_batch", keepLastBatch ? "true" : nil), ("window", window),
+      ("share_loss_scale", shareLossScale ? "true" : nil), ("loader_threads", loaderThreads),
+      ("keep_last_batch", keepLastBatch ? "true" : nil), ("window", window),
       ("window_stride", windowStride),
       ("missing", missing), ("unseen", unseen), ("sample_weight", sampleWeight),
       ("balance", balance),

@@ -115,6 +115,13 @@ private final class Checker {
     if let schedule = settings.schedule { make(schedule, .schedule) }
     if let clip = settings.clip { make(clip, .clip) }
     if let average = settings.average { make(average, .average) }
+    for loss in settings.losses {
+      for (call, kind) in [(loss.optimizer, .optimizer), (loss.schedule, .schedule), (loss.clip, .clip)]
+        as [(RuleCall?, TypeDeclaration.Kind)]
+      {
+        if let call { make(call, kind) }
+      }
+    }
     guard let program = programs[settings.model] else { return }
     for problem in program.problems(with: settings) { diagnostics.add(problem) }
   }
@@ -132,7 +139,7 @@ extension Program {
   /// The parameters of the entries that are minimized and reported, in order.
   package func dataParameters(of settings: TrainSettings) -> [String] {
     var names: [String] = []
-    for setting in [settings.minimize].compactMap({ $0 }) + settings.reports {
+    for setting in settings.losses.map(\.entry) + settings.reports {
       for parameter in entry(setting.value)?.parameters ?? [] where !names.contains(parameter.name) {
         names.append(parameter.name)
       }
@@ -143,12 +150,12 @@ extension Program {
   /// The entries of a `train` block that the model lacks, or that are no scalars.
   package func entryProblems(with settings: TrainSettings) -> [Diagnostic] {
     var problems: [Diagnostic] = []
-    for setting in [settings.minimize].compactMap({ $0 }) + settings.reports {
+    for setting in settings.losses.map(\.entry) + settings.reports {
       guard let entry = entry(setting.value) else {
         problems.append(unknownEntry(setting.value, at: setting.span))
         continue
       }
-      let isMinimized = setting.span == settings.minimize?.span
+      let isMinimized = settings.losses.contains { $0.entry.span == setting.span }
       let areScalars = entry.results.allSatisfy { $0.rank == 0 && $0.dtype.isFloating }
       if !areScalars || entry.results.count > (isMinimized ? 2 : 1) {
         let types = entry.results.map { Elaborator.text($0) }.joined(separator: ", ")

@@ -76,20 +76,23 @@ struct Resolver {
 
   private mutating func resolve(_ block: TrainDeclaration) {
     for argument in block.arguments { resolve(argument.value) }
-    for item in block.items {
-      switch item {
-      case .optimizer(_, let arguments, _), .group(_, let arguments, _):
-        for argument in arguments { resolve(argument.value) }
-      case .schedule(let rules, _): for rule in rules { resolve(rule) }
-      case .clip(let rule, _), .average(let rule, _): resolve(rule)
-      case .setting(let name, let value, _):
-        // An unknown setting is reported as such, later; its value may be anything.
-        if TrainSettings.numbers.contains(name.text) { resolve(value) }
-      case .option(let name, let value, _):
-        // A name alone is a word, `monitor val_loss`.
-        if TrainSettings.options.contains(name.text), value.bareName == nil { resolve(value) }
-      case .data, .minimize, .report, .freeze: continue
-      }
+    for item in block.items { resolve(item, options: TrainSettings.options) }
+  }
+
+  private mutating func resolve(_ item: TrainItem, options: [String]) {
+    switch item {
+    case .optimizer(_, let arguments, _), .group(_, let arguments, _):
+      for argument in arguments { resolve(argument.value) }
+    case .schedule(let rules, _): for rule in rules { resolve(rule) }
+    case .clip(let rule, _), .average(let rule, _): resolve(rule)
+    case .setting(let name, let value, _):
+      // An unknown setting is reported as such, later; its value may be anything.
+      if TrainSettings.numbers.contains(name.text) { resolve(value) }
+    case .option(let name, let value, _):
+      // A name alone is a word, `monitor val_loss`.
+      if options.contains(name.text), value.bareName == nil { resolve(value) }
+    case .minimize(let loss, _): for item in loss.items { resolve(item, options: LossSettings.options) }
+    case .data, .report, .freeze: return
     }
   }
 

@@ -10,7 +10,7 @@ extension LoadedFile {
   ) throws(DiagnosticSet) -> StepRules {
     var rules = StepRules(optimizers: [try self.optimizer(optimizer).template(at: optimizer.span)])
     try addGroups(to: &rules, optimizer, settings, of: program)
-    rules.frozen = program.frozen(by: settings)
+    rules.frozen = program.frozen(by: settings).union(program.untouched(by: settings))
     if let schedule = settings.schedule { rules.schedule = try self.schedule(schedule) }
     if let clip = settings.clip { rules.clip = try self.clip(clip) }
     if let average = settings.average { rules.average = try self.average(average) }

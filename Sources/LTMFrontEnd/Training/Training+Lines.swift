@@ -26,7 +26,7 @@ extension TrainSettings {
   fileprivate func replaced(by other: TrainSettings) -> TrainSettings {
     var result = self
     if other.data != nil { (result.data, result.fields) = (other.data, other.fields) }
-    result.minimize = other.minimize ?? minimize
+    result.losses = other.losses.isEmpty ? losses : other.losses
     result.reports = other.reports.isEmpty ? reports : other.reports
     result.optimizer = other.optimizer ?? optimizer
     result.schedule = other.schedule ?? schedule

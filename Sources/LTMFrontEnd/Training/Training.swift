@@ -33,8 +33,8 @@ package struct TrainSettings: Sendable {
   package var data: Setting<String>?
   /// What is read for each parameter.
   package var fields: [Field] = []
-  /// The entry that is minimised.
-  package var minimize: Setting<String>?
+  /// What is minimized, in the order in which a step goes through it.
+  package var losses: [LossSettings] = []
   /// The entries that are reported.
   package var reports: [Setting<String>] = []
   package var optimizer: RuleCall?
@@ -67,7 +67,7 @@ package struct TrainSettings: Sendable {
     "limit_train_batches", "limit_val_batches", "num_sanity_val_steps", "overfit_batches", "monitor", "monitor_mode",
     "patience", "min_delta", "max_time", "min_epochs", "min_steps", "save_top_k", "save_every_n_steps", "save_every",
     "save_name", "log_every_n_steps", "window", "window_stride", "missing", "unseen", "sample_weight", "balance",
-    "keep_last_batch", "loader_threads",
+    "keep_last_batch", "loader_threads", "share_loss_scale",
   ]
 }
 
@@ -125,7 +125,7 @@ extension Elaborator {
     var seen: [String: Span] = [:]
     for item in block.items {
       let name = item.keyword
-      if let first = seen[name], !TrainSettings.repeated.contains(name) {
+      if let first = seen[name], !TrainSettings.repeated.contains(name), name != "minimize" {
         fail("'\(name)' is given twice", at: item.span, labels: [.init(first, "first given here")])
       }
       seen[name] = item.span
@@ -141,15 +141,13 @@ extension Elaborator {
       for field in fields {
         settings.fields.append(.init(parameter: field.parameter.text, key: field.key.text, span: field.parameter.span))
       }
-    case .minimize(let name, _): settings.minimize = .init(value: name.text, span: name.span)
+    case .minimize(let loss, _): addLoss(loss, to: &settings)
     case .report(let names, _):
       for name in names where !settings.reports.contains(where: { $0.value == name.text }) {
         settings.reports.append(.init(value: name.text, span: name.span))
       }
     case .optimizer(let name, let arguments, _): settings.optimizer = ruleCall(name, arguments)
-    case .schedule(let rules, _):
-      settings.schedule = rules.first.map { ruleCall($0) }
-      settings.schedule?.then = rules.dropFirst().map { ruleCall($0) }
+    case .schedule(let rules, _): settings.schedule = scheduleCall(rules)
     case .clip(let rule, _): settings.clip = ruleCall(rule)
     case .average(let rule, _): settings.average = ruleCall(rule)
     case .group(let pattern, let arguments, _):
@@ -203,11 +201,17 @@ extension Elaborator {
     }
   }
 
-  private func ruleCall(_ name: Identifier, _ arguments: [LTMSyntax.Argument]) -> RuleCall {
+  func scheduleCall(_ rules: [UsedRule]) -> RuleCall? {
+    var call = rules.first.map { ruleCall($0) }
+    call?.then = rules.dropFirst().map { ruleCall($0) }
+    return call
+  }
+
+  func ruleCall(_ name: Identifier, _ arguments: [LTMSyntax.Argument]) -> RuleCall {
     RuleCall(name: name.text, span: name.span, arguments: arguments.compactMap(ruleArgument))
   }
 
-  private func ruleCall(_ rule: UsedRule) -> RuleCall { ruleCall(rule.name, rule.arguments) }
+  func ruleCall(_ rule: UsedRule) -> RuleCall { ruleCall(rule.name, rule.arguments) }
 
   private func ruleArgument(_ argument: LTMSyntax.Argument) -> RuleCall.Argument? {
     known(argument.value).map {
@@ -217,7 +221,7 @@ extension Elaborator {
   }
 
   /// Whether a string is a path of weights; says so where it is not.
-  private func isPath(_ pattern: StringLiteral) -> Bool {
+  func isPath(_ pattern: StringLiteral) -> Bool {
     if PathPattern.isValid(pattern.value) { return true }
     fail("\"\(pattern.value)\" is no path of weights", at: pattern.span, notes: ["write \(PathPattern.form)"])
     return false

@@ -4,8 +4,8 @@ extension Program {
   /// The paths of groups and frozen weights that mean no weight of the model.
   package func pathProblems(with settings: TrainSettings) -> [Diagnostic] {
     let names = parameters.map(\.name)
-    let patterns = settings.groups.map(\.pattern) + settings.freezes
-    return patterns.compactMap { setting in
+    let patterns = settings.groups.map(\.pattern) + settings.freezes + settings.losses.flatMap(\.paths)
+    let problems: [Diagnostic] = patterns.compactMap { setting in
       let pattern = PathPattern(setting.value)
       if names.contains(where: pattern.matches) { return nil }
       return Diagnostic(
@@ -13,6 +13,7 @@ extension Program {
         notes: ["it has \(names.prefix(12).joined(separator: ", "))\(names.count > 12 ? ", ..." : "")"],
         fixIt: nearest(to: setting.value, among: names).map { .init(setting.span, "\"\($0)\"") })
     }
+    return problems.isEmpty ? lossProblems(with: settings) : problems
   }
 
   /// The pattern with one name replaced by a likely one, where that means something.

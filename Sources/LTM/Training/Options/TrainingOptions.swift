@@ -51,6 +51,11 @@ public struct TrainingOptions: Sendable {
   /// Whether the rows that do not fill the last batch of an epoch are a smaller one: no.
   public var keepLastBatch: Bool?
 
+  // MARK: Several losses
+
+  /// Whether several losses have one loss scale in common: no, each has its own.
+  public var shareLossScale: Bool?
+
   // MARK: Stopping
 
   /// The metric that stopping and the best checkpoints go by: `val_loss`, `val_accuracy`, `train_loss`.
@@ -175,6 +180,7 @@ extension TrainingOptions {
     Field("loader_threads", \.loaderThreads, count, positive),
     Field("keep_last_batch", \.keepLastBatch, "true or false") { Bool($0) },
     Field("balance", \.balance, "a key of the data") { $0.isEmpty ? nil : $0 },
+    Field("share_loss_scale", \.shareLossScale, "true or false") { Bool($0) },
     Field("monitor", \.monitor, "a metric, as val_loss") { $0.isEmpty ? nil : $0 },
     Field("monitor_mode", \.monitorMode, "min or max") { MonitorMode(rawValue: $0) },
     Field("patience", \.patience, count, positive),
