@@ -35,6 +35,8 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     // SHA-256, for machine code that is kept on disk. Either version will do, so that a package that embeds ltm chooses.
     .package(url: "https://github.com/apple/swift-crypto", "3.12.3"..<"5.0.0"),
+    // ONNX files are protocol buffers.
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
   ],
   targets: [
     // C: LLVM's headers (symbolic links into llvm-22-dev) and the few instructions that Swift lacks.
@@ -71,6 +73,10 @@ let package = Package(
     layer("LTMPTX", ["CLLVM", "LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
     layer("LTMRuntime", ["CRuntime", "LTMSupport", "LTMIR"]),
     layer("LTMHLO", ["CPJRT", "LTMSupport", "LTMIR"]),
+    layer(
+      "LTMONNX",
+      ["LTMSupport", "LTMSyntax", "LTMIR", "LTMRuntime", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      exclude: ["Protobuf/onnx.proto"]),
     layer("LTMCUDA", ["CCUDA", "LTMSupport", "LTMIR", "LTMKernels", "LTMPTX"]),
 
     // The public face, and the command that is a thin shell around it.
@@ -82,7 +88,9 @@ let package = Package(
       ]),
     .executableTarget(
       name: "LTMCommand",
-      dependencies: ["LTM", "LTMRuntime", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "LTM", "LTMONNX", "LTMRuntime", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: settings),
 
     // Our side of `make bench`, and the table and picture of what was measured.
@@ -119,6 +127,9 @@ let package = Package(
     suite(
       "KernelTests", ["Fuzzing", "LTMSupport", "LTMIR", "LTMKernels", "LTMKernelPasses", "LTMGraphPasses"],
       exclude: ["Goldens"]),
+    suite(
+      "ONNXTests", ["Fuzzing", "LTM", "LTMIR", "LTMONNX", "LTMRuntime", "LTMSupport", "LTMCommand"],
+      exclude: ["Fixtures", "Goldens"]),
     // AMX's instructions on processors without it.
     .target(name: "CTiles", path: "Tests/CTiles"),
     suite("LLVMTests", ["CTiles", "LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
