@@ -9,6 +9,7 @@ public enum Attribute: Hashable, Sendable {
   case dim(Dim)
   case dims([Dim])
   case dtype(DType)
+  case word(String)
 }
 
 /// An op's compile-time operands by name. Ordered by name, so that equal sets print and hash alike.
@@ -53,6 +54,8 @@ public struct Attributes: Hashable, Sendable, ExpressibleByDictionaryLiteral {
   public func dims(_ name: String) -> [Dim]? { if case .dims(let value) = self[name] { value } else { nil } }
   /// The dtype under `name`.
   public func dtype(_ name: String) -> DType? { if case .dtype(let value) = self[name] { value } else { nil } }
+  /// The word under `name`.
+  public func word(_ name: String) -> String? { if case .word(let value) = self[name] { value } else { nil } }
 
   // What a signature promises is there: the verifier has proved it (`graph_c5`). Where it is not, which is a mistake in
   // ltm, the process ends with the place that asked, in the op's paragraph.
@@ -71,6 +74,9 @@ public struct Attributes: Hashable, Sendable, ExpressibleByDictionaryLiteral {
   }
   package subscript(dim name: String, file: String = #fileID, line: Int = #line) -> Dim {
     proved(name, dim(name), file, line)
+  }
+  package subscript(word name: String, file: String = #fileID, line: Int = #line) -> String {
+    proved(name, word(name), file, line)
   }
   /// A dimension of a bound graph.
   package subscript(bound name: String, file: String = #fileID, line: Int = #line) -> Int {

@@ -9,6 +9,9 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   case neg, abs, sign, exp, expm1, log, log1p, log2, sqrt, rsqrt, reciprocal, sin, cos, tanh, erf
   case floor, ceil, round, square, relu, leakyRelu = "leaky_relu", sigmoid, silu, gelu, geluTanh = "gelu_tanh", softplus
   case isFinite = "is_finite", not
+  case tan, asin, acos, atan, sinh, cosh, asinh, acosh, atanh, trunc
+  case elu, selu, celu, mish, softsign, logSigmoid = "log_sigmoid", hardtanh, relu6, hardsigmoid, hardswish
+  case threshold, clamp
   // Of which activations and their gradients are made
   case timesSigmoid = "times_sigmoid", timesNormalCDF = "times_normal_cdf", timesGaussian = "times_gaussian"
   // Elementwise, two or three operands of one shape
@@ -16,6 +19,9 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   case equal, notEqual = "not_equal", less, lessEqual = "less_equal", greater, greaterEqual = "greater_equal"
   case and, or
   case `where`
+  case atan2, maskedFill = "masked_fill"
+  // Activations of more than one element
+  case prelu, glu, swiglu
   // Replicas of a data-parallel program
   case allReduce = "all_reduce"
   // Dtype
@@ -25,16 +31,20 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   case after
   // Shape
   case broadcast, reshape, transpose, slice, concat, pad, window
+  case flip, roll, tril, triu, expand, `repeat`, repeatInterleave = "repeat_interleave", padAround = "pad_around"
+  // Images
+  case unfold, fold, pixelShuffle = "pixel_shuffle", pixelUnshuffle = "pixel_unshuffle", interpolate
   // Indexed
   case gather, scatterAdd = "scatter_add", takeAlongAxis = "take_along_axis", oneHot = "one_hot"
-  case writeAt = "write_at"
+  case scatter, writeAt = "write_at"
   // Along an axis
-  case cumsum, argsort, sort, topk
+  case cumsum, cumprod, argsort, sort, topk
   // Random numbers
   case foldKey = "fold_key", randomBits = "random_bits"
   case uniform, normal, bernoulli, categorical, permutation, dropout
   // Reductions
-  case sum, mean, max, min, prod, all, any, argmax, argmin, variance, logsumexp
+  case sum, mean, max, min, prod, all, any, argmax, argmin, variance, logsumexp, std, norm
+  case cosineSimilarity = "cosine_similarity"
   // Contractions
   case contract, matmul, linear
   // Convolutions and pools
@@ -51,6 +61,7 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   // Losses
   case crossEntropy = "cross_entropy", mseLoss = "mse_loss", l1Loss = "l1_loss", bceWithLogits = "bce_with_logits"
   case binaryCrossEntropy = "binary_cross_entropy", huberLoss = "huber_loss"
+  case nllLoss = "nll_loss", klDiv = "kl_div", smoothL1Loss = "smooth_l1_loss"
 
   /// The name in the IR and, where the op can be called from `.ltm`, in the language.
   public var name: String { rawValue }
@@ -187,6 +198,54 @@ extension Op {
     case .bceWithLogits: .bceWithLogits
     case .binaryCrossEntropy: .binaryCrossEntropy
     case .huberLoss: .huberLoss
+    case .tan: .tan
+    case .asin: .asin
+    case .acos: .acos
+    case .atan: .atan
+    case .sinh: .sinh
+    case .cosh: .cosh
+    case .asinh: .asinh
+    case .acosh: .acosh
+    case .atanh: .atanh
+    case .trunc: .trunc
+    case .elu: .elu
+    case .selu: .selu
+    case .celu: .celu
+    case .mish: .mish
+    case .softsign: .softsign
+    case .logSigmoid: .logSigmoid
+    case .hardtanh: .hardtanh
+    case .relu6: .relu6
+    case .hardsigmoid: .hardsigmoid
+    case .hardswish: .hardswish
+    case .threshold: .threshold
+    case .clamp: .clamp
+    case .atan2: .atan2
+    case .maskedFill: .maskedFill
+    case .prelu: .prelu
+    case .glu: .glu
+    case .swiglu: .swiglu
+    case .flip: .flip
+    case .roll: .roll
+    case .tril: .tril
+    case .triu: .triu
+    case .expand: .expand
+    case .`repeat`: .`repeat`
+    case .repeatInterleave: .repeatInterleave
+    case .padAround: .padAround
+    case .unfold: .unfold
+    case .fold: .fold
+    case .pixelShuffle: .pixelShuffle
+    case .pixelUnshuffle: .pixelUnshuffle
+    case .interpolate: .interpolate
+    case .scatter: .scatter
+    case .cumprod: .cumprod
+    case .std: .std
+    case .norm: .norm
+    case .cosineSimilarity: .cosineSimilarity
+    case .nllLoss: .nllLoss
+    case .klDiv: .klDiv
+    case .smoothL1Loss: .smoothL1Loss
     }
   }
 }

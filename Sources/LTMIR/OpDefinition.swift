@@ -47,6 +47,8 @@ public struct OpParameter: Sendable {
     case sizes(Int)
     /// The same, before and after each axis; or `"same"`, or `"valid"`.
     case padding(Int)
+    /// One of some words, written as a String.
+    case word([String])
   }
   /// The argument's name in a call, and the attribute's in the IR.
   public let name: String
@@ -190,6 +192,8 @@ public struct OpDefinition: Sendable {
   public let signature: [OpParameter]
   /// Whether the op does nothing but in training: in evaluation a call of it is its first operand.
   public let isTrainingOnly: Bool
+  /// Whether a composite works element by element, so that a call spreads its operands over a common shape.
+  public let isElementwise: Bool
   /// The precision class.
   public let precision: PrecisionClass
   /// Attributes with what the types of operands tell of them, where the reference has to know that.
@@ -210,7 +214,8 @@ public struct OpDefinition: Sendable {
 
   package init(
     _ summary: String, isCallable: Bool = true, isTrainingOnly: Bool = false, signature: [OpParameter],
-    precision: PrecisionClass, complete: (@Sendable ([TensorType], Attributes) -> Attributes)? = nil,
+    isElementwise: Bool = false, precision: PrecisionClass,
+    complete: (@Sendable ([TensorType], Attributes) -> Attributes)? = nil,
     infer: @escaping @Sendable ([TensorType], Attributes) throws(OpError) -> TensorType,
     evaluate: @escaping @Sendable ([Reference], Attributes, TensorType) -> Reference, gradient: OpGradient,
     lowering: OpLowering, further: FurtherResults? = nil, examples: [OpExample] = []
@@ -218,6 +223,7 @@ public struct OpDefinition: Sendable {
     self.summary = summary
     self.isCallable = isCallable
     self.isTrainingOnly = isTrainingOnly
+    self.isElementwise = isElementwise
     self.signature = signature
     self.precision = precision
     self.complete = complete

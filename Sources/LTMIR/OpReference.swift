@@ -40,6 +40,7 @@ private func signatureText(_ row: OpDefinition) -> String {
       case .sizes(let count): "\(parameter.name): Int\(count == 1 ? "" : " or \(count) Ints")"
       case .padding(let count):
         "\(parameter.name): Int\(count == 1 ? "" : " or \(count) Ints") or \"same\" or \"valid\""
+      case .word(let words): "\(parameter.name): \(words.map { "\"\($0)\"" }.joined(separator: " or "))"
       }
     return parameter.defaultValue.map { "\(kind) = \(attributeText($0))" } ?? (parameter.isOptional ? kind + "?" : kind)
   }.joined(separator: ", ")

@@ -47,7 +47,7 @@ private func tensorData(_ json: JSON) -> Reference? {
   return Reference(shape: shape, data: data.compactMap { $0.doubleValue ?? $0.stringValue.flatMap(Double.init) })
 }
 
-let torchCases: [TorchCase] = ["torch", "convolution"].flatMap { name -> [TorchCase] in
+let torchCases: [TorchCase] = ["torch", "convolution", "ops"].flatMap { name -> [TorchCase] in
   let url = root.appending(path: "Tests/IRTests/Fixtures/\(name).json")
   guard let text = try? String(contentsOf: url, encoding: .utf8), let json = try? JSON(parsing: text) else { return [] }
   return (json.elements ?? []).enumerated().compactMap { TorchCase($1, index: $0) }
@@ -55,7 +55,7 @@ let torchCases: [TorchCase] = ["torch", "convolution"].flatMap { name -> [TorchC
 
 @Suite("the reference against PyTorch in f64")
 struct TorchTests {
-  @Test func fixtureIsRead() { #expect(torchCases.count > 230) }
+  @Test func fixtureIsRead() { #expect(torchCases.count > 400) }
 
   @Test("values", arguments: torchCases)
   func values(torchCase: TorchCase) throws {

@@ -47,10 +47,19 @@ extension Elaborator {
   /// Last adjustments: broadcasting, matrix products of unequal rank.
   private func finish(_ call: OpCall) -> Value {
     if call.op == .matmul { return matmul(call) }
+    if call.op == .pad { return padded(call) }
     if call.op == .cast, let number = castNumber(call) { return number }
     guard call.op.broadcasts else { return apply(call.op, call.operands, call.attributes, at: call.span) }
     guard let spread = broadcast(call.operands, at: call.span) else { return Value(.poison, call.span) }
     return apply(call.op, spread, call.attributes, at: call.span)
+  }
+
+  /// Padding by a value, or by what is there.
+  private func padded(_ call: OpCall) -> Value {
+    var (op, attributes) = (call.op, call.attributes)
+    if attributes.word("mode") == "constant" { attributes["mode"] = nil }
+    if attributes["mode"] != nil { (op, attributes["value"]) = (.padAround, nil) }
+    return apply(op, call.operands, attributes, at: call.span)
   }
 
   /// A cast of a number that is known already: one of its dtype, which must have it. `nil` where a tensor is cast.
@@ -177,6 +186,9 @@ extension Elaborator {
       return numbers.count == ints.count ? .ints(numbers) : nil
     case .sizes(let count): return sizes(value, count)
     case .padding(let count): return padding(value, count)
+    case .word(let words):
+      guard case .string(let word) = value.kind, words.contains(word) else { return nil }
+      return .word(word)
     }
   }
 
@@ -211,6 +223,10 @@ extension Elaborator {
   /// The dimensions of a new shape; one -1 in a `reshape` takes what is left.
   private func dims(_ dims: [Dim], _ call: OpCall, _ span: Span) -> Attribute? {
     var dims = dims
+    if call.op == .expand, let operand = call.operands.first {
+      let shape = builder.type(operand.id).shape
+      for (place, size) in zip(dims.indices.reversed(), shape.reversed()) where dims[place] == -1 { dims[place] = size }
+    }
     if call.op == .reshape, let hole = dims.firstIndex(of: -1), let operand = call.operands.first {
       dims[hole] = 1
       let shape = builder.type(operand.id).shape
@@ -300,7 +316,7 @@ extension OpParameter.Kind {
   var isTensor: Bool {
     switch self {
     case .tensor, .optionalTensor, .tensors, .key: true
-    case .int, .float, .bool, .dtype, .axis, .axes, .dim, .dims, .ints, .sizes, .padding: false
+    case .int, .float, .bool, .dtype, .axis, .axes, .dim, .dims, .ints, .sizes, .padding, .word: false
     }
   }
 
@@ -308,7 +324,7 @@ extension OpParameter.Kind {
   var isVariadic: Bool {
     switch self {
     case .tensors, .dims, .ints: true
-    case .tensor, .optionalTensor, .key, .int, .float, .bool, .dtype, .axis, .axes, .dim, .sizes, .padding: false
+    case .tensor, .optionalTensor, .key, .int, .float, .bool, .dtype, .axis, .axes, .dim, .sizes, .padding, .word: false
     }
   }
 
@@ -326,6 +342,7 @@ extension OpParameter.Kind {
     case .sizes(let count): "an Int or \(count) Ints, as in (\((0..<count).map { _ in "2" }.joined(separator: ", ")))"
     case .padding(let count):
       "an Int\(count == 1 ? "" : ", \(count) Ints"), \"same\" or \"valid\""
+    case .word(let words): words.map { "\"\($0)\"" }.joined(separator: " or ")
     }
   }
 }

@@ -186,6 +186,7 @@ extension Op {
   /// Whether the front end spreads the operands over a common shape: elementwise ops of two operands or more.
   var broadcasts: Bool {
     let row = definition
+    if row.isElementwise { return true }
     guard case .primitive = row.lowering else { return false }
     return row.signature.count >= 2 && row.signature.allSatisfy { $0.kind == .tensor }
   }

@@ -6,10 +6,7 @@ extension ForeignNames {
   /// Arguments that say here what another argument, or another name, says.
   static let argumentNotes: [String: String] = [
     "Linear.bias": "a Linear without bias is a Projection",
-    "cross_entropy.reduction": "it is the mean over the rows", "mse_loss.reduction": "it is the mean over all elements",
-    "cross_entropy.ignore_index": "every label is one of the classes: weigh rows in a loss of your own",
-    "cross_entropy.label_smoothing": "targets are labels: write the loss on log_softmax(logits)",
-    "cross_entropy.weight": "classes weigh the same: write the loss on log_softmax(logits)",
+    "mse_loss.reduction": "it is the mean over all elements",
     "Adam.betas": "they are two arguments, beta1 and beta2", "AdamW.betas": "they are two arguments, beta1 and beta2",
     "Embedding.padding_idx": "every row is trained: multiply by a mask of the indices",
     "LayerNorm.elementwise_affine": "it has a weight and a bias", "BatchNorm.affine": "it has a weight and a bias",
@@ -78,6 +75,8 @@ extension ForeignNames {
       (["einsum", "tensordot", "einops", "rearrange"], "matmul, transpose, reshape and sum say the same"),
       (["Sequential"], "a list of layers can be called: [Linear(4, 8), relu]"),
       (["Identity"], "a function that returns its argument: func identity(x: [...]) -> [...] { return x }"),
+      (["Upsample"], "it is a function: interpolate(x, scale_factor: 2, mode: \"bilinear\")"),
+      (["PixelShuffle"], "it is a function: pixel_shuffle(x, 2)"),
       (["Flatten"], "it is a function: flatten(x, 1)"),
       (["Parameter", "register_parameter"], "a layer declares it: param weight: [64, 10] = kaiming_uniform()"),
       (["register_buffer", "Buffer"], "a layer declares it: state seen: [64] = zeros()"),

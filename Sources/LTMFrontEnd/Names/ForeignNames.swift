@@ -32,10 +32,10 @@ package enum ForeignNames {
     if let written = written[name] { return ["here it is written \(written)"] }
     if missing.contains(name) { return ["there is no '\(name)' yet"] }
     if activations.contains(name) {
-      return ["activations are functions: relu, leaky_relu, gelu, silu, sigmoid, tanh, softplus"]
+      return ["activations are functions: relu, leaky_relu, gelu, silu, sigmoid, tanh, softplus, elu, mish, hardswish"]
     }
     if losses.contains(name) {
-      return ["losses are functions: cross_entropy, mse_loss, l1_loss, huber_loss, bce_with_logits"]
+      return ["losses are functions: cross_entropy, mse_loss, l1_loss, huber_loss, bce_with_logits, nll_loss, kl_div"]
     }
     if modules.contains(name) { return ["ops and layers are named alone: relu(x), Linear(64, 10)"] }
     // `add_`, `fill_`: what PyTorch changes in place.

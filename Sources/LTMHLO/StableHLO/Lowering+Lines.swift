@@ -4,23 +4,28 @@ extension Lowering {
   /// Whole lines along an axis.
   mutating func line(_ op: LineOp, _ x: HLOValue, axis: Int, _ type: HLOType) -> HLOValue {
     switch op {
-    case .prefix(_, let isReversed): prefixSum(x, axis: axis, isReversed: isReversed, type)
+    case .prefix(let combiner, let isReversed): prefix(x, combiner, axis: axis, isReversed: isReversed, type)
     case .order(let isDescending): order(x, axis: axis, isDescending: isDescending, type)
     }
   }
 
   /// A window over all that came before, in the accumulator's dtype; compilers know this form of a cumulative sum.
-  private mutating func prefixSum(_ x: HLOValue, axis: Int, isReversed: Bool, _ type: HLOType) -> HLOValue {
+  private mutating func prefix(
+    _ x: HLOValue, _ combiner: Combiner, axis: Int, isReversed: Bool, _ type: HLOType
+  ) -> HLOValue {
     let wide = cast(x, to: x.dtype.accumulator)
+    let first = combiner == .multiply ? 1 : 0
     let zero =
-      wide.dtype.isFloating ? builder.constant(0.0, wide.type.scalar) : builder.constant(Int64(0), wide.type.scalar)
+      wide.dtype.isFloating
+      ? builder.constant(Double(first), wide.type.scalar) : builder.constant(Int64(first), wide.type.scalar)
     let (shape, before) = (wide.type.shape, wide.type.shape[axis] - 1)
     let padding = shape.indices.map { $0 != axis ? "[0, 0]" : isReversed ? "[0, \(before)]" : "[\(before), 0]" }
     let window = shape.indices.map { $0 == axis ? "\(shape[axis])" : "1" }
     let name = builder.step("window")
     let element = wide.type.scalar
     let region = [
-      "^bb0(%a: \(element), %b: \(element)):", "  %total = stablehlo.add %a, %b : \(element)",
+      "^bb0(%a: \(element), %b: \(element)):",
+      "  %total = stablehlo.\(combiner == .multiply ? "multiply" : "add") %a, %b : \(element)",
       "  stablehlo.return %total : \(element)",
     ].map { "\n        \($0)" }.joined()
     builder.emit(

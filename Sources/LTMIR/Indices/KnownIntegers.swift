@@ -133,7 +133,7 @@ extension Attribute {
     switch self {
     case .dim(let dim): dim.constant != nil
     case .dims(let dims): dims.allSatisfy { $0.constant != nil }
-    case .int, .ints, .float, .bool, .dtype: true
+    case .int, .ints, .float, .bool, .dtype, .word: true
     }
   }
 }

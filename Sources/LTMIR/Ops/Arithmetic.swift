@@ -47,6 +47,13 @@ extension OpDefinition {
     "The nearest whole number, halves to even.", .follow, gradient: .none, lowering: .primitive(.round),
     { $0.rounded(.toNearestOrEven) })
 
+  static let trunc = unary(
+    "The next whole number towards 0.", .follow, gradient: .none,
+    lowering: .decompose { b, node in
+      let x = node.operands[0]
+      return b.select(b.compare(.less, x, 0), b.make(.ceil, [x]), b.make(.floor, [x]))
+    }, { $0.rounded(.towardZero) })
+
   static let add = binary(
     "`a + b`", .numbers, gradient: .binary({ _, x in x[3] }, { _, x in x[3] }), lowering: .primitive(.add), { $0 + $1 })
 

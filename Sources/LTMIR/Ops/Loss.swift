@@ -4,9 +4,11 @@ import Foundation
 
 extension OpDefinition {
   static let crossEntropy = OpDefinition(
-    "The mean of `-log_softmax(logits)` at the label; classes are the last axis. A label outside of them adds 0.",
-    signature: [OpParameter("logits", .tensor), OpParameter("labels", .tensor)], precision: .loss,
-    infer: { (types, _) throws(OpError) in
+    "The mean of `-log_softmax(logits)` at the label; classes are the last axis. A label outside of them adds 0. Labels may be "
+      + "probabilities, of the logits' shape. With a `weight` for each class or an `ignore_index` the mean is over what counts.",
+    signature: [OpParameter("logits", .tensor), OpParameter("labels", .tensor)] + weighing, precision: .loss,
+    infer: { (types, attributes) throws(OpError) in
+      if isWeighed(types.map(\.rank), attributes) { return try inferWeighedEntropy(types, attributes) }
       try requireCount(types, 2...2)
       try requireRank(types, 0, atLeast: 1)
       let dtype = try joinedDType([types[0]], .floats)
@@ -24,7 +26,11 @@ extension OpDefinition {
       _ = try elementCount(types[0].shape)
       return TensorType(dtype.arithmetic, [])
     },
-    evaluate: { x, _, _ in
+    evaluate: { x, attributes, result in
+      if isWeighed(x.map(\.rank), attributes) {
+        let dtypes: [Int: DType] = x[0].rank == x[1].rank ? [:] : [1: .i32]
+        return evaluated(weighedEntropy, x, attributes, result, dtypes)
+      }
       let classes = x[0].shape.last ?? 1
       let logs = x[0].rows(along: x[0].rank - 1, logSoftmaxRow)
       let picked = x[1].data.enumerated().map { row, label in
@@ -32,7 +38,12 @@ extension OpDefinition {
       }
       return .scalar(-pairwiseSum(picked[...]) / Double(picked.count))
     },
-    gradient: .rule { b, node, _, g in
+    gradient: .rule { b, node, value, g in
+      if isWeighed(node.operands.map { b.type($0).rank }, node.attributes),
+        case .rule(let rule) = OpGradient.ofFormula(weighedEntropy)
+      {
+        return rule(&b, node, value, g)
+      }
       let dtype = b.type(node.operands[0]).dtype
       let x = b.cast(node.operands[0], to: dtype.arithmetic)
       let type = b.type(x)
@@ -46,6 +57,9 @@ extension OpDefinition {
       return [b.cast(b.mul(slope, b.broadcast(share, to: type.shape)), to: dtype), nil]
     },
     lowering: .formulaOfNode { b, node, wide in
+      if isWeighed(wide.map { b.type($0).rank }, node.attributes) {
+        return weighedEntropy(&b, wide, node.attributes, node.type)
+      }
       let type = b.type(wide[0])
       let logs = logSoftmaxFormula(&b, wide[0], type.rank - 1)
       let picked = labelLogs(&b, logs, isLabel(&b, wide[1], type.shape))
@@ -237,7 +251,7 @@ func isLabel(_ b: inout GraphBuilder, _ labels: ValueID, _ shape: [Dim]) -> Valu
 }
 
 /// Whether a label is one of the classes.
-private func isClass(_ b: inout GraphBuilder, _ labels: ValueID, classes: Dim) -> ValueID {
+func isClass(_ b: inout GraphBuilder, _ labels: ValueID, classes: Dim) -> ValueID {
   let type = b.type(labels)
   let count = b.broadcast(b.dimension(classes, type.dtype), to: type.shape)
   let small = b.make(.less, [labels, count])

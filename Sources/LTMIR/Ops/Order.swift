@@ -225,7 +225,7 @@ private func topParts(_ b: inout GraphBuilder, _ node: Node) -> [ValueID] {
 }
 
 /// For each index along an axis, the place of its element in row-major order, i32 where that holds it.
-private func flatPlaces(_ b: inout GraphBuilder, _ indices: ValueID, in shape: [Dim], _ axis: Int) -> ValueID {
+func flatPlaces(_ b: inout GraphBuilder, _ indices: ValueID, in shape: [Dim], _ axis: Int) -> ValueID {
   let count = (try? elementCount(shape))?.constant ?? Int.max
   let dtype: DType = count <= Int(Int32.max) ? .i32 : .i64
   let type = b.type(indices).with(dtype)

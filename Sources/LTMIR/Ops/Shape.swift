@@ -114,10 +114,12 @@ extension OpDefinition {
     }, lowering: .structural { attributes, _ in .concat(axis: attributes[int: "axis"]) })
 
   static let pad = OpDefinition(
-    "`low` elements of a value before and `high` after, along an axis.",
+    "`low` elements before and `high` after, along an axis: of a value, or with another `mode` of what is there.",
     signature: [
       OpParameter("x", .tensor), OpParameter("axis", .axis), OpParameter("low", .int, default: .int(0)),
       OpParameter("high", .int, default: .int(0)), OpParameter("value", .float, default: .float(0)),
+      // A call with another mode is a `pad_around`.
+      OpParameter("mode", .word(["constant", "reflect", "replicate", "circular"]), isOptional: true),
     ], precision: .follow,
     infer: { (types, attributes) throws(OpError) in
       try requireCount(types, 1...1)

@@ -30,7 +30,7 @@ extension Graph {
       switch value {
       case .dim(let dim): node.attributes[name] = .dim(try checkedDim(dim.bound(values)))
       case .dims(let dims): node.attributes[name] = .dims(try boundDims(dims, values))
-      case .int, .ints, .float, .bool, .dtype: break
+      case .int, .ints, .float, .bool, .dtype, .word: break
       }
     }
     node.type.shape = try boundDims(node.type.shape, values)

@@ -172,7 +172,7 @@ extension OpParameter.Kind {
   var isAttribute: Bool {
     switch self {
     case .tensor, .optionalTensor, .tensors, .key: false
-    case .int, .float, .bool, .dtype, .axis, .axes, .dims, .dim, .ints, .sizes, .padding: true
+    case .int, .float, .bool, .dtype, .axis, .axes, .dims, .dim, .ints, .sizes, .padding, .word: true
     }
   }
 
@@ -180,9 +180,10 @@ extension OpParameter.Kind {
     switch (self, value) {
     case (.int, .int), (.axis, .int), (.float, .float), (.float, .int), (.bool, .bool), (.dtype, .dtype): true
     case (.axes, .ints), (.ints, .ints), (.dims, .dims), (.dim, .dim), (.sizes, .ints), (.padding, .ints): true
+    case (.word(let words), .word(let word)): words.contains(word)
     case (.tensor, _), (.optionalTensor, _), (.tensors, _), (.key, _), (.int, _), (.float, _), (.bool, _), (.dtype, _):
       false
-    case (.axis, _), (.axes, _), (.dims, _), (.dim, _), (.ints, _), (.sizes, _), (.padding, _): false
+    case (.axis, _), (.axes, _), (.dims, _), (.dim, _), (.ints, _), (.sizes, _), (.padding, _), (.word, _): false
     }
   }
 }

@@ -229,6 +229,10 @@ private struct GraphParser {
       }
       return .ints(values)
     }
+    if case .string(let text) = token {
+      position += 1
+      return .word(text)
+    }
     guard case .word(let word) = token, word != "inf", word != "nan" else { return try number() }
     position += 1
     switch word {

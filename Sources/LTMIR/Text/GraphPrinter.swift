@@ -77,6 +77,7 @@ func attributeText(_ value: Attribute) -> String {
   case .dim(let dim): "dim[\(dimText(dim))]"
   case .dims(let dims): "shape[\(dims.map(dimText).joined(separator: ", "))]"
   case .dtype(let dtype): "\(dtype)"
+  case .word(let word): stringLiteral(word)
   }
 }
 
