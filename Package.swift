@@ -54,6 +54,9 @@ let package = Package(
       "LTMGrammar", path: "grammar", resources: [.embedInCode("ltm.ebnf")], exclude: ["accept", "reject", "editors"]),
     layer("LTMSyntax", ["LTMSupport"]),
 
+    // Texts as tokens.
+    layer("LTMTokenizers", ["LTMSupport"]),
+
     // Graph: the op table, the graph and its oracle, the interpreter.
     layer("LTMIR", ["LTMSupport"]),
     layer("LTMFrontEnd", ["LTMSupport", "LTMSyntax", "LTMIR"], resources: [.embedInCode("Prelude/prelude.ltm")]),
@@ -71,7 +74,7 @@ let package = Package(
       "LTMLLVM",
       ["CLLVM", "CRuntime", "LTMSupport", "LTMIR", "LTMKernels", .product(name: "Crypto", package: "swift-crypto")]),
     layer("LTMPTX", ["CLLVM", "LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
-    layer("LTMRuntime", ["CRuntime", "LTMSupport", "LTMIR"]),
+    layer("LTMRuntime", ["CRuntime", "LTMSupport", "LTMIR", "LTMTokenizers"]),
     layer("LTMHLO", ["CPJRT", "LTMSupport", "LTMIR"]),
     layer(
       "LTMONNX",
@@ -84,7 +87,7 @@ let package = Package(
       "LTM",
       [
         "LTMSupport", "LTMSyntax", "LTMGrammar", "LTMIR", "LTMFrontEnd", "LTMKernels", "LTMGraphPasses", "LTMPrecision",
-        "LTMKernelPasses", "LTMLLVM", "LTMPTX", "LTMCUDA", "LTMRuntime", "LTMHLO", "CCeilings",
+        "LTMKernelPasses", "LTMLLVM", "LTMPTX", "LTMCUDA", "LTMRuntime", "LTMHLO", "LTMTokenizers", "CCeilings",
       ]),
     .executableTarget(
       name: "LTMCommand",
@@ -104,6 +107,7 @@ let package = Package(
     // Tests. What every suite compares with, seeds its numbers by, and runs commands with.
     layer("TestSupport", ["LTMIR"], path: "Tests/TestSupport"),
     suite("SupportTests", ["LTMIR"]),
+    suite("TokenizerTests", ["LTMSupport", "LTMTokenizers"], exclude: ["Fixtures", "Goldens"]),
     // A process that the tests of atomic saving kill.
     .executableTarget(
       name: "SaveHelper", dependencies: ["LTMRuntime", "LTMIR"], path: "Tests/SaveHelper", swiftSettings: settings),

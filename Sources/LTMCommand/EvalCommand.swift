@@ -95,7 +95,7 @@ struct PredictCommand: ParsableCommand {
     var loaded = try model.load(source)
     try checkFiles(
       [FileUse("-o", output)],
-      inputs: loaded.sourceFiles + files([("--data", rows.data), weights.file]))
+      inputs: loaded.sourceFiles + files([("--data", rows.data), ("--tokenizer", reading.tokenizer), weights.file]))
     try TensorFile.checkPath(output)
     try weights.load(into: &loaded)
     var trainer = try rows.trainer(policy, target.execution())

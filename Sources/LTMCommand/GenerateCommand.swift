@@ -10,6 +10,7 @@ struct GenerateCommand: PrintingCommand {
     discussion: """
       ltm generate samples/gpt.ltm --weights gpt.safetensors --prompt 'A model is' --length 200
       ltm generate samples/gpt.ltm --weights gpt.safetensors --prompt 'The' --prompt 'A cast' --temperature 0 --json
+      ltm generate gpt2.ltm --weights model.safetensors --tokenizer tokenizer.json --prompt 'The'
 
       The model's entry is func next(text: i32[B, T], position: i32[B], last: i32[B]) -> [B, vocab]. Several prompts, of any \
       lengths, are written at a time. Tokens come as they are computed.
@@ -20,12 +21,16 @@ struct GenerateCommand: PrintingCommand {
   @OptionGroup(title: "Weights") var weights: WeightOptions
   @Option(
     parsing: .singleValue,
-    help: ArgumentHelp("Where a text begins, its tokens bytes; may be given several times.", valueName: "text"))
+    help: ArgumentHelp(
+      "Where a text begins, its tokens bytes or the tokenizer's; may be given several times.", valueName: "text"))
   var prompt: [String] = []
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp("The same as the numbers of tokens.", valueName: "1,2,3"))
   var promptTokens: [String] = []
+  @Option(
+    help: ArgumentHelp("A tokenizer.json that makes tokens of texts, and texts of tokens.", valueName: "file"))
+  var tokenizer: String?
   @Option(help: ArgumentHelp("How many tokens each text gets at most.", valueName: "number")) var length = 100
   @Option(help: ArgumentHelp("0 takes the likeliest token; 1 draws as the model says.", valueName: "number"))
   var temperature = 1.0
@@ -62,14 +67,23 @@ struct GenerateCommand: PrintingCommand {
     let session = try (consume loaded).generationSession(
       entry, rows: prompt.count + promptTokens.count, policy: policy, execution: try target.execution(),
       sameBits: sameBits)
-    let prompts = try prompt.map { try session.tokens(of: $0) } + promptTokens.map(numbers)
+    let tokenizer = try tokenizer.map { try Tokenizer(contentsOf: $0) }
+    try tokenizer?.check(session)
+    func tokens(_ text: String) throws -> [Int] { try tokenizer?.encodePrompt(text) ?? session.tokens(of: text) }
+    let prompts = try prompt.map(tokens) + promptTokens.map(numbers)
     let sampling = Sampling(temperature: temperature, topK: topK, topP: topP, seed: model.seed ?? 0)
-    let tokens = try session.generate(
-      prompts, length: length, sampling: sampling, end: Set(end), stop: try stop.map { try session.tokens(of: $0) })
-    var view = GenerationView(prompts: prompts, isText: promptTokens.isEmpty, isJSON: printing.json)
+    // A text that ends a text may begin in the middle of a token: with a tokenizer it is looked for in what is written.
+    let written = try session.generate(
+      prompts, length: length, sampling: sampling, end: Set(end + (tokenizer?.endTokens ?? [])),
+      stop: tokenizer == nil ? try stop.map { try session.tokens(of: $0) } : [])
+    let form: GenerationView.Form =
+      if let tokenizer { .text(tokenizer, stops: stop) } else { promptTokens.isEmpty ? .bytes : .numbers }
+    var view = GenerationView(prompts: prompts, form: form, isJSON: printing.json)
     let isInterrupted = Interrupt.watch()
-    while !isInterrupted(), let next = try tokens.next() { try view.add(next) }
-    try view.finish(tokens.ends)
+    while !isInterrupted(), let next = try written.next() {
+      if try view.add(next) { written.stop(row: next.row) }
+    }
+    try view.finish(written.ends)
   }
 
   private func numbers(_ text: String) throws -> [Int] {

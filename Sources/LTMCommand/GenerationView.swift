@@ -1,43 +1,82 @@
-import Foundation
 import LTM
 
 /// What `ltm generate` prints: one text as its tokens come, or several one after the other.
 struct GenerationView {
-  private let prompts: [[Int]]
-  /// Whether tokens are bytes of text.
-  private let isText: Bool
-  private let isJSON: Bool
-  private var texts: [[Int]]
-  /// Bytes of a character that is not complete.
-  private var waiting: [UInt8] = []
-
-  init(prompts: [[Int]], isText: Bool, isJSON: Bool) {
-    (self.prompts, self.isText, self.isJSON) = (prompts, isText, isJSON)
-    texts = prompts.map { _ in [] }
+  /// What tokens are.
+  enum Form {
+    case bytes
+    case numbers
+    /// Texts, by a tokenizer; each is given up to where it has one of the stops.
+    case text(Tokenizer, stops: [String])
   }
 
-  private var streams: Bool { !isJSON && prompts.count == 1 }
+  private let prompts: [[Int]]
+  private let form: Form
+  private let isJSON: Bool
+  private var tokens: [[Int]]
+  /// What is written so far of each text, its prompt aside.
+  private var written: [String]
+  /// Of each text, what is not complete yet.
+  private var streams: [TextStream] = []
+  private var bytes: [[UInt8]]
 
-  mutating func add(_ token: GeneratedToken) throws {
-    if streams, texts[0].isEmpty, isText { try printText(string(prompts[0])) }
-    texts[token.row].append(token.token)
-    guard streams else { return }
-    guard isText else { return try printText("\(texts[0].count > 1 ? " " : "")\(token.token)") }
-    waiting.append(UInt8(clamping: token.token))
-    if String(validating: waiting, as: UTF8.self) != nil || waiting.count == 4 {
-      try printText(String(decoding: waiting, as: UTF8.self))
-      waiting = []
+  init(prompts: [[Int]], form: Form, isJSON: Bool) {
+    (self.prompts, self.form, self.isJSON) = (prompts, form, isJSON)
+    tokens = prompts.map { _ in [] }
+    written = prompts.map { _ in "" }
+    bytes = prompts.map { _ in [] }
+    if case .text(let tokenizer, let stops) = form {
+      streams = prompts.map { TextStream(tokenizer, after: $0, stops: stops) }
+    }
+  }
+
+  private var isLive: Bool { !isJSON && prompts.count == 1 }
+
+  /// Takes a token; whether the text ends with what stands before it.
+  mutating func add(_ token: GeneratedToken) throws -> Bool {
+    let row = token.row
+    if isLive, tokens[row].isEmpty { try printText(promptText(row)) }
+    tokens[row].append(token.token)
+    let new = try text(of: token)
+    written[row] += new
+    if isLive { try printText(new) }
+    return !streams.isEmpty && streams[row].isStopped
+  }
+
+  private mutating func text(of token: GeneratedToken) throws -> String {
+    let row = token.row
+    switch form {
+    case .numbers: return "\(tokens[row].count > 1 ? " " : "")\(token.token)"
+    case .text: return try streams[row].add(token.token)
+    case .bytes:
+      bytes[row].append(UInt8(clamping: token.token))
+      guard String(validating: bytes[row], as: UTF8.self) != nil || bytes[row].count == 4 else { return "" }
+      defer { bytes[row] = [] }
+      return String(decoding: bytes[row], as: UTF8.self)
+    }
+  }
+
+  private func promptText(_ row: Int) throws -> String {
+    switch form {
+    case .numbers: ""
+    case .bytes: String(decoding: prompts[row].map { UInt8(clamping: $0) }, as: UTF8.self)
+    case .text(let tokenizer, _): try tokenizer.decode(prompts[row])
     }
   }
 
   mutating func finish(_ ends: [GenerationEnd?]) throws {
-    if isJSON { return try printLine(generatedJSON(prompts: prompts, texts: texts, ends: ends, isText: isText)) }
-    if streams { return try printLine(String(decoding: waiting, as: UTF8.self)) }
-    for (row, text) in texts.enumerated() {
-      try printLine(isText ? string(prompts[row] + text) : text.map(String.init).joined(separator: " "))
-      if row < texts.count - 1 { try printLine("---") }
+    for row in prompts.indices {
+      let rest = try streams.isEmpty ? String(decoding: bytes[row], as: UTF8.self) : streams[row].finish()
+      written[row] += rest
+      if isLive { return try printLine(rest) }
+    }
+    if isJSON {
+      let texts: [String]? = if case .numbers = form { nil } else { written }
+      return try printLine(generatedJSON(prompts: prompts, texts: tokens, ends: ends, written: texts))
+    }
+    for row in prompts.indices {
+      try printLine(promptText(row) + written[row])
+      if row < prompts.count - 1 { try printLine("---") }
     }
   }
-
-  private func string(_ tokens: [Int]) -> String { String(decoding: tokens.map { UInt8(clamping: $0) }, as: UTF8.self) }
 }

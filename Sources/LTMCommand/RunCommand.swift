@@ -10,6 +10,8 @@ struct RunCommand: PrintingCommand {
       ltm run samples/digits.ltm --weights w.safetensors --input image=x.npy -o y.npy
       ltm run samples/digits.ltm --entry accuracy --weights w.safetensors \\
         --input image=data.safetensors:x_test --input label=data.safetensors:y_test
+      ltm run minilm.ltm --weights model.safetensors --tokenizer tokenizer.json \\
+        --input tokens=sentences.txt --input there=sentences.txt -o vectors.npy
       """)
 
   @OptionGroup var source: SourceArgument
@@ -19,6 +21,11 @@ struct RunCommand: PrintingCommand {
     parsing: .singleValue,
     help: ArgumentHelp("A parameter's array: a .npy, or KEY in a .npz or .safetensors.", valueName: "name=file[:key]"))
   var input: [String] = []
+  @Option(
+    help: ArgumentHelp(
+      "A tokenizer.json for --input name=file.txt: each line is a row of tokens, or for a bool says where they are.",
+      valueName: "file"))
+  var tokenizer: String?
   @Option(
     name: .shortAndLong,
     help: ArgumentHelp("Where to write: a .npy for one result, a .safetensors for all.", valueName: "file"))
@@ -40,13 +47,13 @@ struct RunCommand: PrintingCommand {
       try checkFiles(
         [FileUse("-o", output)],
         inputs: loaded.sourceFiles + read
-          + files([weights.file, ("--pjrt-plugin", target.plugin.pjrtPlugin)]))
+          + files([weights.file, ("--tokenizer", tokenizer), ("--pjrt-plugin", target.plugin.pjrtPlugin)]))
       try TensorFile.checkPath(output)
     }
     try weights.load(into: &loaded)
     // Weights from a file would stay beside those that the entry holds.
     let compiled = try (consume loaded).compile(entry, policy: policy, execution: try target.execution())
-    let results = try compiled(try inputs(places))
+    let results = try compiled(try inputs(places, compiled))
     for warning in compiled.warnings { printNote(warning.rendered()) }
     if let output { try TensorFile.write(results, to: output) }
     if printing.json {
@@ -56,8 +63,16 @@ struct RunCommand: PrintingCommand {
     }
   }
 
-  private func inputs(_ places: [String: String]) throws -> [String: Tensor] {
-    let tensors = try places.mapValues { try TensorFile.read($0) }
+  private func inputs(_ places: [String: String], _ entry: CompiledEntry) throws -> [String: Tensor] {
+    let tokenizer = try tokenizer.map { try Tokenizer(contentsOf: $0) }
+    var tensors: [String: Tensor] = [:]
+    for (name, place) in places {
+      if let tokenizer, !TensorFile.isTensors(place) {
+        tensors[name] = try entry.rows(ofTextIn: place, for: name, by: tokenizer)
+      } else {
+        tensors[name] = try TensorFile.read(place)
+      }
+    }
     for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
       guard let index = firstNonFinite(tensor) else { continue }
       let warning = Diagnostic(

@@ -103,7 +103,9 @@ struct TrainCommand: PrintingCommand {
 
   /// Throws where a file that is written is one that is read, before anything runs.
   private func requireSeparateFiles(of model: Model) throws {
-    let inputs = files([("--data", data), weights.file, ("--pjrt-plugin", target.plugin.pjrtPlugin)])
+    let inputs = files([
+      ("--data", data), ("--tokenizer", rows.tokenizer), weights.file, ("--pjrt-plugin", target.plugin.pjrtPlugin),
+    ])
     let outputs =
       files([("--save", save), ("--log", log)]) + (dump.map { [FileUse("--dump", $0, isDump: true)] } ?? [])
     try checkFiles(outputs, inputs: model.sourceFiles + inputs)

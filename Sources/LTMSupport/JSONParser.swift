@@ -83,13 +83,16 @@ private struct JSONParser {
   mutating func object(depth: Int) throws(JSONError) -> JSON {
     position += 1
     var members: [JSON.Member] = []
-    var keys: Set<String> = []
+    // Byte for byte: a vocabulary has keys that look the same.
+    var keys: Set<[UInt8]> = []
     if take("}") { return .object(members) }
     repeat {
       skipSpace()
       let start = position
       let key = try string()
-      if !keys.insert(key).inserted { throw JSONError(message: "the key \"\(key)\" occurs twice", offset: start) }
+      guard keys.insert(Array(key.utf8)).inserted else {
+        throw JSONError(message: "the key \"\(key)\" occurs twice", offset: start)
+      }
       guard take(":") else { throw error("expected ':'") }
       members.append(JSON.Member(key, try value(depth: depth + 1)))
     } while take(",")

@@ -47,6 +47,9 @@ public struct GeneratedTokens: AsyncSequence, Sendable {
   /// The next token, computed on this thread; `nil` when all rows are complete.
   public func next() throws(LTMError) -> GeneratedToken? { try run.next() }
 
+  /// Ends a row, as where its text has what it is to stop at.
+  public func stop(row: Int) { run.stop(row: row) }
+
   /// Why each row is complete; `nil` for those that are not.
   public var ends: [GenerationEnd?] { run.ends }
 }
@@ -88,6 +91,14 @@ final class GenerationRun: Sendable {
         try advance(&state)
       }
       return state.ready.removeFirst()
+    }
+  }
+
+  func stop(row: Int) {
+    state.withLock { state in
+      guard state.rows.indices.contains(row), state.rows[row].end == nil else { return }
+      _ = state.rows[row].complete(.stop)
+      state.ready.removeAll { $0.row == row }
     }
   }
 

@@ -115,6 +115,19 @@ public final class CompiledEntry: Sendable {
     }
   }
 
+  /// What a parameter takes of texts: its dtype, how many tokens where it says so, and what they may be.
+  func textParameter(_ name: String) throws(LTMError) -> (dtype: DType, length: Int?, limits: [IndexLimit]) {
+    guard takes(name), let type = graph.input(name).map({ graph[$0.value].type }) else {
+      throw LTMError("'\(self.name)' has no parameter '\(name)'")
+    }
+    guard type.shape.count == 2 else {
+      throw LTMError(
+        "'\(name)' of '\(self.name)' is \(type.sourceText), and texts are rows of tokens",
+        notes: ["a parameter i32[B, T] takes the tokens, a bool[B, T] says where they are"])
+    }
+    return (type.dtype, type.shape[1].constant, graph.indexLimits.filter { $0.input == name })
+  }
+
   /// Compiles for arrays of these shapes, so that the first call does not.
   func prepare(_ shapes: [String: [Int]]) throws(LTMError) { try size(of: shapes).executables.prepare() }
 

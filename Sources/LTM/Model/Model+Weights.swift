@@ -120,6 +120,7 @@ extension Model {
   package var sourceFiles: [FileUse] {
     file.paths.map { FileUse($0 == path ? "the model" : "an import of the model", $0) }
       + (settings?.data.map { data in dataUses(data.value) } ?? [])
+      + (settings?.options["tokenizer"].map { [FileUse("the tokenizer", $0.value)] } ?? [])
   }
 }
 

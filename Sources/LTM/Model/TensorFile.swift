@@ -85,6 +85,11 @@ public enum TensorFile {
     ).text()
   }
 
+  /// Whether a place names arrays, by its ending.
+  package static func isTensors(_ place: String) -> Bool {
+    (["npz", "safetensors", "npy"] + torchEndings).contains(fileEnding(path(of: place)) ?? "")
+  }
+
   /// The file of `data.npz:x`.
   package static func path(of place: String) -> String { split(place).path }
 

@@ -12,6 +12,8 @@ struct DataFields {
   private let arguments: [DataField]
   /// The numbers of categories that the model was trained with; `nil` where they are numbered anew.
   var categories: [String: [String]]?
+  /// What tokens may be.
+  private let limits: [IndexLimit]
 
   /// For training: what the loss and the reports take.
   init(_ trainer: Trainer, _ model: Model, _ losses: [Graph], _ options: TrainingOptions) throws(LTMError) {
@@ -47,9 +49,15 @@ struct DataFields {
       let dtypes = readers.compactMap { reader in reader.input(parameter).map { reader[$0.value].type.dtype } }
       return dtypes.first.map { $0 == .float ? full : $0 }
     }
-    var fields = try Self.keys(trainer, model, parameters).map {
-      DataField(parameter: $0, key: $1, dtype: dtype($0))
+    func row(_ parameter: String) -> [Int?]? {
+      readers.compactMap { reader in
+        reader.input(parameter).map { reader[$0.value].type.shape.dropFirst().map(\.constant) }
+      }.first
     }
+    var fields = try Self.keys(trainer, model, parameters).map {
+      DataField(parameter: $0, key: $1, dtype: dtype($0), row: row($0))
+    }
+    limits = readers.flatMap(\.indexLimits)
     var names: [String] = []
     for input in (given ?? Array(readers.prefix(1))).flatMap(\.inputs)
     where input.role == .argument && !names.contains(input.name) {
@@ -76,12 +84,17 @@ struct DataFields {
     guard let path else {
       throw LTMError("no data is given", notes: ["name a file with --data, or in the train block's 'data' line"])
     }
-    return try Dataset(files: path, fields: fields, reading: reading(categories))
+    return try Dataset(files: path, fields: fields, reading: try reading(categories))
   }
 
-  private func reading(_ categories: [String: [String]]?) -> DataReading {
+  /// How files are read: by known numbers of categories, and with the tokenizer, which has no more tokens than the model.
+  private func reading(_ categories: [String: [String]]?) throws -> DataReading {
     var reading = options.reading
     reading.categoryRules.known = categories
+    guard let path = options.tokenizer else { return reading }
+    let text = try TextReading(path: path)
+    try text.check(limits.filter { limit in fields.contains { $0.parameter == limit.input && $0.row?.count == 1 } })
+    reading.text = text
     return reading
   }
 
@@ -89,7 +102,7 @@ struct DataFields {
   func others(than dataset: Dataset) throws -> [(name: String?, dataset: Dataset)] {
     let places = (options.valData ?? []).map(Self.named)
     let fields = fields.filter { !$0.parameter.hasPrefix(RunData.splitKey("")) }
-    let reading = reading(dataset.categories ?? categories)
+    let reading = places.isEmpty ? options.reading : try reading(dataset.categories ?? categories)
     return try places.map { ($0.name, try Dataset(files: $0.path, fields: fields, reading: reading)) }
   }
 

@@ -92,6 +92,12 @@ struct RowOptions: ParsableArguments {
   var sampleWeight: String?
   @Option(help: ArgumentHelp("Draw each class of this key equally often.", valueName: "key")) var balance: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Read texts as tokens by this tokenizer.json: the lines of a file, a column of a .csv, or rows of --window tokens.",
+      valueName: "file"))
+  var tokenizer: String?
+
   @Option(help: ArgumentHelp("Threads that gather batches ahead of the step. Default: none.", valueName: "number"))
   var loaderThreads: String?
   @Flag(help: "The rows that do not fill an epoch's last batch are a smaller one.") var keepLastBatch = false
@@ -103,7 +109,7 @@ struct RowOptions: ParsableArguments {
       ("share_loss_scale", shareLossScale ? "true" : nil), ("loader_threads", loaderThreads),
       ("keep_last_batch", keepLastBatch ? "true" : nil), ("window", window),
       ("window_stride", windowStride),
-      ("missing", missing), ("unseen", unseen), ("sample_weight", sampleWeight),
+      ("missing", missing), ("unseen", unseen), ("tokenizer", tokenizer), ("sample_weight", sampleWeight),
       ("balance", balance),
     ])
   }

@@ -67,7 +67,7 @@ package struct TrainSettings: Sendable {
     "limit_train_batches", "limit_val_batches", "num_sanity_val_steps", "overfit_batches", "monitor", "monitor_mode",
     "patience", "min_delta", "max_time", "min_epochs", "min_steps", "save_top_k", "save_every_n_steps", "save_every",
     "save_name", "log_every_n_steps", "window", "window_stride", "missing", "unseen", "sample_weight", "balance",
-    "keep_last_batch", "loader_threads", "share_loss_scale",
+    "keep_last_batch", "loader_threads", "share_loss_scale", "tokenizer",
   ]
 }
 
@@ -166,7 +166,11 @@ extension Elaborator {
     if let word = expr.bareName {
       settings.options[name.text] = .init(value: word, span: span)
     } else if let value = known(expr) {
-      settings.options[name.text] = .init(value: value.description, span: span)
+      var text = value.description
+      if name.text == "tokenizer", case .string = value {
+        text = resolvePath(text, relativeTo: file.module.file.path)
+      }
+      settings.options[name.text] = .init(value: text, span: span)
     }
   }
 

@@ -150,7 +150,7 @@ extension GraphBuilder {
 
 extension Op {
   /// What its indices point to.
-  var indexedThings: String {
+  package var indexedThings: String {
     switch self {
     case .crossEntropy: "classes"
     case .writeAt: "places to begin at"

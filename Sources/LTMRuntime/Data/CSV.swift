@@ -14,6 +14,8 @@ struct CSVTable {
   private(set) var categories: [String: [String]] = [:]
   /// Rows that are left out for a category that training did not see.
   private var dropped: Set<Int> = []
+  /// Those that were asked for as texts.
+  private(set) var texts: [Int: [String]] = [:]
   /// The number of rows below the header.
   private(set) var rowCount = 0
   private var scanner: CSVScanner
@@ -45,15 +47,18 @@ struct CSVTable {
   /// - Parameters:
   ///   - categories: columns whose texts, where they are no numbers, are numbered in their order.
   ///   - rules: what is known of their numbers.
+  ///   - texts: columns that are kept as they are.
   ///   - mayLack: whether a field may hold nothing; it is NaN then.
   mutating func read(
     _ wanted: Set<Int>, exact: Set<Int> = [], words: [Int: [String: Double]], categories: Set<Int> = [],
-    _ rules: CategoryRules = CategoryRules(), mayLack: Bool = false
+    _ rules: CategoryRules = CategoryRules(), texts kept: Set<Int> = [], mayLack: Bool = false
   ) throws(FileError) {
     let order = wanted.sorted()
     let integerOrder = exact.sorted()
     var values = order.map { _ in [Double]() }
     var whole = integerOrder.map { _ in [Int64]() }
+    let keptOrder = kept.sorted()
+    var keptTexts = keptOrder.map { _ in [String]() }
     var texts = order.map { categories.contains($0) ? Categories(rules, column: header[$0]) : nil }
     while let record = try scanner.record() {
       if record.count == 1, header.count > 1, scanner.isBlank(record[0]) { continue }
@@ -73,6 +78,7 @@ struct CSVTable {
       for (slot, column) in integerOrder.enumerated() {
         whole[slot].append(try scanner.integer(record[column], column: header[column]))
       }
+      for (slot, column) in keptOrder.enumerated() { keptTexts[slot].append(scanner.text(record[column])) }
       rowCount += 1
     }
     for (slot, column) in order.enumerated() {
@@ -83,6 +89,7 @@ struct CSVTable {
       dropped.formUnion(numbers.dropped)
     }
     columns = Dictionary(zip(order, values), uniquingKeysWith: { first, _ in first })
+    self.texts = Dictionary(zip(keptOrder, keptTexts), uniquingKeysWith: { first, _ in first })
     integers = Dictionary(zip(integerOrder, whole), uniquingKeysWith: { first, _ in first })
   }
 

@@ -4,20 +4,24 @@ import LTMSupport
 
 /// How a file of data is read, beside its keys.
 package struct DataReading: Hashable, Sendable {
-  /// Bytes of a row, where the file is a text that is read byte by byte.
+  /// Bytes of a row, or tokens, where the file is a text that is read through.
   package var window: Int?
   /// How many bytes further the next row begins: one less than a row has, so that each byte but the first follows another one once.
   package var windowStride: Int?
   /// What becomes of a field of a table that holds nothing.
   package var missing: MissingRule?
+  /// What cuts texts into tokens.
+  package var text: TextReading?
   /// Keys of a table whose texts are categories, though no parameter says so.
   package var categories: Set<String> = []
   /// How the texts of categories become numbers.
   package var categoryRules = CategoryRules()
 
   /// As files say it themselves.
-  package init(window: Int? = nil, windowStride: Int? = nil, missing: MissingRule? = nil) {
-    (self.window, self.windowStride, self.missing) = (window, windowStride, missing)
+  package init(
+    window: Int? = nil, windowStride: Int? = nil, missing: MissingRule? = nil, text: TextReading? = nil
+  ) {
+    (self.window, self.windowStride, self.missing, self.text) = (window, windowStride, missing, text)
   }
 }
 

@@ -8,9 +8,12 @@ package struct DataField: Hashable, Sendable {
   package let key: String
   /// The element type that the parameter takes; `nil` for that of the file.
   package let dtype: DType?
+  /// The sizes of a row, `nil` for those that calls decide; `nil` where nothing is known of them.
+  package let row: [Int?]?
 
   /// A parameter with its key.
-  package init(parameter: String, key: String, dtype: DType? = nil) {
+  package init(parameter: String, key: String, dtype: DType? = nil, row: [Int?]? = nil) {
+    self.row = row
     self.parameter = parameter
     self.key = key
     self.dtype = dtype
@@ -71,12 +74,14 @@ package struct Dataset: Sendable {
       case let ending? where torchEndings.contains(ending): try archiveTensors(path, fields)
       case _:
         if let window = reading.window {
-          try textTensors(path, fields, window, stride: reading.windowStride ?? max(window - 1, 1))
+          try Self.windowTensors(path, fields, window, reading)
+        } else if let text = reading.text {
+          try lineTensors(path, fields, text)
         } else {
           throw unknownEnding(
             path,
             remedy:
-              "data is read from .safetensors, .npz, .npy, .pt and .csv files, and a text byte by byte with --window 129"
+              "data is read from .safetensors, .npz, .npy, .pt and .csv files, a text byte by byte with --window 129, its lines with --tokenizer FILE"
           )
         }
       }
@@ -84,6 +89,15 @@ package struct Dataset: Sendable {
     train = try Split(path, named.train, fields)
     validation = named.validation.isEmpty ? nil : try Split(path, named.validation, fields)
     test = named.test.isEmpty ? nil : try Split(path, named.test, fields)
+  }
+
+  /// The rows of a text that is read through, of bytes or tokens.
+  private static func windowTensors(
+    _ path: String, _ fields: [DataField], _ window: Int, _ reading: DataReading
+  ) throws(FileError) -> SplitTensors {
+    let stride = reading.windowStride ?? max(window - 1, 1)
+    guard let text = reading.text else { return try textTensors(path, fields, window, stride: stride) }
+    return try tokenWindows(path, fields, text, window, stride: stride)
   }
 
   /// The shapes of one row of each field, by parameter, without the rows themselves; of those fields that the file holds.

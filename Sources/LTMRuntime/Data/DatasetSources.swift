@@ -47,13 +47,17 @@ func csvTensors(_ path: String, _ fields: [DataField], _ reading: DataReading) t
   let columns = try csvColumns(table, fields, split: split)
   let words = split.map { [$0: ["train": 0.0, "test": 1.0, "val": 2.0]] } ?? [:]
   let marked = Set([split].compactMap { $0 })
+  let isText = zip(fields, columns).map { field, columns in
+    reading.text != nil && field.takesTokens && isVector(table, field, columns)
+  }
+  let texts = Set(zip(columns, isText).filter(\.1).flatMap(\.0))
   func wanted(_ include: (DataField) -> Bool) -> Set<Int> {
-    Set(zip(fields, columns).filter { include($0.0) }.flatMap(\.1)).subtracting(marked)
+    Set(zip(fields, columns).filter { include($0.0) }.flatMap(\.1)).subtracting(marked).subtracting(texts)
   }
   try table.read(
     wanted { $0.dtype != .i64 }.union(marked), exact: wanted { $0.dtype == .i64 }, words: words,
     categories: wanted { [.i32, .u8].contains($0.dtype) || reading.categories.contains($0.key) },
-    reading.categoryRules, mayLack: reading.missing != nil)
+    reading.categoryRules, texts: texts, mayLack: reading.missing != nil)
   let marks = split.flatMap { table.columns[$0] } ?? [Double](repeating: 0, count: table.rowCount)
   if let row = marks.firstIndex(where: { ![0, 1, 2].contains($0) }) {
     throw FileError(
@@ -63,13 +67,32 @@ func csvTensors(_ path: String, _ fields: [DataField], _ reading: DataReading) t
   let complete = table.settle(reading.missing, training: marks.indices.filter { marks[$0] == 0 })
   func rows(_ mark: Double) -> [Int] { complete.filter { marks[$0] == mark } }
   let (train, test, validation) = (rows(0), rows(1), rows(2))
+  let tokens = try csvTokens(table, zip(fields, isText).filter(\.1).map(\.0), reading)
   var result = SplitTensors(categories: table.categories)
   for (field, indices) in zip(fields, columns) {
-    result.train.append(try csvTensor(table, field, indices, rows: train))
-    if !validation.isEmpty { result.validation.append(try csvTensor(table, field, indices, rows: validation)) }
-    if !test.isEmpty { result.test.append(try csvTensor(table, field, indices, rows: test)) }
+    func tensor(_ rows: [Int]) throws(FileError) -> NamedTensor {
+      if let known = tokens[field.key] { return try known.named(field, path, rows: rows) }
+      return try csvTensor(table, field, indices, rows: rows)
+    }
+    result.train.append(try tensor(train))
+    if !validation.isEmpty { result.validation.append(try tensor(validation)) }
+    if !test.isEmpty { result.test.append(try tensor(test)) }
   }
   return result
+}
+
+/// The tokens of each column of texts, by its key.
+private func csvTokens(
+  _ table: CSVTable, _ fields: [DataField], _ reading: DataReading
+) throws(FileError) -> [String: TokenRows] {
+  guard let text = reading.text else { return [:] }
+  var tokens: [String: TokenRows] = [:]
+  for field in fields where tokens[field.key] == nil {
+    guard let column = table.header.firstIndex(of: field.key), let texts = table.texts[column] else { continue }
+    let length = fields.filter { $0.key == field.key }.tokenLength
+    tokens[field.key] = try TokenRows(texts, text, length: length, path: table.path)
+  }
+  return tokens
 }
 
 /// For each field its columns.

@@ -32,7 +32,7 @@ public struct TrainingOptions: Sendable {
 
   // MARK: Data
 
-  /// Bytes of a row, where the data is a text that is read byte by byte.
+  /// Bytes of a row, where the data is a text that is read byte by byte; tokens, with a tokenizer.
   public var window: Int?
   /// How many bytes further the next row begins: one less than a row has.
   public var windowStride: Int?
@@ -41,6 +41,8 @@ public struct TrainingOptions: Sendable {
   /// What becomes of a text of a `.csv` that is no category that training saw: `drop`, `last`, `COLUMN:drop`, or several of them; an error, where
   /// nothing is said.
   public var unseen: String?
+  /// A `tokenizer.json` by which texts are tokens: lines, columns of a `.csv`, or windows.
+  public var tokenizer: String?
   /// The key of a weight for each row: how often it is drawn, as against others.
   public var sampleWeight: String?
   /// The key of a class for each row: each class is drawn equally often.
@@ -176,6 +178,7 @@ extension TrainingOptions {
       let inner = names(text)?.joined(separator: ",") ?? ""
       return rules.setUnseen(inner) ? inner : nil
     },
+    Field("tokenizer", \.tokenizer, "a tokenizer.json") { $0.isEmpty ? nil : $0 },
     Field("sample_weight", \.sampleWeight, "a key of the data") { $0.isEmpty ? nil : $0 },
     Field("loader_threads", \.loaderThreads, count, positive),
     Field("keep_last_batch", \.keepLastBatch, "true or false") { Bool($0) },
