@@ -126,6 +126,7 @@ struct Spelling {
     case .dim(let dim): return .size(dim)
     case .dims(let dims): return .list(dims.map { .size($0) })
     case .dtype(let dtype): return .word(dtype.rawValue)
+    case .word(let word): return .word("\"\(word)\"")
     }
   }
 }
