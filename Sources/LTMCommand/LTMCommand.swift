@@ -20,8 +20,7 @@ struct LTMCommand: ParsableCommand {
     subcommands: [
       TrainCommand.self, RunCommand.self, GenerateCommand.self, CompileCommand.self, ExplainCommand.self,
       ProfileCommand.self, DevicesCommand.self, ImportCommand.self, PlotCommand.self, EvalCommand.self,
-      PredictCommand.self,
-      SummaryCommand.self, CheckCommand.self, FormatCommand.self,
+      PredictCommand.self, SummaryCommand.self, RenameCommand.self, CheckCommand.self, FormatCommand.self,
       OpsCommand.self, GrammarCommand.self, PreludeCommand.self,
     ])
 

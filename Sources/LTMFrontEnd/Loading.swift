@@ -173,7 +173,7 @@ private struct Loader {
     var trained: [String: Span] = [:]
     for declaration in module.declarations {
       switch declaration {
-      case .import: continue
+      case .import, .weights: continue
       case .train(let block): noteTrain(block, &trained)
       case .constant(let binding): for name in binding.names { define(name, declaration, in: &scope) }
       case .function(let function): define(function.name, declaration, in: &scope)
@@ -219,7 +219,7 @@ extension Declaration {
   /// The place that tells it from every other: of its name, or of a whole binding, which may have several.
   var id: Span? {
     switch self {
-    case .import, .train: nil
+    case .import, .train, .weights: nil
     case .constant(let binding): binding.span
     case .function(let function): function.name.span
     case .type(let type): type.name.span
@@ -229,7 +229,7 @@ extension Declaration {
   /// The place where a name is declared.
   func nameSpan(_ name: String) -> Span? {
     switch self {
-    case .import, .train: nil
+    case .import, .train, .weights: nil
     case .constant(let binding): binding.names.first { $0.text == name }?.span
     case .function(let function): function.name.span
     case .type(let type): type.name.span

@@ -27,6 +27,7 @@ public enum Declaration: Sendable {
   case function(FunctionDeclaration)
   case type(TypeDeclaration)
   case train(TrainDeclaration)
+  case weights(WeightsDeclaration)
 }
 
 /// `import "layers.ltm"`

@@ -57,6 +57,7 @@ extension Declaration {
     case .function(let function): function.dumped
     case .type(let type): type.dumped
     case .train(let train): train.dumped
+    case .weights(let weights): weights.dumped
     }
   }
 }
@@ -233,6 +234,23 @@ extension Subscript {
 extension TrainDeclaration {
   fileprivate var dumped: SExpression {
     SExpression("train", [SExpression(model.text, arguments.map(\.dumped))] + items.map(\.dumped))
+  }
+}
+
+extension WeightsDeclaration {
+  fileprivate var dumped: SExpression { SExpression("weights", [model.dumped] + lines.map(\.dumped)) }
+}
+
+extension WeightLine {
+  fileprivate var dumped: SExpression {
+    func names(_ all: [StringLiteral]) -> SExpression {
+      all.count == 1 ? quoted(all[0].value) : .list(all.map { quoted($0.value) })
+    }
+    switch self {
+    case .map(let from, let to, let isTransposed, _):
+      return SExpression("->", [names(from), names(to)] + (isTransposed ? [.atom("transposed")] : []))
+    case .ignore(let path, _): return SExpression("ignore", [quoted(path.value)])
+    }
   }
 }
 

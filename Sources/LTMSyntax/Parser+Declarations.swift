@@ -22,12 +22,15 @@ extension Parser {
 
   /// `declaration`
   private mutating func parseDeclaration() throws(Unwind) -> Declaration {
-    let words: [Keyword] = [.import, .let, .func, .layer, .model, .optimizer, .schedule, .clip, .average, .train]
+    let words: [Keyword] = [
+      .import, .let, .func, .layer, .model, .optimizer, .schedule, .clip, .average, .train, .weights,
+    ]
     switch try leadingKeyword(of: words, "a declaration") {
     case .import: return .import(try parseImport())
     case .let: return .constant(try parseLet())
     case .func: return .function(try parseFunction())
     case .train: return .train(try parseTrain())
+    case .weights: return .weights(try parseWeights())
     case .layer: return .type(try parseLayer())
     case .model: return .type(try parseModel())
     case .optimizer: return .type(try parseOptimizer())

@@ -106,7 +106,7 @@ extension Parser {
 
   private static let alwaysAnew: Set<Keyword> = [.let, .var, .return, .func, .import]
   private static let anewBeforeName: Set<Keyword> = [
-    .layer, .model, .optimizer, .schedule, .clip, .average, .train, .param, .state, .cache,
+    .layer, .model, .optimizer, .schedule, .clip, .average, .train, .weights, .param, .state, .cache,
   ]
 
   private func assigns(_ kind: Token.Kind) -> Bool { kind == .symbol(.assign) || kind == .symbol(.write) }

@@ -118,7 +118,8 @@ extension Parser {
     let isForeign =
       switch level {
       case .members: keyword == .import || Self.typeStarters.contains(keyword) && named
-      case .items: keyword == .import || keyword == .func || [.layer, .model, .train].contains(keyword) && named
+      case .items:
+        keyword == .import || keyword == .func || [.layer, .model, .train, .weights].contains(keyword) && named
       case .statements:
         keyword == .import || keyword == .func || Self.typeStarters.contains(keyword) && named
           || [.param, .state, .cache].contains(keyword) && named
@@ -126,7 +127,9 @@ extension Parser {
     return isForeign && indentation(of: position) <= indentation(of: opener)
   }
 
-  private static let typeStarters: Set<Keyword> = [.layer, .model, .optimizer, .schedule, .clip, .average, .train]
+  private static let typeStarters: Set<Keyword> = [
+    .layer, .model, .optimizer, .schedule, .clip, .average, .train, .weights,
+  ]
 
   /// The spaces before the line that a token stands on.
   private func indentation(of index: Int) -> Int {

@@ -21,7 +21,7 @@ extension Parser {
     let rules: [Keyword] = [.optimizer, .schedule, .clip, .average, .group, .freeze]
     let words: [Keyword] = [.data, .minimize, .report] + rules + settings
     mark(.item)
-    if current == .name, let note = ForeignWord.trainLine(text(of: token)) {
+    if current == .name || at(.weights), let note = ForeignWord.trainLine(text(of: token)) {
       throw fail("'\(text(of: token))' is no line of a 'train' block", notes: [note])
     }
     if case .keyword(let word) = current, words.contains(word), next == .symbol(.assign) || next == .symbol(.colon) {

@@ -1,8 +1,9 @@
 /// The words with a meaning of their own.
 package enum Keyword: String, CaseIterable, Sendable {
   case `import`, `let`, `var`, `func`, require, yield, recompute, `return`, `if`, `else`, `for`, `in`, `true`, `false`
-  case layer, model, optimizer, schedule, clip, average, train, param, state, cache
+  case layer, model, optimizer, schedule, clip, average, train, weights, param, state, cache
   case data, minimize, report, then, group, freeze, batch, epochs, steps, seed, accumulate
+  case transposed, ignore
   case bool, u8, i32, i64, f16, bf16, f32, f64
 
   /// What a word may stand for besides itself.
@@ -20,8 +21,9 @@ package enum Keyword: String, CaseIterable, Sendable {
     switch self {
     case .import, .let, .var, .func, .require, .yield, .recompute, .return, .if, .else, .for, .in, .true, .false:
       .reserved
-    case .layer, .model, .optimizer, .schedule, .clip, .average, .train, .param, .state, .cache: .contextual
+    case .layer, .model, .optimizer, .schedule, .clip, .average, .train, .weights, .param, .state, .cache: .contextual
     case .data, .minimize, .report, .then, .group, .freeze, .batch, .epochs, .steps, .seed, .accumulate: .contextual
+    case .transposed, .ignore: .contextual
     case .bool, .u8, .i32, .i64, .f16, .bf16, .f32, .f64: .dtype
     }
   }

@@ -4,7 +4,7 @@
 
 Texts are names of days, months and countries in the languages of glibc's locale data (which nobody claims a copyright of), sentences of this
 repository's docs, and what Unicode has of edges. Of each text one hash is kept, of its tokens and of what they are written as.
-With CHARSMAP, the .model of a SentencePiece tokenizer, its rules are checked too: see scripts/tokenizers/charsmap.py.
+charsmap.b64, which charsmap.py wrote, is put into one of them.
 """
 import base64
 import json
@@ -117,7 +117,7 @@ def llama3(texts):
     return t
 
 
-def bytes_of(texts):
+def byte_tokens():
     return ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
 
 
@@ -126,7 +126,7 @@ def llama2(texts):
     t = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     t.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     t.train_from_iterator((text[:200] for text in texts), trainers.BpeTrainer(
-        vocab_size=1000, special_tokens=bytes_of(texts), limit_alphabet=200, max_token_length=12, show_progress=False))
+        vocab_size=1000, special_tokens=byte_tokens(), limit_alphabet=200, max_token_length=12, show_progress=False))
     raw = json.loads(t.to_str())
     raw["added_tokens"] = raw["added_tokens"][:3]
     t = Tokenizer.from_str(json.dumps(raw))
@@ -165,12 +165,11 @@ def pieces_with_bytes(texts):
     raw = json.loads(t.to_str())
     known = {p for p, _ in raw["model"]["vocab"]}
     raw["model"]["vocab"] = [[p, s] for p, s in raw["model"]["vocab"] if len(p) > 1 or ord(p) < 0x3000] + [
-        [b, 0] for b in bytes_of(texts) if b not in known]
+        [b, 0] for b in byte_tokens() if b not in known]
     raw["model"]["byte_fallback"] = True
     t = Tokenizer.from_str(json.dumps(raw))
-    if CHARSMAP.exists():
-        t.normalizer = normalizers.Sequence([
-            normalizers.Precompiled(base64.b64decode(CHARSMAP.read_text())), normalizers.Strip(left=False, right=True)])
+    t.normalizer = normalizers.Sequence([
+        normalizers.Precompiled(base64.b64decode(CHARSMAP.read_text())), normalizers.Strip(left=False, right=True)])
     t.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.Metaspace(prepend_scheme="first", split=True)])
     t.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="first")])

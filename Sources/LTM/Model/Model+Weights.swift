@@ -12,7 +12,9 @@ extension Model {
   public mutating func load(
     weightsFrom path: String, _ loading: WeightLoading = WeightLoading()
   ) throws(LTMError) -> [Diagnostic] {
-    let archive = try reporting { try openTensors(path) }
+    let archive = try mapped(reporting { try openTensors(path) })
+    var loading = loading
+    loading.ignored += try weightRules().ignored
     let (held, others) = try sortedNames(archive, loading)
     let missing = weightNames.filter { held[$0] == nil }
     var loaded: [String: Tensor] = [:]

@@ -20,7 +20,7 @@ extension LoadedFile {
       // Hostile files hold many; what is not shown need not be found.
       if found.count >= DiagnosticSet.limit || progress.isExhausted { break }
       switch declaration {
-      case .import, .train: continue
+      case .import, .train, .weights: continue
       case .constant(let binding):
         for name in binding.names where name.text != "_" { found += constantProblems(name) }
       case .function(let function):

@@ -10,6 +10,7 @@ extension LoadedFile {
     for name in models where !checker.progress.isExhausted { checker.checkModel(name) }
     for rule in main.rules.values.sorted(by: { $0.span.start < $1.span.start }) { checker.checkRule(rule) }
     for block in trainBlocks { checker.check(block) }
+    for problem in weightProblems { checker.diagnostics.add(problem) }
     checker.checkRest()
     return checker.diagnostics
   }

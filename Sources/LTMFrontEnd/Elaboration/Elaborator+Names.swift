@@ -42,7 +42,7 @@ extension Elaborator {
 
   private func value(of declaration: Declaration, named name: String, module: Int, at span: Span) -> Value? {
     switch declaration {
-    case .import, .train: return nil
+    case .import, .train, .weights: return nil
     case .constant(let binding): return constant(name, binding, module)
     case .function(let function):
       return Value(.function(FunctionValue(declaration: function, module: module, owner: nil)), span)

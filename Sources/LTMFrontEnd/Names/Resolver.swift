@@ -37,7 +37,7 @@ struct Resolver {
 
   private mutating func resolve(_ declaration: Declaration) {
     switch declaration {
-    case .import: return
+    case .import, .weights: return
     case .constant(let binding):
       naming(binding.span, binding.names.map(\.text).joined(separator: ", "), .constant) { $0.resolve(binding.value) }
     case .function(let function): resolve(function, in: nil)
