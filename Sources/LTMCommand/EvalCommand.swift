@@ -82,6 +82,7 @@ struct PredictCommand: ParsableCommand {
   @OptionGroup(title: "Weights") var weights: WeightOptions
   @OptionGroup var rows: DataOptions
   @OptionGroup(title: "Rows") var reading: RowOptions
+  @OptionGroup var buckets: BucketOptions
   @Option(
     name: .shortAndLong,
     help: ArgumentHelp("Where to write: a .csv, a .npy for one result, or a .safetensors.", valueName: "file"))
@@ -100,7 +101,8 @@ struct PredictCommand: ParsableCommand {
     try weights.load(into: &loaded)
     var trainer = try rows.trainer(policy, target.execution())
     trainer.options = try reading.given.options()
-    try TensorFile.write(try trainer.predict(loaded, entry: entry, on: rows.split()), to: output)
+    try TensorFile.write(
+      try trainer.predict(loaded, entry: entry, on: rows.split(), buckets: buckets.parsed()), to: output)
   }
 }
 

@@ -26,6 +26,7 @@ struct RunCommand: PrintingCommand {
       "A tokenizer.json for --input name=file.txt: each line is a row of tokens, or for a bool says where they are.",
       valueName: "file"))
   var tokenizer: String?
+  @OptionGroup var buckets: BucketOptions
   @Option(
     name: .shortAndLong,
     help: ArgumentHelp("Where to write: a .npy for one result, a .safetensors for all.", valueName: "file"))
@@ -52,7 +53,8 @@ struct RunCommand: PrintingCommand {
     }
     try weights.load(into: &loaded)
     // Weights from a file would stay beside those that the entry holds.
-    let compiled = try (consume loaded).compile(entry, policy: policy, execution: try target.execution())
+    let compiled = try (consume loaded).compile(
+      entry, policy: policy, execution: try target.execution(), buckets: try buckets.parsed())
     let results = try compiled(try inputs(places, compiled))
     for warning in compiled.warnings { printNote(warning.rendered()) }
     if let output { try TensorFile.write(results, to: output) }

@@ -20,6 +20,8 @@ public final class CompiledEntry: Sendable {
   private let execution: Execution
   private let graph: Graph
   private let modelSeed: UInt64
+  /// What arguments are filled up to.
+  private let buckets: BucketedSizes?
   /// Weights and states, for every size.
   private let storage: SessionStorage
   private let state = Mutex(State())
@@ -48,7 +50,8 @@ public final class CompiledEntry: Sendable {
   ///   - graph: what is run of the entry; all of it, where it is left out.
   init(
     _ model: Model, _ entry: String, _ policy: PrecisionPolicy, _ execution: Execution,
-    sizeLimit: Int = defaultSizeLimit, in storage: SessionStorage? = nil, graph partial: Graph? = nil
+    sizeLimit: Int = defaultSizeLimit, buckets: Buckets? = nil, in storage: SessionStorage? = nil,
+    graph partial: Graph? = nil
   ) throws(LTMError) {
     guard sizeLimit > 0 else { throw LTMError("\(sizeLimit) sizes are to be kept: at least 1 is needed") }
     name = entry
@@ -57,6 +60,9 @@ public final class CompiledEntry: Sendable {
     self.execution = execution
     graph = if let partial { partial } else { try model.graph(entry, training: false) }
     modelSeed = model.seed
+    self.buckets = try buckets.map { [graph] (buckets) throws(LTMError) in
+      try BucketedSizes(graph, buckets, entry: entry)
+    }
     self.storage = storage ?? SessionStorage(contents: WeightSource(model).contents)
     results = graph.outputs.filter { $0.updates == nil }.map(\.name)
   }
@@ -73,6 +79,10 @@ public final class CompiledEntry: Sendable {
     _ inputs: [String: Tensor], seed: UInt64? = nil, attempt: Int = 0
   ) throws(LTMError) -> [(name: String, tensor: Tensor)] {
     try checkNames(inputs)
+    let exact = try buckets.map { (_) throws(LTMError) in
+      try reporting { try graph.bindings(inputs.mapValues(\.shape)) }
+    }
+    let inputs = try buckets?.filled(inputs, exact ?? [:]) ?? inputs
     let size = try size(of: inputs.mapValues(\.shape))
     for limit in size.limits {
       let problem = inputs[limit.input].flatMap { limit.problem(in: $0, from: name) }
@@ -86,7 +96,10 @@ public final class CompiledEntry: Sendable {
         let count = Int(try executable.read(Graph.outsideCount(number)).doubles.first ?? 0)
         if count > 0 { state.withLock { $0.outside[read.anywhere, default: 0] += count } }
       }
-      return try results.map { (name) throws(LTMError) in (name, try executable.read(name)) }
+      return try results.map { (name) throws(LTMError) in
+        let whole = try executable.read(name)
+        return (name, try buckets?.cut(name, whole, exact ?? [:]) ?? whole)
+      }
     }
   }
 
@@ -127,6 +140,9 @@ public final class CompiledEntry: Sendable {
     }
     return (type.dtype, type.shape[1].constant, graph.indexLimits.filter { $0.input == name })
   }
+
+  /// How many sizes are compiled.
+  package var sizeCount: Int { state.withLock { $0.compiled.count } }
 
   /// Compiles for arrays of these shapes, so that the first call does not.
   func prepare(_ shapes: [String: [Int]]) throws(LTMError) { try size(of: shapes).executables.prepare() }

@@ -190,19 +190,19 @@ public struct Model: Sendable {
   /// kept as `sizeLimit` says: 16.
   public func compile(
     _ entry: String = "forward", precision: Precision = .thirtyTwo, ampLevel: OptLevel? = nil,
-    execution: Execution? = nil, sizeLimit: Int = CompiledEntry.defaultSizeLimit
+    execution: Execution? = nil, sizeLimit: Int = CompiledEntry.defaultSizeLimit, buckets: Buckets? = nil
   ) throws(LTMError) -> CompiledEntry {
     let execution = try Execution(reusing: execution)
     let policy = try reporting { try PrecisionPolicy(precision, level: ampLevel, sixteen: execution.target.sixteen) }
-    return try compile(entry, policy: policy, execution: execution, sizeLimit: sizeLimit)
+    return try compile(entry, policy: policy, execution: execution, sizeLimit: sizeLimit, buckets: buckets)
   }
 
   /// Compiles an entry under a policy that is decided already.
   public func compile(
     _ entry: String, policy: PrecisionPolicy, execution: Execution,
-    sizeLimit: Int = CompiledEntry.defaultSizeLimit
+    sizeLimit: Int = CompiledEntry.defaultSizeLimit, buckets: Buckets? = nil
   ) throws(LTMError) -> CompiledEntry {
-    try CompiledEntry(self, entry, policy, execution, sizeLimit: sizeLimit)
+    try CompiledEntry(self, entry, policy, execution, sizeLimit: sizeLimit, buckets: buckets)
   }
 }
 

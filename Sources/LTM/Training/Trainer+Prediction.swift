@@ -35,8 +35,11 @@ extension Trainer {
   }
 
   /// What an entry gives for each row of the data, computed batch by batch.
+  ///
+  /// - Parameter buckets: bounds that sizes are filled up to, so that other data compiles nothing new.
   public func predict(
-    _ model: Model, entry name: String = "forward", data: TrainingData? = nil, on split: DataSplit? = nil
+    _ model: Model, entry name: String = "forward", data: TrainingData? = nil, on split: DataSplit? = nil,
+    buckets: Buckets? = nil
   ) throws(LTMError) -> [(name: String, tensor: Tensor)] {
     let graph = try model.graph(name, training: false)
     let roles = RowAnalysis(graph).roles
@@ -47,7 +50,7 @@ extension Trainer {
     }
     let options = try settledOptions(model)
     let (data, batch) = try rows(model, data, entries: [name], options)
-    let entry = try CompiledEntry(model, name, policy, execution)
+    let entry = try CompiledEntry(model, name, policy, execution, buckets: buckets)
     var parts: [(name: String, tensors: [Tensor])] = []
     for (_, _, rows) in try data.chosen(split) {
       for batch in rows.evaluationBatches(max(batch, 256)) {

@@ -27,6 +27,18 @@ struct EntryOptions: ParsableArguments {
   }
 }
 
+/// The flag that bounds sizes which only data decides.
+struct BucketOptions: ParsableArguments {
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "Compile for these sizes of a dimension alone, and fill others up to the next; may be given several times.",
+      valueName: "T=16,32,64"))
+  var bucket: [String] = []
+
+  func parsed() throws -> Buckets? { bucket.isEmpty ? nil : try Buckets(parsing: bucket) }
+}
+
 /// The same, where it can be the training step.
 struct StepOptions: ParsableArguments {
   @OptionGroup var entry: EntryOptions
