@@ -107,7 +107,6 @@ let package = Package(
     // Tests. What every suite compares with, seeds its numbers by, and runs commands with.
     layer("TestSupport", ["LTMIR"], path: "Tests/TestSupport"),
     suite("SupportTests", ["LTMIR"]),
-    suite("TokenizerTests", ["LTMSupport", "LTMTokenizers"], exclude: ["Fixtures", "Goldens"]),
     // A process that the tests of atomic saving kill.
     .executableTarget(
       name: "SaveHelper", dependencies: ["LTMRuntime", "LTMIR"], path: "Tests/SaveHelper", swiftSettings: settings),
@@ -120,6 +119,7 @@ let package = Package(
       exclude: ["Goldens"]),
     // Damage to texts and bytes, for the suites that read them.
     layer("Fuzzing", ["TestSupport"], path: "Tests/Fuzzing"),
+    suite("TokenizerTests", ["Fuzzing", "LTMSupport", "LTMTokenizers"], exclude: ["Fixtures", "Goldens"]),
     suite("RuntimeTests", ["Fuzzing", "LTMRuntime", "LTMIR", "LTMSupport", "SaveHelper"], exclude: ["Fixtures"]),
     suite("SyntaxTests", ["Fuzzing", "LTMSupport", "LTMSyntax", "LTMGrammar"]),
     // Operands for every op, which several suites run over.

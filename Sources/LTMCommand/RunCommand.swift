@@ -69,6 +69,11 @@ struct RunCommand: PrintingCommand {
     let tokenizer = try tokenizer.map { try Tokenizer(contentsOf: $0) }
     var tensors: [String: Tensor] = [:]
     for (name, place) in places {
+      if tokenizer == nil, place.lowercased().hasSuffix(".txt") {
+        throw LTMError(
+          "\(place): is a text, and '\(name)' takes numbers",
+          notes: ["--tokenizer tokenizer.json makes a row of tokens of each of its lines"])
+      }
       if let tokenizer, !TensorFile.isTensors(place) {
         tensors[name] = try entry.rows(ofTextIn: place, for: name, by: tokenizer)
       } else {

@@ -73,7 +73,9 @@ package struct TextTokenizer: Sendable {
       let kept = max(0, length - (addingSpecialTokens ? postProcessor.addedCount : 0))
       if ids.count > kept { ids = Array(truncation?.keepsEnd ?? false ? ids.suffix(kept) : ids.prefix(kept)) }
     }
-    let (all, kinds) = postProcessor.processed(ids, addingSpecialTokens: addingSpecialTokens)
+    var (all, kinds) = postProcessor.processed(ids, addingSpecialTokens: addingSpecialTokens)
+    // A row may be shorter than what is put around a text.
+    if let most, all.count > most { (all, kinds) = (Array(all.prefix(most)), Array(kinds.prefix(most))) }
     return TextTokens(
       ids: all, kinds: kinds.map { Int32(clamping: $0) }, mask: [Bool](repeating: true, count: all.count))
   }

@@ -78,6 +78,8 @@ import Testing
       ], in: folder.path)
     #expect(run.status == 0, "\(run.errors)")
     #expect(try TensorFile.read(folder.file("y.npy")).doubles == expected.doubles)
+    let without = try Command(["run", "mean.ltm", "--input", "tokens=lines.txt"], in: folder.path)
+    #expect(without.errors.contains("lines.txt: is a text, and 'tokens' takes numbers"), "\(without.errors)")
   }
 
   @Test func aSmallerTableIsAMessage() throws {

@@ -53,6 +53,23 @@ import Testing
     #expect(try tokenizer.encode("a<s>b").ids == [0xE2, 0x96, 0x81, 0x61, 256, 0x62])
   }
 
+  /// Strings that are equal for Swift are two tokens, and two keys of JSON.
+  @Test func tokensThatLookTheSameStayApart() throws {
+    let tokenizer = try tokenizer(#"{"model": {"type": "WordLevel", "vocab": {"\u00e9": 0, "e\u0301": 1}}}"#)
+    #expect(try tokenizer.encode("\u{E9}").ids == [0])
+    #expect(try tokenizer.encode("e\u{301}").ids == [1])
+  }
+
+  @Test func keepsAsManyTokensAsThereIsRoomFor() throws {
+    let tokenizer = try fixture("word_piece")
+    let whole = try tokenizer.encode("a good text")
+    for most in 0...whole.ids.count + 1 {
+      let kept = try tokenizer.encode("a good text", most: most)
+      #expect(kept.ids.count == min(most, whole.ids.count) && kept.kinds.count == kept.ids.count)
+      #expect(tokenizer.padded(kept, to: 20).mask.count { $0 } == kept.ids.count)
+    }
+  }
+
   /// A word of two hundred thousand letters costs no square of its length, whatever the model.
   @Test(arguments: FixtureTests.names) func readsAVeryLongWord(_ name: String) throws {
     let tokenizer = try fixture(name)

@@ -21,16 +21,18 @@ extension Model {
     for (name, place) in held { loaded[name] = try reporting { try archive.tensor(place) } }
     let misshapen = weightNames.filter { name in loaded[name].map { $0.shape != spec(name)?.shape } ?? false }
     let lacks = !missing.isEmpty && !loading.isPartial
-    if lacks { throw LTMError(missingWeights(missing, misshapen.map { shapes($0, loaded) }, others, in: archive)) }
+    let unexpected = others.filter { !loading.ignores($0) && !isOfTraining($0) }
+    if lacks {
+      throw LTMError(missingWeights(missing, misshapen.map { shapes($0, loaded) }, others, unexpected, in: archive))
+    }
     guard !(loading.isPartial && loaded.isEmpty) else {
-      throw LTMError(missingWeights(missing, [], others, in: archive))
+      throw LTMError(missingWeights(missing, [], others, unexpected, in: archive))
     }
     if misshapen.count > 1 { throw LTMError(misshapenWeights(misshapen.map { shapes($0, loaded) }, path)) }
     try set(loaded, from: path)
     if !loading.isPartial, let file = archive as? SafetensorsFile {
       categories = SavedCategories.read(file.metadata) ?? categories
     }
-    let unexpected = others.filter { !loading.ignores($0) && !isOfTraining($0) }
     return archive.warnings
       + [unexpectedWeights(unexpected, in: archive), keptWeights(missing, path), nonfiniteWeights(from: path)]
       .compactMap { $0 }
@@ -130,7 +132,7 @@ extension Model {
 
 extension Model {
   private func missingWeights(
-    _ missing: [String], _ misshapen: [String], _ others: [String], in archive: any TensorArchive
+    _ missing: [String], _ misshapen: [String], _ others: [String], _ extra: [String], in archive: any TensorArchive
   ) -> Diagnostic {
     let shown = missing.prefix(20).map { "'\($0)'" }.joined(separator: ", ") + (missing.count > 20 ? ", ..." : "")
     if let prefix = commonPrefix(others, missing) {
@@ -140,7 +142,6 @@ extension Model {
           "drop it: --rename '\(prefix.dropLast()) -> '", "the model has \(shown)",
         ])
     }
-    let extra = others.filter { !isOfTraining($0) }
     let list = extra.prefix(20).map { "'\($0)'" }.joined(separator: ", ") + (extra.count > 20 ? ", ..." : "")
     let further =
       misshapen.prefix(20) + [

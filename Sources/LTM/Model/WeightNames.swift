@@ -24,6 +24,11 @@ public struct WeightRename: Sendable, Hashable {
     guard !from.isEmpty else {
       throw LTMError("the rename '\(text)' says nothing of what is renamed", notes: [Self.example])
     }
+    // Each is tried with every number of names.
+    guard from.count(where: { $0 == "**" }) <= Self.mostOpenStars else {
+      throw LTMError(
+        "the rename '\(text)' has more than \(Self.mostOpenStars) '**'", notes: ["a '*' stands for one name"])
+    }
     guard Self.stars(from) == Self.stars(to) else {
       throw LTMError(
         "the rename '\(text)' has \(Self.count(from)) on its left side and \(Self.count(to)) on its right",
@@ -31,6 +36,7 @@ public struct WeightRename: Sendable, Hashable {
     }
   }
 
+  private static let mostOpenStars = 3
   private static let example = "as in --rename 'encoder.layer.*.attention.self.query -> blocks.*.attention.q'"
 
   private static func path(_ side: Substring) -> [Substring] {
