@@ -26,6 +26,7 @@ proof: setup ## what the targets cuda and tpu are proved by without a device, at
 	$(SWIFT) build -c $(CONFIGURATION) --build-tests
 	LTM_WHOLE=1 $(SWIFT) test -c $(CONFIGURATION) --skip-build --filter 'PTXTests.SampleTests|HLOTests.SampleTests|ConformanceTests.(OpTests|ProgramTests)'
 	LTM_KILLS=200 $(SWIFT) test -c $(CONFIGURATION) --skip-build --filter KillTests
+	scripts/onnx/node_tests.sh
 
 bless: setup ## records the golden files anew; look at the diff before committing it
 	LTM_BLESS=1 $(SWIFT) test -c $(CONFIGURATION)

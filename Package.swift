@@ -29,6 +29,7 @@ let package = Package(
   name: "ltm",
   products: [
     .library(name: "LTM", targets: ["LTM"]),
+    .library(name: "LTMONNX", targets: ["LTMONNX"]),
     .executable(name: "ltm", targets: ["LTMCommand"]),
   ],
   dependencies: [

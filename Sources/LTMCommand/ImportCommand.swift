@@ -41,24 +41,26 @@ struct ImportCommand: PrintingCommand {
     guard target.hasSuffix(".ltm") else {
       throw LTMError("\(target): an imported model is a .ltm file", notes: ["-o model.ltm writes one"])
     }
-    let weights = target.dropLast(4) + ".safetensors"
-    try checkFiles([FileUse("-o", target), FileUse("-o", String(weights))], inputs: [FileUse("the model", file)])
+    let weights = ImportedModel.weightsPath(beside: target)
+    try checkFiles([FileUse("-o", target), FileUse("-o", weights)], inputs: [FileUse("the model", file)])
     let known = try named(input, flag: "--input name=file[:key]").mapValues { try TensorFile.read($0) }
-    let imported = try importing { try Importer(path: file, dims: try sizes(), known: known).run() }
-    for warning in imported.warnings { printNote(warning.rendered()) }
-    try importing {
-      try writeSafetensors(String(weights), imported.weights)
-      try writeAtomically(target, Array(imported.text.utf8))
+    let sizes = try self.sizes()
+    let imported: ImportedModel
+    do throws(DiagnosticSet) {
+      imported = try Importer(path: file, dims: sizes, known: known).run()
+      imported.warnings.forEach { printNote($0.rendered()) }
+      try imported.write(to: target)
+    } catch {
+      throw LTMError(error)
     }
     try printLine(
       printing.json
-        ? report(imported, target, String(weights)).text()
-        : "\(target), \(weights): \(imported.weights.count) tensors")
+        ? report(imported, target, weights).text() : "\(target), \(weights): \(imported.tensorCount) tensors")
   }
 
   private func report(_ imported: ImportedModel, _ target: String, _ weights: String) -> JSON {
     [
-      "model": .string(target), "weights": .string(weights), "tensors": .int(imported.weights.count),
+      "model": .string(target), "weights": .string(weights), "tensors": .int(imported.tensorCount),
       "inputs": .object(imported.inputs.map { .init($0.onnx, .string($0.parameter)) }),
     ]
   }
@@ -69,19 +71,6 @@ struct ImportCommand: PrintingCommand {
         throw LTMError("--dim: '\(text)' is no size", notes: ["it is a number of 1 or more, as in --dim batch=1"])
       }
       return size
-    }
-  }
-
-  /// Runs `body`, and throws what the terminal shows.
-  private func importing<R>(_ body: () throws -> R) throws -> R {
-    do {
-      return try body()
-    } catch let error as DiagnosticSet {
-      throw LTMError(error)
-    } catch let error as Diagnostic {
-      throw LTMError(error)
-    } catch let error as FileError {
-      throw LTMError(error.diagnostic)
     }
   }
 }

@@ -2,7 +2,8 @@
 
 Run in the root, with a Python that has onnxruntime, numpy and safetensors, once the wheels are unpacked into FOLDER:
   python scripts/zoo/onnx.py FOLDER
-It exits with 1 where a result is further than 1e-5 of the largest from ONNX Runtime's.
+It exits with 1 where a result is further than 1e-5 of the largest from ONNX Runtime's; the text detector's last sigmoid takes
+numbers up to 128, whose last digits are ten times as much, and it is held to 1e-4.
 """
 import json
 import pathlib
@@ -16,6 +17,7 @@ from safetensors.numpy import load_file
 
 LTM = ".build/release/ltm"
 BOUND = 1e-5
+BOUNDS = {"pp-ocr-det": 1e-4}
 
 
 def bytes_of(path):
@@ -88,6 +90,7 @@ failed = False
 for name, model, flags, inputs in cases(pathlib.Path(sys.argv[1])):
     with tempfile.TemporaryDirectory() as place:
         largest = max(distances(pathlib.Path(place), model, flags, inputs))
-    failed |= not largest <= BOUND
-    print(f"{name:12}{largest:10.1e}{BOUND:10.0e}{'' if largest <= BOUND else '  BEYOND'}")
+    bound = BOUNDS.get(name, BOUND)
+    failed |= not largest <= bound
+    print(f"{name:12}{largest:10.1e}{bound:10.0e}{'' if largest <= bound else '  BEYOND'}")
 sys.exit(failed)

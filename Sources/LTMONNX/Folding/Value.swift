@@ -78,7 +78,8 @@ struct Value: Sendable {
   var numbers: [Double]? {
     switch content {
     case .sizes: integers?.map(Double.init)
-    case .constant(let constant): constant.count <= Self.foldLimit ? constant.doubles : nil
+    case .constant(let constant):
+      constant.count <= Self.foldLimit && !constant.isTransposed ? constant.doubles : nil
     case .expression: nil
     }
   }

@@ -4,7 +4,12 @@ import LTMIR
 
 extension OperatorTable {
   static let arithmetic: [String: OperatorRow] = [
-    "Add": .binary(.add), "Sub": .binary(.sub), "Mul": .binary(.mul),
+    "Add": .one { call throws in
+      let (a, b) = (try call.input(0), try call.input(1))
+      if let linear = try call.linear(a, b) ?? call.linear(b, a) { return linear }
+      return try OperatorRow.binary(.add).translate(call)[0]
+    },
+    "Sub": .binary(.sub), "Mul": .binary(.mul),
     "Div": .one { call throws in try call.quotient(try call.input(0), try call.input(1)) },
     "Pow": .one { call throws in try call.power(try call.input(0), try call.input(1)) },
     "Mod": .one { call throws in try call.remainder(try call.named(0), try call.named(1)) },
@@ -50,6 +55,7 @@ extension OperatorRow {
   static func binary(_ op: Op) -> OperatorRow {
     one { call throws in
       let (a, b) = (try call.input(0), try call.input(1))
+      guard !call.flag("broadcast") else { throw ImportProblem("broadcasting as before opset 7 is not imported") }
       if a.dtype == .bool, b.dtype == .bool, op == .equal || op == .notEqual {
         // Bools are compared as numbers.
         return try call.apply(op, [try call.cast(a, .int32), try call.cast(b, .int32)])
@@ -67,7 +73,11 @@ extension OperatorRow {
 extension NodeCall {
   func combined(_ op: Op, _ operands: [Value]) throws -> Value {
     guard var result = operands.first else { throw ImportProblem("it has no operand") }
-    for operand in operands.dropFirst() { result = try apply(op, [result, operand]) }
+    for (index, operand) in operands.dropFirst().enumerated() {
+      // No chain is longer than what people read.
+      if index % 16 == 15 { result = named(result) }
+      result = try apply(op, [result, operand])
+    }
     return result
   }
 

@@ -11,6 +11,10 @@ final class Builder {
   private var weights: [ObjectIdentifier: SymbolID] = [:]
   /// The functions that stand at the head of the file.
   private(set) var helpers: Set<Helper> = []
+  /// Names of what counts from 0.
+  private var counting: Set<SymbolID> = []
+  private var definitions: [SymbolID: Expression] = [:]
+  private var turned: [ObjectIdentifier: Constant] = [:]
   /// The path of the node that is being imported.
   var scope = ""
 
@@ -18,6 +22,8 @@ final class Builder {
   struct Statement: Sendable {
     var names: [SymbolID]
     var expression: Expression
+    /// The path of the node that it comes from.
+    var scope = ""
   }
 
   /// What a name stands for.
@@ -59,15 +65,43 @@ final class Builder {
     case .sizes, .expression(.name): return value
     case .expression(let expression):
       let id = add(Symbol(kind: .local, name: name, op: op, type: value.type))
-      statements.append(Statement(names: [id], expression: expression))
+      if counts(value) { counting.insert(id) }
+      definitions[id] = expression
+      statements.append(Statement(names: [id], expression: expression, scope: scope))
       return Value(value.type, value.element, .expression(.name(id)))
+    }
+  }
+
+  /// The product that a name stands for, where it is one of a value and a matrix of the file.
+  func product(_ value: Value) -> (x: Expression, weight: Constant)? {
+    guard case .expression(.name(let id)) = value.content, case .call("matmul", let operands, _)? = definitions[id],
+      operands.count == 2, case .name(let weight) = operands[1], case .weight(let constant) = symbols[weight].kind,
+      constant.shape.count == 2, !constant.isComputed
+    else { return nil }
+    return (operands[0], constant)
+  }
+
+  /// The matrix with its axes exchanged, one for all that read it.
+  func transposed(_ constant: Constant) -> Constant {
+    let key = ObjectIdentifier(constant)
+    let result = turned[key] ?? constant.transposed
+    turned[key] = result
+    return result
+  }
+
+  /// Whether a value counts from 0, so that nothing in it is negative.
+  func counts(_ value: Value) -> Bool {
+    switch value.content {
+    case .expression(.call("iota", _, _)): true
+    case .expression(.name(let id)): counting.contains(id)
+    case .expression, .constant, .sizes: false
     }
   }
 
   /// Names for the results of one expression.
   func bind(_ expression: Expression, _ results: [(TensorType, ElementType)], op: String) -> [Value] {
     let ids = results.map { add(Symbol(kind: .local, name: "", op: op, type: $0.0)) }
-    statements.append(Statement(names: ids, expression: expression))
+    statements.append(Statement(names: ids, expression: expression, scope: scope))
     return zip(ids, results).map { Value($1.0, $1.1, .expression(.name($0))) }
   }
 
@@ -119,7 +153,7 @@ final class Builder {
   func literal(_ number: Double, _ dtype: DType) -> Expression {
     switch dtype {
     case .bool: return .word(number != 0 ? "true" : "false")
-    case .i32, .i64, .u8: return .size(Dim(Int(number)))
+    case .i32, .i64, .u8: return .size(Dim(Int(exactly: number) ?? (number > 0 ? Int.max : Int.min)))
     case .float, .f32, .f16, .bf16:
       let single = Float(number)
       return Double(single) == number || number.isNaN ? .single(single) : .number(number)

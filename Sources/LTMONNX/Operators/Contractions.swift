@@ -45,12 +45,29 @@ extension NodeCall {
     Value(TensorType(x.dtype, Array(x.shape.suffix(rank))), x.element, .expression(.word("_")))
   }
 
+  /// The product of a weight plus a bias: a linear layer, whose weight lies as PyTorch's does. `nil` where it is none.
+  func linear(_ product: Value, _ bias: Value) throws -> Value? {
+    guard let (x, weight) = builder.product(product), case .constant(let constant) = bias.content,
+      constant.count == weight.shape[1], constant.shape.last == constant.count, constant.shape.count <= product.rank,
+      !constant.isComputed, bias.dtype == product.dtype
+    else { return nil }
+    let row = constant.shape.count == 1 ? bias : Value(constant.with(shape: [constant.count]))
+    let operands = try builder.all([Value(builder.transposed(weight)), row])
+    return Value(product.type, product.element, .expression(.call("linear", [x] + operands, [])))
+  }
+
   fileprivate func gemm() throws -> Value {
     let (a, b) = (try input(0), try input(1))
     let (alpha, beta) = (float("alpha", 1), float("beta", 1))
     guard a.rank == 2, b.rank == 2 else { throw ImportProblem("its operands are no matrices") }
     let left = flag("transA") ? try transpose(a, [1, 0]) : a
-    if flag("transB"), alpha == 1, left.dtype.isFloating {
+    let matrix: Value? =
+      if case .constant(let constant) = b.content, !flag("transB"), !constant.isComputed {
+        Value(builder.transposed(constant))
+      } else {
+        flag("transB") ? b : nil
+      }
+    if let b = matrix, alpha == 1, left.dtype.isFloating {
       let bias = optional(2)
       if beta == 1, let bias, bias.rank == 1, bias.shape[0] == b.shape[0] {
         return try apply(.linear, [left, b, bias])

@@ -9,7 +9,7 @@ struct GraphTranslator {
   let builder = Builder()
   private(set) var symbols: DimNames
   private(set) var arguments: [(onnx: String, value: Value)] = []
-  private(set) var results: [(onnx: String, value: Value)] = []
+  private(set) var results: [(onnx: String, type: TensorType, expression: Expression)] = []
   private let log = ProblemLog()
 
   /// What names stand for. A name without a value is one of what could not be imported, which has been said already.
@@ -52,7 +52,11 @@ struct GraphTranslator {
     run(graph, in: &scope, depth: 0)
     for output in graph.outputs {
       if let value = scope[output.name] {
-        results.append((output.name, value))
+        do {
+          results.append((output.name, value.type, try builder.expression(value)))
+        } catch let problem as ImportProblem {
+          log.add("the result '\(output.name.shownSafely)' is not imported: \(problem.reason)", path)
+        }
       } else if log.isEmpty {
         log.add("the result '\(output.name.shownSafely)' is made by no node", path)
       }
@@ -67,6 +71,7 @@ struct GraphTranslator {
     }
     guard let dims = input.shape else { throw ImportProblem("the file does not say its rank") }
     var shape: [Dim] = []
+    guard dims.count <= 32 else { throw ImportProblem("it has \(dims.count) dimensions, and 32 is the most") }
     for (axis, dim) in dims.enumerated() { shape.append(symbols.dim(dim, axis: axis)) }
     let type = TensorType(dtype, shape)
     try builder.requireElements(type)

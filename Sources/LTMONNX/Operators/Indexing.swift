@@ -7,13 +7,22 @@ extension OperatorTable {
     "Gather": .one { call throws in
       let x = try call.input(0)
       let axis = try call.axis(call.int("axis", 0), rank: x.rank)
-      let indices = try call.fromFront(try call.input(1), x.shape[axis])
+      let given = try call.input(1)
+      // Rows of a table are read as they are asked for: an index outside is said when the model runs.
+      if axis == 0, x.isKnown, x.rank == 2, !given.isKnown, given.dtype == .i64 || given.dtype == .i32 {
+        return try call.apply(.gather, [x, given], ["axis": .int(axis)])
+      }
+      let indices = try call.fromFront(given, x.shape[axis])
+      if !x.isKnown, let place = indices.sizes?.first, indices.rank == 0 {
+        return try call.element(of: x, axis, place)
+      }
       return try call.apply(.gather, [x, indices], ["axis": .int(axis)])
     },
     "GatherElements": .one { call throws in
       let x = try call.input(0)
       let axis = try call.axis(call.int("axis", 0), rank: x.rank)
       let indices = try call.fromFront(try call.input(1), x.shape[axis])
+      guard indices.rank == x.rank else { throw ImportProblem("its indices are \(shapeText(indices.shape))") }
       var cut = x
       for other in 0..<x.rank where other != axis {
         cut = try call.slice(cut, axis: other, from: 0, to: indices.shape[other])
@@ -22,6 +31,8 @@ extension OperatorTable {
     },
     "GatherND": .one { call throws in try call.gatherND() },
     "ScatterND": .one { call throws in try call.scatterND() },
+    "ScatterElements": .one { call throws in try call.scatterElements() },
+    "Scatter": .one { call throws in try call.scatterElements() },
     "OneHot": .one { call throws in try call.oneHot() },
     "ReverseSequence": .one { call throws in try call.reverseSequence() },
     "Trilu": .one { call throws in
@@ -95,9 +106,18 @@ extension NodeCall {
       return indices
     }
     // Positions that a model computes are seldom negative, but no rule of ONNX says so.
+    if builder.counts(indices) { return indices }
     let indices = named(try indices.dtype == .i64 || indices.dtype == .i32 ? indices : cast(indices, .int64))
     let moved = try add(indices, Value(sizes: [size], shape: [], indices.element).settled)
     return try choose(try compare(.less, indices, 0), moved, indices)
+  }
+
+  /// `x[..<, 0]`
+  fileprivate func element(of x: Value, _ axis: Int, _ place: Dim) throws -> Value {
+    var shape = x.shape
+    shape.remove(at: axis)
+    let parts = [Expression.Part](repeating: .all, count: axis) + [.index(.size(place))]
+    return Value(TensorType(x.dtype, shape), x.element, .expression(.part(try builder.expression(x), parts)))
   }
 
   fileprivate func place(_ op: Op) throws -> Value {
@@ -111,7 +131,8 @@ extension NodeCall {
   }
 
   fileprivate func oneHot() throws -> Value {
-    guard let depth = try sizes(1, "depth")?.first ?? number(1, "depth").map({ Dim(Int($0)) }) else {
+    guard let depth = try sizes(1, "depth")?.first ?? number(1, "depth").flatMap({ Int(exactly: $0).map { Dim($0) } })
+    else {
       throw ImportProblem("'depth' is missing")
     }
     let values = try input(2)
@@ -169,30 +190,54 @@ extension NodeCall {
     return total
   }
 
-  /// What is written over is taken away: the new value is added in its place.
   fileprivate func scatterND() throws -> Value {
     let (x, indices, updates) = (named(try input(0)), named(try input(1)), try input(2))
-    let reduction = string("reduction", "none")
-    guard reduction == "none" || reduction == "add" else {
-      throw ImportProblem("scattering by '\(reduction.shownSafely)' is not imported")
-    }
-    guard let depth = indices.shape.last?.constant, depth <= x.rank, x.dtype != .bool else {
+    guard let depth = indices.shape.last?.constant, depth <= x.rank else {
       throw ImportProblem("its indices are \(shapeText(indices.shape)) for \(shapeText(x.shape))")
     }
     let rest = Array(x.shape[depth...])
-    let rows = [try product(x.shape[..<depth])] + rest
     let count = try product(indices.shape.dropLast())
     let place = named(try reshape(try flatPlace(indices, Array(x.shape[..<depth])), [count]))
-    let new = try reshape(updates, [count] + rest)
-    let flat = named(try reshape(x, rows))
-    if reduction == "add" {
-      return try reshape(try apply(.scatterAdd, [flat, place, new], ["axis": .int(0)]), x.shape)
+    let rows = [try product(x.shape[..<depth])] + rest
+    return try reshape(try scatter(try reshape(updates, [count] + rest), at: place, of: try reshape(x, rows)), x.shape)
+  }
+
+  /// Each index with its place on the other axes, as a place among all elements.
+  fileprivate func scatterElements() throws -> Value {
+    let (x, indices) = (named(try input(0)), try input(1))
+    let axis = try axis(int("axis", 0), rank: x.rank)
+    guard indices.rank == x.rank else { throw ImportProblem("its indices are \(shapeText(indices.shape))") }
+    var total: Value?
+    for other in 0..<x.rank {
+      let scale = Value(sizes: [try product(x.shape[(other + 1)...])], shape: [], .int64).settled
+      let column =
+        other == axis
+        ? try cast(try fromFront(indices, x.shape[axis]), .int64) : try iota(indices.shape, axis: other)
+      let step = scale.uniform == 1 ? column : try mul(column, scale)
+      total = try total.map { try add($0, step) } ?? step
     }
-    let added = try apply(.scatterAdd, [try full(rows, 0, like: x), place, new], ["axis": .int(0)])
-    let ones = try full([count], 1, like: x)
-    let counts = try apply(.scatterAdd, [try full([rows[0]], 0, like: x), place, ones], ["axis": .int(0)])
-    let seen = try reshape(counts, [rows[0]] + rest.map { _ in 1 })
-    return try reshape(try choose(try compare(.greater, seen, 0), added, flat), x.shape)
+    guard let total else { throw ImportProblem("its operand has no axis") }
+    let count = try product(indices.shape)
+    let all = [try product(x.shape)]
+    let flat = try scatter(
+      try reshape(try input(2), [count]), at: named(try reshape(total, [count])), of: try reshape(x, all))
+    return try reshape(flat, x.shape)
+  }
+
+  /// Rows put in place of others, or added to them. What is written over is taken away: the new rows are added to zeros, and
+  /// chosen where one of them is.
+  private func scatter(_ new: Value, at place: Value, of data: Value) throws -> Value {
+    let reduction = string("reduction", "none")
+    guard reduction == "none" || reduction == "add", data.dtype != .bool else {
+      throw ImportProblem("scattering by '\(reduction.shownSafely)' is not imported")
+    }
+    if reduction == "add" { return try apply(.scatterAdd, [data, place, new], ["axis": .int(0)]) }
+    let rows = data.shape
+    let added = try apply(.scatterAdd, [try full(rows, 0, like: data), place, new], ["axis": .int(0)])
+    let ones = try full(place.shape, 1, like: data)
+    let counts = try apply(.scatterAdd, [try full([rows[0]], 0, like: data), place, ones], ["axis": .int(0)])
+    let seen = try reshape(counts, [rows[0]] + rows.dropFirst().map { _ in 1 })
+    return try choose(try compare(.greater, seen, 0), added, data)
   }
 
   fileprivate func reverseSequence() throws -> Value {

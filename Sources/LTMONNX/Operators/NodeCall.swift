@@ -132,6 +132,9 @@ struct NodeCall {
   }
 
   func slice(_ x: Value, axis: Int, from start: Dim, to limit: Dim) throws -> Value {
+    guard x.shape.indices.contains(axis) else {
+      throw ImportProblem("axis \(axis) does not exist: the rank is \(x.rank)")
+    }
     if start == 0, limit == x.shape[axis] { return x }
     return try apply(.slice, [x], ["axis": .int(axis), "start": .dim(start), "limit": .dim(limit), "stride": .int(1)])
   }

@@ -6,9 +6,19 @@ extension OperatorTable {
   static let normalizations: [String: OperatorRow] = [
     "Softmax": .one { call throws in try call.softmax(.softmax) },
     "LogSoftmax": .one { call throws in try call.softmax(.logSoftmax) },
-    "BatchNormalization": .one { call throws in
-      guard !call.flag("training_mode") else { throw ImportProblem("batch normalisation in training is not imported") }
-      return try call.apply(.batchNorm, try call.operands(), ["eps": .float(call.float("epsilon", 1e-5))])
+    "BatchNormalization": OperatorRow { call throws in
+      var operands = try call.operands()
+      let attributes: Attributes = ["eps": .float(call.float("epsilon", 1e-5))]
+      guard call.flag("training_mode") else { return [try call.apply(.batchNorm, operands, attributes)] }
+      let (x, momentum) = (call.named(operands[0]), call.float("momentum", 0.9))
+      let axes = Attribute.ints(x.shape.indices.filter { $0 != 1 })
+      let mean = call.named(try call.apply(.mean, [x], ["axes": axes]))
+      let variance = call.named(try call.apply(.variance, [x], ["axes": axes, "correction": .int(0)]))
+      let running = try zip([mean, variance], operands[3...]).map { new, old in
+        try call.add(try call.mul(old, momentum), try call.mul(new, 1 - momentum))
+      }
+      operands = [x, operands[1], operands[2], mean, variance]
+      return [try call.apply(.batchNorm, operands, attributes)] + running
     },
     "InstanceNormalization": .one { call throws in
       let x = try call.input(0)

@@ -8,11 +8,11 @@ extension NodeCall {
     var x = try input(0)
     let plan = try resizePlan(x)
     let mode = string("mode", "nearest")
-    guard ["nearest", "linear"].contains(mode) else {
+    guard ["nearest", "linear", "cubic"].contains(mode) else {
       throw ImportProblem("interpolation by '\(mode.shownSafely)' is not imported")
     }
     for step in plan where step.isChange {
-      x = mode == "nearest" ? try nearest(x, step) : try linear(x, step)
+      x = mode == "nearest" ? try nearest(x, step) : try interpolated(x, step)
     }
     return x
   }
@@ -60,8 +60,9 @@ extension NodeCall {
   }
 
   private func scaled(_ size: Dim, _ scale: Double) throws -> Dim {
+    guard scale > 0, scale < 65536 else { throw ImportProblem("its scale is \(scale)") }
     if let whole = Int(exactly: scale) { return try dim(size.multiplied(by: Dim(whole))) }
-    guard let length = size.constant else {
+    guard let length = size.constant, length < 1 << 31 else {
       throw ImportProblem("the size \(size) times \(scale) is not known; --dim may settle it")
     }
     return Dim(Int((Double(length) * scale).rounded(.down)))
@@ -86,10 +87,12 @@ extension NodeCall {
 
   private func nearest(_ x: Value, _ step: Step) throws -> Value {
     guard let length = step.size.constant, let count = step.result.constant else { return try repeated(x, step) }
+    try requireTable(count)
     let rounding = node.op == "Upsample" || opset < 11 ? "floor" : string("nearest_mode", "round_prefer_floor")
     var places: [Dim] = []
     for index in 0..<count {
       let place = try source(index, step, length, count)
+      guard place.magnitude < 1e9 else { throw ImportProblem("its scale is \(step.scale)") }
       let whole =
         switch rounding {
         case "floor": place.rounded(.down)
@@ -120,28 +123,56 @@ extension NodeCall {
     return try reshape(all, result)
   }
 
-  private func linear(_ x: Value, _ step: Step) throws -> Value {
+  /// Neighbours of a place with their weights: two by distance, or four by a cubic.
+  private func taps(_ place: Double, _ length: Int) -> [(place: Int, weight: Double)] {
+    let below = place.rounded(.down)
+    let t = place - below
+    var taps: [(place: Int, weight: Double)]
+    if string("mode", "nearest") == "linear" {
+      taps = [(Int(below), 1 - t), (Int(below) + 1, t)]
+    } else {
+      let a = float("cubic_coeff_a", -0.75)
+      func near(_ x: Double) -> Double { ((a + 2) * x - (a + 3)) * x * x + 1 }
+      func far(_ x: Double) -> Double { ((x - 5) * x + 8) * x * a - 4 * a }
+      let weights = [far(t + 1), near(t), near(1 - t), far(2 - t)]
+      taps = weights.enumerated().map { (Int(below) - 1 + $0.offset, $0.element) }
+    }
+    if flag("exclude_outside") {
+      taps = taps.map { (0..<length).contains($0.place) ? $0 : ($0.place, 0) }
+      let sum = taps.reduce(0) { $0 + $1.weight }
+      taps = taps.map { ($0.place, $0.weight / sum) }
+    }
+    return taps.map { (min(max($0.place, 0), length - 1), $0.weight) }
+  }
+
+  private func requireTable(_ count: Int) throws {
+    guard (1...Value.foldLimit).contains(count) else {
+      throw ImportProblem("its result has \(count) places along an axis")
+    }
+  }
+
+  private func interpolated(_ x: Value, _ step: Step) throws -> Value {
     guard let length = step.size.constant, let count = step.result.constant else {
       throw ImportProblem("the size \(step.size) is not known, and --dim may settle it")
     }
+    try requireTable(count)
     let x = named(x)
-    var (low, high, weights): ([Dim], [Dim], [Double]) = ([], [], [])
-    for index in 0..<count {
-      let place = min(max(try source(index, step, length, count), 0), Double(length - 1))
-      let below = Int(place.rounded(.down))
-      low.append(Dim(below))
-      high.append(Dim(min(below + 1, length - 1)))
-      weights.append(place - Double(below))
-    }
-    func rows(_ places: [Dim]) throws -> Value {
-      try apply(.gather, [x, Value(sizes: places, shape: [count]).settled], ["axis": .int(step.axis)])
+    let rows = try (0..<count).map { index in
+      let place = try source(index, step, length, count)
+      guard place.magnitude < 1e9 else { throw ImportProblem("its scale is \(step.scale)") }
+      return taps(place, length)
     }
     let shape = [count] + [Int](repeating: 1, count: x.rank - 1 - step.axis)
-    guard let weight = Constant(name: "", x.element, weights, shape: shape) else {
-      throw ImportProblem("tensors of \(x.element.name) are not interpolated")
+    var total: Value?
+    for number in 0..<(rows.first?.count ?? 0) {
+      let places = rows.map { Dim($0[number].place) }
+      let values = try apply(.gather, [x, Value(sizes: places, shape: [count]).settled], ["axis": .int(step.axis)])
+      guard let weight = Constant(name: "", x.element, rows.map { $0[number].weight }, shape: shape) else {
+        throw ImportProblem("tensors of \(x.element.name) are not interpolated")
+      }
+      let part = try mul(values, Value(weight.with(name: "\(node.outputs[0])_weight")))
+      total = try total.map { try add($0, part) } ?? part
     }
-    let below = named(try rows(low))
-    return try add(
-      below, try mul(try sub(try rows(high), below), Value(weight.with(name: "\(node.outputs[0])_weight"))))
+    return total ?? x
   }
 }

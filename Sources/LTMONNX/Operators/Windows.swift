@@ -16,11 +16,12 @@ extension OperatorTable {
     "GlobalAveragePool": .one { call throws in try call.globalPool(.mean) },
     "GlobalMaxPool": .one { call throws in try call.globalPool(.max) },
     "LpPool": .one { call throws in
-      guard call.int("p", 2) == 2 else { throw ImportProblem("a pool by another norm than 2 is not imported") }
-      let x = try call.input(0)
+      let (x, p) = (try call.input(0), Double(call.int("p", 2)))
       let kernel = call.ints("kernel_shape") ?? []
-      let square = try call.pool(isMax: false, of: try call.unary(.square, x), countsPadding: true)
-      return try call.unary(.sqrt, try call.mul(square, Double(kernel.reduce(1, *))))
+      let powers = try call.power(try call.unary(.abs, x), call.number(p, like: x))
+      let sum = try call.mul(
+        try call.pool(isMax: false, of: powers, countsPadding: true), kernel.reduce(1.0) { $0 * Double($1) })
+      return try call.power(sum, call.number(1 / p, like: sum))
     },
     "GlobalLpPool": .one { call throws in
       guard call.int("p", 2) == 2 else { throw ImportProblem("a pool by another norm than 2 is not imported") }
@@ -62,6 +63,10 @@ extension NodeCall {
     guard pads.count == 2 * rank, form.stride.count == rank, form.dilation.count == rank else {
       throw ImportProblem("its strides, dilations and pads are not those of \(rank) axes")
     }
+    let all = form.kernel + form.stride + form.dilation + pads
+    guard all.allSatisfy({ (0..<1 << 31).contains($0) }), (form.stride + form.dilation).allSatisfy({ $0 > 0 }) else {
+      throw ImportProblem("its strides, dilations or pads are none that windows have")
+    }
     (form.low, form.high) = (Array(pads[..<rank]), Array(pads[rank...]))
     let mode = string("auto_pad", "NOTSET")
     if mode == "VALID" { (form.low, form.high) = (ones.map { _ in 0 }, ones.map { _ in 0 }) }
@@ -78,7 +83,7 @@ extension NodeCall {
   private func samePadding(_ size: Dim, _ form: WindowArguments, _ axis: Int) throws -> Int {
     let (stride, reach) = (form.stride[axis], form.dilation[axis] * (form.kernel[axis] - 1) + 1)
     if stride == 1 { return reach - 1 }
-    guard let length = size.constant else {
+    guard let length = size.constant, length < 1 << 31 else {
       throw ImportProblem(
         "padding that keeps the size \(size) with the stride \(stride) is not known; --dim may settle it")
     }
@@ -111,16 +116,20 @@ extension NodeCall {
     var form = try window(x, ints("kernel_shape") ?? weight.shape.dropFirst(2).compactMap(\.constant))
     let rank = form.kernel.count
     var extra = ints("output_padding") ?? [Int](repeating: 0, count: rank)
+    let target = ints("output_shape")
+    guard extra.count == rank, target.map({ $0.count >= rank }) ?? true,
+      (extra + (target ?? [])).allSatisfy({ (0..<1 << 31).contains($0) })
+    else { throw ImportProblem("its output_padding or output_shape is none of \(rank) axes") }
     for axis in 0..<rank {
       let reach = form.dilation[axis] * (form.kernel[axis] - 1) + 1
       let mode = string("auto_pad", "NOTSET")
       let isSame = mode == "SAME_UPPER" || mode == "SAME_LOWER"
-      guard isSame || ints("output_shape") != nil else { continue }
-      guard let length = x.shape[axis + 2].constant else {
+      guard isSame || target != nil else { continue }
+      guard let length = x.shape[axis + 2].constant, length < 1 << 31 else {
         throw ImportProblem("its output_shape asks for a known size; --dim may settle it")
       }
-      let target = ints("output_shape").map { $0[$0.count - rank + axis] } ?? length * form.stride[axis]
-      let all = form.stride[axis] * (length - 1) + extra[axis] + reach - target
+      let wanted = target.map { $0[$0.count - rank + axis] } ?? length * form.stride[axis]
+      let all = form.stride[axis] * (length - 1) + extra[axis] + reach - wanted
       if all < 0 {
         extra[axis] -= all
         (form.low[axis], form.high[axis]) = (0, 0)
@@ -215,28 +224,44 @@ extension NodeCall {
     return try div(result, share)
   }
 
-  /// Windows over more axes than the language pools: one axis after the other.
+  /// Windows that the language does not pool: one axis after the other, each place of a window a slice with steps.
   private func wideWindows(
     _ x: Value, _ form: WindowArguments, isMax: Bool, countsPadding: Bool
   ) throws -> Value {
-    guard isMax || countsPadding || form.low.allSatisfy({ $0 == 0 }) && form.high.allSatisfy({ $0 == 0 }),
-      isMax || form.dilation.allSatisfy({ $0 == 1 }), isMax || !flag("ceil_mode")
-    else { throw ImportProblem("this pool over \(form.kernel.count) axes is not imported") }
+    let wide = try slid(x, form, outside: isMax ? -.infinity : 0, isMax: isMax)
+    if isMax { return wide }
+    let ones = try full([1, 1] + x.shape[2...], 1, like: x)
+    if !countsPadding { return try div(wide, try slid(ones, form, outside: 0, isMax: false)) }
+    // What a rounded-up window has beyond the padding is no part of it.
+    return try div(wide, try slid(ones, form, outside: 1, beyond: 0, isMax: false))
+  }
+
+  private func slid(
+    _ x: Value, _ form: WindowArguments, outside: Double, beyond: Double? = nil, isMax: Bool
+  ) throws -> Value {
     var result = x
     for axis in form.kernel.indices {
-      let one = WindowArguments(
-        kernel: [form.kernel[axis]], stride: [form.stride[axis]], dilation: [form.dilation[axis]],
-        low: [form.low[axis]], high: [form.high[axis]])
-      let order = result.shape.indices.filter { $0 != axis + 2 } + [axis + 2]
-      let moved = try transpose(result, order)
-      let (outer, size) = (Array(moved.shape.dropLast()), moved.shape[moved.rank - 1])
-      let flat = try reshape(moved, [1, try product(outer), size])
-      let pooled =
-        one.isEven && 2 * one.low[0] <= one.kernel[0]
-        ? try self.pooled(flat, one, one.low, isMax: isMax, ceil: flag("ceil_mode"), countsPadding: true)
-        : try paddedPool(flat, one, isMax: isMax, ceil: flag("ceil_mode"), countsPadding: true)
-      let back = try reshape(pooled, outer + [pooled.shape[2]])
-      result = try transpose(back, order.indices.map { index in order.firstIndex(of: index) ?? index })
+      let (step, reach) = (form.stride[axis], form.dilation[axis] * (form.kernel[axis] - 1) + 1)
+      guard let length = result.shape[axis + 2].constant, length < 1 << 31 else {
+        throw ImportProblem("this pool over an axis of \(result.shape[axis + 2]) is not imported; --dim may settle it")
+      }
+      let room = length + form.low[axis] + form.high[axis] - reach
+      guard room >= 0, form.kernel[axis] <= 4096 else { throw ImportProblem("its windows are longer than the axis") }
+      var count = (flag("ceil_mode") ? (room + step - 1) / step : room / step) + 1
+      if flag("ceil_mode"), (count - 1) * step >= length + form.low[axis] { count -= 1 }
+      let extra = max(0, (count - 1) * step + reach - (length + form.low[axis] + form.high[axis]))
+      func laid(_ x: Value, _ low: Int, _ high: Int, _ value: Double) throws -> Value {
+        if low + high == 0 { return x }
+        return try apply(
+          .pad, [x], ["axis": .int(axis + 2), "low": .int(low), "high": .int(high), "value": .float(value)])
+      }
+      let padded = named(
+        try laid(try laid(result, form.low[axis], form.high[axis], outside), 0, extra, beyond ?? outside))
+      let parts = try (0..<form.kernel[axis]).map { place in
+        try picked(
+          padded, axis: axis + 2, first: Dim(place * form.dilation[axis]), step: step, count: Dim(count))
+      }
+      result = named(try combined(isMax ? .maximum : .add, parts))
     }
     return result
   }

@@ -12,11 +12,15 @@ final class Constant: Sendable {
   let bytes: Data
   /// Whether it was computed at import: no weight of the file, which stays one whatever it holds.
   let isComputed: Bool
+  /// Whether `bytes` hold the matrix with its axes exchanged: it is turned when it is written.
+  let isTransposed: Bool
 
   init(
-    name: String, element: ElementType, dtype: DType, shape: [Int], bytes: Data, isComputed: Bool = false
+    name: String, element: ElementType, dtype: DType, shape: [Int], bytes: Data, isComputed: Bool = false,
+    isTransposed: Bool = false
   ) {
     self.isComputed = isComputed
+    self.isTransposed = isTransposed
     self.name = name
     self.element = element
     self.dtype = dtype
@@ -57,11 +61,41 @@ final class Constant: Sendable {
     }
   }
 
+  /// The matrix with its axes exchanged; nothing is copied before it is written.
+  var transposed: Constant {
+    Constant(
+      name: name, element: element, dtype: dtype, shape: shape.reversed(), bytes: bytes, isComputed: isComputed,
+      isTransposed: !isTransposed)
+  }
+
+  /// The bytes in the order of the shape.
+  var orderedBytes: Data {
+    guard isTransposed, shape.count == 2 else { return bytes }
+    let (rows, columns, width) = (shape[0], shape[1], dtype.byteCount)
+    var result = Data(count: bytes.count)
+    result.withUnsafeMutableBytes { to in
+      bytes.withUnsafeBytes { from in
+        guard let target = to.baseAddress, let source = from.baseAddress else { return }
+        // By tiles, so that neither side leaves the cache line by line.
+        for row in stride(from: 0, to: rows, by: 32) {
+          for column in stride(from: 0, to: columns, by: 32) {
+            for r in row..<min(row + 32, rows) {
+              for c in column..<min(column + 32, columns) {
+                (target + (r * columns + c) * width).copyMemory(from: source + (c * rows + r) * width, byteCount: width)
+              }
+            }
+          }
+        }
+      }
+    }
+    return result
+  }
+
   /// The same elements under another name or shape.
   func with(name: String? = nil, shape: [Int]? = nil) -> Constant {
     Constant(
       name: name ?? self.name, element: element, dtype: dtype, shape: shape ?? self.shape, bytes: bytes,
-      isComputed: isComputed)
+      isComputed: isComputed, isTransposed: isTransposed)
   }
 }
 

@@ -11,10 +11,12 @@ struct ModelReader {
   let path: String
   /// How deep messages may nest; ONNX's own need about ten, and two more for each graph within a graph.
   private static let depthLimit = 100
+  /// Files of more bytes are mapped; a protobuf has 2 GiB at most.
+  private static let (mapped, sizeLimit) = (64 << 20, 1 << 31)
 
   /// Reads the file.
   func read() throws -> ONNXModel {
-    let proto = try decode(try readFile(path))
+    let proto = try decode(try bytes())
     guard proto.hasGraph else {
       throw FileError(path, "is not an ONNX model: it has no graph", remedy: "name a .onnx file")
     }
@@ -28,7 +30,25 @@ struct ModelReader {
     return model
   }
 
-  private func decode(_ bytes: [UInt8]) throws(FileError) -> Onnx_ModelProto {
+  private func bytes() throws -> Data {
+    let attributes = try? FileManager.default.attributesOfItem(
+      atPath: URL(filePath: path).resolvingSymlinksInPath().path)
+    let size = attributes?[.size] as? Int ?? 0
+    guard attributes?[.type] as? FileAttributeType == .typeRegular, size > Self.mapped else {
+      return Data(try readFile(path))
+    }
+    guard size <= Self.sizeLimit else {
+      throw FileError(
+        path, "has \(size) bytes, and an ONNX file has 2 GiB at most", remedy: "save its tensors beside it")
+    }
+    do {
+      return try Data(contentsOf: URL(filePath: path), options: .alwaysMapped)
+    } catch {
+      throw FileError(path, "cannot be read: \(error.localizedDescription)")
+    }
+  }
+
+  private func decode(_ bytes: Data) throws(FileError) -> Onnx_ModelProto {
     var options = BinaryDecodingOptions()
     options.messageDepthLimit = Self.depthLimit
     options.discardUnknownFields = true

@@ -51,7 +51,7 @@ struct ONNXNode: Sendable {
   var attributes: [String: ONNXAttribute]
 
   /// The name in a message: a node without one is called after its first result.
-  var shownName: String { name.isEmpty ? "the node of '\(outputs.first ?? "")'" : "'\(name)'" }
+  var shownName: String { name.isEmpty ? "that gives '\(outputs.first ?? "")'" : "'\(name)'" }
 
   /// The operator in a message.
   var shownOp: String { domain.isEmpty ? op : "\(domain).\(op)" }

@@ -91,6 +91,16 @@ indirect enum Expression: Sendable {
     for child in children { child.forEachName(body) }
   }
 
+  /// The functions that it calls.
+  var calls: Set<String> {
+    let own: Set<String> =
+      switch self {
+      case .call(let name, _, _), .method(_, let name, _): [name]
+      default: []
+      }
+    return children.reduce(into: own) { $0.formUnion($1.calls) }
+  }
+
   /// The number of expressions in it.
   var size: Int { children.reduce(1) { $0 + $1.size } }
 

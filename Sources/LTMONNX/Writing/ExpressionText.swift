@@ -15,6 +15,9 @@ struct ExpressionText {
     return flat.text.count + indent <= Self.width ? flat.text : broken(expression)
   }
 
+  /// The expression in one line, whatever its length.
+  func flat(_ expression: Expression) -> String { write(expression).text }
+
   private typealias Written = (text: String, precedence: Int)
   private static let (unary, postfix, atom) = (6, 8, 9)
 

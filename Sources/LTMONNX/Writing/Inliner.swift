@@ -7,7 +7,7 @@ struct Inliner {
   private static let sizeLimit = 14
 
   func inlined(
-    _ statements: [Builder.Statement], _ results: [Expression]
+    _ statements: [Builder.Statement], _ results: [Expression], keeping named: Set<SymbolID> = []
   ) -> (statements: [Builder.Statement], results: [Expression]) {
     var uses: [SymbolID: Int] = [:]
     for expression in statements.map(\.expression) + results { expression.forEachName { uses[$0, default: 0] += 1 } }
@@ -16,7 +16,9 @@ struct Inliner {
     func joined(_ expression: Expression, room: Int) -> Expression {
       var left = room - expression.size
       return expression.replacing { id in
-        guard uses[id] == 1, let definition = definitions[id], definition.size <= left else { return nil }
+        guard uses[id] == 1, !named.contains(id), let definition = definitions[id], definition.size <= left else {
+          return nil
+        }
         left -= definition.size
         gone.insert(id)
         return definition

@@ -4,17 +4,20 @@ import LTMRuntime
 import LTMSupport
 import LTMSyntax
 
-/// Writes the file: what nobody reads is left out, what is read once stands where it is read, and names are chosen last.
+/// Writes the file: what nobody reads is left out, equal parts become a list of layers, what is read once stands where it is
+/// read, and names are chosen last.
 struct ModelWriter {
   private let path: String
   private let model: ONNXModel
   private let builder: Builder
-  private let statements: [Builder.Statement]
+  private let steps: [Step]
   private let results: [Expression]
   private let resultTypes: [TensorType]
   private let arguments: [SymbolID]
+  private let paths: WeightPaths
+  private let tree: WeightTree
   private let names: [SymbolID: String]
-  private let weightIDs: [SymbolID]
+  private let element: String
   /// The names of the parameters, by ONNX's names.
   let inputs: [(onnx: String, parameter: String)]
 
@@ -22,28 +25,38 @@ struct ModelWriter {
     self.path = path
     model = translator.model
     builder = translator.builder
-    resultTypes = translator.results.map(\.value.type)
-    var results: [Expression] = []
-    for (_, value) in translator.results {
-      results.append((try? builder.expression(value)) ?? .word("_"))
-    }
-    let live = Self.live(builder.statements, results)
-    (statements, self.results) = Inliner(symbols: builder.symbols).inlined(live, results)
+    let symbols = builder.symbols
+    resultTypes = translator.results.map(\.type)
+    let given = translator.results.map(\.expression)
+    let live = Self.live(builder.statements, given)
+    paths = WeightPaths(live, given, symbols)
+    let found = BlockFinder(statements: live, results: given, symbols: symbols, paths: paths).steps()
+    let plain = Self.inlined(found, given, symbols)
+    tree = WeightTree(paths, blocks: found.compactMap { if case .block(let block) = $0 { block } else { nil } })
     arguments = translator.arguments.compactMap { _, value in
       if case .expression(.name(let id)) = value.content { id } else { nil }
     }
-    let chosen = Self.names(statements, self.results, arguments, builder.symbols)
-    names = chosen.names
-    weightIDs = chosen.weights
-    inputs = arguments.map { [symbols = builder.symbols] in (symbols[$0].name, chosen.names[$0] ?? "_") }
+    var chosen = Names(calling: Self.calls(plain.steps, plain.results))
+    let known = Self.argumentNames(arguments, symbols, &chosen)
+    tree.chooseNames(root: &chosen)
+    let calls = LayerCalls(tree: tree, paths: paths, symbols: symbols, uses: paths.uses, base: [])
+    results = plain.results.map(calls.rewritten)
+    steps = plain.steps.map { step in
+      guard case .statement(var statement) = step else { return step }
+      statement.expression = calls.rewritten(statement.expression)
+      return .statement(statement)
+    }
+    names = Self.names(steps, known, symbols, tree, paths, &chosen)
+    element = chosen.fresh("block", startsAt: 1)
+    inputs = arguments.map { (symbols[$0].name, known[$0] ?? "_") }
   }
 
   /// The tensors of the safetensors file.
   var weights: [TensorToSave] {
-    weightIDs.compactMap { id in
+    paths.order.compactMap { id in
       guard case .weight(let constant) = builder.symbols[id].kind else { return nil }
-      let entry = TensorEntry(name: names[id] ?? "", dtype: constant.dtype, shape: constant.shape)
-      return TensorToSave(entry) { body in try constant.bytes.withUnsafeBytes { try body($0) } }
+      let entry = TensorEntry(name: tree.key(id), dtype: constant.dtype, shape: constant.shape)
+      return TensorToSave(entry) { body in try constant.orderedBytes.withUnsafeBytes { try body($0) } }
     }
   }
 
@@ -59,34 +72,68 @@ struct ModelWriter {
     return kept.reversed()
   }
 
-  private static func names(
-    _ statements: [Builder.Statement], _ results: [Expression], _ arguments: [SymbolID], _ symbols: [Builder.Symbol]
-  ) -> (names: [SymbolID: String], weights: [SymbolID]) {
-    var texts: [SymbolID: String] = [:]
-    var weights: [SymbolID] = []
-    var names = Names()
-    for id in arguments { texts[id] = names.identifier(symbols[id].name, fallback: "input") }
-    var seen: Set<SymbolID> = []
-    for expression in statements.map(\.expression) + results {
-      expression.forEachName { id in
-        guard case .weight = symbols[id].kind, seen.insert(id).inserted else { return }
-        weights.append(id)
+  private static func inlined(
+    _ steps: [Step], _ results: [Expression], _ symbols: [Builder.Symbol]
+  ) -> (steps: [Step], results: [Expression]) {
+    var plain: [Builder.Statement] = []
+    var named: Set<SymbolID> = []
+    for step in steps {
+      switch step {
+      case .statement(let statement): plain.append(statement)
+      case .block(let block): named.formUnion(block.inputs)
       }
     }
-    for (id, name) in zip(weights, Names.short(weights.map { symbols[$0].name })) {
-      texts[id] = names.identifier(name, fallback: "constant")
+    let (kept, results) = Inliner(symbols: symbols).inlined(plain, results, keeping: named)
+    let byName = Dictionary(kept.map { ($0.names[0], $0) }, uniquingKeysWith: { first, _ in first })
+    let left = steps.compactMap { step -> Step? in
+      guard case .statement(let statement) = step else { return step }
+      return byName[statement.names[0]].map { .statement($0) }
     }
-    for id in statements.flatMap(\.names) {
-      texts[id] = names.fresh(Names.local(symbols[id].name, op: symbols[id].op), startsAt: 1)
+    return (left, results)
+  }
+
+  // MARK: Names
+
+  private static func calls(_ steps: [Step], _ results: [Expression]) -> Set<String> {
+    var calls = results.reduce(into: Expression.rewritten) { $0.formUnion($1.calls) }
+    for step in steps { if case .statement(let statement) = step { calls.formUnion(statement.expression.calls) } }
+    return calls
+  }
+
+  private static func argumentNames(
+    _ arguments: [SymbolID], _ symbols: [Builder.Symbol], _ names: inout Names
+  ) -> [SymbolID: String] {
+    var texts: [SymbolID: String] = [:]
+    for id in arguments { texts[id] = names.identifier(symbols[id].name, fallback: "input") }
+    return texts
+  }
+
+  private static func names(
+    _ steps: [Step], _ known: [SymbolID: String], _ symbols: [Builder.Symbol], _ tree: WeightTree, _ paths: WeightPaths,
+    _ names: inout Names
+  ) -> [SymbolID: String] {
+    var texts = known
+    for id in paths.order { texts[id] = tree.access(id) }
+    for step in steps {
+      switch step {
+      case .statement(let statement):
+        for id in statement.names {
+          texts[id] = names.fresh(Names.local(symbols[id].name, op: symbols[id].op), startsAt: 1)
+        }
+      case .block(let block): texts[block.result] = names.fresh("hidden", startsAt: 1)
+      }
     }
-    return (texts, weights)
+    return texts
   }
 
   // MARK: Text
 
   func text() throws -> String {
-    let file = SourceFile(
-      path: "the imported model", text: ([header] + helpers + [modelText]).joined(separator: "\n\n"))
+    var layers = LayerWriter(tree: tree, paths: paths, symbols: builder.symbols, model: modelName)
+    let members = layers.members(tree.root, [])
+    let declared = layers.declarations.map { "layer \($0.name) {\n\($0.body)\n}" }
+    let parts = [header] + helpers + declared + [modelText(members)]
+    let file = SourceFile(path: "the imported model", text: parts.joined(separator: "\n\n"))
     do {
       return try format(file)
     } catch {
@@ -100,36 +147,36 @@ struct ModelWriter {
 
   private var helpers: [String] { builder.helpers.sorted { $0.rawValue < $1.rawValue }.map(\.text) }
 
-  private var modelText: String {
-    let name = Names.type(URL(filePath: path).deletingPathExtension().lastPathComponent)
-    let members = weightIDs.map(member).joined(separator: "\n")
-    return "model \(name) {\n\(members)\(members.isEmpty ? "" : "\n\n")\(entry)\n}\n"
-  }
+  private var modelName: String { Names.type(URL(filePath: path).deletingPathExtension().lastPathComponent) }
 
-  /// What is trained is a float; the rest is a state, which is saved and never written.
-  private func member(_ id: SymbolID) -> String {
-    let type = builder.symbols[id].type
-    return "\(type.dtype.isFloating ? "param" : "state") \(names[id] ?? "_"): \(Self.text(type)) = zeros()"
-  }
-
-  private static func text(_ type: TensorType) -> String {
-    "\(type.dtype == .float ? "" : type.dtype.rawValue)\(shapeText(type.shape))"
+  private func modelText(_ members: String) -> String {
+    "model \(modelName) {\n\(members)\(members.isEmpty ? "" : "\n\n")\(entry)\n}\n"
   }
 
   private var entry: String {
-    let parameters = arguments.map { "\(names[$0] ?? "_"): \(Self.text(builder.symbols[$0].type))" }
+    let parameters = arguments.map { "\(names[$0] ?? "_"): \(LayerWriter.text(builder.symbols[$0].type))" }
     let flat = parameters.joined(separator: ", ")
     let given = flat.count <= 80 ? flat : "\n\(parameters.joined(separator: ",\n")),\n"
-    let types = resultTypes.map(Self.text)
+    let types = resultTypes.map(LayerWriter.text)
     let gives = types.count == 1 ? types[0] : "(\(types.joined(separator: ", ")))"
     let writer = ExpressionText(names: names)
-    let lines = statements.map { statement in
-      let texts = statement.names.map { names[$0] ?? "_" }
-      let pattern = texts.count == 1 ? texts[0] : "(\(texts.joined(separator: ", ")))"
-      return "let \(pattern) = \(writer.text(statement.expression, indent: pattern.count + 10))"
+    let lines = steps.flatMap { step in
+      switch step {
+      case .statement(let statement): [writer.line(statement)]
+      case .block(let block): loop(block)
+      }
     }
     let result = results.count == 1 ? results[0] : .tuple(results)
     let last = "return \(writer.text(result, indent: 11))"
     return "func forward(\(given)) -> \(gives) {\n\((lines + [last]).joined(separator: "\n"))\n}"
+  }
+
+  private func loop(_ block: Block) -> [String] {
+    let result = names[block.result] ?? "_"
+    let operands = [result] + block.inputs.dropFirst().map { names[$0] ?? "_" }
+    return [
+      "var \(result) = \(names[block.inputs[0]] ?? "_")",
+      "for \(element) in \(tree.text(of: block.list)) { \(result) = \(element)(\(operands.joined(separator: ", "))) }",
+    ]
   }
 }

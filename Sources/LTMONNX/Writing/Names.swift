@@ -2,20 +2,22 @@ import LTMIR
 
 /// Chooses identifiers: legal ones, near to the names that a file has, each once.
 struct Names {
-  private var taken: Set<String> = Names.reserved
+  private var taken: Set<String>
 
-  /// What means something already: words of the grammar, ops, and what is built in.
-  private static let reserved: Set<String> = Set(Op.allCases.filter(\.definition.isCallable).map(\.name)).union([
+  /// Names beside code that calls these functions.
+  init(calling functions: Set<String> = []) { taken = Names.words.union(functions) }
+
+  /// What means something wherever it stands.
+  private static let words: Set<String> = [
     "import", "let", "func", "var", "for", "in", "if", "else", "return", "yield", "require", "true", "false",
     "recompute",
-    "training", "bool", "u8", "i32", "i64", "f16", "bf16", "f32", "f64", "float", "inf", "nan", "pi", "div", "mod",
-    "int",
-    "count", "range", "member", "permute", "flatten", "squeeze", "unsqueeze", "split", "unstack", "stack", "full",
-    "along",
-    "reversed", "zeros", "ones", "constant", "zeros_like", "kaiming_uniform", "xavier_uniform", "lstm", "gru", "rnn",
-    "_",
-    "i8", "i16", "u16", "u32", "u64", "forward",
-  ])
+    "training", "bool", "u8", "i8", "i16", "u16", "i32", "u32", "i64", "u64", "f16", "bf16", "f32", "f64", "float",
+    "inf",
+    "nan", "pi", "_", "call", "forward",
+  ]
+
+  /// Keeps a name from being given again.
+  mutating func reserve(_ name: String) { taken.insert(name) }
 
   /// A name of its own near to the one given.
   mutating func identifier(_ wish: String, fallback: String) -> String {

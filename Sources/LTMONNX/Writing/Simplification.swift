@@ -22,7 +22,12 @@ extension Expression {
     }
   }
 
+  /// The functions that simplification writes.
+  static let rewritten: Set<String> = ["silu", "gelu"]
+
   private static func infixed(_ a: Expression, _ op: Infix, _ b: Expression) -> Expression {
+    if op == .add, case .call("matmul", _, _) = b, a.isPlain { return .infix(b, .add, a) }
+    if op == .multiply, let x = gelu(factors(a) + factors(b)) { return .call("gelu", [.name(x)], []) }
     if op == .multiply {
       if b.isOne { return a }
       if a.isOne { return b }
@@ -36,11 +41,44 @@ extension Expression {
     return .infix(a, op, b)
   }
 
-  private var isOne: Bool {
+  private var literal: Double? {
     switch self {
-    case .single(let value): value == 1
-    case .number(let value): value == 1
-    default: false
+    case .single(let value): Double(value)
+    case .number(let value): value
+    default: nil
+    }
+  }
+
+  private var isOne: Bool { literal == 1 }
+
+  private var isPlain: Bool { if case .name = self { true } else { false } }
+
+  private static func factors(_ x: Expression) -> [Expression] {
+    if case .infix(let a, .multiply, let b) = x { factors(a) + factors(b) } else { [x] }
+  }
+
+  /// The `x` of `x * 0.5 * (1 + erf(x / sqrt(2)))`, in whatever order.
+  private static func gelu(_ factors: [Expression]) -> SymbolID? {
+    guard factors.count == 3, factors.contains(where: { $0.literal == 0.5 }) else { return nil }
+    let names = factors.compactMap { if case .name(let id) = $0 { id } else { nil } }
+    let sums = factors.compactMap { factor -> SymbolID? in
+      guard case .infix(let a, .add, let b) = factor else { return nil }
+      return a.isOne ? erfOperand(b) : b.isOne ? erfOperand(a) : nil
+    }
+    return names.count == 1 && sums == names ? names[0] : nil
+  }
+
+  /// The `x` of `erf(x / sqrt(2))`.
+  private static func erfOperand(_ erf: Expression) -> SymbolID? {
+    guard case .call("erf", let operands, _) = erf, case .infix(let a, let op, let b)? = operands.first else {
+      return nil
+    }
+    func isNear(_ x: Expression, _ number: Double) -> Bool { x.literal.map { abs($0 - number) < 1e-6 } ?? false }
+    switch (a, op, b) {
+    case (.name(let x), .divide, let root) where isNear(root, 2.0.squareRoot()): return x
+    case (.name(let x), .multiply, let root) where isNear(root, 0.5.squareRoot()): return x
+    case (let root, .multiply, .name(let x)) where isNear(root, 0.5.squareRoot()): return x
+    default: return nil
     }
   }
 

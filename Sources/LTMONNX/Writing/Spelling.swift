@@ -13,7 +13,7 @@ struct Spelling {
     switch op {
     case .neg: return .prefix("-", operands[0])
     case .not: return .prefix("!", operands[0])
-    case .reshape: return .method(operands[0], "reshape", (attributes.dims("shape") ?? []).map { .size($0) })
+    case .reshape: return reshaped(operands[0])
     case .transpose: return transposed(operands[0])
     case .slice: return sliced(operands[0])
     case .broadcast: return spread(operands[0])
@@ -41,6 +41,13 @@ struct Spelling {
     case .or: .or
     default: nil
     }
+  }
+
+  /// A scalar is the one element that there is.
+  private func reshaped(_ x: Expression) -> Expression {
+    let shape = attributes.dims("shape") ?? []
+    guard shape.isEmpty else { return .method(x, "reshape", shape.map { .size($0) }) }
+    return types[0].rank == 0 ? x : .part(x, types[0].shape.map { _ in .index(.size(0)) })
   }
 
   private func transposed(_ x: Expression) -> Expression {
