@@ -95,11 +95,11 @@ import Testing
     let file = folder.file("model.onnx")
     for name in ["test_lstm_defaults", "test_gemm_transposeB", "test_reflect_pad"] {
       let whole = Array(try Data(contentsOf: URL(filePath: "\(NodeCase.fixtures)/\(name)/model.onnx")))
-      for end in 0..<whole.count {
+      for end in stride(from: 0, to: whole.count, by: 3) {
         try Data(whole[..<end]).write(to: URL(filePath: file))
         _ = try? Importer(path: file).run()
       }
-      for place in whole.indices {
+      for place in stride(from: 0, to: whole.count, by: 2) {
         for bit: UInt8 in [1, 0x10, 0x80] {
           var damaged = whole
           damaged[place] ^= bit

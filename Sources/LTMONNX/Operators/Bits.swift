@@ -15,7 +15,8 @@ extension OperatorTable {
       guard let range = a.element.range else { return try call.cast(shifted, a.element) }
       // Bits that do not fit fall out.
       let span = range.upperBound - range.lowerBound + 1
-      let over = try call.mul(try call.unary(.floor, try call.div(shifted, span)), span)
+      let over = try call.mul(
+        try call.unary(.floor, try call.div(try call.sub(shifted, range.lowerBound), span)), span)
       return try call.cast(try call.sub(shifted, over), a.element)
     },
     "CumProd": .one { call throws in

@@ -110,7 +110,7 @@ struct ExpressionText {
       return "[\n\(items.map { text($0, indent: 6) }.joined(separator: ",\n")),\n]"
     case .infix(let a, let op, let b) where op != .power:
       let (left, right) = (write(a), write(b))
-      let isLeftBare = left.precedence >= op.precedence && op.precedence != 3 || left.precedence > 3
+      let isLeftBare = op.precedence == 3 ? left.precedence > 3 : left.precedence >= op.precedence
       return "\(isLeftBare ? text(a, indent: 4) : "(\(text(a, indent: 4)))") \(op.rawValue)\n"
         + (right.precedence > op.precedence ? text(b, indent: 6) : "(\(text(b, indent: 6)))")
     default: return write(expression).text
