@@ -9,7 +9,7 @@ enum LightningFlags {
     "accelerator": machines, "distributed-backend": machines, "num-nodes": machines, "replace-sampler-ddp": machines,
     "prepare-data-per-node": machines, "num-processes": "--threads says how many threads compute",
     "auto-select-gpus": "CUDA_VISIBLE_DEVICES chooses a GPU, and --gpus 1 uses it",
-    "truncated-bptt-steps": notYet, "sync-batchnorm": notYet,
+    "sync-batchnorm": notYet,
     "amp-backend": "--precision and --amp-level say it: there is one backend",
     "auto-lr-find": "--lr gives the learning rate",
     "automatic-optimization": "the step is compiled: an optimizer of your own is written in the .ltm file",

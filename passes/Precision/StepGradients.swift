@@ -6,9 +6,14 @@ import LTMSupport
 extension StepBuilder {
   /// Clips the gradients and gives their norm, where either is asked for. Otherwise each one is unscaled where it is used.
   mutating func clip() throws(DiagnosticSet) {
-    guard rules.clip != nil || rules.tracksNorm else { return }
+    guard rules.clip != nil || rules.tracksNorm || rules.givesGradients else { return }
     let gradients = gradients.map { unscaled($0) }
     if rules.tracksNorm { outputNorm(gradients) }
+    if rules.givesGradients {
+      for (parameter, gradient) in zip(parameters, gradients) {
+        builder.output(StepProgram.gradient(of: parameter.name), gradient)
+      }
+    }
     prepared = gradients
     guard let rule = rules.clip else { return }
     let measured = try measure(gradients, rule)

@@ -73,6 +73,8 @@ package struct StepProgram: Sendable {
   /// The loss whose own the scalars are, where a run has steps of several; and those that are common to all.
   private(set) var owner: (loss: String, shared: Set<StepControl>)?
 
+  /// What the names of states begin with that a loss hands from batch to batch.
+  package static let carry = "carry/"
   /// The name of the output that holds the loss, never scaled.
   package static let loss = "loss"
   /// The name of the output, a bool, that tells whether the step was skipped.
@@ -82,6 +84,8 @@ package struct StepProgram: Sendable {
   /// The name of the output that holds the norm of all gradients together, unscaled and before they are clipped. Only a
   /// step that tracks it has it.
   package static let gradientNorm = "grad_norm"
+  /// The name of the output that holds a weight's gradient, unscaled and before it is clipped. Only a step that gives them has it.
+  package static func gradient(of weight: String) -> String { "gradient/\(weight)" }
   /// The names that no argument, parameter or state of a loss can have.
   static let results = [loss, foundInf, learningRate, gradientNorm]
 }
@@ -114,7 +118,7 @@ extension StepProgram {
 
   private func own(_ name: String) -> String {
     guard let owner, !owner.shared.contains(where: { $0.rawValue == name }) else { return name }
-    for prefix in ["control/", "schedule/"] where name.hasPrefix(prefix) {
+    for prefix in ["control/", "schedule/", Self.carry] where name.hasPrefix(prefix) {
       return prefix + owner.loss + "/" + name.dropFirst(prefix.count)
     }
     return name

@@ -154,7 +154,8 @@ extension StepBuilder {
   private mutating func writeState() {
     let updates = stateUpdatesOfMasters()
     for input in builder.graph.inputs where input.role == .state {
-      slots.append(slot(input, .layerState(input.name)))
+      let isCarried = input.name.hasPrefix(StepProgram.carry)
+      slots.append(slot(input, isCarried ? .initializer(.constant(0)) : .layerState(input.name)))
       guard let update = updates[input.name] else { continue }
       _ = write(input.name, old: input.value, new: ofFirstReplica(update))
     }

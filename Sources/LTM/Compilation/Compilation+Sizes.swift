@@ -31,9 +31,12 @@ extension Compilation {
   private func sizesOfData(_ graph: Graph, batch: Int) -> [String: Int] {
     guard let settings = model.settings, let path = settings.data?.value else { return [:] }
     let keys = Dictionary(settings.fields.map { ($0.parameter, $0.key) }, uniquingKeysWith: { first, _ in first })
-    let arguments = graph.inputs.filter { $0.role == .argument }.map(\.name)
+    let carried = model.program.carried(entry)
+    let arguments = graph.inputs.filter { $0.role == .argument && !carried.contains($0.name) }.map(\.name)
     let fields = arguments.map { DataField(parameter: $0, key: keys[$0] ?? $0) }
-    let reading = DataReading(window: settings.options["window"].flatMap { Int($0.value) })
+    let reading = DataReading(
+      window: settings.options["window"].flatMap { Int($0.value) }
+        ?? settings.options["truncated_bptt_steps"].flatMap { Int($0.value) }.map { $0 + 1 })
     guard let rows = try? Dataset.rowShapes(path: path, fields: fields, reading: reading) else { return [:] }
     let shapes = rows.mapValues { [dimensions["B"] ?? batch] + $0 }
     return (try? graph.bindings(shapes)) ?? [:]

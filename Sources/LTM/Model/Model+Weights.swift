@@ -197,7 +197,8 @@ extension Model {
 
   /// What a run keeps beside the weights, and PyTorch's count of batches, which nothing reads.
   private func isOfTraining(_ name: String) -> Bool {
-    name.hasPrefix("control/") || name.hasPrefix("optimizer/") || name.hasSuffix("num_batches_tracked")
+    name.hasPrefix("control/") || name.hasPrefix("carry/") || name.hasPrefix("optimizer/")
+      || name.hasSuffix("num_batches_tracked")
   }
 
   private func nonfiniteWeights(from path: String) -> Diagnostic? {

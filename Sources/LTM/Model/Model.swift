@@ -30,6 +30,8 @@ public struct Model: Sendable {
   public var recomputation: Recomputation = []
   /// Whether training gives the norm of all gradients of each step. It does where gradients are clipped by it.
   public var tracksGradientNorm = false
+  /// Whether training gives each gradient of a step, for histograms.
+  var givesGradients = false
   /// The texts of the data's columns of categories in the order of their numbers, by column, as training found them: other tables are read
   /// alike. `nil` before training, or for texts to be numbered anew.
   public var categories: [String: [String]]?

@@ -59,8 +59,9 @@ struct DataFields {
     }
     limits = readers.flatMap(\.indexLimits)
     var names: [String] = []
+    let carried = given == nil ? [] : (model.settings?.losses ?? []).flatMap { model.program.carried($0.entry.value) }
     for input in (given ?? Array(readers.prefix(1))).flatMap(\.inputs)
-    where input.role == .argument && !names.contains(input.name) {
+    where input.role == .argument && !names.contains(input.name) && !carried.contains(input.name) {
       names.append(input.name)
     }
     arguments = names.map { DataField(parameter: $0, key: $0, dtype: dtype($0)) }
@@ -147,7 +148,8 @@ extension TrainingOptions {
   /// How data files are read.
   var reading: DataReading {
     var reading = DataReading(
-      window: window, windowStride: windowStride, missing: missing.flatMap { MissingRule(rawValue: $0) })
+      window: window ?? truncatedBpttSteps.map { $0 + 1 }, windowStride: windowStride,
+      missing: missing.flatMap { MissingRule(rawValue: $0) })
     let classes = rowKeys.filter { $0 != sampleWeight && valSplitBy != "time:\($0)" }
     reading.categories = Set(classes)
     if let unseen { _ = reading.categoryRules.setUnseen(unseen) }

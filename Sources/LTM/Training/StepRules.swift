@@ -32,6 +32,7 @@ extension Model {
     let settings = (loss ?? all.losses.first).map { all.settings(of: $0) } ?? all
     let call = try optimizerCall(settings)
     var rules = try reporting { try file.stepRules(call, settings, of: program) }
+    rules.givesGradients = givesGradients
     rules.tracksNorm = tracksGradientNorm || rules.clip?.measure != nil
     return rules
   }

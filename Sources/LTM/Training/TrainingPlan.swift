@@ -48,6 +48,8 @@ struct TrainingPlan {
     seed = trainer.seed ?? saved["ltm.seed"].flatMap { UInt64($0) } ?? model.seed
     let batchGiven = trainer.batchSize ?? (model.linesGiven.contains("batch") ? settings?.batch?.value : nil)
     batchSize = batchGiven ?? saved["ltm.batch"].flatMap { Int($0) } ?? settings?.batch?.value ?? 32
+    try model.checkCarries(
+      options, keepsLast: options.keepLastBatch ?? false, replicas: trainer.execution.tpuCores)
     let graph = try model.graph(minimize, training: true)
     var graphs = [graph]
     for loss in settings?.losses.dropFirst() ?? [] { graphs.append(try model.graph(loss.entry.value, training: true)) }
@@ -60,13 +62,16 @@ struct TrainingPlan {
     categories = dataset.categories ?? fields.categories
     self.data = try RunData(dataset, others, options, batch: batchSize, seed: seed)
     let (rows, weights) = (self.data.train.count, self.data.weights)
+    if let steps = options.truncatedBpttSteps { try self.data.train.checkPlaces(steps, self.data.path) }
+    let followsText = options.truncatedBpttSteps != nil
     shuffles =
-      options.overfitBatches == nil && (trainer.shuffles ?? saved[Self.shufflesKey].flatMap { Bool($0) } ?? true)
+      options.overfitBatches == nil && !followsText
+      && (trainer.shuffles ?? saved[Self.shufflesKey].flatMap { Bool($0) } ?? true)
     let (batchSize, seed, shuffles) = (batchSize, seed, shuffles)
     let batches = try reporting {
       try BatchSequence(
         rows: rows, batch: batchSize, seed: seed, shuffles: shuffles, weights: weights,
-        keepsLast: options.keepLastBatch ?? false,
+        keepsLast: options.keepLastBatch ?? false, followsText: followsText,
         limit: { options.limitTrainBatches?.of($0) ?? $0 })
     }
     let window = settings?.accumulate?.value ?? 1

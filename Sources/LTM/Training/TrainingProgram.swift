@@ -22,7 +22,7 @@ struct TrainingProgram {
       throw LTMError(
         "\(model.path) does not say what to minimize", notes: ["add a 'train \(model.name) { minimize loss }' block"])
     }
-    let graph = try model.graph(entry, training: true)
+    let graph = try model.graph(entry, training: true).carrying(model.program.carried(entry))
     try graph.refuseCaches(of: entry)
     dump?.add("graph.ltir", graph.text)
     rowSums = graph.warningOfRowSums(cores: replicas)

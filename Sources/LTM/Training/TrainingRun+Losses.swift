@@ -47,4 +47,27 @@ extension TrainingRun {
     let counts = all.flatMap(\.self)
     outside = counts.indices.map { counts[$0] + (outside.indices.contains($0) ? outside[$0] : 0) }
   }
+
+  /// The step, with a text of each of its stages where that is asked for.
+  static func program(
+    _ model: Model, _ trainer: Trainer, _ plan: TrainingPlan
+  ) throws(LTMError) -> TrainingProgram {
+    let dump = try trainer.dumpPath.map { (path) throws(LTMError) in try StageDump(path) }
+    try dump?.begin(model.path)
+    let program = try TrainingProgram(model, trainer.policy, sizes: plan.sizes, replicas: plan.replicas, dump: dump)
+    if let dump {
+      let backend = trainer.execution.target.backend
+      for (name, text) in try backend.dump(program.lowered, architecture: nil) { dump.add(name, text) }
+      try dump.finish()
+    }
+    return program
+  }
+
+  /// The step for a last batch that is smaller; `nil` where there is none.
+  static func lastProgram(
+    _ model: Model, _ trainer: Trainer, _ plan: TrainingPlan
+  ) throws(LTMError) -> TrainingProgram? {
+    guard let sizes = plan.sizesOfLast else { return nil }
+    return try TrainingProgram(model, trainer.policy, sizes: sizes, replicas: plan.replicas)
+  }
 }

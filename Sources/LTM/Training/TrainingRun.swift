@@ -58,6 +58,7 @@ struct TrainingRun {
     try self.model.addReports(for: options)
     plan = try TrainingPlan(trainer, self.model, arrays, options)
     self.model.categories = plan.categories
+    self.model.givesGradients = options.histograms != nil
     if arrays == nil { try plan.checkReports(self.model) }
     let program = try Self.program(self.model, trainer, plan)
     session = try TrainingSession(
@@ -101,29 +102,6 @@ struct TrainingRun {
     compileSeconds = ResourceUsage.monotonicSeconds - begin
   }
 
-  /// The step, with a text of each of its stages where that is asked for.
-  private static func program(
-    _ model: Model, _ trainer: Trainer, _ plan: TrainingPlan
-  ) throws(LTMError) -> TrainingProgram {
-    let dump = try trainer.dumpPath.map { (path) throws(LTMError) in try StageDump(path) }
-    try dump?.begin(model.path)
-    let program = try TrainingProgram(model, trainer.policy, sizes: plan.sizes, replicas: plan.replicas, dump: dump)
-    if let dump {
-      let backend = trainer.execution.target.backend
-      for (name, text) in try backend.dump(program.lowered, architecture: nil) { dump.add(name, text) }
-      try dump.finish()
-    }
-    return program
-  }
-
-  /// The step for a last batch that is smaller; `nil` where there is none.
-  private static func lastProgram(
-    _ model: Model, _ trainer: Trainer, _ plan: TrainingPlan
-  ) throws(LTMError) -> TrainingProgram? {
-    guard let sizes = plan.sizesOfLast else { return nil }
-    return try TrainingProgram(model, trainer.policy, sizes: sizes, replicas: plan.replicas)
-  }
-
   /// Trains to the end, to a reason to stop, or to an error.
   mutating func train(_ observer: (TrainingEvent) throws -> Void) throws(LTMError) -> TrainingResult {
     let first = Int(try session.control(.attempt) ?? 0)
@@ -141,6 +119,10 @@ struct TrainingRun {
       try start(attempt)
       attempt += 1
       try settle(leaving: lookahead, observer)
+      if isHistogramDue(attempt) {
+        try settle(leaving: 0, observer)
+        try note(clock.time("logs") { () throws(LTMError) in try writeHistograms() }, observer)
+      }
       wasStopped = trainer.stopRequested()
       ending = reasonToEnd(attempt)
       let isLast = attempt == plan.totalAttempts || wasStopped || ending != nil
@@ -222,6 +204,7 @@ struct TrainingRun {
   private func start(
     _ session: TrainingSession, _ attempt: Int, _ rows: ArraySlice<Int32>, _ batch: [String: Tensor]?
   ) throws(LTMError) -> PendingTry {
+    if plan.batches.position(of: attempt).index == 0 { try session.resetCarries() }
     if plan.batches.length > 1 { try session.set(.microBatches, Double(plan.batches.count(of: attempt))) }
     let executable = session.choose(isLast: rows.count < plan.batchSize)
     // What only the report reads is no input of the step.

@@ -102,11 +102,17 @@ struct RowOptions: ParsableArguments {
   var loaderThreads: String?
   @Flag(help: "The rows that do not fill an epoch's last batch are a smaller one.") var keepLastBatch = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Read the data as streams of text, so many places a batch; what the loss carries goes from batch to batch.",
+      valueName: "64"))
+  var truncatedBpttSteps: String?
   @Flag(help: "Several losses have one loss scale in common. Default: each has its own.") var shareLossScale = false
 
   var given: [GivenOption] {
     givenOptions([
-      ("share_loss_scale", shareLossScale ? "true" : nil), ("loader_threads", loaderThreads),
+      ("truncated_bptt_steps", truncatedBpttSteps), ("share_loss_scale", shareLossScale ? "true" : nil),
+      ("loader_threads", loaderThreads),
       ("keep_last_batch", keepLastBatch ? "true" : nil), ("window", window),
       ("window_stride", windowStride),
       ("missing", missing), ("unseen", unseen), ("tokenizer", tokenizer), ("sample_weight", sampleWeight),
@@ -179,8 +185,14 @@ struct LogOptions: ParsableArguments {
     name: .customLong("log-every-n-steps"),
     help: ArgumentHelp("Log one step of so many. Default: 1.", valueName: "number"))
   var logEveryNSteps: String?
+  @Option(
+    help: ArgumentHelp(
+      "After every so many steps a histogram of each weight and gradient, for TensorBoard.", valueName: "number"))
+  var histograms: String?
 
   var given: [GivenOption] {
-    givenOptions([("logger", list(logger)), ("log_dir", logDir), ("log_every_n_steps", logEveryNSteps)])
+    givenOptions([
+      ("logger", list(logger)), ("log_dir", logDir), ("log_every_n_steps", logEveryNSteps), ("histograms", histograms),
+    ])
   }
 }

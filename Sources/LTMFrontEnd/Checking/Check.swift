@@ -140,11 +140,14 @@ extension Program {
   /// The parameters of the entries that are minimized and reported, in order.
   package func dataParameters(of settings: TrainSettings) -> [String] {
     var names: [String] = []
-    for setting in settings.losses.map(\.entry) + settings.reports {
-      for parameter in entry(setting.value)?.parameters ?? [] where !names.contains(parameter.name) {
+    func add(_ entry: String, but carried: [String]) {
+      for parameter in self.entry(entry)?.parameters ?? []
+      where !names.contains(parameter.name) && !carried.contains(parameter.name) {
         names.append(parameter.name)
       }
     }
+    for loss in settings.losses { add(loss.entry.value, but: carried(loss.entry.value)) }
+    for report in settings.reports { add(report.value, but: []) }
     return names
   }
 
@@ -157,8 +160,9 @@ extension Program {
         continue
       }
       let isMinimized = settings.losses.contains { $0.entry.span == setting.span }
-      let areScalars = entry.results.allSatisfy { $0.rank == 0 && $0.dtype.isFloating }
-      if !areScalars || entry.results.count > (isMinimized ? 2 : 1) {
+      let results = isMinimized ? Array(entry.results.dropLast(carried(setting.value).count)) : entry.results
+      let areScalars = results.allSatisfy { $0.rank == 0 && $0.dtype.isFloating }
+      if !areScalars || results.isEmpty || results.count > (isMinimized ? 2 : 1) {
         let types = entry.results.map { Elaborator.text($0) }.joined(separator: ", ")
         problems.append(
           Diagnostic("'\(setting.value)' returns \(types), and a scalar float, [], is needed here", at: setting.span))

@@ -84,6 +84,16 @@ extension Elaborator {
 }
 
 extension Program {
+  /// The parameters of a loss that what it gives beside itself replaces with the next batch: the last ones, of the same types. None where it
+  /// gives nothing more.
+  package func carried(_ entry: String) -> [String] {
+    guard let info = self.entry(entry) else { return [] }
+    let results = info.results.drop { $0.rank == 0 }
+    let parameters = info.parameters.suffix(results.count)
+    guard results.count < info.results.count, parameters.map(\.type) == Array(results) else { return [] }
+    return parameters.map(\.name)
+  }
+
   /// What is wrong with the weights of several losses: one that two of them train, or none.
   func lossProblems(with settings: TrainSettings) -> [Diagnostic] {
     guard settings.losses.count > 1 else { return [] }

@@ -67,7 +67,7 @@ package struct TrainSettings: Sendable {
     "limit_train_batches", "limit_val_batches", "num_sanity_val_steps", "overfit_batches", "monitor", "monitor_mode",
     "patience", "min_delta", "max_time", "min_epochs", "min_steps", "save_top_k", "save_every_n_steps", "save_every",
     "save_name", "log_every_n_steps", "window", "window_stride", "missing", "unseen", "sample_weight", "balance",
-    "keep_last_batch", "loader_threads", "share_loss_scale", "tokenizer",
+    "keep_last_batch", "loader_threads", "share_loss_scale", "tokenizer", "histograms", "truncated_bptt_steps",
   ]
 }
 

@@ -92,6 +92,8 @@ package struct StepRules: Sendable {
   package var accumulation = 1
   /// Whether the step gives the norm of all its gradients.
   package var tracksNorm = false
+  /// Whether the step gives each gradient.
+  package var givesGradients = false
 
   /// Rules with an optimizer for each group.
   package init(optimizers: [OptimizerTemplate]) { self.optimizers = optimizers }

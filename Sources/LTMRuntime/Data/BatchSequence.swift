@@ -27,6 +27,8 @@ package struct BatchSequence: Sendable {
   private let rows: Int
   private let seed: UInt64
   private let shuffles: Bool
+  /// Whether each row of a batch goes on where that row of the batch before it ended.
+  private let followsText: Bool
   /// The sums of the rows' weights up to each, where rows are drawn by weight.
   private let sums: [Double]?
   private var current: (epoch: Int, order: [Int32])?
@@ -36,10 +38,12 @@ package struct BatchSequence: Sendable {
   /// - Parameters:
   ///   - weights: how often each row is to be drawn, as against others; then an epoch draws as many as there are rows, each anew.
   ///   - keepsLast: whether the rows that do not fill the last batch are a smaller one.
+  ///   - followsText: whether rows follow each other in a text: row by row a batch goes on from the one before it, so that the text is as
+  ///     many streams as a batch has rows.
   ///   - limit: how many batches an epoch has at most, by how many there are.
   package init(
     rows: Int, batch: Int, seed: UInt64, shuffles: Bool = true, weights: [Double]? = nil,
-    keepsLast: Bool = false, limit: (Int) -> Int = { $0 }
+    keepsLast: Bool = false, followsText: Bool = false, limit: (Int) -> Int = { $0 }
   ) throws(Diagnostic) {
     guard batch >= 1, batch <= rows else {
       throw Diagnostic(
@@ -51,6 +55,7 @@ package struct BatchSequence: Sendable {
     self.rows = rows
     self.seed = seed
     self.shuffles = shuffles
+    self.followsText = followsText
     sums = weights.map { weights in
       var sum = 0.0
       return weights.map { weight in
@@ -80,6 +85,10 @@ package struct BatchSequence: Sendable {
   package var lastRows: Int { batchesPerEpoch * batch > rows ? rows - (batchesPerEpoch - 1) * batch : 0 }
 
   private func rows(ofEpoch epoch: Int) -> [Int32] {
+    if followsText {
+      let length = rows / batch
+      return (0..<length).flatMap { place in (0..<batch).map { Int32(clamping: $0 * length + place) } }
+    }
     if let sums { return draws(seed: seed, epoch: epoch, sums) }
     return shuffles ? order(seed: seed, epoch: epoch, count: rows) : (0..<Int32(clamping: rows)).map { $0 }
   }

@@ -75,6 +75,28 @@ import Testing
     return Int((sum >> 15 | sum << 17) &+ 0xA282_EAD8)
   }
 
+  /// Each weight and its gradient, in 64 ranges that hold all of its numbers.
+  @Test func histogramsHoldEveryNumber() throws {
+    let folder = try TemporaryFolder()
+    let command = try Command([
+      "train", "samples/digits.ltm", "--max-steps", "5", "--logger", "tensorboard", "--log-dir", folder.path,
+      "--histograms", "2", "--precision", "16", "--amp-level", "O2", "--no-report",
+    ])
+    #expect(command.status == 0, "\(command.errors)")
+    let name = try #require(try FileManager.default.contentsOfDirectory(atPath: folder.path).first)
+    let bytes = Array(try Data(contentsOf: URL(filePath: folder.file(name))))
+    let tags = ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"].flatMap { ["weights/\($0)", "gradients/\($0)"] }
+    for tag in tags {
+      let places = bytes.indices.filter { bytes[$0...].starts(with: tag.utf8) }
+      #expect(places.count == 2, "\(tag): \(places.count)")
+    }
+    // The number of a HistogramProto, its third field, of the 10 biases.
+    let ten = [UInt8(3 << 3 | 1)] + withUnsafeBytes(of: 10.0.bitPattern.littleEndian) { Array($0) }
+    #expect(bytes.indices.count { bytes[$0] == ten[0] && bytes[$0...].starts(with: ten) } == 4)
+    let alone = try Command(["train", "samples/digits.ltm", "--histograms", "2", "--max-steps", "2"])
+    #expect(alone.status == 1 && alone.errors.contains("--logger tensorboard"), "\(alone.errors)")
+  }
+
   /// A log in a place where none can be is said before anything is compiled.
   @Test func aLogThatCannotBeIsSaidAtOnce() throws {
     let folder = try TemporaryFolder()

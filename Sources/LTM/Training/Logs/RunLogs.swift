@@ -27,6 +27,12 @@ protocol RunLog: AnyObject {
   var path: String { get }
   /// Appends a row.
   func write(_ row: LogRow) throws(FileError)
+  /// Appends histograms, where it holds such.
+  func write(_ histograms: [Histogram], attempt: Int) throws(FileError)
+}
+
+extension RunLog {
+  func write(_ histograms: [Histogram], attempt: Int) throws(FileError) {}
 }
 
 /// The logs of a run. One that cannot be written any more is left behind with a warning: training goes on.
@@ -42,6 +48,9 @@ struct RunLogs {
   init(_ options: TrainingOptions, values: [String], appends: Bool) throws(LTMError) {
     every = options.logEveryNSteps ?? 1
     let formats = options.loggers ?? []
+    guard options.histograms == nil || formats.contains(.tensorboard) else {
+      throw LTMError("histograms are written for TensorBoard alone", notes: ["ask for its log: --logger tensorboard"])
+    }
     guard !formats.isEmpty else {
       if options.logDir != nil {
         throw LTMError("a folder for logs is named, and no log", notes: ["say which, as in --logger jsonl"])
@@ -88,11 +97,20 @@ struct RunLogs {
         attempt: record.attempt - 1, step: record.step, epoch: record.epoch, isValidation: true, values: values))
   }
 
+  /// Writes histograms.
+  mutating func write(_ histograms: [Histogram], attempt: Int) -> [Diagnostic] {
+    toEach { (log) throws(FileError) in try log.write(histograms, attempt: attempt) }
+  }
+
   private mutating func write(_ row: LogRow) -> [Diagnostic] {
+    toEach { (log) throws(FileError) in try log.write(row) }
+  }
+
+  private mutating func toEach(_ write: (any RunLog) throws(FileError) -> Void) -> [Diagnostic] {
     var failed: [Diagnostic] = []
     logs.removeAll { log in
       do throws(FileError) {
-        try log.write(row)
+        try write(log)
         return false
       } catch {
         var warning = error.diagnostic

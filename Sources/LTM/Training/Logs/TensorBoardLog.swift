@@ -22,6 +22,17 @@ final class TensorBoardLog: RunLog {
     try file.write(Self.record(event.bytes))
   }
 
+  func write(_ histograms: [Histogram], attempt: Int) throws(FileError) {
+    var summary = ProtobufMessage()
+    for histogram in histograms {
+      var value = ProtobufMessage()
+      value.bytes(1, Array(histogram.name.utf8))
+      value.bytes(5, histogram.message.bytes)
+      summary.bytes(1, value.bytes)
+    }
+    try write(summary, attempt)
+  }
+
   func write(_ row: LogRow) throws(FileError) {
     var summary = ProtobufMessage()
     for value in row.values {
@@ -30,9 +41,13 @@ final class TensorBoardLog: RunLog {
       scalar.float(2, Float(value.value))
       summary.bytes(1, scalar.bytes)
     }
+    try write(summary, row.attempt)
+  }
+
+  private func write(_ summary: ProtobufMessage, _ attempt: Int) throws(FileError) {
     var event = ProtobufMessage()
     event.double(1, Date().timeIntervalSince1970)
-    event.integer(2, UInt64(max(row.attempt, 0)))
+    event.integer(2, UInt64(max(attempt, 0)))
     event.bytes(5, summary.bytes)
     try file.write(Self.record(event.bytes))
   }
@@ -65,6 +80,10 @@ struct ProtobufMessage {
   mutating func double(_ field: UInt64, _ value: Double) {
     varint(field << 3 | 1)
     bytes += littleEndian(value.bitPattern)
+  }
+
+  mutating func doubles(_ field: UInt64, _ values: [Double]) {
+    bytes(field, values.flatMap { littleEndian($0.bitPattern) })
   }
 
   mutating func float(_ field: UInt64, _ value: Float) {

@@ -25,7 +25,7 @@ extension TrainingOptions {
   fileprivate mutating func keepOneBatch() {
     (limitTrainBatches, limitValBatches, numSanityValSteps) = (1, 1, nil)
     (patience, saveDir, saveTopK, saveName) = (nil, nil, nil, nil)
-    (loggers, logDir) = (nil, nil)
+    (loggers, logDir, histograms) = (nil, nil, nil)
     (saveEveryNSteps, saveEvery, minEpochs, minSteps, maxTime) = (nil, nil, nil, nil, nil)
   }
 }

@@ -36,6 +36,8 @@ public struct TrainingOptions: Sendable {
   public var window: Int?
   /// How many bytes further the next row begins: one less than a row has.
   public var windowStride: Int?
+  /// Places of a text in a row, where what the loss carries goes from batch to batch: truncated back-propagation through time.
+  public var truncatedBpttSteps: Int?
   /// What becomes of an empty field of a `.csv`: `drop`, `mean` or `zero`; an error, where nothing is said.
   public var missing: String?
   /// What becomes of a text of a `.csv` that is no category that training saw: `drop`, `last`, `COLUMN:drop`, or several of them; an error, where
@@ -96,6 +98,8 @@ public struct TrainingOptions: Sendable {
   public var logDir: String?
   /// Log one step of so many: 1.
   public var logEveryNSteps: Int?
+  /// After every so many steps the log for TensorBoard has a histogram of each weight and of its gradient: none.
+  public var histograms: Int?
 
   /// Nothing is said.
   public init() {}
@@ -172,6 +176,7 @@ extension TrainingOptions {
     Field("fast_dev_run", \.fastDevRun, "true or false") { Bool($0) },
     Field("window", \.window, count, positive),
     Field("window_stride", \.windowStride, count, positive),
+    Field("truncated_bptt_steps", \.truncatedBpttSteps, count, positive),
     Field("missing", \.missing, "drop, mean or zero") { MissingRule(rawValue: $0) == nil ? nil : $0 },
     Field("unseen", \.unseen, "drop, last, COLUMN:drop, COLUMN:last, or a list of such") { text in
       var rules = CategoryRules()
@@ -202,6 +207,7 @@ extension TrainingOptions {
     },
     Field("log_dir", \.logDir, "a folder") { $0.isEmpty ? nil : $0 },
     Field("log_every_n_steps", \.logEveryNSteps, count, positive),
+    Field("histograms", \.histograms, count, positive),
   ]
 
   /// The names that a `train` block takes.
