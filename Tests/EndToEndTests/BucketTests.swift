@@ -49,6 +49,12 @@ import Testing
     #expect(exact.sizeCount == 5)
   }
 
+  @Test(arguments: [1 << 40, 1 << 62, .max]) func aBoundBeyondMemoryIsAMessage(_ bound: Int) throws {
+    let entry = try model().compile("forward", buckets: try Buckets(["T": [bound]]))
+    let inputs = try inputs(2, 5)
+    #expect { try entry(inputs) } throws: { "\($0)".contains("more than memory holds") }
+  }
+
   @Test func anEntryWithoutAMaskIsAMessage() throws {
     let model = try model()
     #expect { try model.compile("bare", buckets: try Buckets(["T": [8]])) } throws: {

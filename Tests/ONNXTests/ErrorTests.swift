@@ -72,6 +72,11 @@ import Testing
           + output("x"))
     ),
     ("a name that nothing gives", model(node("Relu", "act", from: "ghost", to: "y") + input("x") + output("y"))),
+    (
+      "a name that two nodes give",
+      model(
+        node("Relu", "act", from: "x", to: "y") + node("Neg", "minus", from: "x", to: "y") + input("x") + output("y"))
+    ),
     ("a result that no node makes", model(input("x") + output("y"))),
   ]
 

@@ -36,7 +36,7 @@ extension Compilation {
     let fields = arguments.map { DataField(parameter: $0, key: keys[$0] ?? $0) }
     let reading = DataReading(
       window: settings.options["window"].flatMap { Int($0.value) }
-        ?? settings.options["truncated_bptt_steps"].flatMap { Int($0.value) }.map { $0 + 1 })
+        ?? settings.options["truncated_bptt_steps"].flatMap { Int($0.value) }.map(TrainingOptions.rowLength))
     guard let rows = try? Dataset.rowShapes(path: path, fields: fields, reading: reading) else { return [:] }
     let shapes = rows.mapValues { [dimensions["B"] ?? batch] + $0 }
     return (try? graph.bindings(shapes)) ?? [:]

@@ -1,4 +1,5 @@
 import LTMIR
+import LTMRuntime
 import LTMSupport
 
 /// Bounds of sizes that only data decides: an entry is compiled for the bounds alone, and what is called with other sizes is filled up to
@@ -92,7 +93,7 @@ struct BucketedSizes {
 extension Tensor {
   /// The part that both shapes have, zeros elsewhere.
   fileprivate func placed(in shape: [Int]) throws(LTMError) -> Tensor {
-    var result = [UInt8](repeating: 0, count: shape.reduce(1, *) * dtype.byteCount)
+    var result = [UInt8](repeating: 0, count: try bytes(filledUpTo: shape))
     let common = zip(self.shape, shape).map(min)
     if !common.contains(0) {
       let line = (common.last ?? 1) * dtype.byteCount
@@ -108,6 +109,21 @@ extension Tensor {
       throw LTMError("a tensor \(dtype)\(self.shape) cannot be filled up to \(shape)")
     }
     return tensor
+  }
+
+  /// Throws where a bound asks for more than memory holds.
+  private func bytes(filledUpTo shape: [Int]) throws(LTMError) -> Int {
+    var bytes = dtype.byteCount
+    for size in shape {
+      let (product, overflows) = bytes.multipliedReportingOverflow(by: size)
+      guard !overflows, product <= ResourceUsage.allowedBytes / 4 else {
+        throw LTMError(
+          "a tensor \(dtype)\(self.shape) filled up to \(shape) takes more than memory holds",
+          notes: ["choose a smaller bound"])
+      }
+      bytes = product
+    }
+    return bytes
   }
 
   /// Where a line of `common` begins in a tensor of another shape.

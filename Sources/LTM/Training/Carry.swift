@@ -71,7 +71,7 @@ extension Dataset.Split {
   func checkPlaces(_ steps: Int, _ path: String) throws(LTMError) {
     for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) where tensor.shape.count > 1 {
       let places = tensor.shape[1]
-      guard places != steps, places != steps + 1 else { continue }
+      guard places != steps, places != TrainingOptions.rowLength(steps: steps) else { continue }
       throw LTMError(
         "a row of '\(path)' holds \(places) places for '\(name)', and truncated_bptt_steps is \(steps)",
         notes: ["with one place more for what is to be told, \(places - 1) goes with these rows"])

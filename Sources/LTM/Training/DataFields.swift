@@ -145,10 +145,13 @@ extension TrainingOptions {
     return keys
   }
 
+  /// Places of a text in a row of so many steps: one more, for what is to be told.
+  static func rowLength(steps: Int) -> Int { min(steps, .max - 1) + 1 }
+
   /// How data files are read.
   var reading: DataReading {
     var reading = DataReading(
-      window: window ?? truncatedBpttSteps.map { $0 + 1 }, windowStride: windowStride,
+      window: window ?? truncatedBpttSteps.map(Self.rowLength), windowStride: windowStride,
       missing: missing.flatMap { MissingRule(rawValue: $0) })
     let classes = rowKeys.filter { $0 != sampleWeight && valSplitBy != "time:\($0)" }
     reading.categories = Set(classes)

@@ -95,7 +95,13 @@ struct GraphTranslator {
     for (name, reason) in graph.unreadable {
       log.add("the tensor '\(name.shownSafely)' is not imported: \(reason)", path)
     }
-    for node in graph.nodes { run(node, in: &scope, depth: depth) }
+    var given: Set<String> = []
+    for node in graph.nodes {
+      for name in node.outputs where !name.isEmpty && !given.insert(name).inserted {
+        log.add("two nodes give '\(name.shownSafely)'", path)
+      }
+      run(node, in: &scope, depth: depth)
+    }
   }
 
   private func run(_ node: ONNXNode, in scope: inout Scope, depth: Int) {

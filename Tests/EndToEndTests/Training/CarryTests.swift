@@ -113,6 +113,7 @@ import Testing
   static let mistakes: [(String, String, [String], String)] = [
     ("  truncated_bptt_steps 4\n", "", [], "'loss' hands 'h' from batch to batch"),
     ("minimize  loss", "minimize  bits", [], "'bits' carries nothing from batch to batch"),
+    ("steps 4", "steps 9223372036854775807", [], "and a row takes 9223372036854775807"),
     ("", "", ["--window", "9"], "a row of 'text.txt' holds 9 places for 'text', and truncated_bptt_steps is 4"),
     ("", "", ["--keep-last-batch"], "and keep_last_batch takes them out of it"),
     ("", "", ["--val-split", "0.2", "--report", "bits"], "--val-split-by time keeps the last rows"),
