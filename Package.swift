@@ -77,6 +77,8 @@ let package = Package(
     layer("LTMPTX", ["CLLVM", "LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
     layer("LTMRuntime", ["CRuntime", "LTMSupport", "LTMIR", "LTMTokenizers"]),
     layer("LTMHLO", ["CPJRT", "LTMSupport", "LTMIR"]),
+    // Several processes, by MPI.
+    layer("LTMMPI", ["CRuntime", "LTMSupport", "LTMIR", "LTMRuntime"]),
     layer(
       "LTMONNX",
       ["LTMSupport", "LTMSyntax", "LTMIR", "LTMRuntime", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
@@ -88,7 +90,8 @@ let package = Package(
       "LTM",
       [
         "LTMSupport", "LTMSyntax", "LTMGrammar", "LTMIR", "LTMFrontEnd", "LTMKernels", "LTMGraphPasses", "LTMPrecision",
-        "LTMKernelPasses", "LTMLLVM", "LTMPTX", "LTMCUDA", "LTMRuntime", "LTMHLO", "LTMTokenizers", "CCeilings",
+        "LTMKernelPasses", "LTMLLVM", "LTMPTX", "LTMCUDA", "LTMRuntime", "LTMHLO", "LTMMPI", "LTMTokenizers",
+        "CCeilings",
       ]),
     .executableTarget(
       name: "LTMCommand",

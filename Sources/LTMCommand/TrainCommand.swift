@@ -14,6 +14,8 @@ struct TrainCommand: PrintingCommand {
       ltm train samples/digits.ltm --optimizer 'SGD(lr: 0.1, momentum: 0.9)'
       ltm train samples/digits.ltm --val-split 0.1 --monitor val_loss --patience 5
       ltm train samples/digits.ltm --logger csv --log-dir runs/first
+      mpirun -np 4 ltm train samples/digits.ltm       (four processes, each with a quarter of every batch;
+      srun -N 8 ltm train samples/digits.ltm           on eight machines of a cluster)
       """)
 
   @OptionGroup var source: SourceArgument
@@ -26,6 +28,7 @@ struct TrainCommand: PrintingCommand {
   @OptionGroup(title: "Checkpoints") var checkpoints: CheckpointOptions
   @OptionGroup(title: "Logs") var logs: LogOptions
   @OptionGroup(title: "Target") var target: TargetOptions
+  @OptionGroup(title: "Ranks") var ranks: RankOptions
 
   @Option(help: ArgumentHelp("The entry to minimize.", valueName: "name")) var minimize: String?
   @Option(
@@ -71,6 +74,13 @@ struct TrainCommand: PrintingCommand {
   var isQuiet: Bool { quiet || printing.json }
 
   func run() throws {
+    guard let communicator = try ranks.communicator() else { return try train(nil) }
+    try communicator.run { try train(communicator) }
+  }
+
+  private func train(_ communicator: Communicator?) throws {
+    let isFirst = communicator?.isFirst ?? true
+    let isQuiet = isQuiet || !isFirst
     guard weights.weights == nil || resume == nil else {
       throw LTMError(
         "--weights and --resume both say where the weights come from",
@@ -84,20 +94,21 @@ struct TrainCommand: PrintingCommand {
     try requireSeparateFiles(of: loaded)
     if let log { try StepLog.check(log) }
     try weights.load(into: &loaded)
-    var trainer = try trainer(policy)
+    var trainer = try trainer(policy, communicator)
     if autoScaleBatchSize {
       guard batch == nil else { throw LTMError("--batch and --auto-scale-batch-size both say how large a batch is") }
       trainer.batchSize = try trainer.largestBatch(loaded)
       if !isQuiet { printNote("batch \(trainer.batchSize ?? 1): the largest that fits, by the plan of the step") }
     }
-    let view = TrainingView(isQuiet: isQuiet, logPath: log, appends: resume != nil)
+    let view = TrainingView(isQuiet: isQuiet, logPath: isFirst ? log : nil, appends: resume != nil)
     if !isQuiet {
       printNote(policy.description)
       trainer.execution.device.map { printNote($0) }
+      communicator.map { printNote($0.description) }
     }
     let result = try trainer.train(consume loaded) { try view.show($0) }
-    try view.finish(result, isJSON: printing.json, saved: save)
-    if profiler { printNote(result.profile) }
+    if isFirst { try view.finish(result, isJSON: printing.json, saved: save) }
+    if profiler && isFirst { printNote(result.profile) }
     if result.wasStopped { throw ExitCode(130) }
   }
 
@@ -115,8 +126,8 @@ struct TrainCommand: PrintingCommand {
     try checkFiles(isSavedThere ? Array(outputs.dropFirst()) : outputs, inputs: files([("--resume", resume)]))
   }
 
-  private func trainer(_ policy: PrecisionPolicy) throws -> Trainer {
-    var trainer = Trainer(policy: policy, execution: try target.execution())
+  private func trainer(_ policy: PrecisionPolicy, _ communicator: Communicator?) throws -> Trainer {
+    var trainer = Trainer(policy: policy, execution: try target.execution(communicator))
     trainer.maxEpochs = epochs
     trainer.maxSteps = maxSteps
     trainer.batchSize = batch

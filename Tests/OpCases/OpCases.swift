@@ -15,7 +15,7 @@ private let any = Fill.any
 private let positive = Fill.positive
 
 private let elementwiseCases: [OpCase] = [
-  OpCase(.allReduce, [([2, 3], any)], ["replicas": .int(1), "first": .bool(false)]),
+  OpCase(.allReduce, [([2, 3], any)], ["replicas": .int(1), "operation": .word("sum")]),
   OpCase(.cast, [([2, 3], any)], ["dtype": .dtype(.f64)]), OpCase(.cast, [([2, 3], any)], ["dtype": .dtype(.i32)]),
   OpCase(.iota, [], ["shape": .dims([2, 3]), "axis": .int(1), "dtype": .dtype(.i32)]),
   OpCase(.where, [([2, 3], .bools), ([2, 3], any), ([2, 3], any)]),

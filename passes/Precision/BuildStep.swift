@@ -6,7 +6,7 @@ import LTMSupport
 ///
 /// With several replicas it is the step of each, and the loss is that of its share of the batch.
 package func buildStep(
-  loss: Graph, rules: StepRules, policy: PrecisionPolicy, replicas: Int = 1
+  loss: Graph, rules: StepRules, policy: PrecisionPolicy, replicas: Replicas = .one
 ) throws(DiagnosticSet) -> StepProgram {
   var step = try StepBuilder(loss, policy, rules, replicas: replicas)
   try step.differentiate()
@@ -24,7 +24,7 @@ package func buildStep(
 /// The step with one optimizer for all weights.
 package func buildStep(
   loss: Graph, optimizer: OptimizerTemplate, schedule: ScheduleTemplate? = nil, policy: PrecisionPolicy,
-  replicas: Int = 1
+  replicas: Replicas = .one
 ) throws(DiagnosticSet) -> StepProgram {
   try buildStep(
     loss: loss, rules: StepRules(optimizer: optimizer, schedule: schedule), policy: policy, replicas: replicas)
@@ -56,7 +56,7 @@ struct StepBuilder {
   let rules: StepRules
   /// The entry that is minimized.
   private let name: String
-  let replicas: Int
+  let replicas: Replicas
   /// What the optimizer may move, and a gradient reaches.
   private(set) var parameters: [GraphInput]
   /// What no gradient reaches: only read under `stop_gradient`, or by what has no slope. It stays as it is.
@@ -87,7 +87,8 @@ struct StepBuilder {
   var prepared: [ValueID]?
 
   init(
-    _ graph: Graph, _ policy: PrecisionPolicy, _ rules: StepRules = StepRules(optimizers: []), replicas: Int = 1
+    _ graph: Graph, _ policy: PrecisionPolicy, _ rules: StepRules = StepRules(optimizers: []),
+    replicas: Replicas = .one
   ) throws(DiagnosticSet) {
     self.policy = policy
     self.rules = rules
@@ -114,20 +115,17 @@ struct StepBuilder {
     stateUpdates = graph.outputs.filter { $0.updates != nil }
     forwardCount = graph.nodes.count
     indexReads = graph.computedIndexReads
-    var open = replicas > 1 ? graph.drawingRows(of: replicas) : graph
+    var open = replicas.count > 1 ? graph.drawingRows(of: replicas) : graph
     open.name = "step"
     open.outputs = []
     builder = GraphBuilder(open)
     for finding in representability(of: graph) { diagnostics.add(finding) }
     try diagnostics.throwIfErrors()
     if let weight = results.dropFirst().first?.value {
-      if replicas > 1 {
-        throw DiagnosticSet([
-          Diagnostic(.error, "a loss that gives a sum and its weight cannot be split over several cores yet")
-        ])
-      }
       builder.reason = "the mean of a sum and its weight"
-      let divisor = builder.cast(builder.make(.stopGradient, [weight]), to: builder.type(loss).dtype)
+      var divisor = builder.cast(builder.make(.stopGradient, [weight]), to: builder.type(loss).dtype)
+      // The mean over the replicas is then the sum of all sums over the sum of all weights.
+      if rules.accumulation == 1 { divisor = builder.cast(meanOverReplicas(divisor), to: builder.type(loss).dtype) }
       (loss, lossWeight) = (builder.div(loss, divisor), divisor)
       builder.reason = nil
     }
@@ -265,7 +263,7 @@ struct StepBuilder {
     let dtype = builder.type(gradient).dtype.accumulator
     builder.reason = "gradients are unscaled in \(dtype)"
     defer { builder.reason = nil }
-    let wide = meanOverReplicas(gradient)
+    let wide = meanOfGradient(gradient)
     guard isScaled else { return wide }
     let scale = builder.cast(control(.lossScale), to: dtype)
     return builder.div(wide, builder.broadcast(scale, to: builder.type(wide).shape))

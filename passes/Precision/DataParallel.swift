@@ -3,51 +3,68 @@ import LTMIR
 // Several replicas of a step, each on its share of the batch: what they must agree on goes through an `all_reduce`, so that
 // weights, optimizer state and loss scale stay the same on all. One replica alone has none of these nodes.
 
+/// The replicas of a step, alike but for their rows.
+package struct Replicas: Hashable, Sendable {
+  /// How many there are.
+  package let count: Int
+  /// Which of them a graph is for; `nil` where they all run one program and know their number by themselves.
+  package let rank: Int?
+
+  /// One alone.
+  package static let one = Replicas(count: 1)
+
+  package init(count: Int, rank: Int? = nil) { (self.count, self.rank) = (count, rank) }
+}
+
 extension Graph {
   /// The graph with the random numbers of a batch's rows drawn by their place in the whole batch, of which each replica has a
   /// part: together they draw what one alone would.
-  func drawingRows(of replicas: Int) -> Graph {
+  func drawingRows(of replicas: Replicas) -> Graph {
     mapBodies { $0.sharingRows(replicas) }.sharingRows(replicas)
   }
 
-  private func sharingRows(_ replicas: Int) -> Graph {
+  private func sharingRows(_ replicas: Replicas) -> Graph {
     var result = self
     for index in nodes.indices where nodes[index].attributes["rows"] != nil {
-      result.nodes[index].attributes["replicas"] = .int(replicas)
+      result.nodes[index].attributes["replicas"] = .int(replicas.count)
+      if let rank = replicas.rank { result.nodes[index].attributes["replica"] = .int(rank) }
     }
     return result
   }
 }
 
 extension StepBuilder {
-  /// A value's mean over the replicas, in the accumulator's dtype. Divided before it is summed, so that it overflows only
-  /// where one replica's value does.
+  /// A gradient's mean over the replicas, in the accumulator's dtype. Ranks send 16 bits as 16 bits, which are added in f32 and
+  /// rounded once; the mean of finite numbers is finite.
+  mutating func meanOfGradient(_ gradient: ValueID) -> ValueID {
+    guard replicas.rank != nil else { return meanOverReplicas(gradient) }
+    let mean = allReduce(gradient, .mean, "the mean over \(replicas.count) ranks")
+    return builder.cast(mean, to: builder.type(gradient).dtype.accumulator)
+  }
+
+  /// A value's mean over the replicas, in the accumulator's dtype.
   mutating func meanOverReplicas(_ value: ValueID) -> ValueID {
     let wide = builder.cast(value, to: builder.type(value).dtype.accumulator)
-    guard replicas > 1 else { return wide }
-    return allReduce(
-      builder.div(wide, builder.fill(Double(replicas), like: wide)), "the mean over \(replicas) replicas")
+    return allReduce(wide, .mean, "the mean over \(replicas.count) \(replicas.rank == nil ? "replicas" : "ranks")")
   }
 
   /// Whether a flag holds on any replica.
-  mutating func onAnyReplica(_ flag: ValueID) -> ValueID {
-    replicas > 1 ? allReduce(flag, "what one replica skips, all skip") : flag
-  }
+  mutating func onAnyReplica(_ flag: ValueID) -> ValueID { allReduce(flag, .sum, "what one replica skips, all skip") }
 
   /// A count's sum over the replicas.
-  mutating func sumOverReplicas(_ count: ValueID) -> ValueID {
-    replicas > 1 ? allReduce(count, "the count of all replicas") : count
-  }
+  mutating func sumOverReplicas(_ count: ValueID) -> ValueID { allReduce(count, .sum, "the count of all replicas") }
 
   /// The first replica's value: running statistics, which every replica takes of its own rows.
   mutating func ofFirstReplica(_ value: ValueID) -> ValueID {
-    replicas > 1 ? allReduce(value, first: true, "state is the first replica's") : value
+    allReduce(value, .first, "state is the first replica's")
   }
 
-  private mutating func allReduce(_ value: ValueID, first: Bool = false, _ reason: String) -> ValueID {
+  private mutating func allReduce(_ value: ValueID, _ operation: CollectiveOperation, _ reason: String) -> ValueID {
+    guard replicas.count > 1 else { return value }
     let saved = builder.reason
     builder.reason = reason
     defer { builder.reason = saved }
-    return builder.make(.allReduce, [value], ["replicas": .int(replicas), "first": .bool(first)])
+    return builder.make(
+      .allReduce, [value], ["replicas": .int(replicas.count), "operation": .word(operation.rawValue)])
   }
 }

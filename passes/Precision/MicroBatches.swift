@@ -9,7 +9,7 @@ extension StepBuilder {
   /// Puts what was built so far, the loss and its gradients, into a loop over the micro-batches.
   mutating func accumulate() throws(DiagnosticSet) {
     guard rules.accumulation > 1 else { return }
-    guard replicas == 1 else {
+    guard replicas.count == 1 || replicas.rank != nil else {
       throw DiagnosticSet([
         Diagnostic(
           .error, "gradients cannot be accumulated on several cores yet",
@@ -31,12 +31,13 @@ extension StepBuilder {
     let inputs = Dictionary(builder.graph.inputs.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     rename { inputs[$0.name] ?? $0 }
     builder.reason = "the mean over the micro-batches"
-    setLoss(builder.div(results.loss, results.weight))
+    let weight = lossWeight == nil ? results.weight : meanOverReplicas(results.weight)
+    setLoss(builder.div(results.loss, weight))
     let gradients = results.gradients.map { gradient in
       builder.div(
         gradient,
         builder.broadcast(
-          builder.cast(results.weight, to: builder.type(gradient).dtype), to: builder.type(gradient).shape))
+          builder.cast(weight, to: builder.type(gradient).dtype), to: builder.type(gradient).shape))
     }
     builder.reason = nil
     setGradients(gradients, states: results.states, outside: results.outside)

@@ -1,4 +1,5 @@
 import LTMIR
+import LTMPrecision
 import LTMSupport
 
 extension Compilation {
@@ -15,7 +16,7 @@ extension Compilation {
       guard let shape = bound[input.value].type.staticShape, let rows = shape.first else {
         throw LTMError("'\(input.name)' has no rows to split over \(tpuCores) cores")
       }
-      shapes[input.name] = [try TrainingPlan.share(of: rows, tpuCores)] + shape.dropFirst()
+      shapes[input.name] = [try TrainingPlan.share(of: rows, Replicas(count: tpuCores))] + shape.dropFirst()
     }
     return try reporting { try graph.bindings(shapes) }
   }

@@ -3,6 +3,7 @@ import LTMIR
 import LTMKernelPasses
 import LTMKernels
 import LTMLLVM
+import LTMMPI
 import LTMRuntime
 import LTMSupport
 
@@ -15,14 +16,18 @@ package struct CPUBackend: Backend {
   /// Whether sums are the same bits however many rows are computed together.
   private(set) var keepsOrder = false
   let clock: PhaseClock
+  /// The other processes that share each batch, where there are some.
+  let ranks: RankThread?
 
   package init(
-    pool: ThreadPool, compiler: KernelCompiler, fuses: Bool = true, clock: PhaseClock = PhaseClock()
+    pool: ThreadPool, compiler: KernelCompiler, fuses: Bool = true, clock: PhaseClock = PhaseClock(),
+    ranks: RankThread? = nil
   ) {
     self.pool = pool
     self.compiler = compiler
     self.fuses = fuses
     self.clock = clock
+    self.ranks = ranks
   }
 
   package var ordered: (any Backend)? {
@@ -39,7 +44,7 @@ package struct CPUBackend: Backend {
       try reporting { try compiler.compile(plan.kernels, keepsOrder: keepsOrder) }
     }
     return try clock.time("memory") { () throws(LTMError) in
-      try CPUExecutable(CPUProgram(graph, plan, kernels, pool, in: storage))
+      try CPUExecutable(CPUProgram(graph, plan, kernels, pool, ranks, in: storage))
     }
   }
 }

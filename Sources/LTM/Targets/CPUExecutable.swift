@@ -77,8 +77,8 @@ final class CPUExecutable: Profilable {
     program.inputs[input]?.noteWrite()
   }
 
-  func run() {
-    program.run { isPrepared in steps.run(isPrepared: isPrepared, start) }
+  func run() throws(LTMError) {
+    try program.run { (isPrepared) throws(LTMError) in try steps.run(isPrepared: isPrepared, program.ranks, start) }
   }
 
   private func start(_ launch: CPUSteps.Launch, _ isPrepared: Bool) {
@@ -88,7 +88,7 @@ final class CPUExecutable: Profilable {
     }
   }
 
-  func profile(runs: Int) -> [Profile.Timing] {
+  func profile(runs: Int) throws(LTMError) -> [Profile.Timing] {
     let plan = program.plan
     var timings = plan.launches.map {
       Profile.Timing(
@@ -97,8 +97,8 @@ final class CPUExecutable: Profilable {
     }
     for _ in 0..<runs {
       var sums = [Double](repeating: 0, count: timings.count)
-      program.run { isPrepared in
-        steps.run(isPrepared: isPrepared) { launch, isPrepared in
+      try program.run { (isPrepared) throws(LTMError) in
+        try steps.run(isPrepared: isPrepared, program.ranks) { launch, isPrepared in
           let begin = ResourceUsage.monotonicSeconds
           start(launch, isPrepared)
           sums[launch.number] += ResourceUsage.monotonicSeconds - begin

@@ -1,6 +1,7 @@
 import LTMIR
 import LTMKernels
 import LTMLLVM
+import LTMMPI
 import LTMRuntime
 import Synchronization
 
@@ -11,6 +12,8 @@ final class CPUProgram: Sendable {
   let plan: Plan
   let kernels: [CompiledKernel]
   let pool: ThreadPool
+  /// With whom it makes what its plan says that ranks make together.
+  let ranks: RankThread?
   /// Whether a run changes what the next one finds: then there is one executable alone.
   var updatesInputs: Bool { graph.outputs.contains { $0.updates != nil } }
   /// The inputs that are no arguments, by name.
@@ -26,9 +29,10 @@ final class CPUProgram: Sendable {
   private let preparing = Lock()
 
   init(
-    _ graph: Graph, _ plan: Plan, _ kernels: [CompiledKernel], _ pool: ThreadPool, in storage: SessionStorage
+    _ graph: Graph, _ plan: Plan, _ kernels: [CompiledKernel], _ pool: ThreadPool, _ ranks: RankThread?,
+    in storage: SessionStorage
   ) throws(LTMError) {
-    (self.graph, self.plan, self.kernels, self.pool) = (graph, plan, kernels, pool)
+    (self.graph, self.plan, self.kernels, self.pool, self.ranks) = (graph, plan, kernels, pool, ranks)
     let inputs = try storage.bind(graph) { (missing) throws(LTMError) in
       try missing.map { (input) throws(LTMError) in try CPUArray(input, of: graph) }
     }
@@ -72,17 +76,17 @@ final class CPUProgram: Sendable {
 
   /// Calls `body` with whether what is kept is made of the constants as they are; it makes it otherwise, while no other call
   /// does.
-  func run(_ body: (_ isPrepared: Bool) -> Void) {
+  func run(_ body: (_ isPrepared: Bool) throws(LTMError) -> Void) throws(LTMError) {
     defer { for array in updated { array.noteWrite() } }
-    if prepackedWorkspaces.isEmpty { return body(true) }
+    if prepackedWorkspaces.isEmpty { return try body(true) }
     let version = version
-    if preparedVersion.load(ordering: .acquiring) == version { return body(true) }
-    let isDone = preparing.withLock {
+    if preparedVersion.load(ordering: .acquiring) == version { return try body(true) }
+    let isDone = try preparing.withLock { () throws(LTMError) in
       if preparedVersion.load(ordering: .acquiring) == version { return false }
-      body(false)
+      try body(false)
       preparedVersion.store(version, ordering: .releasing)
       return true
     }
-    if !isDone { body(true) }
+    if !isDone { try body(true) }
   }
 }

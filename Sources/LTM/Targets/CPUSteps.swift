@@ -1,5 +1,7 @@
+import LTMIR
 import LTMKernels
 import LTMLLVM
+import LTMMPI
 import LTMRuntime
 import LTMSupport
 
@@ -19,10 +21,34 @@ final class CPUSteps {
     let stride: Int
   }
 
+  /// What ranks make together of arrays, whose addresses move with the loops around it.
+  final class Collective {
+    let subject: String
+    fileprivate let addresses: UnsafeMutablePointer<UnsafeMutableRawPointer?>
+    fileprivate let parts: [(count: Int, dtype: DType, operation: CollectiveOperation)]
+    /// What the ranks know it by, once it is begun.
+    fileprivate var number = 0
+
+    fileprivate init(_ subject: String, _ parts: [(count: Int, dtype: DType, operation: CollectiveOperation)]) {
+      (self.subject, self.parts) = (subject, parts)
+      addresses = .allocate(capacity: parts.count)
+    }
+
+    deinit { addresses.deallocate() }
+
+    fileprivate var arrays: [CollectiveArray] {
+      parts.enumerated().compactMap { index, part in
+        addresses[index].map { CollectiveArray($0, count: part.count, dtype: part.dtype, operation: part.operation) }
+      }
+    }
+  }
+
   private indirect enum Step {
     case launch(Launch)
     case call([Step])
     case loop(count: Int, [Step], [Move])
+    case start(Collective)
+    case wait(Collective)
   }
 
   private let plan: Plan
@@ -57,12 +83,35 @@ final class CPUSteps {
   }
 
   private func prepared(_ frame: PlanFrame, _ addresses: [Address]) -> [Step] {
-    frame.steps.map { step in
+    var begun: [Int: Collective] = [:]
+    return frame.steps.map { step in
       switch step {
-      case .launch(let launch): .launch(prepared(launch, addresses))
-      case .loop(let loop): prepared(loop, addresses)
+      case .launch(let launch): return .launch(prepared(launch, addresses))
+      case .loop(let loop): return prepared(loop, addresses)
+      case .start(let collective):
+        let made = prepared(collective, frame, addresses)
+        begun[collective.number] = made
+        return .start(made)
+      case .wait(let collective):
+        guard let made = begun[collective.number] else { internalFailure("plan", "it waits for what was not begun") }
+        return .wait(made)
       }
     }
+  }
+
+  private func prepared(_ collective: PlanCollective, _ frame: PlanFrame, _ addresses: [Address]) -> Collective {
+    let first = collective.parts.first.map { frame[$0.buffer].name } ?? ""
+    let more = collective.parts.count > 1 ? " and \(collective.parts.count - 1) more" : ""
+    let made = Collective(
+      "collective \(collective.number), \(first)\(more)",
+      collective.parts.map { ($0.elements.count, frame[$0.buffer].dtype, $0.operation) })
+    for (index, part) in collective.parts.enumerated() {
+      let address = addresses[part.buffer.index]
+      (made.addresses + index).initialize(
+        to: address.base + part.elements.lowerBound * frame[part.buffer].dtype.byteCount)
+      for (loop, bytes) in address.strides { moves[loop].append(Move(pointer: made.addresses + index, stride: bytes)) }
+    }
+    return made
   }
 
   private func prepared(_ launch: LTMKernels.Launch, _ addresses: [Address]) -> Launch {
@@ -104,19 +153,27 @@ final class CPUSteps {
   // MARK: Running
 
   /// Calls `launch` with each launch in order, and whether its kernel has seen its constants before.
-  func run(isPrepared: Bool, _ launch: (Launch, _ isPrepared: Bool) -> Void) {
-    run(steps, isPrepared, launch)
+  ///
+  /// - Parameter ranks: with whom collectives are made.
+  func run(
+    isPrepared: Bool, _ ranks: RankThread?, _ launch: (Launch, _ isPrepared: Bool) -> Void
+  ) throws(LTMError) {
+    try run(steps, isPrepared, ranks, launch)
   }
 
-  private func run(_ steps: [Step], _ isPrepared: Bool, _ launch: (Launch, _ isPrepared: Bool) -> Void) {
+  private func run(
+    _ steps: [Step], _ isPrepared: Bool, _ ranks: RankThread?, _ launch: (Launch, _ isPrepared: Bool) -> Void
+  ) throws(LTMError) {
     for step in steps {
       switch step {
       case .launch(let next): launch(next, isPrepared)
-      case .call(let body): run(body, isPrepared, launch)
+      case .call(let body): try run(body, isPrepared, ranks, launch)
+      case .start(let collective): if let ranks { collective.number = ranks.start(collective.arrays, collective.subject) }
+      case .wait(let collective): if let ranks { try reporting { try ranks.wait(collective.number) } }
       case .loop(let count, let body, let moves):
         // What is constant in a loop may be another thing when the loop is entered again.
         for iteration in 0..<count {
-          run(body, iteration > 0, launch)
+          try run(body, iteration > 0, ranks, launch)
           for move in moves { move.pointer.pointee? += move.stride }
         }
         for move in moves { move.pointer.pointee? -= move.stride * count }

@@ -11,7 +11,7 @@ extension CPUBackend: TargetBackend {
   init(_ request: TargetRequest) throws(LTMError) {
     let pool = try reporting { try ThreadPool(threads: request.threads ?? ThreadPool.coreCount) }
     let compiler = try request.clock.time("LLVM") { () throws(LTMError) in try reporting { try KernelCompiler() } }
-    self.init(pool: pool, compiler: compiler, clock: request.clock)
+    self.init(pool: pool, compiler: compiler, clock: request.clock, ranks: request.ranks)
   }
 
   var threads: Int { pool.threads }

@@ -1,3 +1,4 @@
+import LTMPrecision
 import LTMRuntime
 import LTMSupport
 
@@ -9,6 +10,8 @@ public struct Execution: Sendable {
   public let threads: Int
   /// The number of TPU cores that share each batch of training; 1 on other targets.
   public let tpuCores: Int
+  /// The processes that share each batch of training; `nil` where there is one.
+  public let communicator: Communicator?
   package private(set) var backend: any Backend
   /// The GPU in a few words; `nil` on other targets.
   public let device: String?
@@ -28,9 +31,18 @@ public struct Execution: Sendable {
   ///     `libtpu.so`, when left out.
   ///   - tpuCores: over how many cores of the target `tpu` each batch of training is split.
   ///   - gpus: how many GPUs the target `cuda` uses: 1.
+  ///   - communicator: the processes of a job, over which each batch of training on the target `cpu` is split. A rank's
+  ///     `threads` are its cores where nothing is said, divided among the ranks that have them in common.
   public init(
-    target: Target = .cpu, threads: Int? = nil, pjrtPlugin: String? = nil, tpuCores: Int? = nil, gpus: Int? = nil
+    target: Target = .cpu, threads: Int? = nil, pjrtPlugin: String? = nil, tpuCores: Int? = nil, gpus: Int? = nil,
+    communicator: Communicator? = nil
   ) throws(LTMError) {
+    guard communicator?.count ?? 1 == 1 || target == .cpu else {
+      throw LTMError(
+        "several ranks train on the target cpu, not on \(target.rawValue)",
+        notes: [target == .tpu ? "--tpu-cores splits a batch over the cores of one process" : "start one process"])
+    }
+    self.communicator = communicator
     guard gpus == nil || target == .cuda else {
       throw LTMError("GPUs are of the target cuda, not of \(target.rawValue)")
     }
@@ -41,10 +53,18 @@ public struct Execution: Sendable {
     self.tpuCores = tpuCores ?? 1
     clock = PhaseClock()
     let started = try target.backend.init(
-      TargetRequest(threads: threads, pjrtPlugin: pjrtPlugin, tpuCores: self.tpuCores, gpus: gpus, clock: clock))
+      TargetRequest(
+        threads: threads ?? communicator?.threadsOfRank, pjrtPlugin: pjrtPlugin, tpuCores: self.tpuCores, gpus: gpus,
+        ranks: communicator?.ranks, clock: clock))
     backend = started
     self.threads = started.threads
     device = started.device
+  }
+
+  /// The programs that share each batch of training.
+  var replicas: Replicas {
+    if let communicator, communicator.count > 1 { return Replicas(count: communicator.count, rank: communicator.rank) }
+    return Replicas(count: tpuCores)
   }
 
   /// Throws for a number of GPUs that no execution takes.

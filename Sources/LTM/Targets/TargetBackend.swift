@@ -1,4 +1,5 @@
 import LTMIR
+import LTMMPI
 import LTMRuntime
 import LTMSupport
 
@@ -37,6 +38,7 @@ struct TargetRequest {
   var pjrtPlugin: String?
   var tpuCores = 1
   var gpus: Int?
+  var ranks: RankThread?
   /// What starting takes is told to it.
   var clock = PhaseClock()
 }

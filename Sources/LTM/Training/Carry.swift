@@ -37,7 +37,7 @@ extension TrainingSession {
 
 extension Model {
   /// Throws where what is carried and `truncated_bptt_steps` do not go together.
-  func checkCarries(_ options: TrainingOptions, keepsLast: Bool, replicas: Int) throws(LTMError) {
+  func checkCarries(_ options: TrainingOptions, keepsLast: Bool, replicas: Replicas) throws(LTMError) {
     let losses = settings?.losses.map(\.entry.value) ?? []
     let carried = losses.flatMap(program.carried)
     guard let steps = options.truncatedBpttSteps else {
@@ -56,7 +56,7 @@ extension Model {
     let others = [
       (options.sampleWeight != nil, "sample_weight"), (options.balance != nil, "balance"),
       (keepsLast, "keep_last_batch"),
-      (replicas > 1, "--tpu-cores"),
+      (replicas.count > 1, replicas.rank == nil ? "--tpu-cores" : "a job of several ranks"),
       (options.valSplit != nil && options.valSplitBy?.hasPrefix("time") != true, "val_split"),
     ]
     guard let other = others.first(where: { $0.0 })?.1 else { return }

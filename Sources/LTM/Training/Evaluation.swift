@@ -14,6 +14,8 @@ struct Evaluation {
   private let split: Dataset.Split
   private let batches: [ArraySlice<Int32>]
   private let storage: SessionStorage
+  /// The other processes, which evaluate other batches.
+  private let communicator: Communicator?
   /// The dtype of floats between the parts and in what follows.
   private static let exact = DType.f64
 
@@ -32,6 +34,7 @@ struct Evaluation {
       ? try CompiledEntry(
         model, value.name, trainer.policy, trainer.execution, in: storage, graph: combination?.partial) : nil
     (self.value, self.storage, self.split) = (value, storage, split)
+    communicator = trainer.execution.communicator
     batches = split.evaluationBatches(
       combination == nil ? split.count : try Self.rows(of: graph, split.tensors, batch: batch))
     if combination == nil { try checkMemory(trainer) }
@@ -70,22 +73,36 @@ struct Evaluation {
   /// - Parameter limit: how many batches are looked at, at most.
   func evaluate(limit: Int = .max) throws(LTMError) -> ReportValue {
     try storage.refresh()
-    guard let combination else { return value.with(try run(split.batch(batches[0]))[0].tensor.doubles.first ?? .nan) }
+    guard let combination else { return value.with(try run(split.batch(batches[0]))[0].doubles.first ?? .nan) }
     var merged = combination.values.map { MergedValue($0.merge) }
-    for rows in batches.prefix(limit) {
+    let all = try communicator.map { (ranks) throws(LTMError) -> [[Tensor]] in try results(limit, ranks) }
+    for (number, rows) in batches.prefix(limit).enumerated() {
       let inputs = split.batch(rows)
-      var results = entry == nil ? [] : try run(inputs)
+      var results = if let all { all[number] } else { try run(inputs) }
       for (index, value) in combination.values.enumerated() {
-        let tensor = value.argument.map { inputs[$0] } ?? (results.isEmpty ? nil : results.removeFirst().tensor)
+        let tensor = value.argument.map { inputs[$0] } ?? (results.isEmpty ? nil : results.removeFirst())
         if let tensor { merged[index].add(tensor, rows: rows.count) }
       }
     }
     return value.with(try finish(combination, merged, rows: batches.prefix(limit).reduce(0) { $0 + $1.count }))
   }
 
-  private func run(_ inputs: [String: Tensor]) throws(LTMError) -> [(name: String, tensor: Tensor)] {
+  private func run(_ inputs: [String: Tensor]) throws(LTMError) -> [Tensor] {
     guard let entry else { return [] }
-    return try entry(inputs.filter { entry.takes($0.key) })
+    return try entry(inputs.filter { entry.takes($0.key) }).map(\.tensor)
+  }
+
+  /// What each batch gives, computed by one rank each and the same on all: merged in the order of the batches, they make what
+  /// one process makes of them.
+  private func results(_ limit: Int, _ ranks: Communicator) throws(LTMError) -> [[Tensor]] {
+    let batches = batches.prefix(limit)
+    guard entry != nil else { return batches.map { _ in [] } }
+    var own: [[Tensor]] = []
+    for (number, rows) in batches.enumerated() where number % ranks.count == ranks.rank {
+      own.append(try run(split.batch(rows)))
+    }
+    let all = try ranks.gather(own, "the evaluation of '\(value.name)'")
+    return batches.indices.map { all[($0 - batches.startIndex) % ranks.count][($0 - batches.startIndex) / ranks.count] }
   }
 
   /// What follows once the values of all rows are there, in f64.

@@ -13,14 +13,14 @@ extension Trainer {
   ) throws(LTMError) -> Int {
     var trainer = self
     trainer.resumePath = nil
-    trainer.batchSize = execution.tpuCores
+    trainer.batchSize = execution.replicas.count
     let options = try settledOptions(model)
     let plan = try TrainingPlan(trainer, model, data, options)
     let limit = bytes ?? ResourceUsage.allowedBytes / 2
     var best = 0
-    var batch = execution.tpuCores
+    var batch = execution.replicas.count
     while batch <= plan.data.train.count {
-      let needed = try self.bytes(of: batch / execution.tpuCores, model, plan)
+      let needed = try self.bytes(of: batch / execution.replicas.count, model, plan)
       if needed > limit { break }
       best = batch
       batch *= 2

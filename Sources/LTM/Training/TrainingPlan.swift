@@ -10,7 +10,7 @@ struct TrainingPlan {
   let options: TrainingOptions
   let batchSize: Int
   /// Programs that share each batch, alike but for their rows.
-  let replicas: Int
+  let replicas: Replicas
   let seed: UInt64
   let totalAttempts: Int
   let shuffles: Bool
@@ -49,7 +49,7 @@ struct TrainingPlan {
     let batchGiven = trainer.batchSize ?? (model.linesGiven.contains("batch") ? settings?.batch?.value : nil)
     batchSize = batchGiven ?? saved["ltm.batch"].flatMap { Int($0) } ?? settings?.batch?.value ?? 32
     try model.checkCarries(
-      options, keepsLast: options.keepLastBatch ?? false, replicas: trainer.execution.tpuCores)
+      options, keepsLast: options.keepLastBatch ?? false, replicas: trainer.execution.replicas)
     let graph = try model.graph(minimize, training: true)
     var graphs = [graph]
     for loss in settings?.losses.dropFirst() ?? [] { graphs.append(try model.graph(loss.entry.value, training: true)) }
@@ -81,7 +81,7 @@ struct TrainingPlan {
         notes: ["leave out keep_last_batch or the accumulation, or choose a batch that divides the rows"])
     }
     self.batches = BatchWindows(batches, of: window)
-    replicas = trainer.execution.tpuCores
+    replicas = trainer.execution.replicas
     share = try Self.share(of: batchSize, replicas)
     let share = share
     let shapes = self.data.train.tensors.mapValues { [share] + $0.shape.dropFirst() }
@@ -110,15 +110,30 @@ struct TrainingPlan {
   }
 
   /// The rows that each replica gets of a batch.
-  static func share(of batch: Int, _ replicas: Int) throws(LTMError) -> Int {
-    guard batch.isMultiple(of: replicas) else {
-      let lower = batch - batch % replicas
+  static func share(of batch: Int, _ replicas: Replicas) throws(LTMError) -> Int {
+    let count = replicas.count
+    guard batch.isMultiple(of: count) else {
+      let lower = batch - batch % count
       throw LTMError(
-        "a batch of \(batch) rows cannot be split evenly over \(replicas) cores",
-        notes: ["choose a multiple of \(replicas), \(lower > 0 ? lower : replicas) say"])
+        "a batch of \(batch) rows cannot be split evenly over \(count) \(replicas.rank == nil ? "cores" : "ranks")",
+        notes: ["choose a multiple of \(count), \(lower > 0 ? lower : count) say"])
     }
-    return batch / replicas
+    return batch / count
   }
+
+  /// The rows of an attempt that are this replica's: of each batch its share.
+  mutating func rows(of attempt: Int) -> ArraySlice<Int32> {
+    let all = batches.rows(of: attempt)
+    guard let rank = replicas.rank else { return all }
+    let size = all.count / batches.length
+    let share = size / replicas.count
+    return (0..<batches.length).flatMap { number in
+      all.dropFirst(number * size + rank * share).prefix(share)
+    }[...]
+  }
+
+  /// Whether an attempt's rows are those of a last batch that is smaller.
+  func isLast(_ rows: ArraySlice<Int32>) -> Bool { rows.count < share }
 
   /// The sizes of symbolic dimensions for a batch of the data.
   private static func bind(

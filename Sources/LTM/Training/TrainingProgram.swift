@@ -14,7 +14,8 @@ struct TrainingProgram {
   private let rowSums: Diagnostic?
 
   init(
-    _ model: Model, _ policy: PrecisionPolicy, sizes: [String: Int], minimize: String? = nil, replicas: Int = 1,
+    _ model: Model, _ policy: PrecisionPolicy, sizes: [String: Int], minimize: String? = nil,
+    replicas: Replicas = .one,
     sharesScale: Bool = false, dump: StageDump? = nil
   ) throws(LTMError) {
     let settings = model.settings
@@ -25,7 +26,7 @@ struct TrainingProgram {
     let graph = try model.graph(entry, training: true).carrying(model.program.carried(entry))
     try graph.refuseCaches(of: entry)
     dump?.add("graph.ltir", graph.text)
-    rowSums = graph.warningOfRowSums(cores: replicas)
+    rowSums = graph.warningOfRowSums(cores: replicas.count)
     let cast = try Pipeline.loss(sizes, policy, model.recomputation).run(graph, dump: dump)
     loss = try reporting { try insertCasts(graph.bound(sizes), policy) }
     let index = settings?.losses.firstIndex { $0.entry.value == entry } ?? 0

@@ -27,7 +27,7 @@ extension TrainingRun {
   func isSaveDue(_ attempt: Int) -> Bool {
     guard trainer.savePath != nil || loop.folder.lastPath != nil else { return false }
     if let steps = options.saveEveryNSteps, attempt % steps == 0 { return true }
-    return options.saveEvery.map { ResourceUsage.monotonicSeconds - lastSave >= $0 } ?? false
+    return options.saveEvery.map { elapsed - lastSave >= $0 } ?? false
   }
 
   /// Why training ends here though steps are left: patience or time, but for the least that was asked for.
@@ -73,16 +73,18 @@ extension TrainingRun {
 
   /// Writes all that the next step depends on.
   func write(_ path: String) throws(LTMError) {
+    guard writesFiles else { return }
     // Where no update was made they are what the run began with, which was looked at.
     let tensors = tensorsToSave()
     let metadata = plan.metadata(model, trainer.policy, loop.text(seconds: elapsed))
     try reporting { try writeSafetensors(path, tensors, metadata: metadata) }
   }
 
-  /// Seconds of training, those before a resume included.
-  var elapsed: Double {
-    loop.secondsBefore + (begin > 0 ? ResourceUsage.monotonicSeconds - begin : 0)
-  }
+  /// Seconds of training, those before a resume included, as all ranks count them.
+  var elapsed: Double { communicator == nil ? secondsHere : agreed.seconds }
+
+  /// The same by this process's clock.
+  var secondsHere: Double { loop.secondsBefore + (begin > 0 ? ResourceUsage.monotonicSeconds - begin : 0) }
 
   func notify(_ observer: (TrainingEvent) throws -> Void, _ event: TrainingEvent) throws(LTMError) {
     try reporting { try observer(event) }

@@ -26,7 +26,7 @@ struct TrainingRun {
   private var firstStep = 0
   /// When training began.
   private(set) var begin = 0.0
-  /// When a checkpoint was last written.
+  /// After how many seconds of training a checkpoint was last written.
   var lastSave = 0.0
   /// Whether an update itself made a weight or a state non-finite: there is no last good step to give back.
   private(set) var isRuined = false
@@ -38,6 +38,8 @@ struct TrainingRun {
   private var underWay: [BatchTries] = []
   /// How many computed indices lay outside so far, for each op of the step that reads some.
   var outside: [Double] = []
+  /// What all ranks take for the time, and for a wish to stop.
+  var agreed = (isStopped: false, seconds: 0.0)
   /// Metrics that were no number, each named once.
   var notNumbers: Set<String> = []
 
@@ -51,6 +53,7 @@ struct TrainingRun {
     var trainer = trainer
     let options = try trainer.settledOptions(self.model)
     if options.fastDevRun == true { trainer.savePath = nil }
+    if !(trainer.execution.communicator?.isFirst ?? true) { trainer.dumpPath = nil }
     (self.trainer, self.options) = (trainer, options)
     let inputs = trainer.inputs(of: self.model)
     try reporting { try checkOutputs(trainer.outputs, inputs: inputs) }
@@ -98,8 +101,10 @@ struct TrainingRun {
     loop.restore(plan.checkpoint?.metadata[LoopState.key])
     let ofFurther = further.flatMap { loss in FurtherLoss.values.map(loss.key) }
     let names = StepRecord.outputs.map(\.name) + ofFurther + validation.keys
-    logs = try RunLogs(options, values: names, appends: plan.checkpoint != nil)
+    let isFirst = trainer.execution.communicator?.isFirst ?? true
+    logs = try RunLogs(isFirst ? options : nil, values: names, appends: plan.checkpoint != nil)
     compileSeconds = ResourceUsage.monotonicSeconds - begin
+    try requireAgreement()
   }
 
   /// Trains to the end, to a reason to stop, or to an error.
@@ -112,7 +117,8 @@ struct TrainingRun {
     if attempt < plan.totalAttempts, ending == nil { try checkSanity() }
     try notify(observer, .started(overview(attempt)))
     begin = ResourceUsage.monotonicSeconds
-    lastSave = begin
+    try agree()
+    lastSave = elapsed
     var wasStopped = false
     while attempt < plan.totalAttempts, !wasStopped, ending == nil {
       try settle(leaving: lookahead, observer)
@@ -123,7 +129,8 @@ struct TrainingRun {
         try settle(leaving: 0, observer)
         try note(clock.time("logs") { () throws(LTMError) in try writeHistograms() }, observer)
       }
-      wasStopped = trainer.stopRequested()
+      try agree()
+      wasStopped = agreed.isStopped
       ending = reasonToEnd(attempt)
       let isLast = attempt == plan.totalAttempts || wasStopped || ending != nil
       if isLast || isDue(attempt) {
@@ -185,12 +192,12 @@ struct TrainingRun {
   }
 
   private mutating func start(_ attempt: Int) throws(LTMError) {
-    let rows = plan.batches.rows(of: attempt)
+    let rows = plan.rows(of: attempt)
     var batch: [String: Tensor]?
     if let loader {
-      var batches = plan.batches
-      batch = clock.time("batches") { loader.batch(attempt) { batches.rows(of: $0) } }
-      plan.batches = batches
+      var plan = plan
+      batch = clock.time("batches") { loader.batch(attempt) { plan.rows(of: $0) } }
+      self.plan = plan
     }
     let first = try start(session, attempt, rows, batch)
     var others: [(loss: FurtherLoss, pending: PendingTry)] = []
@@ -206,7 +213,7 @@ struct TrainingRun {
   ) throws(LTMError) -> PendingTry {
     if plan.batches.position(of: attempt).index == 0 { try session.resetCarries() }
     if plan.batches.length > 1 { try session.set(.microBatches, Double(plan.batches.count(of: attempt))) }
-    let executable = session.choose(isLast: rows.count < plan.batchSize)
+    let executable = session.choose(isLast: plan.isLast(rows))
     // What only the report reads is no input of the step.
     try clock.time("batches") { () throws(LTMError) in
       for parameter in data.train.tensors.keys where executable.dtype(of: parameter) != nil {
@@ -279,8 +286,8 @@ struct TrainingRun {
     try checkWeights(after: last?.record, observer)
     let paths = [trainer.savePath, loop.folder.lastPath].compactMap(\.self)
     try clock.time("checkpoints") { () throws(LTMError) in for path in paths { try write(path) } }
-    loop.folder.removeDropped()
-    lastSave = ResourceUsage.monotonicSeconds
+    loop.folder.removeDropped(writesFiles)
+    lastSave = elapsed
   }
 
   private func overview(_ attempt: Int) -> TrainingOverview {

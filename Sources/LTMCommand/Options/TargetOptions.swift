@@ -38,8 +38,10 @@ struct TargetOptions: ParsableArguments {
   }
 
   /// The target with its threads or devices.
-  func execution() throws -> Execution {
-    try Execution(target: parsed(), threads: threads, pjrtPlugin: plugin.pjrtPlugin, tpuCores: tpuCores, gpus: gpus)
+  func execution(_ communicator: Communicator? = nil) throws -> Execution {
+    try Execution(
+      target: parsed(), threads: threads, pjrtPlugin: plugin.pjrtPlugin, tpuCores: tpuCores, gpus: gpus,
+      communicator: communicator)
   }
 }
 

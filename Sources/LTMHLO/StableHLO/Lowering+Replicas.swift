@@ -2,10 +2,12 @@ import LTMIR
 
 extension Lowering {
   /// The sum over all replicas, or whether any holds; the first replica's value is a sum where the others give zeros.
-  mutating func allReduce(_ x: HLOValue, replicas: Int, first: Bool) -> HLOValue {
+  mutating func allReduce(_ x: HLOValue, replicas: Int, _ operation: CollectiveOperation) -> HLOValue {
     guard replicas > 1 else { return x }
-    let operand = first ? zeroBehindTheFirst(x) : x
-    let wide = cast(operand, to: operand.dtype == .bool ? .bool : operand.dtype.accumulator)
+    let operand = operation == .first ? zeroBehindTheFirst(x) : x
+    var wide = cast(operand, to: operand.dtype == .bool ? .bool : operand.dtype.accumulator)
+    // Divided before it is summed, so that it overflows only where one replica's value does.
+    if operation == .mean { wide = divide(wide, by: replicas) }
     let name = builder.step("all_reduce")
     let element = wide.type.scalar
     let region = [
@@ -28,6 +30,10 @@ extension Lowering {
     let name = builder.step("convert")
     builder.emit(line: "stablehlo.convert \(number.name) : (tensor<ui32>) -> tensor<i32>", as: name)
     return HLOValue(name: name, type: HLOType(.i32, []))
+  }
+
+  private mutating func divide(_ x: HLOValue, by count: Int) -> HLOValue {
+    builder.same("divide", x, builder.constant(Double(count), x.type))
   }
 
   private mutating func zeroBehindTheFirst(_ x: HLOValue) -> HLOValue {

@@ -10,6 +10,8 @@ package struct RandomForm: Sendable, Hashable {
   package let words: Int, word: Int
   /// The axis of the batch's rows, and how many replicas share them.
   package let rows: Int?, replicas: Int
+  /// Which of them draws, where that is known beforehand.
+  package let replica: Int?
 
   /// Elements of one tensor, those of all replicas counted: places are i32.
   static let elementLimit = Int(Int32.max)
@@ -24,6 +26,7 @@ package struct RandomForm: Sendable, Hashable {
     word = attributes.int("word") ?? 0
     rows = attributes["rows"] == nil ? nil : try attributes.requiredAxis("rows", rank: rank)
     replicas = attributes.int("replicas") ?? 1
+    replica = attributes.int("replica")
     guard (1...31).contains(bits), (0...32 - bits).contains(skip) else {
       throw OpError("\(bits) bits behind \(skip) are not in a word of 32, or fill it")
     }
@@ -31,6 +34,7 @@ package struct RandomForm: Sendable, Hashable {
       throw OpError("word \(word) of \(words): an element has 1, 2 or 4 words")
     }
     guard replicas >= 1 else { throw OpError("\(replicas) replicas: at least 1 is needed") }
+    guard (0..<replicas).contains(replica ?? 0) else { throw OpError("there is no replica \(replica ?? 0) of \(replicas)") }
   }
 
   /// The form of a legal node.
@@ -66,7 +70,7 @@ package struct RandomForm: Sendable, Hashable {
   }
 
   /// The strides of the whole tensor, and the place of a replica's first element.
-  private func globalStrides(_ shape: [Int], replica: Int) -> ([Int], Int) {
+  package func globalStrides(_ shape: [Int], replica: Int) -> ([Int], Int) {
     guard let rows, replicas > 1 else { return (rowMajorStrides(shape), 0) }
     let strides = globalStrides(shape)
     return (strides, replica * shape[rows] * strides[rows])
@@ -84,7 +88,7 @@ package struct RandomForm: Sendable, Hashable {
 extension Attributes {
   /// What the reference reads of a drawing op on one of several replicas.
   func drawing(on replica: Int) -> Attributes {
-    guard let replicas = int("replicas"), replicas > 1, self["rows"] != nil else { return self }
+    guard let replicas = int("replicas"), replicas > 1, self["rows"] != nil, self["replica"] == nil else { return self }
     var result = self
     result["replica"] = .int(replica)
     return result
@@ -135,7 +139,7 @@ extension Attributes {
     var result: Attributes = [
       "bits": .int(bits), "skip": .int(skip), "words": .int(words), "word": .int(word),
     ]
-    for name in ["rows", "replicas"] { result[name] = self[name] }
+    for name in ["rows", "replicas", "replica"] { result[name] = self[name] }
     return result
   }
 }

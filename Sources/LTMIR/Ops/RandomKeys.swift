@@ -67,6 +67,7 @@ extension OpDefinition {
   static let rowParameters = [
     OpParameter("rows", .int, isOptional: true, isInternal: true),
     OpParameter("replicas", .int, default: .int(1), isOptional: true, isInternal: true),
+    OpParameter("replica", .int, isOptional: true, isInternal: true),
   ]
 
   /// Any key.

@@ -2,33 +2,52 @@
 
 extension OpDefinition {
   static let allReduce = OpDefinition(
-    "The sum over all replicas, the same on each; of bools, whether any holds; with `first`, the first replica's value. On "
-      + "one replica, the value.", isCallable: false,
+    "What the replicas' values make together, the same on each: their sum, of bools whether any holds; their mean; or the "
+      + "first one. On one replica, the value.", isCallable: false,
     signature: [
-      OpParameter("x", .tensor), OpParameter("replicas", .int), OpParameter("first", .bool, default: .bool(false)),
+      OpParameter("x", .tensor), OpParameter("replicas", .int), OpParameter("operation", .word(["sum", "mean", "first"])),
     ], precision: .never,
     infer: { (types, attributes) throws(OpError) in
       try requireCount(types, 1...1)
       let replicas = try attributes.required("replicas", attributes.int("replicas"))
-      _ = try attributes.required("first", attributes.bool("first"))
+      let operation = try attributes.required("operation", attributes.word("operation"))
+      guard CollectiveOperation(rawValue: operation) != nil else {
+        throw OpError("'\(operation)' is nothing that replicas' values make together")
+      }
       guard replicas > 0 else { throw OpError("\(replicas) replicas: at least 1 is needed") }
       return types[0]
     }, evaluate: { x, _, _ in x[0] }, gradient: .none,
     lowering: .structural { attributes, _ in
-      .allReduce(replicas: attributes[int: "replicas"], first: attributes[bool: "first"])
+      .allReduce(replicas: attributes[int: "replicas"], CollectiveOperation(proved: attributes))
     })
 
   /// The reference over several replicas, given the operand of each.
   static func allReduce(_ operands: [Reference], _ attributes: Attributes, _ dtype: DType) -> Reference {
+    let operation = CollectiveOperation(proved: attributes)
     var result = operands[0]
-    if attributes[bool: "first"] { return result }
+    if operation == .first { return result }
     for operand in operands.dropFirst() {
       for index in result.data.indices {
         let (a, b) = (result.data[index], operand.data[index])
         result.data[index] = dtype == .bool ? (a != 0 || b != 0 ? 1 : 0) : a + b
       }
     }
-    return result
+    return operation == .mean ? result.map { $0 / Double(operands.count) } : result
+  }
+}
+
+/// What the values of several replicas make together.
+package enum CollectiveOperation: String, Sendable, Hashable {
+  /// The sum; of bools, whether any holds.
+  case sum
+  /// The mean of floats.
+  case mean
+  /// The first replica's value.
+  case first
+
+  /// Of a legal node.
+  package init(proved attributes: Attributes) {
+    self = attributes.word("operation").flatMap(CollectiveOperation.init) ?? .sum
   }
 }
 

@@ -87,16 +87,39 @@ package struct PlanLoop: Hashable, Sendable {
   package func row(_ iteration: Int) -> Int { isReversed ? count - 1 - iteration : iteration }
 }
 
+/// What ranks make together of buffers of theirs, in place.
+package struct PlanCollective: Hashable, Sendable {
+  /// A part of a buffer.
+  package struct Part: Hashable, Sendable {
+    package var buffer: PlanBufferID
+    /// Elements in the order of memory.
+    package var elements: Range<Int>
+    package var operation: CollectiveOperation
+    package init(buffer: PlanBufferID, elements: Range<Int>, operation: CollectiveOperation) {
+      (self.buffer, self.elements, self.operation) = (buffer, elements, operation)
+    }
+  }
+  /// Tells the collectives of a frame apart.
+  package var number: Int
+  package var parts: [Part]
+  package init(number: Int, parts: [Part]) { (self.number, self.parts) = (number, parts) }
+}
+
 /// What a plan does next.
 package enum PlanStep: Hashable, Sendable {
   case launch(Launch)
   case loop(PlanLoop)
+  /// Begins a collective: until it is waited for, nothing touches its buffers.
+  case start(PlanCollective)
+  /// Waits for a collective that was begun.
+  case wait(PlanCollective)
 
   /// The buffers that it reads or writes.
   package var buffers: [PlanBufferID] {
     switch self {
     case .launch(let launch): launch.arguments
     case .loop(let loop): loop.arguments + (loop.arena.map { [$0] } ?? [])
+    case .start(let collective), .wait(let collective): collective.parts.map(\.buffer)
     }
   }
 }
@@ -176,11 +199,12 @@ package struct Plan: Hashable, Sendable {
   package var launches: [PlannedLaunch] { launches(of: steps, runs: 1, isInLoop: false) }
 
   private func launches(of steps: [PlanStep], runs: Int, isInLoop: Bool) -> [PlannedLaunch] {
-    steps.flatMap { step in
+    steps.flatMap { step -> [PlannedLaunch] in
       switch step {
       case .launch(let launch): [PlannedLaunch(launch: launch, runs: runs, isInLoop: isInLoop)]
       case .loop(let loop):
         launches(of: bodies[loop.body].frame.steps, runs: runs * loop.count, isInLoop: isInLoop || !loop.isCall)
+      case .start, .wait: []
       }
     }
   }
@@ -190,6 +214,7 @@ package struct Plan: Hashable, Sendable {
     switch step {
     case .launch(let launch): zip(launch.arguments, kernels[launch.kernel].buffers).map { ($0, $1.access) }
     case .loop(let loop): zip(loop.arguments, bodies[loop.body].parameters).map { ($0, $1.access) }
+    case .start(let collective), .wait(let collective): collective.parts.map { ($0.buffer, .readWrite) }
     }
   }
 }

@@ -20,6 +20,15 @@ extension Plan {
   }
 }
 
+extension PlanCollective {
+  /// The same on the buffers of another frame.
+  fileprivate func moved(_ ids: [PlanBufferID]) -> PlanCollective {
+    PlanCollective(
+      number: number,
+      parts: parts.map { Part(buffer: ids[$0.buffer.index], elements: $0.elements, operation: $0.operation) })
+  }
+}
+
 private struct Flattening {
   let plan: Plan
   var flat: Plan
@@ -35,6 +44,8 @@ private struct Flattening {
         loop.arguments = loop.arguments.map { ids[$0.index] }
         loop.arena = loop.arena.map { ids[$0.index] }
         for iteration in 0..<loop.count { add(loop, iteration) }
+      case .start(let collective): flat.steps.append(.start(collective.moved(ids)))
+      case .wait(let collective): flat.steps.append(.wait(collective.moved(ids)))
       }
     }
   }

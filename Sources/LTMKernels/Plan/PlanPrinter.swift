@@ -31,7 +31,14 @@ extension Plan: CustomStringConvertible {
       let head = loop.isCall ? "call" : "loop \(loop.count)\(loop.isReversed ? " reversed" : "")"
       return "\(head) @\(bodies[loop.body].name)"
         + "(\(list(loop.arguments)))\(arena)"
+    case .start(let collective): return "start \(collective.number)(\(text(of: collective.parts)))"
+    case .wait(let collective): return "wait \(collective.number)"
     }
+  }
+
+  private func text(of parts: [PlanCollective.Part]) -> String {
+    parts.map { "\($0.operation) #\($0.buffer.index)[\($0.elements.lowerBound)..<\($0.elements.upperBound)]" }
+      .joined(separator: ", ")
   }
 
   private func list(_ ids: [PlanBufferID]) -> String { ids.map { "#\($0.index)" }.joined(separator: ", ") }

@@ -11,6 +11,7 @@ extension Plan {
   ///   launch that does not read it, unless as the new value.
   /// - plan_c6: what a kernel calls constant is not written, at least while the loop runs that it stands in.
   /// - plan_c7: a body comes after those that it runs, and does to its parameters what it says.
+  /// - plan_c8: a collective that is begun is waited for, and nothing touches its buffers meanwhile.
   package func verify() -> [String] {
     var found = argumentViolations(frame, bodiesBefore: bodies.count)
     for (number, body) in bodies.enumerated() { found += argumentViolations(body.frame, bodiesBefore: number) }
@@ -18,6 +19,7 @@ extension Plan {
     found = kernels.flatMap { $0.verify() }
     for (frame, parameters) in [(frame, [])] + bodies.map({ ($0.frame, $0.parameters) }) {
       found += placeViolations(frame, parameters) + overlapViolations(frame) + orderViolations(frame, parameters)
+      found += collectiveViolations(frame)
     }
     return found
   }
@@ -30,8 +32,38 @@ extension Plan {
       return switch step {
       case .launch(let launch): argumentViolations(of: launch, number, frame)
       case .loop(let loop): argumentViolations(of: loop, number, frame, bodiesBefore)
+      case .start(let collective), .wait(let collective): argumentViolations(of: collective, number, frame)
       }
     }
+  }
+
+  private func argumentViolations(of collective: PlanCollective, _ number: Int, _ frame: PlanFrame) -> [String] {
+    collective.parts.compactMap { part in
+      let count = elementCount(frame[part.buffer].shape) ?? 0
+      return part.elements.lowerBound >= 0 && part.elements.upperBound <= count
+        ? nil : "plan_c1: step \(number) joins more of \(frame[part.buffer].name) than there is"
+    }
+  }
+
+  /// What touches a buffer while ranks join it, and collectives that are not waited for.
+  private func collectiveViolations(_ frame: PlanFrame) -> [String] {
+    var found: [String] = []
+    var open: [Int: Set<PlanBufferID>] = [:]
+    for (number, step) in frame.steps.enumerated() {
+      switch step {
+      case .start(let collective): open[collective.number] = Set(collective.parts.map(\.buffer))
+      case .wait(let collective):
+        if open.removeValue(forKey: collective.number) == nil {
+          found.append("plan_c8: step \(number) waits for what was not begun")
+        }
+      case .launch, .loop:
+        let busy = open.values.reduce(into: Set()) { $0.formUnion($1) }
+        for id in step.buffers where busy.contains(id) {
+          found.append("plan_c8: step \(number) touches \(frame[id].name), which ranks join")
+        }
+      }
+    }
+    return found + open.keys.sorted().map { "plan_c8: collective \($0) is never waited for" }
   }
 
   private func argumentViolations(of launch: Launch, _ number: Int, _ frame: PlanFrame) -> [String] {

@@ -11,20 +11,22 @@ package enum SystemLibrary {
   }
 
   /// Opens a library; it stays.
-  package static func open(_ name: String) throws(Refusal) -> UnsafeMutableRawPointer {
+  ///
+  /// - Parameter sharesSymbols: whether libraries that it opens itself find its symbols.
+  package static func open(_ name: String, sharesSymbols: Bool = false) throws(Refusal) -> UnsafeMutableRawPointer {
     if name.isEmpty || name.contains("\0") { throw Refusal(reason: "'\(name)' is not the name of a library") }
-    if name.contains("/") { return try load(name) }
+    if name.contains("/") { return try load(name, sharesSymbols) }
     let places = candidates(name)
     if places.isEmpty { throw Refusal(reason: missing(name)) }
     var reasons: [String] = []
     for place in places {
-      do throws(Refusal) { return try load(place) } catch { reasons.append(error.reason) }
+      do throws(Refusal) { return try load(place, sharesSymbols) } catch { reasons.append(error.reason) }
     }
     throw Refusal(reason: reasons.joined(separator: "; "))
   }
 
-  private static func load(_ path: String) throws(Refusal) -> UnsafeMutableRawPointer {
-    if let library = dlopen(path, RTLD_NOW | RTLD_LOCAL) { return library }
+  private static func load(_ path: String, _ sharesSymbols: Bool) throws(Refusal) -> UnsafeMutableRawPointer {
+    if let library = dlopen(path, RTLD_NOW | (sharesSymbols ? RTLD_GLOBAL : RTLD_LOCAL)) { return library }
     throw Refusal(reason: dlerror().map { String(cString: $0) } ?? "\(path): it is no shared library")
   }
 

@@ -31,7 +31,7 @@ extension KernelBuilder {
       return try expandView(node, at: place)
     case .foldKey(let stream): return try foldedKey(node, stream, at: place)
     case .randomBits(let form): return try randomBits(node, form, at: place)
-    case .input, .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .attention, .body, .result:
+    case .input, .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .attention, .body, .result, .collective:
       throw .needsBuffer(node)
     }
   }
@@ -63,7 +63,7 @@ extension KernelBuilder {
     case .concat(let axis): return try concatenated(node, axis, at: own)
     case .gather(let axis): return try gathered(node, axis, at: own)
     case .input, .constant, .iota, .elementwise, .cast, .identity, .reshape, .scatterAdd, .writeAt, .reduce, .argReduce,
-      .contract, .line, .attention, .body, .result, .foldKey, .randomBits:
+      .contract, .line, .attention, .body, .result, .collective, .foldKey, .randomBits:
       throw .needsBuffer(node)
     }
   }

@@ -13,9 +13,7 @@ extension KernelBuilder {
   mutating func randomBits(
     _ form: RandomForm, key: Int, at place: Place, _ node: Int
   ) throws(EmissionFailure) -> ScalarID {
-    // Kernels run on one device, which has all rows.
-    guard let flat = place.flat(space.axes) else { throw .needsBuffer(node) }
-    let index = try scalar(flat)
+    let index = try placeInBatch(form, at: place, node)
     let counter = integer(.div, index, form.perCounter)
     let first = integer(
       .mul, pool.add(.apply(.sub, [index, integer(.mul, counter, form.perCounter)], .i32)), form.words)
@@ -23,6 +21,23 @@ extension KernelBuilder {
     let key = try keyWords(key)
     let counters = [counter, number(0), key[2], key[3]]
     return philox(counters, key, word: word, skip: form.skip, bits: form.bits)
+  }
+
+  /// The place of an element among those of all ranks, each of which has some rows.
+  private mutating func placeInBatch(
+    _ form: RandomForm, at place: Place, _ node: Int
+  ) throws(EmissionFailure) -> ScalarID {
+    guard form.replicas > 1, form.rows != nil else {
+      guard let flat = place.flat(space.axes) else { throw .needsBuffer(node) }
+      return try scalar(flat)
+    }
+    guard let axes = place.affine else { throw .needsBuffer(node) }
+    let (strides, first) = form.globalStrides(place.shape, replica: form.replica ?? 0)
+    var index = number(first)
+    for (axis, stride) in zip(axes, strides) where stride > 0 {
+      index = pool.add(.apply(.add, [index, integer(.mul, try scalar(axis), stride)], .i32))
+    }
+    return index
   }
 
   /// A word of a key made of another.

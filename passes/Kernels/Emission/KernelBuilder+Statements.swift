@@ -28,7 +28,7 @@ extension KernelSpace {
       case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
         .window, .concat, .gather, .foldKey, .randomBits:
         continue
-      case .body, .result: throw .notFusible(.body)
+      case .body, .result, .collective: throw .notFusible(.body)
       }
     }
     guard owner == nil || reductions.isEmpty else { throw .notFusible(.secondProduct) }
@@ -73,7 +73,7 @@ extension KernelBuilder {
     case .contract(let axes): return try contraction(node, axes)
     case .scatterAdd(let axis): return try scatter(node, axis)
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .window, .concat, .gather, .writeAt, .line, .attention, .body, .result, .foldKey, .randomBits:
+      .window, .concat, .gather, .writeAt, .line, .attention, .body, .result, .collective, .foldKey, .randomBits:
       throw .notFusible(.domain)
     }
   }

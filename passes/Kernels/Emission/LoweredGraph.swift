@@ -13,6 +13,8 @@ enum NodeKind {
   case reduce(Combiner, axes: [Int]), argReduce(Combiner, axis: Int), contract(ContractionAxes)
   /// An op with a body, which is planned for itself; and another result of one.
   case body, result(Int)
+  /// What ranks make together, which a step of its own does in place.
+  case collective(CollectiveOperation)
   case line(LineOp, axis: Int)
   /// A whole op with a kernel of its own, and its further results.
   case attention(isBackward: Bool)
@@ -23,15 +25,15 @@ enum NodeKind {
     switch self {
     case .scatterAdd, .reduce, .argReduce, .contract, .line, .attention: true
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .window, .concat, .gather, .writeAt, .body, .result, .foldKey, .randomBits:
+      .window, .concat, .gather, .writeAt, .body, .result, .collective, .foldKey, .randomBits:
       false
     }
   }
 
-  /// Whether steps of a loop compute it, and no kernel of the frame that it stands in.
+  /// Whether a step of its own compute it, and no kernel of the frame that it stands in.
   var isControl: Bool {
     switch self {
-    case .body, .result: true
+    case .body, .result, .collective: true
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
       .window, .concat, .gather, .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .attention, .foldKey,
       .randomBits:
@@ -95,7 +97,7 @@ struct LoweredGraph {
     case .iota, .pad, .window, .concat, .scatterAdd: counted = shapes[shapes.count - 1]
     case .argReduce, .line(.order, _): counted = shapes[node.operands[0].index]
     case .input, .constant, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .gather, .writeAt,
-      .reduce, .contract, .line(.prefix, _), .body, .result, .foldKey, .randomBits:
+      .reduce, .contract, .line(.prefix, _), .body, .result, .collective, .foldKey, .randomBits:
       return
     }
     guard let counted = counted.max(), counted > Int(Int32.max) else { return }
@@ -143,11 +145,7 @@ private func nodeKind(_ op: StructuralOp, in graph: Graph) throws(DiagnosticSet)
   case .constant(let value): return .constant(value)
   case .iota(let axis): return .iota(axis: axis)
   case .cast(let rounds): return .cast(rounds: rounds)
-  case .allReduce(let replicas, _):
-    if replicas == 1 { return .identity }
-    throw DiagnosticSet([
-      Diagnostic(.error, "kernels run on one device, and '\(graph.name)' is one of \(replicas) replicas")
-    ])
+  case .allReduce(let replicas, let operation): return replicas == 1 ? .identity : .collective(operation)
   case .broadcast(let axes): return .broadcast(axes: axes)
   case .reshape: return .reshape
   case .transpose(let permutation): return .transpose(permutation)

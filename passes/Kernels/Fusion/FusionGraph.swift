@@ -130,8 +130,8 @@ private struct Expansion {
     // So that windows read plain memory, in the order that they are read in: a pad with what it pads, or a transpose.
     case .pad where isSlid(index) && !isSummed(index), .transpose where isSlid(index) || isSpreadFar(index): true
     case .cast where isNarrowing(index) && isWindowed(index): true
-    case .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .attention, .body, .result, .gather, .concat,
-      .foldKey:
+    case .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .attention, .body, .result, .collective, .gather,
+      .concat, .foldKey:
       true
     case .input, .constant, .iota, .broadcast, .reshape, .transpose, .slice, .window, .identity, .randomBits: false
     case .pad: cost.operations > Self.operationLimit
@@ -148,7 +148,7 @@ private struct Expansion {
   private func isReadOften(_ index: Int) -> Bool {
     lowered.users[index].contains { user in
       switch lowered.kinds[user] {
-      case .contract, .scatterAdd, .line, .attention, .body: true
+      case .contract, .scatterAdd, .line, .attention, .body, .collective: true
       case .broadcast: lowered.counts[user] >= 4 * lowered.counts[index] || isReadOften(user)
       case .reshape, .transpose, .slice, .pad, .concat, .cast, .identity: isReadOften(user)
       case .window(_, let form, _): form.overlaps || isReadOften(user)
@@ -168,7 +168,7 @@ private struct Expansion {
       case .cast: !isNarrowing(user) && isWindowed(user)
       case .input, .constant, .iota, .elementwise, .broadcast, .concat, .gather, .scatterAdd, .writeAt, .attention,
         .reduce, .argReduce,
-        .contract, .line, .body, .result, .foldKey, .randomBits:
+        .contract, .line, .body, .result, .collective, .foldKey, .randomBits:
         false
       }
     }
@@ -181,7 +181,8 @@ private struct Expansion {
       case .window(_, let form, _): form.size > 1 || isSlid(user)
       case .reshape, .identity: isSlid(user)
       case .input, .constant, .iota, .elementwise, .cast, .broadcast, .transpose, .slice, .pad, .concat, .gather,
-        .scatterAdd, .writeAt, .attention, .reduce, .argReduce, .contract, .line, .body, .result, .foldKey, .randomBits:
+        .scatterAdd, .writeAt, .attention, .reduce, .argReduce, .contract, .line, .body, .result, .collective, .foldKey,
+        .randomBits:
         false
       }
     }
@@ -197,7 +198,7 @@ private struct Expansion {
       case .elementwise: !isMultiplied && isSummed(user, isMultiplied: true)
       case .reshape, .identity, .broadcast, .cast, .transpose, .pad: isSummed(user, isMultiplied: isMultiplied)
       case .input, .constant, .iota, .slice, .concat, .gather, .scatterAdd, .writeAt, .attention, .argReduce, .contract,
-        .line, .body, .result, .foldKey, .randomBits:
+        .line, .body, .result, .collective, .foldKey, .randomBits:
         false
       }
     }
@@ -215,7 +216,8 @@ private struct Expansion {
         case .broadcast: lowered.counts[user] >= 8 * lowered.counts[index]
         case .cast: isSpread(user)
         case .input, .constant, .iota, .elementwise, .window, .reshape, .identity, .transpose, .slice, .pad, .concat,
-          .gather, .scatterAdd, .writeAt, .attention, .reduce, .argReduce, .contract, .line, .body, .result, .foldKey,
+          .gather, .scatterAdd, .writeAt, .attention, .reduce, .argReduce, .contract, .line, .body, .result,
+          .collective, .foldKey,
           .randomBits:
           false
         }
@@ -249,7 +251,7 @@ private struct Expansion {
     case .pad, .window: 1
     case .randomBits: Primitive.philox.cost
     case .input, .constant, .iota, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .concat, .gather,
-      .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .attention, .body, .result, .foldKey:
+      .scatterAdd, .writeAt, .reduce, .argReduce, .contract, .line, .attention, .body, .result, .collective, .foldKey:
       0
     }
   }

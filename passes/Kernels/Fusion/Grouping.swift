@@ -190,8 +190,8 @@ extension LoweredGraph {
     switch kinds[node] {
     case .reduce, .argReduce: [counts[node], counts[nodes[node].operands[0].index]]
     case .input, .constant, .iota, .elementwise, .cast, .identity, .broadcast, .reshape, .transpose, .slice, .pad,
-      .window, .concat, .gather, .scatterAdd, .writeAt, .contract, .line, .attention, .body, .result, .foldKey,
-      .randomBits:
+      .window, .concat, .gather, .scatterAdd, .writeAt, .contract, .line, .attention, .body, .result, .collective,
+      .foldKey, .randomBits:
       [counts[node]]
     }
   }

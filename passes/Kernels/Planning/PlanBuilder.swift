@@ -30,7 +30,9 @@ struct PlanBuilder {
     for node in lowered.nodes.indices where fusion.isCompute[node] { addHome(node, inPlace: inPlace) }
     for group in try order.sorted() {
       defer { names[group] = name(of: frame.steps.last, planner) }
-      if grouping.isControl(group) {
+      if case .collective(let operation)? = grouping.groups[group].first.map({ lowered.kinds[$0] }) {
+        try collective(grouping.groups[group][0], operation, &planner.kernels)
+      } else if grouping.isControl(group) {
         try loop(grouping.groups[group], &planner)
       } else {
         try launch(grouping.groups[group], inPlace: inPlace, &planner.kernels)
@@ -40,6 +42,7 @@ struct PlanBuilder {
     for (number, output) in lowered.graph.outputs.enumerated() where output.updates != nil {
       copyUpdate(number, inPlace: inPlace, &planner.kernels)
     }
+    placeCollectives(&frame)
     planMemory(&frame)
     return PlannedFrame(frame: frame, activationBytes: activationBytes())
   }
@@ -48,6 +51,7 @@ struct PlanBuilder {
     switch step {
     case .launch(let launch): planner.kernels.all[launch.kernel].name
     case .loop(let loop): planner.bodies[loop.body].name
+    case .start, .wait: "collective"
     case nil: nil
     }
   }
@@ -67,6 +71,8 @@ struct PlanBuilder {
     guard lowered.outputOf[node] != nil || !readers.isEmpty || lowered.kinds[node].isControl else { return }
     if let input = inPlace[node] {
       homes[node] = homes[input]
+    } else if let operand = joinedInPlace(node) {
+      homes[node] = homes[operand]
     } else if let number = lowered.outputOf[node], lowered.graph.outputs[number].updates == nil {
       let name = lowered.graph.outputs[number].name
       homes[node] = addBuffer(node, name: name, .output(name))
@@ -170,6 +176,33 @@ struct PlanBuilder {
 
   private mutating func copy(_ source: PlanBufferID, to target: PlanBufferID, _ kernels: inout KernelTable) {
     add(copyKernel(frame[source].dtype, frame[target].shape), name: "copy", [source, target], [], &kernels)
+  }
+
+  // MARK: Collectives
+
+  /// The operand of a collective in whose memory the result lies: one that nothing else reads.
+  private func joinedInPlace(_ node: Int) -> Int? {
+    guard case .collective = lowered.kinds[node], lowered.outputOf[node] == nil,
+      let operand = fusion.holder(of: lowered.nodes[node].operands[0].index), !fusion.isInput(operand),
+      lowered.outputOf[operand] == nil, homes[operand] != nil,
+      fusion.readers[operand].allSatisfy({ $0 == node || grouping.groupOf[$0] == grouping.groupOf[operand] })
+    else { return nil }
+    return operand
+  }
+
+  /// A collective, begun and waited for at once; it is moved apart when all steps are there.
+  private mutating func collective(
+    _ node: Int, _ operation: CollectiveOperation, _ kernels: inout KernelTable
+  ) throws(DiagnosticSet) {
+    guard let home = homes[node],
+      let source = fusion.holder(of: lowered.nodes[node].operands[0].index).flatMap({ homes[$0] })
+    else {
+      throw DiagnosticSet([.internalError(in: "plan", "what ranks make together of value \(node) is nowhere stored")])
+    }
+    if source != home { copy(source, to: home, &kernels) }
+    let part = PlanCollective.Part(buffer: home, elements: 0..<lowered.counts[node], operation: operation)
+    let collective = PlanCollective(number: node, parts: [part])
+    frame.steps += [.start(collective), .wait(collective)]
   }
 
   // MARK: Loops

@@ -65,8 +65,10 @@ struct CheckpointFolder {
   }
 
   /// Removes what is no longer among the best. Not before a checkpoint that no longer names it is on the disk.
-  mutating func removeDropped() {
-    for name in dropped { unlink(path(name)) }
+  ///
+  /// - Parameter writesFiles: whether this process does so; others only forget them.
+  mutating func removeDropped(_ writesFiles: Bool) {
+    if writesFiles { for name in dropped { unlink(path(name)) } }
     dropped = []
   }
 

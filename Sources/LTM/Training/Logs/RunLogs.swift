@@ -45,8 +45,10 @@ struct RunLogs {
   /// - Parameters:
   ///   - values: the names of all values that may come, beside those of every step.
   ///   - appends: whether what the files hold stays.
-  init(_ options: TrainingOptions, values: [String], appends: Bool) throws(LTMError) {
-    every = options.logEveryNSteps ?? 1
+  ///   - options: `nil` for a run that writes none.
+  init(_ options: TrainingOptions?, values: [String], appends: Bool) throws(LTMError) {
+    every = options?.logEveryNSteps ?? 1
+    guard let options else { return }
     let formats = options.loggers ?? []
     guard options.histograms == nil || formats.contains(.tensorboard) else {
       throw LTMError("histograms are written for TensorBoard alone", notes: ["ask for its log: --logger tensorboard"])

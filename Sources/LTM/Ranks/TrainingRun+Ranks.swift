@@ -1,0 +1,74 @@
+import LTMIR
+import LTMRuntime
+import LTMSupport
+
+/// What a run does with several ranks.
+extension TrainingRun {
+  /// The other processes, where there are some.
+  var communicator: Communicator? { trainer.execution.communicator }
+  /// Whether this process writes files.
+  var writesFiles: Bool { communicator?.isFirst ?? true }
+
+  /// Throws where ranks would not train the same thing on the same data.
+  func requireAgreement() throws(LTMError) {
+    guard let communicator, communicator.count > 1 else { return }
+    try communicator.requireAgreement(facts())
+  }
+
+  private func facts() -> [(name: String, value: String)] {
+    var facts = [("version", LTMVersion.current)]
+    facts.append(("the model", "'\(model.name)'"))
+    for (name, split) in [("train", data.train)] + data.validation.map({ ("validation", $0.rows) }) {
+      for (key, tensor) in split.tensors.sorted(by: { $0.key < $1.key }) {
+        facts.append(
+          ("\(name) data '\(key)'", "\(tensor.dtype)\(tensor.shape), digest \(digestText(tensor.sampledDigest))"))
+      }
+    }
+    facts.append(("precision", trainer.policy.description))
+    facts.append(("a batch of", "\(plan.batchSize) rows, seed \(plan.seed), \(plan.totalAttempts) steps"))
+    let steps = sessions.map { $0.program.lowered.forAnyRank.text }.joined(separator: "\n")
+    facts.append(("a step of digest", digestText(stableHash(steps))))
+    facts.append(("a checkpoint of", plan.checkpoint?.metadata[LoopState.key] ?? "no run"))
+    return facts
+  }
+
+  /// What rank 0 says of what no rank may decide for itself: whether to stop, and how much time has gone by.
+  mutating func agree() throws(LTMError) {
+    var values = [trainer.stopRequested() ? 1 : 0, secondsHere]
+    if let communicator { values = try communicator.ofFirst(values, "the end of a step") }
+    agreed = (isStopped: values[0] != 0, seconds: values[1])
+  }
+}
+
+private func digestText(_ value: UInt64) -> String { String(value, radix: 16) }
+
+extension Tensor {
+  /// A digest of up to some 4 MB of its bytes, evenly spaced.
+  fileprivate var sampledDigest: UInt64 {
+    withUnsafeBytes { bytes in
+      let piece = 1 << 12
+      let step = max(bytes.count / 1024, piece)
+      var digest: UInt64 = 0xCBF2_9CE4_8422_2325
+      for start in stride(from: 0, to: bytes.count, by: step) {
+        for byte in bytes[start..<min(start + piece, bytes.count)] {
+          digest = (digest ^ UInt64(byte)) &* 0x100_0000_01B3
+        }
+      }
+      return digest
+    }
+  }
+}
+
+extension Graph {
+  /// The same but for what differs from rank to rank.
+  fileprivate var forAnyRank: Graph {
+    func cleared(_ graph: Graph) -> Graph {
+      var result = graph
+      for index in graph.nodes.indices where graph.nodes[index].attributes["replica"] != nil {
+        result.nodes[index].attributes["replica"] = .int(0)
+      }
+      return result
+    }
+    return cleared(mapBodies { cleared($0) })
+  }
+}

@@ -1,0 +1,151 @@
+import Foundation
+import LTMRuntime
+import LTMSupport
+import Synchronization
+
+/// The ranks of a job as one of them sees them. All messages are sent and received by a thread of its own, one collective after
+/// the other, in the order in which they were started: the same on every rank.
+package final class RankThread: @unchecked Sendable {
+  package let rank: Int
+  package let count: Int
+  /// What moves the bytes, for people.
+  package let transport: String
+  private let patience: Patience
+  private let exchange: Exchange
+  private let condition = NSCondition()
+  /// Under `condition`.
+  private var jobs: [Job] = []
+  private var started = 0
+  private var failure: Diagnostic?
+  private var isStopping = false
+  private var hasStopped = false
+  private let done = Atomic(0)
+
+  private struct Job {
+    let subject: String
+    let work: @Sendable (Exchange) throws(Diagnostic) -> Void
+  }
+
+  /// Seconds that a rank waits for another one, where nothing else is said.
+  package static let usualLimit = 600.0
+
+  /// Starts the thread, on which `open` makes the transport.
+  ///
+  /// - Parameter limit: seconds that a rank waits for another one.
+  package static func start(
+    limit: Double = usualLimit, _ open: @escaping @Sendable () throws(Diagnostic) -> any Transport
+  ) throws(Diagnostic) -> RankThread {
+    let made = Mutex<Result<RankThread, Diagnostic>?>(nil)
+    let isMade = DispatchSemaphore(value: 0)
+    let thread = Thread {
+      do throws(Diagnostic) {
+        let transport = try open()
+        let patience = Patience(rank: transport.rank, limit: limit)
+        let ranks = RankThread(try Exchange(transport, patience), patience)
+        made.withLock { $0 = .success(ranks) }
+        isMade.signal()
+        ranks.run()
+      } catch {
+        made.withLock { $0 = .failure(error) }
+        isMade.signal()
+      }
+    }
+    thread.name = "ltm.ranks"
+    thread.start()
+    isMade.wait()
+    guard let result = made.withLock({ $0 }) else { throw .internalError(in: "ranks", "a thread did not start") }
+    return try result.get()
+  }
+
+  private init(_ exchange: Exchange, _ patience: Patience) {
+    (self.exchange, self.patience) = (exchange, patience)
+    (rank, count) = (exchange.transport.rank, exchange.transport.count)
+    transport = exchange.transport.description
+  }
+
+  // MARK: The thread
+
+  private func run() {
+    while let job = next() {
+      patience.subject.withLock { $0 = job.subject }
+      var problem: Diagnostic?
+      if failure == nil { do throws(Diagnostic) { try job.work(exchange) } catch { problem = error } }
+      condition.withLock {
+        failure = failure ?? problem
+        done.add(1, ordering: .releasing)
+        condition.broadcast()
+      }
+    }
+    exchange.transport.finish()
+    condition.withLock {
+      hasStopped = true
+      condition.broadcast()
+    }
+  }
+
+  private func next() -> Job? {
+    condition.withLock {
+      while jobs.isEmpty && !isStopping { condition.wait() }
+      return jobs.isEmpty ? nil : jobs.removeFirst()
+    }
+  }
+
+  // MARK: Those who ask
+
+  private func start(
+    _ subject: String, _ work: @escaping @Sendable (Exchange) throws(Diagnostic) -> Void
+  ) -> Int {
+    condition.withLock {
+      jobs.append(Job(subject: subject, work: work))
+      started += 1
+      condition.broadcast()
+      return started
+    }
+  }
+
+  /// Begins to join arrays with those of the other ranks, in place. They must not be touched until it is done, which the
+  /// number that it gives is asked for.
+  package func start(_ arrays: [CollectiveArray], _ subject: String) -> Int {
+    nonisolated(unsafe) let arrays = arrays
+    return start(subject) { (exchange) throws(Diagnostic) in try exchange.join(arrays) }
+  }
+
+  /// Waits for what was started.
+  package func wait(_ number: Int) throws(Diagnostic) {
+    if done.load(ordering: .acquiring) >= number, failure == nil { return }
+    patience.waiters.add(1, ordering: .relaxed)
+    defer { patience.waiters.subtract(1, ordering: .relaxed) }
+    let problem: Diagnostic? = condition.withLock {
+      while done.load(ordering: .acquiring) < number { condition.wait() }
+      return failure
+    }
+    if let problem { throw problem }
+  }
+
+  /// The bytes of each rank, on every rank.
+  package func gather(_ bytes: [UInt8], _ subject: String) throws(Diagnostic) -> [[UInt8]] {
+    if count == 1 { return [bytes] }
+    let gathered = Mutex<[[UInt8]]>([])
+    try wait(
+      start(subject) { (exchange) throws(Diagnostic) in
+        let all = try exchange.gather(bytes)
+        gathered.withLock { $0 = all }
+      })
+    return gathered.withLock { $0 }
+  }
+
+  /// Bytes that this rank has sent so far.
+  package var bytesSent: Int { condition.withLock { exchange.bytesSent } }
+
+  /// Leaves in good order, once all ranks do.
+  package func finish() {
+    condition.withLock {
+      isStopping = true
+      condition.broadcast()
+      while !hasStopped { condition.wait() }
+    }
+  }
+
+  /// Ends the whole job: the launcher ends the other ranks.
+  package func abort(_ code: Int32) { exchange.transport.abort(code) }
+}
