@@ -139,7 +139,8 @@ struct TrainCommand: PrintingCommand {
     trainer.resumePath = resume
     trainer.savePath = save
     trainer.dumpPath = dump
-    trainer.options = try (rows.given + validation.given + stopping.given + checkpoints.given + logs.given).options()
+    trainer.options = try
+      (rows.given + validation.given + stopping.given + checkpoints.given + logs.given + ranks.given).options()
     trainer.stopRequested = Interrupt.watch()
     return trainer
   }

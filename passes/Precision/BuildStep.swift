@@ -83,6 +83,8 @@ struct StepBuilder {
   private(set) var foundInf = ValueID(0)
   /// The optimizer's arguments that are given for each step, for each group of weights.
   var moved: [[String: ValueID]] = []
+  /// Whether loss and gradients are those of all replicas already.
+  var isJoined = false
   /// The gradients as the optimizer takes them, where they are needed before it does.
   var prepared: [ValueID]?
 
@@ -115,7 +117,8 @@ struct StepBuilder {
     stateUpdates = graph.outputs.filter { $0.updates != nil }
     forwardCount = graph.nodes.count
     indexReads = graph.computedIndexReads
-    var open = replicas.count > 1 ? graph.drawingRows(of: replicas) : graph
+    // Parts of a batch draw numbers by their own places.
+    var open = replicas.count > 1 && replicas.parts == nil ? graph.drawingRows(of: replicas) : graph
     open.name = "step"
     open.outputs = []
     builder = GraphBuilder(open)
@@ -125,7 +128,9 @@ struct StepBuilder {
       builder.reason = "the mean of a sum and its weight"
       var divisor = builder.cast(builder.make(.stopGradient, [weight]), to: builder.type(loss).dtype)
       // The mean over the replicas is then the sum of all sums over the sum of all weights.
-      if rules.accumulation == 1 { divisor = builder.cast(meanOverReplicas(divisor), to: builder.type(loss).dtype) }
+      if rules.accumulation == 1, replicas.parts == nil {
+        divisor = builder.cast(meanOverReplicas(divisor), to: builder.type(loss).dtype)
+      }
       (loss, lossWeight) = (builder.div(loss, divisor), divisor)
       builder.reason = nil
     }
@@ -166,6 +171,7 @@ struct StepBuilder {
       case .seed: _ = adopt(control, .host)
       case .learningRate, .totalSteps: add(control, policy.full, .host)
       case .microBatches: if rules.accumulation > 1 { add(control, .i32, .host) }
+      case .firstPart: if replicas.parts != nil { add(control, .i32, .host) }
       case .metric: if observes { add(control, policy.full, .number(0)) }
       case .observed: if observes { add(control, .i32, .number(0)) }
       }

@@ -9,11 +9,16 @@ package struct Replicas: Hashable, Sendable {
   package let count: Int
   /// Which of them a graph is for; `nil` where they all run one program and know their number by themselves.
   package let rank: Int?
+  /// Into how many parts a window of batches is cut, whose sums are then the same bits on any number of ranks; `nil` where that
+  /// is not asked for.
+  package let parts: Int?
 
   /// One alone.
   package static let one = Replicas(count: 1)
 
-  package init(count: Int, rank: Int? = nil) { (self.count, self.rank) = (count, rank) }
+  package init(count: Int, rank: Int? = nil, parts: Int? = nil) {
+    (self.count, self.rank, self.parts) = (count, rank, parts)
+  }
 }
 
 extension Graph {
@@ -37,7 +42,7 @@ extension StepBuilder {
   /// A gradient's mean over the replicas, in the accumulator's dtype. Ranks send 16 bits as 16 bits, which are added in f32 and
   /// rounded once; the mean of finite numbers is finite.
   mutating func meanOfGradient(_ gradient: ValueID) -> ValueID {
-    guard replicas.rank != nil else { return meanOverReplicas(gradient) }
+    guard replicas.rank != nil, !isJoined else { return meanOverReplicas(gradient) }
     let mean = allReduce(gradient, .mean, "the mean over \(replicas.count) ranks")
     return builder.cast(mean, to: builder.type(gradient).dtype.accumulator)
   }
@@ -60,7 +65,7 @@ extension StepBuilder {
   }
 
   private mutating func allReduce(_ value: ValueID, _ operation: CollectiveOperation, _ reason: String) -> ValueID {
-    guard replicas.count > 1 else { return value }
+    guard replicas.count > 1, !isJoined else { return value }
     let saved = builder.reason
     builder.reason = reason
     defer { builder.reason = saved }

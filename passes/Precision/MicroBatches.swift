@@ -8,6 +8,7 @@ import LTMSupport
 extension StepBuilder {
   /// Puts what was built so far, the loss and its gradients, into a loop over the micro-batches.
   mutating func accumulate() throws(DiagnosticSet) {
+    if let parts = replicas.parts { return try joinParts(parts) }
     guard rules.accumulation > 1 else { return }
     guard replicas.count == 1 || replicas.rank != nil else {
       throw DiagnosticSet([
@@ -211,7 +212,7 @@ private struct MicroBatchLoop {
 
 extension TensorType {
   /// The type with so many times as many rows.
-  fileprivate func rows(times count: Int) -> TensorType {
+  func rows(times count: Int) -> TensorType {
     guard let first = shape.first?.constant else { return self }
     return TensorType(dtype, [Dim(first * count)] + shape.dropFirst())
   }

@@ -17,6 +17,8 @@ package enum StepControl: String, Sendable, CaseIterable {
   case skips = "control/skips"
   /// i32: how many of the micro-batches hold data, given by the host. Only a step that accumulates has it.
   case microBatches = "control/micro_batches"
+  /// i32: the number of this replica's first part of the batch, given by the host. Only a step that is cut into parts has it.
+  case firstPart = "control/first_part"
   /// The last value of what is watched, given by the host; likewise f64 or f32. Only a schedule that observes has it.
   case metric = "control/metric"
   /// i32: 1 where the metric is new, until a step has taken it. Likewise.

@@ -162,7 +162,8 @@ public struct Compilation: Sendable {
 
   /// The training step: of one replica, where several share the batch.
   func trainingProgram(_ dump: StageDump? = nil) throws(LTMError) -> TrainingProgram {
-    try TrainingProgram(model, policy, sizes: replicaSizes(), minimize: entry, replicas: Replicas(count: tpuCores), dump: dump)
+    try TrainingProgram(
+      model, policy, sizes: replicaSizes(), minimize: entry, replicas: Replicas(count: tpuCores), dump: dump)
   }
 
   private func settledGraph() throws(LTMError) -> Graph {

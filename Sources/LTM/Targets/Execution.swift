@@ -62,9 +62,14 @@ public struct Execution: Sendable {
   }
 
   /// The programs that share each batch of training.
-  var replicas: Replicas {
-    if let communicator, communicator.count > 1 { return Replicas(count: communicator.count, rank: communicator.rank) }
-    return Replicas(count: tpuCores)
+  var replicas: Replicas { replicas(parts: nil) }
+
+  /// The same, where a window is cut into parts.
+  func replicas(parts: Int?) -> Replicas {
+    if let communicator, communicator.count > 1 {
+      return Replicas(count: communicator.count, rank: communicator.rank, parts: parts)
+    }
+    return Replicas(count: tpuCores, parts: parts)
   }
 
   /// Throws for a number of GPUs that no execution takes.

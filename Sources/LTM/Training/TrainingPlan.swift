@@ -75,14 +75,26 @@ struct TrainingPlan {
         limit: { options.limitTrainBatches?.of($0) ?? $0 })
     }
     let window = settings?.accumulate?.value ?? 1
+    guard options.sameBits != true || batches.lastRows == 0 else {
+      throw LTMError(
+        "a smaller last batch, of \(batches.lastRows) rows, is not cut into the parts that the same bits need",
+        notes: ["leave out keep_last_batch or --same-bits"])
+    }
     guard window == 1 || batches.lastRows == 0 else {
       throw LTMError(
         "the last batch of an epoch has \(batches.lastRows) rows, and batches that make one update together have equally many",
         notes: ["leave out keep_last_batch or the accumulation, or choose a batch that divides the rows"])
     }
     self.batches = BatchWindows(batches, of: window)
-    replicas = trainer.execution.replicas
-    share = try Self.share(of: batchSize, replicas)
+    let replicas = trainer.execution.replicas(parts: options.sameBits == true ? options.batchParts ?? 8 : nil)
+    self.replicas = replicas
+    guard replicas.parts == nil || trainer.execution.tpuCores == 1 else {
+      throw LTMError(
+        "several TPU cores do not promise the same bits", notes: ["one core does, and ranks on the target cpu"])
+    }
+    let windowRows = batchSize * window
+    try reporting { try replicas.checkParts(rows: windowRows, window: window) }
+    share = if let parts = replicas.parts { windowRows / parts } else { try Self.share(of: batchSize, replicas) }
     let share = share
     let shapes = self.data.train.tensors.mapValues { [share] + $0.shape.dropFirst() }
     sizes = try Self.bind(graph, shapes, from: self.data.path)
@@ -125,6 +137,10 @@ struct TrainingPlan {
   mutating func rows(of attempt: Int) -> ArraySlice<Int32> {
     let all = batches.rows(of: attempt)
     guard let rank = replicas.rank else { return all }
+    if replicas.parts != nil {
+      let share = all.count / replicas.count
+      return all.dropFirst(rank * share).prefix(share)
+    }
     let size = all.count / batches.length
     let share = size / replicas.count
     return (0..<batches.length).flatMap { number in
@@ -133,7 +149,7 @@ struct TrainingPlan {
   }
 
   /// Whether an attempt's rows are those of a last batch that is smaller.
-  func isLast(_ rows: ArraySlice<Int32>) -> Bool { rows.count < share }
+  func isLast(_ rows: ArraySlice<Int32>) -> Bool { replicas.parts == nil && rows.count < share }
 
   /// The sizes of symbolic dimensions for a batch of the data.
   private static func bind(

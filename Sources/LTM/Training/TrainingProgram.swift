@@ -11,6 +11,8 @@ struct TrainingProgram {
   let lowered: Graph
   /// The loss after casts, which `explain` reads.
   let loss: CastResult
+  /// The programs that share each batch.
+  let replicas: Replicas
   private let rowSums: Diagnostic?
 
   init(
@@ -18,6 +20,7 @@ struct TrainingProgram {
     replicas: Replicas = .one,
     sharesScale: Bool = false, dump: StageDump? = nil
   ) throws(LTMError) {
+    self.replicas = replicas
     let settings = model.settings
     guard let entry = minimize ?? settings?.minimize?.value else {
       throw LTMError(

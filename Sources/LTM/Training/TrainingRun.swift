@@ -53,7 +53,8 @@ struct TrainingRun {
     var trainer = trainer
     let options = try trainer.settledOptions(self.model)
     if options.fastDevRun == true { trainer.savePath = nil }
-    if !(trainer.execution.communicator?.isFirst ?? true) { trainer.dumpPath = nil }
+    let isFirst = trainer.execution.communicator?.isFirst ?? true
+    if !isFirst { (trainer.dumpPath, trainer.savePath) = (nil, nil) }
     (self.trainer, self.options) = (trainer, options)
     let inputs = trainer.inputs(of: self.model)
     try reporting { try checkOutputs(trainer.outputs, inputs: inputs) }
@@ -97,11 +98,11 @@ struct TrainingRun {
     validation = try Validation(plan, data, self.model, trainer, in: session.storageOfReaders(further.map(\.session)))
     let monitor = try Monitor(options, keys: validation.keys)
     try self.model.stepRules().schedule?.check(watching: monitor)
-    loop = LoopState(monitor: monitor, folder: try CheckpointFolder(options, isMonitored: monitor != nil))
+    loop = LoopState(
+      monitor: monitor, folder: try CheckpointFolder(options, isMonitored: monitor != nil, writes: isFirst))
     loop.restore(plan.checkpoint?.metadata[LoopState.key])
     let ofFurther = further.flatMap { loss in FurtherLoss.values.map(loss.key) }
     let names = StepRecord.outputs.map(\.name) + ofFurther + validation.keys
-    let isFirst = trainer.execution.communicator?.isFirst ?? true
     logs = try RunLogs(isFirst ? options : nil, values: names, appends: plan.checkpoint != nil)
     compileSeconds = ResourceUsage.monotonicSeconds - begin
     try requireAgreement()

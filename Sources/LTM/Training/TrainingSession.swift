@@ -48,6 +48,8 @@ final class TrainingSession {
     try set(.learningRate, learningRate)
     try set(.totalSteps, Double(totalSteps))
     try set(.microBatches, Double(Int32.max))
+    let replicas = program.replicas
+    try set(.firstPart, Double((replicas.parts ?? 0) / replicas.count * (replicas.rank ?? 0)))
     if let slot = slot(of: .seed), let key = seedKey(seed ?? model.seed) {
       try executable.write(key, to: slot.name)
     }

@@ -6,13 +6,26 @@ import LTM
 struct RankOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "The MPI library: a path with a slash, or a name among the system's. Default: the launcher's.", valueName: "path"))
+      "The MPI library: a path with a slash, or a name among the system's. Default: the launcher's.", valueName: "path")
+  )
   var mpiLibrary: String?
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
       "Seconds after which a rank that waits for another one gives up. Default: 600.", valueName: "seconds"))
   var collectiveTimeout: Double?
+
+  @Flag(
+    help: "The same bits on any number of ranks, with any number of threads and micro-batches, for some speed.")
+  var sameBits = false
+  @Option(
+    help: ArgumentHelp(
+      "Into how many parts the rows of an update are cut for --same-bits. Default: 8.", valueName: "number"))
+  var batchParts: String?
+
+  var given: [GivenOption] {
+    givenOptions([("same_bits", sameBits ? "true" : nil), ("batch_parts", batchParts)])
+  }
 
   /// The job that this process was started in; `nil` where it was started alone.
   func communicator() throws -> Communicator? {

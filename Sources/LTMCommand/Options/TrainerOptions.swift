@@ -25,7 +25,7 @@ extension [GivenOption] {
 }
 
 /// Those of some flags that were given.
-private func givenOptions(_ flags: [(String, String?)]) -> [GivenOption] {
+func givenOptions(_ flags: [(String, String?)]) -> [GivenOption] {
   flags.compactMap { name, text in text.map { GivenOption(name: name, text: $0) } }
 }
 

@@ -34,7 +34,9 @@ package struct RandomForm: Sendable, Hashable {
       throw OpError("word \(word) of \(words): an element has 1, 2 or 4 words")
     }
     guard replicas >= 1 else { throw OpError("\(replicas) replicas: at least 1 is needed") }
-    guard (0..<replicas).contains(replica ?? 0) else { throw OpError("there is no replica \(replica ?? 0) of \(replicas)") }
+    guard (0..<replicas).contains(replica ?? 0) else {
+      throw OpError("there is no replica \(replica ?? 0) of \(replicas)")
+    }
   }
 
   /// The form of a legal node.

@@ -5,7 +5,8 @@ extension OpDefinition {
     "What the replicas' values make together, the same on each: their sum, of bools whether any holds; their mean; or the "
       + "first one. On one replica, the value.", isCallable: false,
     signature: [
-      OpParameter("x", .tensor), OpParameter("replicas", .int), OpParameter("operation", .word(["sum", "mean", "first"])),
+      OpParameter("x", .tensor), OpParameter("replicas", .int),
+      OpParameter("operation", .word(["sum", "mean", "first"])),
     ], precision: .never,
     infer: { (types, attributes) throws(OpError) in
       try requireCount(types, 1...1)

@@ -20,7 +20,8 @@ struct CheckpointFolder {
   /// Names that were among them, and whose files are still there.
   private var dropped: [String] = []
 
-  init(_ options: TrainingOptions, isMonitored: Bool) throws(LTMError) {
+  /// - Parameter writes: whether this process writes what is kept; others know of it.
+  init(_ options: TrainingOptions, isMonitored: Bool, writes: Bool = true) throws(LTMError) {
     folder = options.saveDir
     template = options.saveName ?? "{epoch}-{step}"
     limit = isMonitored ? options.saveTopK ?? 1 : 0
@@ -35,6 +36,7 @@ struct CheckpointFolder {
       }
       return
     }
+    if !writes { return }
     try reporting {
       try makeFolder(folder)
       try checkWritable(lastPath ?? folder)

@@ -55,6 +55,13 @@ public struct TrainingOptions: Sendable {
   /// Whether the rows that do not fill the last batch of an epoch are a smaller one: no.
   public var keepLastBatch: Bool?
 
+  // MARK: Several ranks
+
+  /// Whether a run gives the same bits on any number of ranks, with any number of threads and micro-batches: no.
+  public var sameBits: Bool?
+  /// Into how many parts the rows of an update are then cut: 8. Runs that are compared have the same number.
+  public var batchParts: Int?
+
   // MARK: Several losses
 
   /// Whether several losses have one loss scale in common: no, each has its own.
@@ -188,6 +195,8 @@ extension TrainingOptions {
     Field("loader_threads", \.loaderThreads, count, positive),
     Field("keep_last_batch", \.keepLastBatch, "true or false") { Bool($0) },
     Field("balance", \.balance, "a key of the data") { $0.isEmpty ? nil : $0 },
+    Field("same_bits", \.sameBits, "true or false") { Bool($0) },
+    Field("batch_parts", \.batchParts, count, positive),
     Field("share_loss_scale", \.shareLossScale, "true or false") { Bool($0) },
     Field("monitor", \.monitor, "a metric, as val_loss") { $0.isEmpty ? nil : $0 },
     Field("monitor_mode", \.monitorMode, "min or max") { MonitorMode(rawValue: $0) },
