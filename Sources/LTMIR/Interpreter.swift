@@ -125,6 +125,13 @@ extension Node {
       let joined = OpDefinition.allReduce(operands.map { $0[0] }, attributes, type.dtype)
       return operands.map { _ in rounded([joined]) }
     }
+    if op == .reduceScatter {
+      return OpDefinition.reduceScatter(operands.map { $0[0] }, attributes).map { rounded([$0]) }
+    }
+    if op == .allGather, operands.count > 1 {
+      let whole = Reference(shape: type.boundShape, data: operands.flatMap { $0[0].data })
+      return operands.map { _ in [whole] }
+    }
     let row = op.definition
     return operands.enumerated().map { replica, operands in
       let attributes = attributes.drawing(on: replica)

@@ -24,6 +24,8 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   case prelu, glu, swiglu
   // Replicas of a data-parallel program
   case allReduce = "all_reduce"
+  case reduceScatter = "reduce_scatter"
+  case allGather = "all_gather"
   // Dtype
   case cast
   case stopGradient = "stop_gradient"
@@ -128,6 +130,8 @@ extension Op {
     case .or: .or
     case .`where`: .`where`
     case .allReduce: .allReduce
+    case .reduceScatter: .reduceScatter
+    case .allGather: .allGather
     case .cast: .cast
     case .stopGradient: .stopGradient
     case .after: .after

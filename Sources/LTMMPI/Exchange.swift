@@ -1,16 +1,40 @@
+import Glibc
 import LTMIR
 import LTMRuntime
 import LTMSupport
 
-/// An array of this rank that all ranks join theirs with, in place.
+/// An array of this rank that all ranks make something of together with theirs.
 package struct CollectiveArray {
   package let address: UnsafeMutableRawPointer
   package let count: Int
   package let dtype: DType
   package let operation: CollectiveOperation
+  /// Where the result lies; where the array does, where all of it is joined.
+  let result: UnsafeMutableRawPointer
+  let form: Form
+
+  enum Form { case join, scatter, gather }
+
+  /// The mean of all ranks' arrays, of which this rank gets its part.
+  package init(
+    scattering address: UnsafeMutableRawPointer, count: Int, dtype: DType, to result: UnsafeMutableRawPointer
+  ) {
+    (self.address, self.count, self.dtype, operation) = (address, count, dtype, .mean)
+    (self.result, form) = (result, .scatter)
+  }
+
+  /// The parts of all ranks, one after the other.
+  package init(gathering address: UnsafeMutableRawPointer, count: Int, dtype: DType, to result: UnsafeMutableRawPointer)
+  {
+    (self.address, self.count, self.dtype, operation) = (address, count, dtype, .first)
+    (self.result, form) = (result, .gather)
+  }
+
+  /// All of the array, in place.
 
   package init(_ address: UnsafeMutableRawPointer, count: Int, dtype: DType, operation: CollectiveOperation) {
     (self.address, self.count, self.dtype, self.operation) = (address, count, dtype, operation)
+    (result, form) = (address, .join)
   }
 
   var byteCount: Int { count * dtype.byteCount }
@@ -71,15 +95,20 @@ final class Exchange {
 
   private var others: [Int] { (0..<transport.count).filter { $0 != transport.rank } }
 
-  func join(_ arrays: [CollectiveArray]) throws(Diagnostic) {
+  /// Makes what ranks make together of arrays, those that are joined first.
+  func run(_ arrays: [CollectiveArray]) throws(Diagnostic) {
+    try join(arrays.filter { $0.form == .join })
+    for array in arrays where array.form == .scatter { try scatter(array) }
+    for array in arrays where array.form == .gather { try gather(array) }
+  }
+
+  private func join(_ arrays: [CollectiveArray]) throws(Diagnostic) {
     let line = Line(arrays)
     guard transport.count > 1, line.byteCount > 0 else { return }
     let isShort = line.byteCount <= Self.shortBytes
     let own = isShort ? 0..<line.byteCount : line.share(transport.rank, of: transport.count)
     let pieces = line.pieces(own)
-    if staging.byteCount < own.count * transport.count {
-      staging = try AlignedBuffer(byteCount: own.count * transport.count)
-    }
+    try reserve(own.count * transport.count)
     for rank in others {
       let theirs = isShort ? pieces : line.pieces(line.share(rank, of: transport.count))
       for piece in theirs { try send(arrays[piece.array], piece.offset, piece.byteCount, to: rank) }
@@ -114,18 +143,81 @@ final class Exchange {
       values, array.operation, array.dtype, count: piece.byteCount / array.dtype.byteCount, into: target)
   }
 
+  // MARK: Parts
+
+  /// Each rank gets its part of everyone's array and joins those, some of it at a time, so that little waits to be joined.
+  private func scatter(_ array: CollectiveArray) throws(Diagnostic) {
+    let size = array.dtype.byteCount
+    let share = shareOfReplica(array.count, transport.count)
+    let most = Self.scatteredBytes / size / Line.alignment * Line.alignment
+    for start in stride(from: 0, to: share, by: most) {
+      let length = min(most, share - start)
+      func part(_ rank: Int) -> Range<Int> {
+        let first = min(rank * share + start, array.count)
+        return first..<min(rank * share + start + length, array.count)
+      }
+      let own = part(transport.rank)
+      let stride = (length * size + Line.alignment - 1) / Line.alignment * Line.alignment
+      try reserve(stride * transport.count)
+      for rank in others {
+        let theirs = part(rank)
+        if !theirs.isEmpty { try send(array, theirs.lowerBound * size, theirs.count * size, to: rank) }
+        if !own.isEmpty { try receive(staging.address + rank * stride, own.count * size, from: rank) }
+      }
+      try settle()
+      let values = (0..<transport.count).map { rank in
+        UnsafeRawPointer(
+          rank == transport.rank ? array.address + own.lowerBound * size : staging.address + rank * stride)
+      }
+      let target = array.result + start * size
+      LTMMPI.join(values, array.operation, array.dtype, count: own.count, into: target)
+      memset(target + own.count * size, 0, (length - own.count) * size)
+    }
+  }
+
+  private func gather(_ array: CollectiveArray) throws(Diagnostic) {
+    let bytes = array.byteCount
+    for rank in others {
+      try send(array, 0, bytes, to: rank)
+      try receive(array.result + rank * bytes, bytes, from: rank)
+    }
+    (array.result + transport.rank * bytes).copyMemory(from: array.address, byteCount: bytes)
+    try settle()
+  }
+
+  /// Bytes of each rank that wait to be joined, at most.
+  private static let scatteredBytes = 4 << 20
+
+  private func reserve(_ bytes: Int) throws(Diagnostic) {
+    if staging.byteCount < bytes { staging = try AlignedBuffer(byteCount: bytes) }
+  }
+
   private func send(
     _ array: CollectiveArray, _ offset: Int, _ byteCount: Int, to rank: Int
   ) throws(Diagnostic) {
+    try send(array.address + offset, byteCount, to: rank)
+  }
+
+  /// Nothing is sent of nothing: no one receives it.
+  private func send(_ address: UnsafeRawPointer, _ byteCount: Int, to rank: Int) throws(Diagnostic) {
     bytesSent += byteCount
-    try transport.send(
-      UnsafeRawBufferPointer(start: array.address + offset, count: byteCount), to: rank, messages.add(rank))
+    for start in stride(from: 0, to: byteCount, by: Self.longestMessage) {
+      let bytes = UnsafeRawBufferPointer(
+        start: address + start, count: min(Self.longestMessage, byteCount - start))
+      try transport.send(bytes, to: rank, messages.add(rank))
+    }
   }
 
   private func receive(_ address: UnsafeMutableRawPointer, _ byteCount: Int, from rank: Int) throws(Diagnostic) {
-    try transport.receive(
-      UnsafeMutableRawBufferPointer(start: address, count: byteCount), from: rank, messages.add(rank))
+    for start in stride(from: 0, to: byteCount, by: Self.longestMessage) {
+      let bytes = UnsafeMutableRawBufferPointer(
+        start: address + start, count: min(Self.longestMessage, byteCount - start))
+      try transport.receive(bytes, from: rank, messages.add(rank))
+    }
   }
+
+  /// A message's length is an i32.
+  private static let longestMessage = 1 << 30
 
   /// Waits for every message.
   private func settle() throws(Diagnostic) {
@@ -149,6 +241,18 @@ final class Exchange {
     return try gather(fixed: bytes) { sizes[$0] }
   }
 
+  /// The bytes of each rank, on rank 0 alone; nothing on the others.
+  func collect(_ bytes: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer?) throws(Diagnostic) {
+    guard let own = bytes.baseAddress else { return }
+    guard transport.rank == 0, let base = target?.baseAddress else {
+      try send(own, bytes.count, to: 0)
+      return try settle()
+    }
+    base.copyMemory(from: own, byteCount: bytes.count)
+    for rank in others { try receive(base + rank * bytes.count, bytes.count, from: rank) }
+    try settle()
+  }
+
   private func gather(fixed bytes: [UInt8], _ size: (Int) -> Int) throws(Diagnostic) -> [[UInt8]] {
     let sizes = (0..<transport.count).map(size)
     let memory = try AlignedBuffer(byteCount: sizes.reduce(0, +))
@@ -157,13 +261,14 @@ final class Exchange {
     let own = memory.address + starts[transport.rank]
     bytes.withUnsafeBytes { if let base = $0.baseAddress { own.copyMemory(from: base, byteCount: $0.count) } }
     for rank in others {
-      bytesSent += bytes.count
-      try transport.send(UnsafeRawBufferPointer(start: own, count: bytes.count), to: rank, messages.add(rank))
+      try send(own, bytes.count, to: rank)
       try receive(memory.address + starts[rank], sizes[rank], from: rank)
     }
     try settle()
-    return sizes.indices.map { rank in
-      [UInt8](UnsafeRawBufferPointer(start: memory.address + starts[rank], count: sizes[rank]))
+    return withExtendedLifetime(memory) {
+      sizes.indices.map { rank in
+        [UInt8](UnsafeRawBufferPointer(start: memory.address + starts[rank], count: sizes[rank]))
+      }
     }
   }
 }

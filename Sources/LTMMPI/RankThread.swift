@@ -107,7 +107,7 @@ package final class RankThread: @unchecked Sendable {
   /// number that it gives is asked for.
   package func start(_ arrays: [CollectiveArray], _ subject: String) -> Int {
     nonisolated(unsafe) let arrays = arrays
-    return start(subject) { (exchange) throws(Diagnostic) in try exchange.join(arrays) }
+    return start(subject) { (exchange) throws(Diagnostic) in try exchange.run(arrays) }
   }
 
   /// Waits for what was started.
@@ -132,6 +132,14 @@ package final class RankThread: @unchecked Sendable {
         gathered.withLock { $0 = all }
       })
     return gathered.withLock { $0 }
+  }
+
+  /// As many bytes of each rank one after the other, in `target` on rank 0 alone.
+  package func collect(
+    _ bytes: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer?, _ subject: String
+  ) throws(Diagnostic) {
+    nonisolated(unsafe) let (bytes, target) = (bytes, target)
+    try wait(start(subject) { (exchange) throws(Diagnostic) in try exchange.collect(bytes, into: target) })
   }
 
   /// Bytes that this rank has sent so far.

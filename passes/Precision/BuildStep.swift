@@ -15,6 +15,7 @@ package func buildStep(
   step.checkFiniteness()
   step.countOutside()
   try step.schedule()
+  try step.divideUpdates()
   try step.clip()
   try step.update()
   step.updateControls()
@@ -83,6 +84,8 @@ struct StepBuilder {
   private(set) var foundInf = ValueID(0)
   /// The optimizer's arguments that are given for each step, for each group of weights.
   var moved: [[String: ValueID]] = []
+  /// What this rank holds of the weights whose updates are divided, by their places among the parameters.
+  var shards: [Int: SlotShard] = [:]
   /// Whether loss and gradients are those of all replicas already.
   var isJoined = false
   /// The gradients as the optimizer takes them, where they are needed before it does.
@@ -196,9 +199,10 @@ struct StepBuilder {
 
   /// Adds an input with its slot.
   mutating func input(
-    _ name: String, _ type: TensorType, _ role: GraphInput.Role, _ initial: StateSlot.Initial, key: String?
+    _ name: String, _ type: TensorType, _ role: GraphInput.Role, _ initial: StateSlot.Initial, key: String?,
+    shard: SlotShard? = nil
   ) -> ValueID {
-    slots.append(StateSlot(name: name, role: role, type: type, initial: initial, checkpointKey: key))
+    slots.append(StateSlot(name: name, role: role, type: type, initial: initial, checkpointKey: key, shard: shard))
     return builder.input(name, type, role: role)
   }
 
@@ -265,11 +269,12 @@ struct StepBuilder {
   }
 
   /// The gradient as the optimizer takes it: f32, unscaled. Scaled halves become exact f32 numbers first.
-  mutating func unscaled(_ gradient: ValueID) -> ValueID {
+  mutating func unscaled(_ gradient: ValueID, _ index: Int? = nil) -> ValueID {
     let dtype = builder.type(gradient).dtype.accumulator
+    let isDivided = index.map { shards[$0] != nil } ?? false
+    let wide = isDivided ? partOfGradient(gradient) : meanOfGradient(gradient)
     builder.reason = "gradients are unscaled in \(dtype)"
     defer { builder.reason = nil }
-    let wide = meanOfGradient(gradient)
     guard isScaled else { return wide }
     let scale = builder.cast(control(.lossScale), to: dtype)
     return builder.div(wide, builder.broadcast(scale, to: builder.type(wide).shape))

@@ -12,12 +12,14 @@ package struct Replicas: Hashable, Sendable {
   /// Into how many parts a window of batches is cut, whose sums are then the same bits on any number of ranks; `nil` where that
   /// is not asked for.
   package let parts: Int?
+  /// Whether masters and the optimizer's state are divided among them.
+  package let shardsOptimizer: Bool
 
   /// One alone.
   package static let one = Replicas(count: 1)
 
-  package init(count: Int, rank: Int? = nil, parts: Int? = nil) {
-    (self.count, self.rank, self.parts) = (count, rank, parts)
+  package init(count: Int, rank: Int? = nil, parts: Int? = nil, shardsOptimizer: Bool = false) {
+    (self.count, self.rank, self.parts, self.shardsOptimizer) = (count, rank, parts, shardsOptimizer)
   }
 }
 

@@ -57,6 +57,25 @@ package struct StateSlot: Sendable, Hashable {
   /// The key that a checkpoint keeps it under; `nil` for what follows from another slot or from the host. A parameter's
   /// own name holds its master where there is one.
   package let checkpointKey: String?
+  /// What this replica holds of the value; `nil` where it holds all of it.
+  package var shard: SlotShard?
+
+  package init(
+    name: String, role: GraphInput.Role, type: TensorType, initial: Initial, checkpointKey: String?,
+    shard: SlotShard? = nil
+  ) {
+    (self.name, self.role, self.type, self.initial) = (name, role, type, initial)
+    (self.checkpointKey, self.shard) = (checkpointKey, shard)
+  }
+}
+
+/// A replica's part of a value, whose elements are divided evenly in the order of memory, with zeros behind the last.
+package struct SlotShard: Hashable, Sendable {
+  /// The shape of the whole.
+  package let shape: [Int]
+  /// How many replicas there are, and which this is.
+  package let count: Int
+  package let rank: Int
 }
 
 /// A training step as one graph: forward, gradients, overflow check, unscaling, optimizer, loss scale. A step in which

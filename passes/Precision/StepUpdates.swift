@@ -11,7 +11,7 @@ extension StepBuilder {
     for (index, parameter) in parameters.enumerated() {
       let type = builder.type(parameter.value)
       let key = UpdateKey(
-        type: type.with(policy.optimizerDType(type.dtype)), group: rules.groups[parameter.name] ?? 0)
+        type: heldType(index, type.with(policy.optimizerDType(type.dtype))), group: rules.groups[parameter.name] ?? 0)
       if updates[key] == nil { updates[key] = try ruleUpdate(key) }
       guard let update = updates[key] else { continue }
       try self.update(index, key, count, update)
@@ -60,12 +60,12 @@ extension StepBuilder {
   ) throws(DiagnosticSet) {
     let (parameter, stored) = (parameters[index], key.type)
     let (name, optimizer, graph) = (parameter.name, rules.optimizers[key.group], update.graph)
-    let weight = storedWeight(parameter, stored)
+    let weight = shards[index] == nil ? storedWeight(parameter, stored) : heldWeight(index)
     let saved = builder.scope
     builder.scope = "optimizer/\(name)"
     defer { builder.scope = saved }
     var arguments = moved[key.group].merging([
-      "weight": weight.value, "grad": prepared?[index] ?? unscaled(gradients[index]), "step": count,
+      "weight": weight.value, "grad": prepared?[index] ?? unscaled(gradients[index], index), "step": count,
       "total": control(.totalSteps), "loss": loss,
     ]) { _, new in new }
     var states: [(key: String, state: RuleState, value: ValueID)] = []
@@ -73,14 +73,20 @@ extension StepBuilder {
     for state in update.states where graph.mentions(state.name) {
       let key = "optimizer/\(name)/\(state.name)"
       let type = state.type.dtype == .float ? state.type.with(stored.dtype) : state.type
-      let value = input(key, type, .optimizerState, StateSlot.Initial(state.initial, of: name), key: key)
+      let value = input(
+        key, type, .optimizerState, StateSlot.Initial(state.initial, of: name), key: key,
+        shard: shards[index])
       arguments[state.name] = value
       states.append((key, state, value))
     }
     let outputs = try builder.inline(graph, arguments, scope: "optimizer/\(name)")
     let new = try result("weight", outputs, optimizer, stored)
     let written = write(weight.name, old: weight.value, new: new)
-    if weight.value != parameter.value { writeHalf(parameter, written) }
+    if shards[index] != nil {
+      gatherWeight(index, written)
+    } else if weight.value != parameter.value {
+      writeHalf(parameter, written)
+    }
     for (key, state, value) in states where outputs[state.name] != nil {
       _ = write(key, old: value, new: try result(state.name, outputs, optimizer, builder.type(value)))
     }

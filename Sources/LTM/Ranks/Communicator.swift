@@ -127,3 +127,9 @@ extension Communicator {
       "the ranks of this job do not run the same thing", notes: Array(differences.prefix(8)))
   }
 }
+
+/// What is divided among ranks, instead of being on each.
+public enum Sharding: String, Sendable, CaseIterable {
+  /// Masters and the optimizer's state: ZeRO's first stage.
+  case optimizer
+}

@@ -1,4 +1,5 @@
 import LTMIR
+import LTMPrecision
 import LTMRuntime
 import LTMSupport
 
@@ -30,6 +31,31 @@ extension TrainingRun {
     facts.append(("a step of digest", digestText(stableHash(steps))))
     facts.append(("a checkpoint of", plan.checkpoint?.metadata[LoopState.key] ?? "no run"))
     return facts
+  }
+
+  /// Sends rank 0 what it writes of this rank's parts.
+  func contribute() throws(LTMError) {
+    let tensors = tensorsToSave()
+    let divided = Set(sessions.flatMap(\.slots).filter { $0.shard != nil }.compactMap(\.checkpointKey))
+    try reporting {
+      for index in orderInFile(tensors) where divided.contains(tensors[index].entry.name) {
+        try tensors[index].withBytes { _ in }
+      }
+    }
+  }
+
+  /// Whether values are divided among ranks.
+  var isDivided: Bool { sessions.contains { $0.slots.contains { $0.shard != nil } } }
+
+  /// What a rank found in its part, on all of them.
+  func found(_ own: (session: TrainingSession, slot: StateSlot)?) throws(LTMError) -> (
+    session: TrainingSession, slot: StateSlot
+  )? {
+    guard let communicator, isDivided else { return own }
+    let names = try communicator.gather(own?.slot.name ?? "", "whether all weights are finite")
+    guard let name = names.first(where: { !$0.isEmpty }) else { return nil }
+    for session in sessions { if let slot = session.slots.first(where: { $0.name == name }) { return (session, slot) } }
+    return own
   }
 
   /// What rank 0 says of what no rank may decide for itself: whether to stop, and how much time has gone by.

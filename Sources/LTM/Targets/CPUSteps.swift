@@ -24,21 +24,28 @@ final class CPUSteps {
   /// What ranks make together of arrays, whose addresses move with the loops around it.
   final class Collective {
     let subject: String
+    /// For each part where it lies, and where its result does.
     fileprivate let addresses: UnsafeMutablePointer<UnsafeMutableRawPointer?>
-    fileprivate let parts: [(count: Int, dtype: DType, operation: CollectiveOperation)]
+    fileprivate let parts: [(count: Int, dtype: DType, form: CollectiveForm)]
     /// What the ranks know it by, once it is begun.
     fileprivate var number = 0
 
-    fileprivate init(_ subject: String, _ parts: [(count: Int, dtype: DType, operation: CollectiveOperation)]) {
+    fileprivate init(_ subject: String, _ parts: [(count: Int, dtype: DType, form: CollectiveForm)]) {
       (self.subject, self.parts) = (subject, parts)
-      addresses = .allocate(capacity: parts.count)
+      addresses = .allocate(capacity: 2 * parts.count)
     }
 
     deinit { addresses.deallocate() }
 
     fileprivate var arrays: [CollectiveArray] {
       parts.enumerated().compactMap { index, part in
-        addresses[index].map { CollectiveArray($0, count: part.count, dtype: part.dtype, operation: part.operation) }
+        guard let address = addresses[2 * index], let result = addresses[2 * index + 1] else { return nil }
+        return switch part.form {
+        case .join(let operation):
+          CollectiveArray(address, count: part.count, dtype: part.dtype, operation: operation)
+        case .scatter: CollectiveArray(scattering: address, count: part.count, dtype: part.dtype, to: result)
+        case .gather: CollectiveArray(gathering: address, count: part.count, dtype: part.dtype, to: result)
+        }
       }
     }
   }
@@ -104,12 +111,11 @@ final class CPUSteps {
     let more = collective.parts.count > 1 ? " and \(collective.parts.count - 1) more" : ""
     let made = Collective(
       "collective \(collective.number), \(first)\(more)",
-      collective.parts.map { ($0.elements.count, frame[$0.buffer].dtype, $0.operation) })
+      collective.parts.map { ($0.elements.count, frame[$0.buffer].dtype, $0.form) })
     for (index, part) in collective.parts.enumerated() {
-      let address = addresses[part.buffer.index]
-      (made.addresses + index).initialize(
-        to: address.base + part.elements.lowerBound * frame[part.buffer].dtype.byteCount)
-      for (loop, bytes) in address.strides { moves[loop].append(Move(pointer: made.addresses + index, stride: bytes)) }
+      let start = part.elements.lowerBound * frame[part.buffer].dtype.byteCount
+      set(made.addresses + 2 * index, addresses[part.buffer.index], offset: start)
+      set(made.addresses + 2 * index + 1, addresses[(part.result ?? part.buffer).index], offset: 0)
     }
     return made
   }
@@ -126,6 +132,12 @@ final class CPUSteps {
     arguments[launch.arguments.count] = workspace(launches.count)
     launches.append(Launch(kernel: launch.kernel, arguments: arguments, number: launches.count))
     return launches[launches.count - 1]
+  }
+
+  /// Puts an address into a list of such, where it moves with its loops.
+  private func set(_ pointer: UnsafeMutablePointer<UnsafeMutableRawPointer?>, _ address: Address, offset: Int) {
+    pointer.initialize(to: address.base + offset)
+    for (loop, bytes) in address.strides { moves[loop].append(Move(pointer: pointer, stride: bytes)) }
   }
 
   private func prepared(_ loop: PlanLoop, _ addresses: [Address]) -> Step {

@@ -65,9 +65,10 @@ public struct Execution: Sendable {
   var replicas: Replicas { replicas(parts: nil) }
 
   /// The same, where a window is cut into parts.
-  func replicas(parts: Int?) -> Replicas {
+  func replicas(parts: Int?, shardsOptimizer: Bool = false) -> Replicas {
     if let communicator, communicator.count > 1 {
-      return Replicas(count: communicator.count, rank: communicator.rank, parts: parts)
+      return Replicas(
+        count: communicator.count, rank: communicator.rank, parts: parts, shardsOptimizer: shardsOptimizer)
     }
     return Replicas(count: tpuCores, parts: parts)
   }

@@ -86,7 +86,8 @@ struct TrainingPlan {
         notes: ["leave out keep_last_batch or the accumulation, or choose a batch that divides the rows"])
     }
     self.batches = BatchWindows(batches, of: window)
-    let replicas = trainer.execution.replicas(parts: options.sameBits == true ? options.batchParts ?? 8 : nil)
+    let replicas = trainer.execution.replicas(
+      parts: options.sameBits == true ? options.batchParts ?? 8 : nil, shardsOptimizer: options.shard == .optimizer)
     self.replicas = replicas
     guard replicas.parts == nil || trainer.execution.tpuCores == 1 else {
       throw LTMError(

@@ -15,8 +15,10 @@ extension TrainingRun {
 
   /// The first of what training changes that is not finite, with the session that changes it.
   func firstNonfinite() throws(LTMError) -> (session: TrainingSession, slot: StateSlot)? {
-    for session in sessions { if let slot = try session.firstNonfinite() { return (session, slot) } }
-    return nil
+    for session in sessions {
+      if let slot = try session.firstNonfinite() { return try found((session, slot)) }
+    }
+    return try found(nil)
   }
 
   /// All that the next step depends on, each once.

@@ -73,7 +73,7 @@ extension TrainingRun {
 
   /// Writes all that the next step depends on.
   func write(_ path: String) throws(LTMError) {
-    guard writesFiles else { return }
+    guard writesFiles else { return try contribute() }
     // Where no update was made they are what the run began with, which was looked at.
     let tensors = tensorsToSave()
     let metadata = plan.metadata(model, trainer.policy, loop.text(seconds: elapsed))

@@ -54,11 +54,11 @@ struct TrainingRun {
     let options = try trainer.settledOptions(self.model)
     if options.fastDevRun == true { trainer.savePath = nil }
     let isFirst = trainer.execution.communicator?.isFirst ?? true
-    if !isFirst { (trainer.dumpPath, trainer.savePath) = (nil, nil) }
+    if !isFirst { trainer.dumpPath = nil }
     (self.trainer, self.options) = (trainer, options)
     let inputs = trainer.inputs(of: self.model)
     try reporting { try checkOutputs(trainer.outputs, inputs: inputs) }
-    if let path = trainer.savePath { try reporting { try Checkpoint.checkPath(path) } }
+    if let path = trainer.savePath, isFirst { try reporting { try Checkpoint.checkPath(path) } }
     try self.model.addReports(for: options)
     plan = try TrainingPlan(trainer, self.model, arrays, options)
     self.model.categories = plan.categories

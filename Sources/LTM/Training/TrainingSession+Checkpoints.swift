@@ -11,8 +11,10 @@ extension TrainingSession {
     return unreadWeights.sorted().compactMap { name in model.weight(name).map { TensorToSave(name, $0) } }
       + slots.compactMap { slot in
         slot.checkpointKey.map { key in
-          TensorToSave(TensorEntry(name: key, dtype: slot.type.dtype, shape: slot.type.staticShape ?? [])) { body in
-            try executable.withBytes(of: slot.name, body)
+          let shape = slot.shard?.shape ?? slot.type.staticShape ?? []
+          return TensorToSave(TensorEntry(name: key, dtype: slot.type.dtype, shape: shape)) { [self] body in
+            guard slot.shard != nil else { return try executable.withBytes(of: slot.name, body) }
+            try withCollectedBytes(of: slot, body)
           }
         }
       }
@@ -77,7 +79,9 @@ extension TrainingSession {
   private func tensor(for slot: StateSlot, _ key: String, in file: SafetensorsFile) throws(LTMError) -> Tensor {
     let path = file.path
     let tensor = try reporting { try file.tensor(key) }
-    guard tensor.shape == slot.type.staticShape, tensor.dtype.isFloating == slot.type.dtype.isFloating else {
+    guard tensor.shape == slot.shard?.shape ?? slot.type.staticShape,
+      tensor.dtype.isFloating == slot.type.dtype.isFloating
+    else {
       throw LTMError("\(path): '\(key)' is \(tensor.dtype)\(tensor.shape), and \(slot.type) is needed")
     }
     if slot.role == .control, !tensor.doubles.allSatisfy({ $0.isFinite && $0 >= 0 }) {
@@ -88,7 +92,7 @@ extension TrainingSession {
       throw LTMError(
         "\(path): '\(key)' is not finite, and no run can go on from it", notes: ["resume from an earlier checkpoint"])
     }
-    return converted
+    return held(converted, slot)
   }
 
   /// What is printed as the loss scale is what runs: one that was asked for anew wins over the checkpoint's, and the bounds
@@ -108,7 +112,7 @@ extension TrainingSession {
     let names = Set(model.weightNames)
     for slot in slots {
       guard let key = slot.checkpointKey, names.contains(key) else { continue }
-      try model.set([key: try executable.read(slot.name)])
+      try model.set([key: try whole(slot)])
     }
   }
 
@@ -120,7 +124,10 @@ extension TrainingSession {
     var trained: [String: SessionArray] = [:]
     let slots = ([self] + others).flatMap(\.slots)
     for slot in slots {
-      if let key = slot.checkpointKey, let array = storage[slot.name, slot.type.dtype] { trained[key] = array }
+      guard let key = slot.checkpointKey else { continue }
+      // Of a weight that is divided each rank has all as the forward pass reads it.
+      let whole = slot.shard == nil ? slot : slots.first { $0.name == key } ?? slot
+      if let array = storage[whole.name, whole.type.dtype] { trained[key] = array }
     }
     let unread = SessionStorage.Contents { [model] (name) throws(LTMError) in model.weight(name) }
     return SessionStorage(

@@ -16,6 +16,8 @@ final class TrainingSession {
   var trainedElsewhere: Set<String> = []
   let executable: any Executable
   let policy: PrecisionPolicy
+  /// The other processes that share each batch.
+  let communicator: Communicator?
   /// The model as training found it.
   var model: Model
   let slots: [StateSlot]
@@ -29,6 +31,7 @@ final class TrainingSession {
   ) throws(LTMError) {
     self.program = program
     self.policy = policy
+    communicator = execution.communicator
     slots = program.step.slots
     self.model = model
     self.storage = storage
@@ -59,7 +62,8 @@ final class TrainingSession {
   func writeCopies() throws(LTMError) {
     for slot in slots {
       guard case .copy(let other) = slot.initial else { continue }
-      try executable.write(try executable.read(other).converted(to: slot.type.dtype, as: slot.name), to: slot.name)
+      guard let source = slots.first(where: { $0.name == other }) else { continue }
+      try executable.write(try whole(source).converted(to: slot.type.dtype, as: slot.name), to: slot.name)
     }
   }
 
@@ -72,7 +76,11 @@ final class TrainingSession {
   }
 
   func initialValue(of slot: StateSlot, _ model: Model) throws(LTMError) -> Tensor {
-    let shape = slot.type.staticShape ?? []
+    try held(initialWhole(of: slot, model), slot)
+  }
+
+  private func initialWhole(of slot: StateSlot, _ model: Model) throws(LTMError) -> Tensor {
+    let shape = slot.shard?.shape ?? slot.type.staticShape ?? []
     let dtype = slot.type.dtype
     var tensor: Tensor?
     switch slot.initial {
@@ -80,7 +88,7 @@ final class TrainingSession {
       tensor = try model.weight(name)?.converted(to: dtype, as: name)
     case .copy(let other):
       if let source = slots.first(where: { $0.name == other }) {
-        tensor = try initialValue(of: source, model).converted(to: dtype, as: slot.name)
+        tensor = try initialWhole(of: source, model).converted(to: dtype, as: slot.name)
       }
     case .initializer(let initializer):
       tensor = initialTensor(initializer, shape: shape, dtype: dtype, seed: model.seed, name: slot.name)

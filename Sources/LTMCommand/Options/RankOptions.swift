@@ -23,8 +23,13 @@ struct RankOptions: ParsableArguments {
       "Into how many parts the rows of an update are cut for --same-bits. Default: 8.", valueName: "number"))
   var batchParts: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Divide masters and the optimizer's state among the ranks, which divides their memory.", valueName: "optimizer"))
+  var shard: String?
+
   var given: [GivenOption] {
-    givenOptions([("same_bits", sameBits ? "true" : nil), ("batch_parts", batchParts)])
+    givenOptions([("shard", shard), ("same_bits", sameBits ? "true" : nil), ("batch_parts", batchParts)])
   }
 
   /// The job that this process was started in; `nil` where it was started alone.

@@ -68,7 +68,7 @@ package struct TrainSettings: Sendable {
     "patience", "min_delta", "max_time", "min_epochs", "min_steps", "save_top_k", "save_every_n_steps", "save_every",
     "save_name", "log_every_n_steps", "window", "window_stride", "missing", "unseen", "sample_weight", "balance",
     "keep_last_batch", "loader_threads", "share_loss_scale", "tokenizer", "histograms", "truncated_bptt_steps",
-    "same_bits", "batch_parts",
+    "same_bits", "batch_parts", "shard",
   ]
 }
 

@@ -22,6 +22,48 @@ extension OpDefinition {
       .allReduce(replicas: attributes[int: "replicas"], CollectiveOperation(proved: attributes))
     })
 
+  static let reduceScatter = OpDefinition(
+    "Of the mean of the replicas' values, in the order of memory, the part of this replica: as many elements for each, zeros "
+      + "behind the last.", isCallable: false,
+    signature: [OpParameter("x", .tensor), OpParameter("replicas", .int)], precision: .never,
+    infer: { (types, attributes) throws(OpError) in
+      try requireCount(types, 1...1)
+      let count = try replicaCount(attributes)
+      guard let elements = types[0].staticShape.flatMap(elementCount) else {
+        throw OpError("the size of what is divided among replicas is known")
+      }
+      return TensorType(types[0].dtype, [Dim(shareOfReplica(elements, count))])
+    },
+    evaluate: { x, attributes, _ in OpDefinition.reduceScatter([x[0]], attributes)[0] }, gradient: .none,
+    lowering: .structural { attributes, _ in .reduceScatter(replicas: attributes[int: "replicas"]) })
+
+  static let allGather = OpDefinition(
+    "The parts of all replicas, one after the other, the same on each.", isCallable: false,
+    signature: [OpParameter("x", .tensor), OpParameter("replicas", .int)], precision: .never,
+    infer: { (types, attributes) throws(OpError) in
+      try requireCount(types, 1...1)
+      let count = try replicaCount(attributes)
+      guard types[0].rank == 1, let size = types[0].shape[0].constant else {
+        throw OpError("a part of a replica has one dimension")
+      }
+      return TensorType(types[0].dtype, [Dim(size * count)])
+    },
+    evaluate: { x, attributes, type in
+      Reference(shape: type.boundShape, data: (0..<attributes[int: "replicas"]).flatMap { _ in x[0].data })
+    },
+    gradient: .none,
+    lowering: .structural { attributes, _ in .allGather(replicas: attributes[int: "replicas"]) })
+
+  /// The reference over several replicas: the part of each.
+  static func reduceScatter(_ operands: [Reference], _ attributes: Attributes) -> [Reference] {
+    let replicas = attributes[int: "replicas"]
+    let (count, share) = (operands[0].data.count, shareOfReplica(operands[0].data.count, replicas))
+    let means = (0..<count).map { index in operands.reduce(0) { $0 + $1.data[index] } / Double(operands.count) }
+    let padded = means + [Double](repeating: 0, count: share * replicas - count)
+    let parts = (0..<replicas).map { Array(padded[$0 * share..<($0 + 1) * share]) }
+    return operands.indices.map { Reference(shape: [share], data: parts[$0]) }
+  }
+
   /// The reference over several replicas, given the operand of each.
   static func allReduce(_ operands: [Reference], _ attributes: Attributes, _ dtype: DType) -> Reference {
     let operation = CollectiveOperation(proved: attributes)
@@ -35,6 +77,15 @@ extension OpDefinition {
     }
     return operation == .mean ? result.map { $0 / Double(operands.count) } : result
   }
+}
+
+/// The elements of a replica's part of an array.
+package func shareOfReplica(_ elements: Int, _ replicas: Int) -> Int { (elements + replicas - 1) / replicas }
+
+private func replicaCount(_ attributes: Attributes) throws(OpError) -> Int {
+  let replicas = try attributes.required("replicas", attributes.int("replicas"))
+  guard replicas > 0 else { throw OpError("\(replicas) replicas: at least 1 is needed") }
+  return replicas
 }
 
 /// What the values of several replicas make together.

@@ -87,17 +87,31 @@ package struct PlanLoop: Hashable, Sendable {
   package func row(_ iteration: Int) -> Int { isReversed ? count - 1 - iteration : iteration }
 }
 
-/// What ranks make together of buffers of theirs, in place.
+/// How ranks make something together.
+package enum CollectiveForm: Hashable, Sendable {
+  /// All of an array, in place.
+  case join(CollectiveOperation)
+  /// The mean of all, of which each gets its part.
+  case scatter
+  /// The parts of all, one after the other.
+  case gather
+}
+
+/// What ranks make together of buffers of theirs.
 package struct PlanCollective: Hashable, Sendable {
   /// A part of a buffer.
   package struct Part: Hashable, Sendable {
     package var buffer: PlanBufferID
     /// Elements in the order of memory.
     package var elements: Range<Int>
-    package var operation: CollectiveOperation
-    package init(buffer: PlanBufferID, elements: Range<Int>, operation: CollectiveOperation) {
-      (self.buffer, self.elements, self.operation) = (buffer, elements, operation)
+    package var form: CollectiveForm
+    /// Where the result lies, unless it takes the place of what it is made of.
+    package var result: PlanBufferID?
+    package init(buffer: PlanBufferID, elements: Range<Int>, form: CollectiveForm, result: PlanBufferID? = nil) {
+      (self.buffer, self.elements, self.form, self.result) = (buffer, elements, form, result)
     }
+    /// Both.
+    package var buffers: [PlanBufferID] { [buffer] + (result.map { [$0] } ?? []) }
   }
   /// Tells the collectives of a frame apart.
   package var number: Int
@@ -119,7 +133,7 @@ package enum PlanStep: Hashable, Sendable {
     switch self {
     case .launch(let launch): launch.arguments
     case .loop(let loop): loop.arguments + (loop.arena.map { [$0] } ?? [])
-    case .start(let collective), .wait(let collective): collective.parts.map(\.buffer)
+    case .start(let collective), .wait(let collective): collective.parts.flatMap(\.buffers)
     }
   }
 }
@@ -214,7 +228,13 @@ package struct Plan: Hashable, Sendable {
     switch step {
     case .launch(let launch): zip(launch.arguments, kernels[launch.kernel].buffers).map { ($0, $1.access) }
     case .loop(let loop): zip(loop.arguments, bodies[loop.body].parameters).map { ($0, $1.access) }
-    case .start(let collective), .wait(let collective): collective.parts.map { ($0.buffer, .readWrite) }
+    case .start(let collective), .wait(let collective):
+      collective.parts.flatMap { part -> [(id: PlanBufferID, access: KernelBuffer.Access)] in
+        guard let result = part.result else { return [(part.buffer, .readWrite)] }
+        // It is written once, from when it is begun.
+        if case .wait = step { return [(part.buffer, .read), (result, .readWrite)] }
+        return [(part.buffer, .read), (result, .write)]
+      }
     }
   }
 }

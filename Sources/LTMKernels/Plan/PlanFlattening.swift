@@ -25,7 +25,11 @@ extension PlanCollective {
   fileprivate func moved(_ ids: [PlanBufferID]) -> PlanCollective {
     PlanCollective(
       number: number,
-      parts: parts.map { Part(buffer: ids[$0.buffer.index], elements: $0.elements, operation: $0.operation) })
+      parts: parts.map { part in
+        var part = part
+        (part.buffer, part.result) = (ids[part.buffer.index], part.result.map { ids[$0.index] })
+        return part
+      })
   }
 }
 

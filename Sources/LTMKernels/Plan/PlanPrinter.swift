@@ -37,8 +37,16 @@ extension Plan: CustomStringConvertible {
   }
 
   private func text(of parts: [PlanCollective.Part]) -> String {
-    parts.map { "\($0.operation) #\($0.buffer.index)[\($0.elements.lowerBound)..<\($0.elements.upperBound)]" }
-      .joined(separator: ", ")
+    parts.map { part in
+      let verb =
+        switch part.form {
+        case .join(let operation): operation.rawValue
+        case .scatter: "scatter"
+        case .gather: "gather"
+        }
+      return "\(verb) #\(part.buffer.index)[\(part.elements.lowerBound)..<\(part.elements.upperBound)]"
+        + (part.result.map { " to #\($0.index)" } ?? "")
+    }.joined(separator: ", ")
   }
 
   private func list(_ ids: [PlanBufferID]) -> String { ids.map { "#\($0.index)" }.joined(separator: ", ") }

@@ -51,7 +51,7 @@ extension Plan {
     var open: [Int: Set<PlanBufferID>] = [:]
     for (number, step) in frame.steps.enumerated() {
       switch step {
-      case .start(let collective): open[collective.number] = Set(collective.parts.map(\.buffer))
+      case .start(let collective): open[collective.number] = Set(collective.parts.flatMap(\.buffers))
       case .wait(let collective):
         if open.removeValue(forKey: collective.number) == nil {
           found.append("plan_c8: step \(number) waits for what was not begun")

@@ -97,14 +97,19 @@ package func writeSafetensors(_ path: String, _ tensors: [TensorToSave], metadat
     throw FileError(
       path, "two tensors would be called '\(shown(twice.entry.name))'", remedy: "give each a name of its own")
   }
-  let order = tensors.indices.sorted {
-    (-tensors[$0].entry.dtype.byteCount, $0) < (-tensors[$1].entry.dtype.byteCount, $1)
-  }
+  let order = orderInFile(tensors)
   var text = Array(header(tensors, order, metadata).text().utf8)
   text += [UInt8](repeating: 0x20, count: (8 - text.count % 8) % 8)
   try writeAtomicallyFrom(path) { file in
     try file.write(littleEndian(UInt64(text.count)) + text)
     for index in order { try tensors[index].withBytes { try file.write($0) } }
+  }
+}
+
+/// The order in which the bytes of tensors are written, and asked for.
+package func orderInFile(_ tensors: [TensorToSave]) -> [Int] {
+  tensors.indices.sorted {
+    (-tensors[$0].entry.dtype.byteCount, $0) < (-tensors[$1].entry.dtype.byteCount, $1)
   }
 }
 

@@ -13,8 +13,8 @@ enum NodeKind {
   case reduce(Combiner, axes: [Int]), argReduce(Combiner, axis: Int), contract(ContractionAxes)
   /// An op with a body, which is planned for itself; and another result of one.
   case body, result(Int)
-  /// What ranks make together, which a step of its own does in place.
-  case collective(CollectiveOperation)
+  /// What ranks make together, which a step of its own does.
+  case collective(CollectiveForm)
   case line(LineOp, axis: Int)
   /// A whole op with a kernel of its own, and its further results.
   case attention(isBackward: Bool)
@@ -145,7 +145,9 @@ private func nodeKind(_ op: StructuralOp, in graph: Graph) throws(DiagnosticSet)
   case .constant(let value): return .constant(value)
   case .iota(let axis): return .iota(axis: axis)
   case .cast(let rounds): return .cast(rounds: rounds)
-  case .allReduce(let replicas, let operation): return replicas == 1 ? .identity : .collective(operation)
+  case .allReduce(let replicas, let operation): return replicas == 1 ? .identity : .collective(.join(operation))
+  case .reduceScatter: return .collective(.scatter)
+  case .allGather: return .collective(.gather)
   case .broadcast(let axes): return .broadcast(axes: axes)
   case .reshape: return .reshape
   case .transpose(let permutation): return .transpose(permutation)

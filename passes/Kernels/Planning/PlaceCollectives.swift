@@ -56,7 +56,7 @@ private struct Placement {
       by: \.buffer
     ).mapValues { $0.map(\.time) }
     for (part, time) in places {
-      let times = uses[part.buffer] ?? []
+      let times = Set(part.buffers.flatMap { uses[$0] ?? [] }).sorted()
       let ready = times.last { $0 < time } ?? -1
       let needed = times.first { $0 >= time } ?? steps.count
       for piece in part.pieces(of: frame[part.buffer].dtype.byteCount) {
@@ -90,10 +90,11 @@ private struct Placement {
 extension PlanCollective.Part {
   /// Parts of at most a bucket's size.
   fileprivate func pieces(of elementBytes: Int) -> [PlanCollective.Part] {
+    guard case .join = form else { return [self] }
     let most = bucketBytes / elementBytes
     return stride(from: elements.lowerBound, to: elements.upperBound, by: most).map { start in
       PlanCollective.Part(
-        buffer: buffer, elements: start..<min(start + most, elements.upperBound), operation: operation)
+        buffer: buffer, elements: start..<min(start + most, elements.upperBound), form: form)
     }
   }
 }

@@ -30,8 +30,8 @@ struct PlanBuilder {
     for node in lowered.nodes.indices where fusion.isCompute[node] { addHome(node, inPlace: inPlace) }
     for group in try order.sorted() {
       defer { names[group] = name(of: frame.steps.last, planner) }
-      if case .collective(let operation)? = grouping.groups[group].first.map({ lowered.kinds[$0] }) {
-        try collective(grouping.groups[group][0], operation, &planner.kernels)
+      if case .collective(let form)? = grouping.groups[group].first.map({ lowered.kinds[$0] }) {
+        try collective(grouping.groups[group][0], form, &planner.kernels)
       } else if grouping.isControl(group) {
         try loop(grouping.groups[group], &planner)
       } else {
@@ -182,7 +182,7 @@ struct PlanBuilder {
 
   /// The operand of a collective in whose memory the result lies: one that nothing else reads.
   private func joinedInPlace(_ node: Int) -> Int? {
-    guard case .collective = lowered.kinds[node], lowered.outputOf[node] == nil,
+    guard case .collective(.join) = lowered.kinds[node], lowered.outputOf[node] == nil,
       let operand = fusion.holder(of: lowered.nodes[node].operands[0].index), !fusion.isInput(operand),
       lowered.outputOf[operand] == nil, homes[operand] != nil,
       fusion.readers[operand].allSatisfy({ $0 == node || grouping.groupOf[$0] == grouping.groupOf[operand] })
@@ -192,15 +192,20 @@ struct PlanBuilder {
 
   /// A collective, begun and waited for at once; it is moved apart when all steps are there.
   private mutating func collective(
-    _ node: Int, _ operation: CollectiveOperation, _ kernels: inout KernelTable
+    _ node: Int, _ form: CollectiveForm, _ kernels: inout KernelTable
   ) throws(DiagnosticSet) {
     guard let home = homes[node],
       let source = fusion.holder(of: lowered.nodes[node].operands[0].index).flatMap({ homes[$0] })
     else {
       throw DiagnosticSet([.internalError(in: "plan", "what ranks make together of value \(node) is nowhere stored")])
     }
-    if source != home { copy(source, to: home, &kernels) }
-    let part = PlanCollective.Part(buffer: home, elements: 0..<lowered.counts[node], operation: operation)
+    var part = PlanCollective.Part(buffer: home, elements: 0..<lowered.counts[node], form: form)
+    if case .join = form {
+      if source != home { copy(source, to: home, &kernels) }
+    } else {
+      part = PlanCollective.Part(
+        buffer: source, elements: 0..<lowered.counts[lowered.nodes[node].operands[0].index], form: form, result: home)
+    }
     let collective = PlanCollective(number: node, parts: [part])
     frame.steps += [.start(collective), .wait(collective)]
   }

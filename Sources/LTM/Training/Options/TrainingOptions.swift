@@ -62,6 +62,9 @@ public struct TrainingOptions: Sendable {
   /// Into how many parts the rows of an update are then cut: 8. Runs that are compared have the same number.
   public var batchParts: Int?
 
+  /// What is divided among ranks, instead of being on each: nothing.
+  public var shard: Sharding?
+
   // MARK: Several losses
 
   /// Whether several losses have one loss scale in common: no, each has its own.
@@ -196,6 +199,7 @@ extension TrainingOptions {
     Field("keep_last_batch", \.keepLastBatch, "true or false") { Bool($0) },
     Field("balance", \.balance, "a key of the data") { $0.isEmpty ? nil : $0 },
     Field("same_bits", \.sameBits, "true or false") { Bool($0) },
+    Field("shard", \.shard, "optimizer") { Sharding(rawValue: $0) },
     Field("batch_parts", \.batchParts, count, positive),
     Field("share_loss_scale", \.shareLossScale, "true or false") { Bool($0) },
     Field("monitor", \.monitor, "a metric, as val_loss") { $0.isEmpty ? nil : $0 },
