@@ -142,6 +142,9 @@ let package = Package(
     .target(name: "CTiles", path: "Tests/CTiles"),
     suite("LLVMTests", ["CTiles", "LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
     suite(
+      "RankTests",
+      ["LTM", "LTMIR", "LTMKernels", "LTMKernelPasses", "LTMMPI", "LTMPrecision", "LTMRuntime", "LTMSupport"]),
+    suite(
       "HLOTests", ["OpCases", "LTM", "LTMSupport", "LTMIR", "LTMFrontEnd", "LTMGraphPasses", "LTMPrecision", "LTMHLO"],
       exclude: ["Goldens", "FakePlugin", "evaluate.py"]),
     // A GPU's threads on a CPU, for what the tests run of device code.

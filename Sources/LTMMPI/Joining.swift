@@ -39,7 +39,7 @@ private func joinSum(
   case .f16: tree(ranks, Half.self, count, result)
   case .bf16: tree(ranks, BrainHalf.self, count, result)
   case .f32, .float: tree(ranks, Single.self, count, result)
-  case .f64: addUp(ranks, Double.self, count, result, +)
+  case .f64: wideTree(ranks, count, result)
   case .bool: addUp(ranks, UInt8.self, count, result, |)
   case .u8: addUp(ranks, UInt8.self, count, result, &+)
   case .i32: addUp(ranks, Int32.self, count, result, &+)
@@ -96,6 +96,24 @@ private func mean<C: SingleCoding>(
       }
       for index in 0..<size { sum[index] /= divisor }
       C.encode(sum, start, size, result)
+    }
+  }
+}
+
+/// The same tree as below, of doubles.
+private func wideTree(_ ranks: [UnsafeRawPointer], _ count: Int, _ result: UnsafeMutableRawPointer) {
+  let values = ranks.map { $0.assumingMemoryBound(to: Double.self) }
+  let target = result.assumingMemoryBound(to: Double.self)
+  withUnsafeTemporaryAllocation(of: Double.self, capacity: values.count) { row in
+    for index in 0..<count {
+      for (rank, value) in values.enumerated() { row[rank] = value[index] }
+      var size = values.count
+      while size > 1 {
+        for pair in 0..<size / 2 { row[pair] = row[2 * pair] + row[2 * pair + 1] }
+        if size % 2 == 1 { row[size / 2] = row[size - 1] }
+        size = (size + 1) / 2
+      }
+      target[index] = row[0]
     }
   }
 }

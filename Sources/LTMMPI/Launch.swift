@@ -71,5 +71,8 @@ extension RankThread {
 
 /// The MPI libraries among the system's, each with its version.
 package func installedMPILibraries() -> [String] {
-  Launch.names.compactMap { name in (try? MPILibrary(name)).map { "\(name): \($0.version), \($0.interface.rawValue)" } }
+  var seen: Set<String> = []
+  return Launch.names.compactMap { name in
+    (try? MPILibrary(name, runs: false)).flatMap { seen.insert($0.version).inserted ? "\(name): \($0.version)" : nil }
+  }
 }

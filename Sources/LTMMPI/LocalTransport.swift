@@ -65,7 +65,7 @@ package final class LocalTransport: Transport {
         throw Diagnostic(
           .error, "rank \(rank): \(mail.count) bytes came from rank \(route.from), not \(next.bytes.count)")
       }
-      next.bytes.copyMemory(from: mail.withUnsafeBytes { UnsafeRawBufferPointer($0) })
+      mail.withUnsafeBytes { next.bytes.copyMemory(from: $0) }
       waiting[route.from]?.removeFirst()
       done.insert(next.handle)
     }

@@ -19,11 +19,13 @@ final class MPILibrary: Sendable {
   let handles: MPIHandles
 
   /// Opens a library: a path with a slash, or the name of one of the system's.
-  init(_ path: String) throws(Diagnostic) {
+  ///
+  /// - Parameter runs: whether it is to move messages: then libraries that it opens itself find its symbols.
+  init(_ path: String, runs: Bool = true) throws(Diagnostic) {
     self.path = path
     let library: UnsafeMutableRawPointer
     do throws(SystemLibrary.Refusal) {
-      library = try SystemLibrary.open(path, sharesSymbols: true)
+      library = try SystemLibrary.open(path, sharesSymbols: runs)
     } catch {
       throw Diagnostic(.error, "the MPI library '\(path)' cannot be opened: \(error.reason)")
     }

@@ -23,7 +23,7 @@ import Testing
     b.output("result", b.make(.mean, [value], ["axes": .ints([0, 1]), "keep": .bool(false)]))
     let policy = try PrecisionPolicy(.sixteen, level: .O2)
     let cast = try insertCasts(b.graph, policy).graph
-    return try buildStep(loss: cast, optimizer: plain, policy: policy, replicas: replicas)
+    return try buildStep(loss: cast, optimizer: plain, policy: policy, replicas: Replicas(count: replicas))
   }
 
   private let plain = OptimizerTemplate(name: "SGD", states: []) { shape throws(DiagnosticSet) in

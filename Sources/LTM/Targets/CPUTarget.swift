@@ -2,6 +2,7 @@ import LTMIR
 import LTMKernelPasses
 import LTMKernels
 import LTMLLVM
+import LTMMPI
 import LTMRuntime
 import LTMSupport
 
@@ -26,7 +27,15 @@ extension CPUBackend: TargetBackend {
       found: [
         "\(profile.cpu), \(profile.vectorBytes * 8)-bit vectors: \(features.joined(separator: " "))",
         "\(ThreadPool.coreCount) threads; --threads takes fewer or more",
-      ], missing: [])
+      ] + ranks(), missing: [])
+  }
+
+  /// What starts and joins several processes here.
+  private static func ranks() -> [String] {
+    let libraries = installedMPILibraries()
+    return libraries.isEmpty
+      ? ["ranks: no MPI library; with Open MPI or MPICH installed, 'mpirun -np 4 ltm train' runs four processes"]
+      : libraries.map { "ranks: \($0)" }
   }
 
   static func choices(of compilation: Compilation, architecture: String?) throws(LTMError) -> TargetChoices {
