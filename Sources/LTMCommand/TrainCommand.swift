@@ -14,8 +14,9 @@ struct TrainCommand: PrintingCommand {
       ltm train samples/digits.ltm --optimizer 'SGD(lr: 0.1, momentum: 0.9)'
       ltm train samples/digits.ltm --val-split 0.1 --monitor val_loss --patience 5
       ltm train samples/digits.ltm --logger csv --log-dir runs/first
-      mpirun -np 4 ltm train samples/digits.ltm       (four processes, each with a quarter of every batch;
-      srun -N 8 ltm train samples/digits.ltm           on eight machines of a cluster)
+
+      After 'mpirun -np 4' or 'srun -N 8' several processes train together, each with its share of every batch:
+      docs/machines.md.
       """)
 
   @OptionGroup var source: SourceArgument
@@ -109,6 +110,7 @@ struct TrainCommand: PrintingCommand {
     let result = try trainer.train(consume loaded) { try view.show($0) }
     if isFirst { try view.finish(result, isJSON: printing.json, saved: save) }
     if profiler && isFirst { printNote(result.profile) }
+    if profiler, let communicator { printNote(communicator.summary) }
     if result.wasStopped { throw ExitCode(130) }
   }
 

@@ -20,9 +20,12 @@ package final class RankThread: @unchecked Sendable {
   private var isStopping = false
   private var hasStopped = false
   private let done = Atomic(0)
+  private var times = CollectiveTimes()
 
   private struct Job {
     let subject: String
+    /// Whether it is a collective of a plan, whose time is counted.
+    let isCounted: Bool
     let work: @Sendable (Exchange) throws(Diagnostic) -> Void
   }
 
@@ -69,8 +72,11 @@ package final class RankThread: @unchecked Sendable {
     while let job = next() {
       patience.subject.withLock { $0 = job.subject }
       var problem: Diagnostic?
+      let begin = ResourceUsage.monotonicSeconds
       if failure == nil { do throws(Diagnostic) { try job.work(exchange) } catch { problem = error } }
+      let seconds = ResourceUsage.monotonicSeconds - begin
       condition.withLock {
+        if job.isCounted { times.busy += seconds }
         failure = failure ?? problem
         done.add(1, ordering: .releasing)
         condition.broadcast()
@@ -93,10 +99,10 @@ package final class RankThread: @unchecked Sendable {
   // MARK: Those who ask
 
   private func start(
-    _ subject: String, _ work: @escaping @Sendable (Exchange) throws(Diagnostic) -> Void
+    _ subject: String, isCounted: Bool = false, _ work: @escaping @Sendable (Exchange) throws(Diagnostic) -> Void
   ) -> Int {
     condition.withLock {
-      jobs.append(Job(subject: subject, work: work))
+      jobs.append(Job(subject: subject, isCounted: isCounted, work: work))
       started += 1
       condition.broadcast()
       return started
@@ -107,16 +113,20 @@ package final class RankThread: @unchecked Sendable {
   /// number that it gives is asked for.
   package func start(_ arrays: [CollectiveArray], _ subject: String) -> Int {
     nonisolated(unsafe) let arrays = arrays
-    return start(subject) { (exchange) throws(Diagnostic) in try exchange.run(arrays) }
+    return start(subject, isCounted: true) { (exchange) throws(Diagnostic) in try exchange.run(arrays) }
   }
 
   /// Waits for what was started.
-  package func wait(_ number: Int) throws(Diagnostic) {
+  ///
+  /// - Parameter isCounted: whether a plan waits, whose time is counted.
+  package func wait(_ number: Int, isCounted: Bool = false) throws(Diagnostic) {
     if done.load(ordering: .acquiring) >= number, failure == nil { return }
     patience.waiters.add(1, ordering: .relaxed)
     defer { patience.waiters.subtract(1, ordering: .relaxed) }
+    let begin = ResourceUsage.monotonicSeconds
     let problem: Diagnostic? = condition.withLock {
       while done.load(ordering: .acquiring) < number { condition.wait() }
+      if isCounted { times.waited += ResourceUsage.monotonicSeconds - begin }
       return failure
     }
     if let problem { throw problem }
@@ -142,8 +152,14 @@ package final class RankThread: @unchecked Sendable {
     try wait(start(subject) { (exchange) throws(Diagnostic) in try exchange.collect(bytes, into: target) })
   }
 
-  /// Bytes that this rank has sent so far.
-  package var bytesSent: Int { condition.withLock { exchange.bytesSent } }
+  /// What the collectives of plans took so far.
+  package var collectiveTimes: CollectiveTimes {
+    condition.withLock {
+      var times = times
+      times.bytesSent = exchange.bytesSent
+      return times
+    }
+  }
 
   /// Leaves in good order, once all ranks do.
   package func finish() {
@@ -156,4 +172,14 @@ package final class RankThread: @unchecked Sendable {
 
   /// Ends the whole job: the launcher ends the other ranks.
   package func abort(_ code: Int32) { exchange.transport.abort(code) }
+}
+
+/// What the collectives of plans took.
+package struct CollectiveTimes: Sendable {
+  /// Seconds in which one was under way.
+  package var busy = 0.0
+  /// Seconds in which a step waited for one.
+  package var waited = 0.0
+  /// Bytes that this rank sent, texts among them.
+  package var bytesSent = 0
 }

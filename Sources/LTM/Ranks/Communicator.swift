@@ -75,7 +75,16 @@ public struct Communicator: Sendable {
   }
 
   /// Bytes that this rank has sent to others so far.
-  public var bytesSent: Int { ranks.bytesSent }
+  public var bytesSent: Int { ranks.collectiveTimes.bytesSent }
+
+  /// What exchanging took so far, in words: how much of it was hidden under other work.
+  public var summary: String {
+    let times = ranks.collectiveTimes
+    let hidden = times.busy > 0 ? max(0, 1 - times.waited / times.busy) * 100 : 0
+    return
+      "rank \(rank): collectives were under way for \(fixed(times.busy, 3)) s, of which the steps waited \(fixed(times.waited, 3)) s ("
+      + "\(fixed(hidden, 0))% hidden); \(times.bytesSent) bytes sent"
+  }
 
   /// Leaves the job in good order: every rank calls it once, at the end.
   public func finish() { ranks.finish() }

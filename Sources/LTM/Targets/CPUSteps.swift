@@ -182,7 +182,7 @@ final class CPUSteps {
       case .call(let body): try run(body, isPrepared, ranks, launch)
       case .start(let collective):
         if let ranks { collective.number = ranks.start(collective.arrays, collective.subject) }
-      case .wait(let collective): if let ranks { try reporting { try ranks.wait(collective.number) } }
+      case .wait(let collective): if let ranks { try reporting { try ranks.wait(collective.number, isCounted: true) } }
       case .loop(let count, let body, let moves):
         // What is constant in a loop may be another thing when the loop is entered again.
         for iteration in 0..<count {
