@@ -9,7 +9,7 @@ SOURCES = Package.swift Sources Tests passes grammar bench
 help: ## lists the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## installs what is missing (llvm-22-dev)
+setup: ## installs what is missing (llvm-22-dev, libpng-dev, libjpeg-dev)
 	@scripts/setup.sh
 
 build: setup ## builds the ltm command: .build/release/ltm

@@ -10,6 +10,10 @@ let llvm =
     names.split(whereSeparator: \.isWhitespace).map(String.init) + [":libz.a", ":libzstd.a", ":libstdc++.a"]
   } ?? ["LLVM-22"]
 
+/// libpng and libjpeg-turbo, which read images: static where LLVM is.
+let images =
+  Context.environment["LTM_STATIC_LLVM"] == nil ? ["png16", "jpeg"] : [":libpng16.a", ":libjpeg.a", ":libz.a"]
+
 /// A library target under `Sources/` (or `path`) with the settings that every one of ours shares.
 func layer(
   _ name: String, _ dependencies: [Target.Dependency] = [], path: String? = nil, resources: [Resource] = [],
@@ -43,6 +47,8 @@ let package = Package(
     // C: LLVM's headers (symbolic links into llvm-22-dev) and the few instructions that Swift lacks.
     .target(name: "CLLVM", linkerSettings: llvm.map { .linkedLibrary($0) }),
     .target(name: "CRuntime"),
+    // Images are read in C: the errors of libpng and libjpeg are jumps.
+    .target(name: "CImages", linkerSettings: images.map { .linkedLibrary($0) }),
     .target(name: "CCeilings"),
     .target(name: "CPJRT", exclude: ["LICENSE", "include/README.md"]),
     .target(name: "CCUDA"),
@@ -75,7 +81,7 @@ let package = Package(
       "LTMLLVM",
       ["CLLVM", "CRuntime", "LTMSupport", "LTMIR", "LTMKernels", .product(name: "Crypto", package: "swift-crypto")]),
     layer("LTMPTX", ["CLLVM", "LTMSupport", "LTMIR", "LTMKernels", "LTMLLVM"]),
-    layer("LTMRuntime", ["CRuntime", "LTMSupport", "LTMIR", "LTMTokenizers"]),
+    layer("LTMRuntime", ["CImages", "CRuntime", "LTMSupport", "LTMIR", "LTMTokenizers"]),
     layer("LTMHLO", ["CPJRT", "LTMSupport", "LTMIR"]),
     // Several processes, by MPI.
     layer("LTMMPI", ["CRuntime", "LTMSupport", "LTMIR", "LTMRuntime"]),

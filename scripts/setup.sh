@@ -6,16 +6,18 @@ if ! command -v swift > /dev/null; then
   echo "setup: no 'swift' on the PATH; install Swift 6.2 or newer from https://www.swift.org/install" >&2
   exit 1
 fi
-headers=/usr/lib/llvm-22/include/llvm-c/Core.h
-[ -e "$headers" ] && exit 0
+headers="/usr/lib/llvm-22/include/llvm-c/Core.h /usr/include/png.h /usr/include/jpeglib.h"
+lacking() { for header in $headers; do [ -e "$header" ] || printf ' %s' "$header"; done; }
+[ -z "$(lacking)" ] && exit 0
 
 if ! command -v apt-get > /dev/null; then
-  echo "setup: LLVM 22's headers are missing ($headers); install LLVM 22 with its development files" >&2
+  echo "setup: headers are missing:$(lacking); install LLVM 22, libpng and libjpeg with their development files" >&2
   exit 1
 fi
 as_root=""
 [ "$(id -u)" = 0 ] || as_root=sudo
-echo "setup: installing llvm-22-dev"
+packages="llvm-22-dev libpng-dev libjpeg-dev"
+echo "setup: installing $packages"
 $as_root apt-get update -qq
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends llvm-22-dev > /dev/null
-[ -e "$headers" ] || { echo "setup: llvm-22-dev is installed, but $headers is not there" >&2; exit 1; }
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages > /dev/null
+[ -z "$(lacking)" ] || { echo "setup: $packages are installed, but these are not there:$(lacking)" >&2; exit 1; }

@@ -14,7 +14,7 @@ import Testing
 
   private func values(_ split: Dataset.Split?, _ name: String = "x") throws -> [Double] {
     let split = try #require(split)
-    return try #require(split.batch((0..<Int32(split.count)).map { $0 }[...])[name]).doubles
+    return try #require(try split.batch((0..<Int32(split.count)).map { $0 }[...])[name]).doubles
   }
 
   private func message(_ body: () throws -> Void) -> String {
@@ -112,7 +112,7 @@ import Testing
     let data = try Dataset(path: path, fields: [DataField(parameter: "x", key: "x", dtype: .f32)])
     let held = try #require(data.train.tensors["x"])
     #expect(held.isMapped && held == tensor && held.hashValue == tensor.hashValue)
-    let batch = try #require(data.train.batch([69_999, 3][...])["x"])
+    let batch = try #require(try data.train.batch([69_999, 3][...])["x"])
     #expect(batch.doubles == [Double](repeating: 69_999, count: width) + [Double](repeating: 3, count: width))
   }
 

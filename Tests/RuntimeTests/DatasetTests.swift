@@ -270,10 +270,10 @@ private let fields = [
       let x = try #require(Tensor((0..<15).map(Float.init), shape: [5, 3]))
       try Checkpoint(tensors: [("x", x)]).save(path: folder + "d.safetensors")
       let split = try Dataset(path: folder + "d.safetensors", fields: [DataField(parameter: "x", key: "x")]).train
-      #expect(split.batch([4, 0])["x"] == Tensor([12, 13, 14, 0, 1, 2] as [Float], shape: [2, 3]))
+      #expect(try split.batch([4, 0])["x"] == Tensor([12, 13, 14, 0, 1, 2] as [Float], shape: [2, 3]))
       let pieces = split.evaluationBatches(2)
       #expect(pieces.map(\.count) == [2, 2, 1])
-      let rows: [Double] = pieces.flatMap { split.batch($0)["x"]?.doubles ?? [] }
+      let rows: [Double] = try pieces.flatMap { try split.batch($0)["x"]?.doubles ?? [] }
       #expect(rows == x.doubles)
       var target = [Float](repeating: 0, count: 3)
       target.withUnsafeMutableBytes { split.gather("x", rows: [2], into: $0) }
@@ -291,10 +291,10 @@ private let fields = [
     let data = try Dataset(
       name: "test", train: ["x": tensor], test: [:], fields: [DataField(parameter: "x", key: "x")])
     let parts = try data.train.split(fraction, rule, values, seed: seed)
-    func rows(_ split: Dataset.Split) -> [Double] {
-      split.batch((0..<Int32(split.count)).map { $0 }[...])["x"]?.doubles ?? []
+    func rows(_ split: Dataset.Split) throws -> [Double] {
+      try split.batch((0..<Int32(split.count)).map { $0 }[...])["x"]?.doubles ?? []
     }
-    return (rows(parts.train), rows(parts.validation))
+    return (try rows(parts.train), try rows(parts.validation))
   }
 
   @Test func byChanceEveryRowIsOnOneSide() throws {

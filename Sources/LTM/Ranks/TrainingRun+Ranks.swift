@@ -20,6 +20,10 @@ extension TrainingRun {
     var facts = [("version", LTMVersion.current)]
     facts.append(("the model", "'\(model.name)'"))
     for (name, split) in [("train", data.train)] + data.validation.map({ ("validation", $0.rows) }) {
+      // What is read row by row, as images are, is known by its shape.
+      for (key, shape) in split.shapes.sorted(by: { $0.key < $1.key }) where split.tensors[key] == nil {
+        facts.append(("\(name) data '\(key)'", "rows of the shape \(shape)"))
+      }
       for (key, tensor) in split.tensors.sorted(by: { $0.key < $1.key }) {
         facts.append(
           ("\(name) data '\(key)'", "\(tensor.dtype)\(tensor.shape), digest \(digestText(tensor.sampledDigest))"))

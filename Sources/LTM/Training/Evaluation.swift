@@ -36,7 +36,7 @@ struct Evaluation {
     (self.value, self.storage, self.split) = (value, storage, split)
     communicator = trainer.execution.communicator
     batches = split.evaluationBatches(
-      combination == nil ? split.count : try Self.rows(of: graph, split.tensors, batch: batch))
+      combination == nil ? split.count : try Self.rows(of: graph, split.shapes, batch: batch))
     if combination == nil { try checkMemory(trainer) }
     // Compiled here, for the sizes of its batches: no epoch's time should hold it.
     for count in Set(batches.map(\.count)) { try entry?.prepare(shapes(of: count)) }
@@ -44,15 +44,15 @@ struct Evaluation {
 
   /// How many rows are evaluated at once: 256, or a batch where that is more, or where 256 rows make so many numbers that
   /// evaluation could take more memory than training.
-  private static func rows(of graph: Graph, _ tensors: [String: Tensor], batch: Int) throws(LTMError) -> Int {
+  private static func rows(of graph: Graph, _ all: [String: [Int]], batch: Int) throws(LTMError) -> Int {
     if batch >= 256 { return batch }
-    let shapes = graph.shapes(of: tensors) { min($0, 256) }
+    let shapes = graph.shapes(of: all) { min($0, 256) }
     let bound = try reporting { try graph.bound(graph.bindings(shapes)) }
     let numbers = bound.nodes.reduce(0.0) { $0 + Double($1.type.staticShape.flatMap(elementCount) ?? 0) }
     return numbers > 0x1p30 ? batch : 256
   }
 
-  private func shapes(of count: Int) -> [String: [Int]] { graph.shapes(of: split.tensors) { _ in count } }
+  private func shapes(of count: Int) -> [String: [Int]] { graph.shapes(of: split.shapes) { _ in count } }
 
   /// Throws where the whole of the rows does not fit into memory.
   private func checkMemory(_ trainer: Trainer) throws(LTMError) {
@@ -73,11 +73,11 @@ struct Evaluation {
   /// - Parameter limit: how many batches are looked at, at most.
   func evaluate(limit: Int = .max) throws(LTMError) -> ReportValue {
     try storage.refresh()
-    guard let combination else { return value.with(try run(split.batch(batches[0]))[0].doubles.first ?? .nan) }
+    guard let combination else { return value.with(try run(batch(batches[0]))[0].doubles.first ?? .nan) }
     var merged = combination.values.map { MergedValue($0.merge) }
     let all = try communicator.map { (ranks) throws(LTMError) -> [[Tensor]] in try results(limit, ranks) }
     for (number, rows) in batches.prefix(limit).enumerated() {
-      let inputs = split.batch(rows)
+      let inputs = try batch(rows)
       var results = if let all { all[number] } else { try run(inputs) }
       for (index, value) in combination.values.enumerated() {
         let tensor = value.argument.map { inputs[$0] } ?? (results.isEmpty ? nil : results.removeFirst())
@@ -85,6 +85,10 @@ struct Evaluation {
       }
     }
     return value.with(try finish(combination, merged, rows: batches.prefix(limit).reduce(0) { $0 + $1.count }))
+  }
+
+  private func batch(_ rows: ArraySlice<Int32>) throws(LTMError) -> [String: Tensor] {
+    try reporting { try split.batch(rows) }
   }
 
   private func run(_ inputs: [String: Tensor]) throws(LTMError) -> [Tensor] {
@@ -99,7 +103,7 @@ struct Evaluation {
     guard entry != nil else { return batches.map { _ in [] } }
     var own: [[Tensor]] = []
     for (number, rows) in batches.enumerated() where number % ranks.count == ranks.rank {
-      own.append(try run(split.batch(rows)))
+      own.append(try run(batch(rows)))
     }
     let all = try ranks.gather(own, "the evaluation of '\(value.name)'")
     return batches.indices.map { all[($0 - batches.startIndex) % ranks.count][($0 - batches.startIndex) / ranks.count] }
@@ -123,9 +127,9 @@ struct Evaluation {
 }
 
 extension Graph {
-  /// The shapes of the arguments among some tensors, with another number of rows.
-  fileprivate func shapes(of tensors: [String: Tensor], _ rows: (Int) -> Int) -> [String: [Int]] {
+  /// The shapes of the arguments among some, with another number of rows.
+  fileprivate func shapes(of all: [String: [Int]], _ rows: (Int) -> Int) -> [String: [Int]] {
     let arguments = Set(inputs.filter { $0.role == .argument }.map(\.name))
-    return tensors.filter { arguments.contains($0.key) }.mapValues { [rows($0.shape[0])] + $0.shape.dropFirst() }
+    return all.filter { arguments.contains($0.key) }.mapValues { [rows($0[0])] + $0.dropFirst() }
   }
 }

@@ -36,7 +36,7 @@ extension Trainer {
   /// What the plan of a step takes for so many rows.
   private func bytes(of rows: Int, _ model: Model, _ plan: TrainingPlan) throws(LTMError) -> Int {
     let graph = try model.graph(model.settings?.minimize?.value ?? "loss", training: true)
-    let shapes = plan.data.train.tensors.mapValues { [rows] + $0.shape.dropFirst() }
+    let shapes = plan.data.train.shapes.mapValues { [rows] + $0.dropFirst() }
     let sizes = try reporting { try graph.bindings(shapes) }
     let program = try TrainingProgram(model, policy, sizes: sizes, replicas: plan.replicas)
     return try reporting { MemoryUse(program.lowered, try buildPlan(program.lowered)).total }

@@ -54,7 +54,8 @@ extension Trainer {
     var parts: [(name: String, tensors: [Tensor])] = []
     for (_, _, rows) in try data.chosen(split) {
       for batch in rows.evaluationBatches(max(batch, 256)) {
-        let results = try entry(rows.batch(batch).filter { entry.takes($0.key) })
+        let inputs = try reporting { try rows.batch(batch) }
+        let results = try entry(inputs.filter { entry.takes($0.key) })
         if parts.isEmpty { parts = results.map { ($0.name, []) } }
         for (index, result) in results.enumerated() { parts[index].tensors.append(result.tensor) }
       }

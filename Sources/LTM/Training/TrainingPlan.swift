@@ -97,7 +97,7 @@ struct TrainingPlan {
     try reporting { try replicas.checkParts(rows: windowRows, window: window) }
     share = if let parts = replicas.parts { windowRows / parts } else { try Self.share(of: batchSize, replicas) }
     let share = share
-    let shapes = self.data.train.tensors.mapValues { [share] + $0.shape.dropFirst() }
+    let shapes = self.data.train.shapes.mapValues { [share] + $0.dropFirst() }
     sizes = try Self.bind(graph, shapes, from: self.data.path)
     if batches.lastRows > 0 {
       let rows = try Self.share(of: batches.lastRows, replicas)
@@ -118,7 +118,7 @@ struct TrainingPlan {
   func sizes(of entry: String, _ model: Model, isLast: Bool) throws(LTMError) -> [String: Int]? {
     let rows = isLast ? rowsOfLast : share
     guard rows > 0 else { return nil }
-    let shapes = data.train.tensors.mapValues { [rows] + $0.shape.dropFirst() }
+    let shapes = data.train.shapes.mapValues { [rows] + $0.dropFirst() }
     return try Self.bind(try model.graph(entry, training: true), shapes, from: data.path)
   }
 

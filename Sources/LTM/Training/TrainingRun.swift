@@ -89,8 +89,8 @@ struct TrainingRun {
     try plan.checkIndices(self.model)
     func dtype(_ name: String) -> DType? { sessions.lazy.compactMap { $0.executable.dtype(of: name) }.first }
     data = try plan.data.converted(dtype)
-    let taken = data.train.tensors.keys.filter { dtype($0) != nil }
-    if let threads = options.loaderThreads {
+    let taken = data.train.shapes.keys.filter { dtype($0) != nil }
+    if let threads = options.loaderThreads ?? (data.train.images.isEmpty ? nil : BatchLoader.threadsForImages) {
       loader = BatchLoader(data.train, names: Set(taken), threads: threads, limit: plan.totalAttempts)
     } else {
       loader = nil
@@ -123,7 +123,7 @@ struct TrainingRun {
     var wasStopped = false
     while attempt < plan.totalAttempts, !wasStopped, ending == nil {
       try settle(leaving: lookahead, observer)
-      try start(attempt)
+      try start(attempt, observer)
       attempt += 1
       try settle(leaving: lookahead, observer)
       if isHistogramDue(attempt) {
@@ -192,20 +192,33 @@ struct TrainingRun {
       + validation.warnings.filter { warning in !own.contains { $0.location == warning.location } } + logs.warnings
   }
 
-  private mutating func start(_ attempt: Int) throws(LTMError) {
+  private mutating func start(_ attempt: Int, _ observer: (TrainingEvent) throws -> Void) throws(LTMError) {
     let rows = plan.rows(of: attempt)
-    var batch: [String: Tensor]?
-    if let loader {
-      var plan = plan
-      batch = clock.time("batches") { loader.batch(attempt) { plan.rows(of: $0) } }
-      self.plan = plan
-    }
+    let batch = try loaded(attempt, observer)
     let first = try start(session, attempt, rows, batch)
     var others: [(loss: FurtherLoss, pending: PendingTry)] = []
     for loss in further where loss.isDue(attempt) {
       others.append((loss, try start(loss.session, attempt, rows, batch)))
     }
     underWay.append(BatchTries(first: first, further: others))
+  }
+
+  /// The batch of an attempt where batches are loaded ahead. An image that turns out to be damaged ends the run, and what is trained is saved.
+  private mutating func loaded(
+    _ attempt: Int, _ observer: (TrainingEvent) throws -> Void
+  ) throws(LTMError) -> [String: Tensor]? {
+    guard let loader else { return nil }
+    do {
+      var ahead = plan
+      defer { plan = ahead }
+      return try clock.time("batches") { () throws(LTMError) in
+        try reporting { try loader.batch(attempt) { ahead.rows(of: $0) } }
+      }
+    } catch {
+      try settle(leaving: 0, observer)
+      if last != nil { try save(observer) }
+      throw error
+    }
   }
 
   /// Starts the step of a loss on a batch.
@@ -217,7 +230,7 @@ struct TrainingRun {
     let executable = session.choose(isLast: plan.isLast(rows))
     // What only the report reads is no input of the step.
     try clock.time("batches") { () throws(LTMError) in
-      for parameter in data.train.tensors.keys where executable.dtype(of: parameter) != nil {
+      for parameter in data.train.shapes.keys where executable.dtype(of: parameter) != nil {
         let made = batch?[parameter]
         try executable.fill(parameter) { target in
           guard let made else { return data.train.gather(parameter, rows: rows, into: target) }

@@ -141,5 +141,13 @@ private func joined(_ splits: [Dataset.Split], _ files: [Dataset]) throws(FileEr
     let shape = [splits.reduce(0) { $0 + $1.count }] + tensor.shape.dropFirst()
     tensors[name] = Tensor(dtype: tensor.dtype, shape: shape, bytes: bytes)
   }
-  return Dataset.Split(tensors: tensors, count: splits.reduce(0) { $0 + $1.count })
+  var images: [String: ImageRows] = [:]
+  for name in Set(splits.flatMap(\.images.keys)) {
+    let parts = splits.compactMap { $0.images[name] }
+    guard parts.count == splits.count, let all = ImageRows.joined(parts) else {
+      throw FileError(file.path, "and the others are not all images", remedy: "files that are one set are alike")
+    }
+    images[name] = all
+  }
+  return Dataset.Split(tensors: tensors, count: splits.reduce(0) { $0 + $1.count }, images: images)
 }

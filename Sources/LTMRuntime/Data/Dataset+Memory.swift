@@ -19,7 +19,9 @@ extension Dataset {
     func convert(_ split: Split) throws(FileError) -> Split {
       let fields = split.tensors.keys.sorted().map { DataField(parameter: $0, key: $0, dtype: dtype($0)) }
       let all = try Split(path, try named(split.tensors, fields, path), fields)
-      return Split(tensors: all.tensors, count: all.count, rows: split.rows)
+      var images = split.images
+      for (name, rows) in images { images[name] = rows.converted(to: dtype(name) ?? rows.dtype) }
+      return Split(tensors: all.tensors, count: split.count, rows: split.rows, images: images)
     }
     func convert(_ split: Split?) throws(FileError) -> Split? {
       try split.map { (split) throws(FileError) in try convert(split) }

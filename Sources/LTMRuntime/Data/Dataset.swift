@@ -33,17 +33,24 @@ package struct Dataset: Sendable {
   /// The texts of a table's columns of categories in the order of their numbers, by column; `nil` where the data is no table.
   package let categories: [String: [String]]?
 
-  /// Tensors by parameter, with the same number of rows.
+  /// Tensors and images by parameter, with the same number of rows.
   package struct Split: Sendable {
     /// By parameter; the first dimension counts the rows.
     package let tensors: [String: Tensor]
+    /// Those that are decoded when their rows are asked for.
+    package let images: [String: ImageRows]
     /// Which rows of the tensors are meant, in order; `nil` for all of them.
     package let rows: [Int32]?
     /// The number of rows.
     package let count: Int
 
-    init(tensors: [String: Tensor], count: Int, rows: [Int32]? = nil) {
-      (self.tensors, self.count, self.rows) = (tensors, rows?.count ?? count, rows)
+    init(tensors: [String: Tensor], count: Int, rows: [Int32]? = nil, images: [String: ImageRows] = [:]) {
+      (self.tensors, self.images, self.count, self.rows) = (tensors, images, rows?.count ?? count, rows)
+    }
+
+    /// The shapes of all rows, by parameter.
+    package var shapes: [String: [Int]] {
+      tensors.mapValues(\.shape).merging(images.mapValues(\.shape)) { first, _ in first }
     }
   }
 
@@ -63,9 +70,12 @@ package struct Dataset: Sendable {
   /// From `.safetensors` and `.npz` a key `x` takes `x_train`, `x_val` and `x_test`, or `x` where there is no split. An `.npy`
   /// file is the one tensor of one field. Of a `.csv` a key is a column, several numbered ones, or `rest`.
   package init(path: String, fields: [DataField], reading: DataReading = DataReading()) throws(FileError) {
-    self.path = path
     if fields.isEmpty {
       throw FileError(path, "no parameter takes anything from it", remedy: "map each parameter to a name in the file")
+    }
+    if holdsImages(path) {
+      try self.init(imagesAt: path, fields, reading.categoryRules)
+      return
     }
     let named =
       switch fileEnding(path) {
@@ -81,14 +91,14 @@ package struct Dataset: Sendable {
           throw unknownEnding(
             path,
             remedy:
-              "data is read from .safetensors, .npz, .npy, .pt and .csv files, a text byte by byte with --window 129, its lines with --tokenizer FILE"
+              "data is read from .safetensors, .npz, .npy, .pt and .csv files, images of a folder or a .list, a text byte by byte with --window 129, its lines with --tokenizer FILE"
           )
         }
       }
-    categories = named.categories
-    train = try Split(path, named.train, fields)
-    validation = named.validation.isEmpty ? nil : try Split(path, named.validation, fields)
-    test = named.test.isEmpty ? nil : try Split(path, named.test, fields)
+    self.init(
+      path: path, train: try Split(path, named.train, fields),
+      validation: named.validation.isEmpty ? nil : try Split(path, named.validation, fields),
+      test: named.test.isEmpty ? nil : try Split(path, named.test, fields), categories: named.categories)
   }
 
   /// The rows of a text that is read through, of bytes or tokens.
@@ -105,6 +115,11 @@ package struct Dataset: Sendable {
     path: String, fields: [DataField], reading: DataReading = DataReading()
   ) throws(FileError) -> [String: [Int]] {
     let path = try dataFiles(path)[0]
+    if holdsImages(path) {
+      return Dictionary(
+        fields.map { ($0.parameter, $0.takesPixels ? ($0.row ?? []).compactMap(\.self) : []) },
+        uniquingKeysWith: { first, _ in first })
+    }
     if let window = reading.window, !["safetensors", "npz", "npy", "csv"].contains(fileEnding(path)) {
       return Dictionary(fields.map { ($0.parameter, [window]) }, uniquingKeysWith: { first, _ in first })
     }

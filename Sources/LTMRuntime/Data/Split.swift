@@ -45,7 +45,13 @@ extension Dataset.Split {
   }
 
   /// The rows given, by parameter.
-  package func batch(_ rows: ArraySlice<Int32>) -> [String: Tensor] {
+  package func batch(_ rows: ArraySlice<Int32>) throws(FileError) -> [String: Tensor] {
+    var batch = gathered(rows)
+    for (name, images) in images { batch[name] = try images.batch(rows.map { Int(self.rows?[Int($0)] ?? $0) }) }
+    return batch
+  }
+
+  private func gathered(_ rows: ArraySlice<Int32>) -> [String: Tensor] {
     tensors.mapValuesWithKey { parameter, tensor in
       let size = rows.count * (tensor.byteCount / max(tensor.shape.first ?? 1, 1))
       let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
@@ -58,12 +64,14 @@ extension Dataset.Split {
 
   /// These of its rows alone, in the order given.
   package func selecting(_ places: [Int32]) -> Self {
-    Self(tensors: tensors, count: count, rows: places.map { rows?[Int($0)] ?? $0 })
+    Self(tensors: tensors, count: count, rows: places.map { rows?[Int($0)] ?? $0 }, images: images)
   }
 
   /// These of its tensors alone.
   package func only(_ names: Set<String>) -> Self {
-    Self(tensors: tensors.filter { names.contains($0.key) }, count: count, rows: rows)
+    Self(
+      tensors: tensors.filter { names.contains($0.key) }, count: count, rows: rows,
+      images: images.filter { names.contains($0.key) })
   }
 
   /// Every row once, in order, in pieces of `batch` rows; the last may be smaller. For evaluation.
