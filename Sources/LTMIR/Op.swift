@@ -20,6 +20,9 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   case and, or
   case `where`
   case atan2, maskedFill = "masked_fill"
+  case bitwiseAnd = "bitwise_and", bitwiseOr = "bitwise_or", bitwiseXor = "bitwise_xor", bitwiseNot = "bitwise_not"
+  case bitwiseLeftShift = "bitwise_left_shift", bitwiseRightShift = "bitwise_right_shift"
+  case quotient, floorDivide = "floor_divide", remainder, fmod
   // Activations of more than one element
   case prelu, glu, swiglu
   // Replicas of a data-parallel program
@@ -36,6 +39,8 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   case flip, roll, tril, triu, expand, `repeat`, repeatInterleave = "repeat_interleave", padAround = "pad_around"
   // Images
   case unfold, fold, pixelShuffle = "pixel_shuffle", pixelUnshuffle = "pixel_unshuffle", interpolate
+  // Spectra
+  case stft, melScale = "mel_scale"
   // Indexed
   case gather, scatterAdd = "scatter_add", takeAlongAxis = "take_along_axis", oneHot = "one_hot"
   case scatter, writeAt = "write_at"
@@ -250,6 +255,18 @@ extension Op {
     case .nllLoss: .nllLoss
     case .klDiv: .klDiv
     case .smoothL1Loss: .smoothL1Loss
+    case .bitwiseAnd: .bitwiseAnd
+    case .bitwiseOr: .bitwiseOr
+    case .bitwiseXor: .bitwiseXor
+    case .bitwiseNot: .bitwiseNot
+    case .bitwiseLeftShift: .bitwiseLeftShift
+    case .bitwiseRightShift: .bitwiseRightShift
+    case .quotient: .quotient
+    case .floorDivide: .floorDivide
+    case .remainder: .remainder
+    case .fmod: .fmod
+    case .stft: .stft
+    case .melScale: .melScale
     }
   }
 }

@@ -103,6 +103,8 @@ public enum Primitive: String, Sendable, CaseIterable {
   case add, sub, mul, div, pow, minimum, maximum
   case equal, notEqual = "not_equal", less, lessEqual = "less_equal", greater, greaterEqual = "greater_equal"
   case and, or
+  /// On the bits of integers; a shift of as many bits as there are, or more, leaves what one bit after the other would.
+  case bitAnd = "bit_and", bitOr = "bit_or", bitXor = "bit_xor", shiftLeft = "shift_left", shiftRight = "shift_right"
   case select
   /// Some bits of one word of Philox4x32-10, as an i32: of the counter's four words, the key's two, the number of the word, and
   /// how many of its bits to take behind how many that are skipped, from the top.

@@ -287,8 +287,8 @@ public struct Argument: Sendable {
 public enum Subscript: Sendable {
   case ellipsis(Span)
   case index(Expr)
-  /// `a..<b`, `a...`-less open ends: `a..<`, `..<b` and `..<` take the dimension's own ends
-  case slice(Expr?, Expr?, Span)
+  /// `a..<b`, `a...`-less open ends: `a..<`, `..<b` and `..<` take the dimension's own ends; `a..<b:2` is every second place
+  case slice(Expr?, Expr?, step: Expr?, Span)
 }
 
 /// An operator before its operand.

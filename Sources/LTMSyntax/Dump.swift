@@ -226,7 +226,8 @@ extension Subscript {
     switch self {
     case .ellipsis: .atom("...")
     case .index(let value): value.dumped
-    case .slice(let low, let high, _): SExpression("..<", [low?.dumped ?? .atom("_"), high?.dumped ?? .atom("_")])
+    case .slice(let low, let high, let step, _):
+      SExpression("..<", [low?.dumped ?? .atom("_"), high?.dumped ?? .atom("_")] + (step.map { [$0.dumped] } ?? []))
     }
   }
 }

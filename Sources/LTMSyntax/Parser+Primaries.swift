@@ -84,7 +84,7 @@ extension Parser {
     return (subscripts, height)
   }
 
-  /// `subscript = "..." | expression | [ expression ] "..<" [ expression ]`
+  /// `subscript = "..." | expression | [ expression ] "..<" [ expression ] [ ":" expression ]`
   private mutating func parseSubscript() throws(Unwind) -> (Subscript, Int) {
     if at(.ellipsis) { return (.ellipsis(span(of: advance())), 0) }
     let start = self.start
@@ -95,12 +95,18 @@ extension Parser {
       return (.index(low.expr), low.height)
     }
     advance()
-    let high = at(.comma) || at(.closeBracket) ? nil : try parseExpression()
-    let height = max(low?.height ?? 0, high?.height ?? 0)
-    return (.slice(low?.expr, high?.expr, span(from: start)), height)
+    let high = at(.comma) || at(.closeBracket) || at(.colon) ? nil : try parseExpression()
+    var step: (expr: Expr, height: Int)?
+    if at(.colon) {
+      advance()
+      let value = try parseExpression()
+      step = (value.expr, value.height)
+    }
+    let height = max(low?.height ?? 0, high?.height ?? 0, step?.height ?? 0)
+    return (.slice(low?.expr, high?.expr, step: step?.expr, span(from: start)), height)
   }
 
-  /// `a:b`, which is written `a..<b`, and `a:b:c`, which is not written at all.
+  /// `a:b`, which is written `a..<b`, and `a:b:c`, which is `a..<b:c`.
   private mutating func foreignSlice() -> Unwind {
     var depth = 0
     var isStepped = false
@@ -113,10 +119,8 @@ extension Parser {
     }
     if isStepped {
       return fail(
-        "a slice has no step",
-        notes: [
-          "index with the places that are wanted: x[2 * iota([n], axis: 0)] takes n of every second row from the first"
-        ])
+        "a part of a tensor with a step is 'a..<b:c'",
+        notes: ["x[..<:2] is every second place; flip(x, axis: 0) goes backwards"])
     }
     return fail("a part of a tensor is 'a..<b', and '..<' is all of a dimension", fixIt: .init(span(of: token), "..<"))
   }

@@ -20,6 +20,7 @@ extension Builtin {
     case .unstack: [("x", true), ("axis", true)]
     case .stack: [("values", true), ("axis", true)]
     case .full: [("shape", true), ("value", true)]
+    case .einsum: [("equation", true), ("operands", true)]
     case .along: [("x", true), ("axis", true)]
     case .reversed: [("x", true)]
     case .zeros, .ones, .kaimingUniform, .xavierUniform: []
@@ -40,6 +41,7 @@ extension Elaborator {
       if let misused = valueForAxis(op, arguments) { return misused }
       return call(op, arguments, span)
     }
+    if builtin == .einsum { return needing(arguments.map(\.value)) { einsum(arguments, span) } }
     guard let given = bind(arguments, to: builtin, span) else { return Value(.poison, span) }
     return needing(given.map(\.value)) { call(builtin, given: given, span) }
   }
@@ -58,6 +60,7 @@ extension Elaborator {
     case .full: return full(given, span)
     case .along: return along(given, span)
     case .reversed: return reversed(given[0], span)
+    case .einsum: return einsum(given, span)
     case .zeros, .ones, .constant, .uniform, .normal, .zerosLike, .kaimingUniform, .xavierUniform:
       internalFailure("elaboration", "'\(builtin.rawValue)' is an initializer")
     }
@@ -235,8 +238,9 @@ extension Elaborator {
     return Value(.tuple(items), span)
   }
 
-  func slice(_ x: Operand, _ axis: Int, _ start: Dim, _ limit: Dim, _ span: Span) -> Value {
-    apply(.slice, [x], ["axis": .int(axis), "start": .dim(start), "limit": .dim(limit), "stride": .int(1)], at: span)
+  func slice(_ x: Operand, _ axis: Int, _ start: Dim, _ limit: Dim, stride: Int = 1, _ span: Span) -> Value {
+    apply(
+      .slice, [x], ["axis": .int(axis), "start": .dim(start), "limit": .dim(limit), "stride": .int(stride)], at: span)
   }
 
   private func stack(_ given: [Given], _ span: Span) -> Value {

@@ -79,13 +79,16 @@ extension Elaborator {
     for item in part {
       switch item {
       case .ellipsis: axis += rank - (size - 1)
-      case .slice(nil, nil, _): axis += 1
-      case .slice(_, .some, let place), .slice(nil, _, let place):
+      case .slice(_, _, step: .some(let step), _):
+        fail("a part that is written has no step", at: step.span)
+        return nil
+      case .slice(nil, nil, step: nil, _): axis += 1
+      case .slice(_, .some, step: _, let place), .slice(nil, _, step: _, let place):
         fail(
           "what is written begins at a place and is as long as the value", at: place,
           notes: ["write 'position..<', where position is an i32 that is known when it runs"])
         return nil
-      case .slice(.some(let low), nil, _), .index(let low):
+      case .slice(.some(let low), nil, step: _, _), .index(let low):
         guard found == nil else {
           fail("a cache is written at a place along one axis", at: low.span, notes: ["'..<' is all of the others"])
           return nil

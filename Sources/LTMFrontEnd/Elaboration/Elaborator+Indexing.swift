@@ -26,15 +26,15 @@ extension Elaborator {
         return fail("\(describe(value)) is no index of a list of \(items.count)", at: expr.span)
       }
       return items[index < 0 ? index + items.count : index]
-    case .slice(let low, let high, let place):
+    case .slice(let low, let high, let step, let place):
       guard let (start, limit) = bounds(low, high, of: count, place), let from = start.constant,
-        let to = limit.constant,
+        let to = limit.constant, let stride = self.stride(step),
         from < to
       else {
         if isGeneric { return Value(.poison, span) }
         return fail("this slice of a list of \(items.count) is empty or not known", at: place)
       }
-      return Value(.list(Array(items[from..<to])), span)
+      return Value(.list(Swift.stride(from: from, to: to, by: stride).map { items[$0] }), span)
     }
   }
 
@@ -66,9 +66,9 @@ extension Elaborator {
     var result: Value
     switch item {
     case .ellipsis: return x.id
-    case .slice(let low, let high, let place):
-      guard let (start, limit) = bounds(low, high, of: size, place) else { return nil }
-      result = slice(x, axis, start, limit, place)
+    case .slice(let low, let high, let step, let place):
+      guard let (start, limit) = bounds(low, high, of: size, place), let stride = self.stride(step) else { return nil }
+      result = slice(x, axis, start, limit, stride: stride, place)
       axis += 1
     case .index(let expr):
       let value = evaluate(expr)
@@ -105,6 +105,20 @@ extension Elaborator {
       return nil
     }
     return (start, limit)
+  }
+
+  /// From one place of a slice to the next; `nil` after an error.
+  private func stride(_ step: Expr?) -> Int? {
+    guard let step else { return 1 }
+    let value = evaluate(step)
+    if value.isPoison { return nil }
+    guard let number = value.constantInteger, number >= 1 else {
+      fail(
+        "a step is an Int known at compile time, 1 or more, and this is \(describe(value))", at: step.span,
+        notes: value.constantInteger == nil ? [] : ["flip(x, axis: ...) goes backwards"])
+      return nil
+    }
+    return number
   }
 
   /// A place on an axis; negative ones count from the end. `nil` after an error.

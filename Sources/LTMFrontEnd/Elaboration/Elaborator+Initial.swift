@@ -77,7 +77,7 @@ extension Elaborator {
     case .kaimingUniform: return fans(shape, span) { fanIn, _ in 1 / fanIn.squareRoot() }
     case .xavierUniform: return fans(shape, span) { fanIn, fanOut in (6 / (fanIn + fanOut)).squareRoot() }
     case .div, .mod, .int, .count, .range, .member, .min, .max, .permute, .transpose, .flatten, .squeeze, .unsqueeze,
-      .split, .unstack, .stack, .full, .along, .reversed:
+      .split, .unstack, .stack, .full, .einsum, .along, .reversed:
       internalFailure("elaboration", "'\(builtin.rawValue)' is no initializer")
     }
   }

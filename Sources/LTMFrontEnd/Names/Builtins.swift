@@ -9,7 +9,7 @@ enum Builtin: String, Sendable, CaseIterable {
   case member
   case min, max
   // On tensors
-  case permute, transpose, flatten, squeeze, unsqueeze, split, unstack, stack, full
+  case permute, transpose, flatten, squeeze, unsqueeze, split, unstack, stack, full, einsum
   // What loops run over
   case along, reversed
   // Initial values of `param` and `state`
@@ -22,7 +22,7 @@ enum Builtin: String, Sendable, CaseIterable {
     switch self {
     case .zeros, .ones, .constant, .uniform, .normal, .zerosLike, .kaimingUniform, .xavierUniform: true
     case .div, .mod, .int, .count, .range, .member, .min, .max, .permute, .transpose, .flatten, .squeeze, .unsqueeze,
-      .split, .unstack, .stack, .full, .along, .reversed:
+      .split, .unstack, .stack, .full, .einsum, .along, .reversed:
       false
     }
   }
@@ -46,7 +46,7 @@ extension Builtin {
         ? .maximum : .max
     case .mod, .int, .count, .range, .member, .permute, .transpose, .flatten, .squeeze, .unsqueeze, .split, .unstack,
       .stack,
-      .full, .along, .reversed,
+      .full, .einsum, .along, .reversed,
       .zeros, .ones, .constant, .uniform, .normal, .zerosLike, .kaimingUniform, .xavierUniform:
       return nil
     }

@@ -72,7 +72,7 @@ extension ForeignNames {
       (["enumerate", "zip"], count),
       (["append", "extend", "list", "tuple", "dict", "set", "map", "filter", "ModuleList", "ModuleDict"], list),
       (["reversed", "sorted"], "a list is indexed: [xs[xs.count - 1 - i] for i in 0..<xs.count]"),
-      (["einsum", "tensordot", "einops", "rearrange"], "matmul, transpose, reshape and sum say the same"),
+      (["tensordot", "einops", "rearrange"], "einsum, matmul, transpose and reshape say the same"),
       (["Sequential"], "a list of layers can be called: [Linear(4, 8), relu]"),
       (["Identity"], "a function that returns its argument: func identity(x: [...]) -> [...] { return x }"),
       (["Upsample"], "it is a function: interpolate(x, scale_factor: 2, mode: \"bilinear\")"),

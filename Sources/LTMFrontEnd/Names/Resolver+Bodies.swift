@@ -150,9 +150,10 @@ extension Resolver {
     switch item {
     case .ellipsis: return
     case .index(let expr): resolve(expr)
-    case .slice(let low, let high, _):
+    case .slice(let low, let high, let step, _):
       if let low { resolve(low) }
       if let high { resolve(high) }
+      if let step { resolve(step) }
     }
   }
 }

@@ -176,12 +176,8 @@ private let inferSlice: InferRule = { (types, attributes) throws(OpError) in
   var shape = types[0].shape
   if stride == 1 {
     shape[axis] = length
-  } else if let length = length.constant {
-    shape[axis] = Dim((length - 1) / stride + 1)
-  } else if let steps = length.dividedExactly(by: Dim(stride)) {
-    shape[axis] = steps
   } else {
-    throw OpError("\(length) elements cannot be shown to divide by the stride \(stride)", operands: [(0, axis)])
+    shape[axis] = try checkedDim(length.adding(Dim(stride - 1))?.dividedDown(by: Dim(stride)))
   }
   return TensorType(types[0].dtype, shape)
 }
@@ -219,11 +215,28 @@ private func sliceGradient(_ b: inout GraphBuilder, _ node: Node, _ g: ValueID) 
       ? g
       : b.make(.pad, [g], ["axis": .int(axis), "low": .int(low), "high": .int(high), "value": .float(0)])
   }
+  if let start = start.constant, let size = type.shape[axis].constant, let count = node.type.shape[axis].constant {
+    return spreadOut(&b, g, axis: axis, stride: stride, start: start, count: count, size: size)
+  }
   let indexType = TensorType(.i32, [node.type.shape[axis]])
   let count = b.make(.iota, [], ["shape": .dims(indexType.shape), "axis": .int(0), "dtype": .dtype(.i32)])
   let first = b.broadcast(b.dimension(start, .i32), to: indexType.shape)
   let indices = b.add(b.mul(count, b.constant(Double(stride), indexType)), first)
   return b.make(.scatterAdd, [b.zeros(type), indices, g], ["axis": .int(axis)])
+}
+
+/// The elements of an axis `stride` apart among zeros, as views.
+private func spreadOut(
+  _ b: inout GraphBuilder, _ g: ValueID, axis: Int, stride: Int, start: Int, count: Int, size: Int
+) -> ValueID {
+  var shape = b.type(g).shape
+  shape.insert(1, at: axis + 1)
+  let apart = b.padded(b.reshape(g, to: shape), axis: axis + 1, low: 0, to: stride)
+  shape.replaceSubrange(axis...axis + 1, with: [Dim(count * stride)])
+  let line = b.slice(b.reshape(apart, to: shape), axis: axis, from: 0, to: Dim(min(count * stride, size - start)))
+  let high = size - start - min(count * stride, size - start)
+  if start == 0, high == 0 { return line }
+  return b.make(.pad, [line], ["axis": .int(axis), "low": .int(start), "high": .int(high), "value": .float(0)])
 }
 
 extension Dim {

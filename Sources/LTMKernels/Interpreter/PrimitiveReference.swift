@@ -26,7 +26,8 @@ extension Primitive {
       1
     case .add, .sub, .mul, .div, .pow, .minimum, .maximum, .equal, .notEqual, .less, .lessEqual, .greater,
       .greaterEqual,
-      .and, .or, .timesSigmoid, .timesNormalCDF, .timesGaussian, .after:
+      .and, .or, .timesSigmoid, .timesNormalCDF, .timesGaussian, .bitAnd, .bitOr, .bitXor, .shiftLeft, .shiftRight,
+      .after:
       2
     case .select: 3
     case .philox: 9
@@ -39,7 +40,7 @@ extension Primitive {
     case .isFinite, .not, .equal, .notEqual, .less, .lessEqual, .greater, .greaterEqual, .and, .or: true
     case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .expm1, .log1p, .log2,
       .timesSigmoid, .timesNormalCDF, .timesGaussian, .add, .sub, .mul, .div, .pow, .minimum, .maximum, .select,
-      .philox, .after:
+      .bitAnd, .bitOr, .bitXor, .shiftLeft, .shiftRight, .philox, .after:
       false
     }
   }
@@ -82,9 +83,22 @@ extension Primitive {
     case .greaterEqual: a >= b ? 1 : 0
     case .and: a != 0 && b != 0 ? 1 : 0
     case .or: a != 0 || b != 0 ? 1 : 0
+    case .bitAnd, .bitOr, .bitXor, .shiftLeft, .shiftRight: bits(a, b)
     case .select: a != 0 ? b : c
     case .philox: .nan
     case .after: a
+    }
+  }
+
+  /// An operation on bits, in 64 of them.
+  private func bits(_ a: Double, _ b: Double) -> Double {
+    let (x, y) = (Int64(a), Int64(b))
+    switch self {
+    case .bitAnd: return Double(x & y)
+    case .bitOr: return Double(x | y)
+    case .bitXor: return Double(x ^ y)
+    case .shiftLeft: return Double(y < 0 ? 0 : x << y)
+    default: return Double(y < 0 ? x >> 63 : x >> y)
     }
   }
 

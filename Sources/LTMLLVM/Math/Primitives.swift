@@ -41,8 +41,11 @@ extension IRBuilder {
     case .lessEqual: compare(a, b, LLVMRealOLE, LLVMIntSLE, dtype)
     case .greater: compare(a, b, LLVMRealOGT, LLVMIntSGT, dtype)
     case .greaterEqual: compare(a, b, LLVMRealOGE, LLVMIntSGE, dtype)
-    case .and: a.and(b)
-    case .or: a.or(b)
+    case .and, .bitAnd: a.and(b)
+    case .or, .bitOr: a.or(b)
+    case .bitXor: Lanes(LLVMBuildXor(ref, a.ref, b.ref, ""), self)
+    case .shiftLeft: shifted(a, b, dtype, isLeft: true)
+    case .shiftRight: shifted(a, b, dtype, isLeft: false)
     case .select: b.when(a, else: x[2])
     case .philox: philox(x)
     case .after: a
@@ -83,6 +86,15 @@ extension IRBuilder {
     let safe = b.bits(1).when(isZero.or(isMinusOne), else: b)
     let quotient = Lanes(LLVMBuildSDiv(ref, a.ref, safe.ref, ""), self)
     return a.bits(0).when(isZero, else: a.bits(0).minusBits(a).when(isMinusOne, else: quotient))
+  }
+
+  /// The machine's shift has no value from as many bits on as there are.
+  private func shifted(_ a: Lanes, _ b: Lanes, _ dtype: DType, isLeft: Bool) -> Lanes {
+    let last = (dtype.loaded == .i64 ? 64 : 32) - 1
+    let isOutside = b.compareBits(LLVMIntUGT, b.bits(last))
+    let count = b.bits(last).when(isOutside, else: b)
+    guard isLeft else { return Lanes(LLVMBuildAShr(ref, a.ref, count.ref, ""), self) }
+    return a.bits(0).when(isOutside, else: Lanes(LLVMBuildShl(ref, a.ref, count.ref, ""), self))
   }
 
   private func compare(

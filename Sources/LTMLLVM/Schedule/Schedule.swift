@@ -416,7 +416,8 @@ extension Primitive {
     case .philox: 14
     case .sqrt, .div: 2
     case .neg, .abs, .floor, .ceil, .round, .isFinite, .not, .add, .sub, .mul, .minimum, .maximum, .equal, .notEqual,
-      .less, .lessEqual, .greater, .greaterEqual, .and, .or, .select, .after:
+      .less, .lessEqual, .greater, .greaterEqual, .and, .or, .bitAnd, .bitOr, .bitXor, .shiftLeft, .shiftRight, .select,
+      .after:
       1
     }
   }

@@ -164,4 +164,45 @@ for reduction in ("mean", "sum", "none", "batchmean"):
     t = torch.tensor([[0.0, 0.4, 0.6], [1.0, 0.0, 0.0]])
     case("kl_div", "{log_target = false, " + tail, lambda v, u: F.kl_div(v, u.detach(), reduction=reduction), x, t)
     case("kl_div", "{log_target = true, " + tail, lambda v, u: F.kl_div(v, u, reduction=reduction, log_target=True), x, torch.randn(2, 3))
+
+whole, by = ints(7, -7, 7, -7, 0, 12, -1, 2147483647), ints(2, 2, -2, -2, 5, -12, 31, 3)
+fractions, divisors = torch.tensor([7.5, -7.5, 7.5, -7.5, -0.25, 6.0, 1e6]), torch.tensor([2.0, 2.0, -2.0, -2.0, 3.0, -2.0, 0.3])
+for op, f in {"floor_divide": torch.floor_divide, "remainder": torch.remainder, "fmod": torch.fmod}.items():
+    case(op, "", f, whole, by)
+    case(op, "", f, fractions, divisors, gradients=op != "floor_divide")
+    case(op, "", f, torch.tensor([1.0, -1.0, 0.0, NAN, 5.0]), torch.tensor([0.0, 0.0, 2.0, 1.0, NAN]), gradients=False)
+    # The quotient of 1 and 0.1 is 10 once it is rounded.
+    case(op, "", f, torch.tensor([1.0, -1.0, 0.7, 5.0]), torch.tensor([0.1, 0.1, -0.1, 1e300]), gradients=False)
+bits, shifts = ints(0, 1, -1, 5, 1234567, -1234567, 2147483647), ints(0, 31, 4, 1, 3, 7, 40)
+for op, f in {"bitwise_and": torch.bitwise_and, "bitwise_or": torch.bitwise_or, "bitwise_xor": torch.bitwise_xor}.items():
+    case(op, "", f, bits, shifts)
+case("bitwise_not", "", torch.bitwise_not, bits)
+case("bitwise_left_shift", "", torch.bitwise_left_shift, ints(1, -3, 5, 1234567), ints(31, 4, 0, 12))
+case("bitwise_right_shift", "", torch.bitwise_right_shift, ints(-1, -1024, 1024, 1234567), ints(31, 4, 10, 40))
+
+
+def stft(v, n, hop, window, center):
+    return torch.view_as_real(torch.stft(v, n, hop, n, window, center, "reflect", return_complex=True))
+
+
+def mel_bands(frequencies, mels, rate, low, high, norm, scale):
+    """The triangles of torchaudio's melscale_fbanks, which is not needed for that."""
+    if scale == "htk":
+        to_mel, to_hertz = lambda f: 2595 * math.log10(1 + f / 700), lambda m: 700 * (10 ** (m / 2595) - 1)
+    else:
+        to_mel = lambda f: f * 3 / 200 if f < 1000 else 15 + math.log(f / 1000) * 27 / math.log(6.4)
+        to_hertz = lambda m: torch.where(m < 15, m * 200 / 3, 1000 * torch.exp((m - 15) * math.log(6.4) / 27))
+    points = to_hertz(torch.linspace(to_mel(low), to_mel(high), mels + 2))
+    frequency = torch.linspace(0, rate / 2, frequencies)
+    slopes, width = points[:, None] - frequency, points[1:] - points[:-1]
+    bands = torch.clamp(torch.minimum(-slopes[:-2] / width[:-1, None], slopes[2:] / width[1:, None]), min=0)
+    return bands * (2 / (points[2:] - points[:-2]))[:, None] if norm == "slaney" else bands
+
+
+case("stft", "{center = true, hop_length = 3, n_fft = 8}", lambda v, w: stft(v, 8, 3, w.detach(), True), torch.randn(2, 16), torch.hann_window(8))
+case("stft", "{center = false, n_fft = 6}", lambda v: stft(v, 6, 1, torch.ones(6), False), torch.randn(11))
+for norm in ("none", "slaney"):
+    for scale in ("htk", "slaney"):
+        case("mel_scale", '{f_max = 3500.0, f_min = 20.0, mel_scale = "%s", n_mels = 6, norm = "%s", sample_rate = 8000.0}' % (scale, norm),
+             lambda v: mel_bands(33, 6, 8000, 20, 3500, norm, scale) @ v, torch.rand(2, 33, 3))
 print(json.dumps(cases, indent=None).replace('}, {"op"', '},\n {"op"'))

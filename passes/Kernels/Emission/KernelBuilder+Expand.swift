@@ -243,7 +243,7 @@ extension Primitive {
     case .isFinite, .equal, .notEqual, .less, .lessEqual, .greater, .greaterEqual: true
     case .neg, .abs, .sqrt, .exp, .log, .sin, .cos, .tanh, .erf, .floor, .ceil, .round, .not, .expm1, .log1p, .log2,
       .timesSigmoid, .timesNormalCDF, .timesGaussian, .add, .sub, .mul, .div, .pow, .minimum, .maximum, .and, .or,
-      .select, .philox, .after:
+      .bitAnd, .bitOr, .bitXor, .shiftLeft, .shiftRight, .select, .philox, .after:
       false
     }
   }

@@ -263,7 +263,8 @@ extension Primitive {
     switch self {
     case .neg, .abs, .floor, .ceil, .round, .isFinite, .not, .add, .sub, .mul, .minimum, .maximum, .equal, .notEqual,
       .less,
-      .lessEqual, .greater, .greaterEqual, .and, .or, .select, .after:
+      .lessEqual, .greater, .greaterEqual, .and, .or, .bitAnd, .bitOr, .bitXor, .shiftLeft, .shiftRight, .select,
+      .after:
       1
     case .div, .sqrt: 3
     case .exp, .log, .sin, .cos, .tanh, .erf, .expm1, .log1p, .log2, .pow, .timesSigmoid, .timesNormalCDF,

@@ -70,11 +70,11 @@ extension OpDefinition {
     _ formula:
       @escaping @Sendable (inout GraphBuilder, _ x: ValueID, _ axes: [Int], _ keep: Bool, Attributes) -> ValueID
   ) -> OpDefinition {
-    let usual = [
-      OpParameter("x", .tensor), OpParameter("axes", .axes), OpParameter("keep", .bool, default: .bool(false)),
-    ]
+    let usual = [OpParameter("axes", .axes), OpParameter("keep", .bool, default: .bool(false))]
+    // The number of a norm comes first, as in PyTorch.
+    let order = extra.contains { $0.name == "p" } ? extra + usual : usual + extra
     return composed(
-      summary, signature: usual + extra, precision: .float32,
+      summary, signature: [OpParameter("x", .tensor)] + order, precision: .float32,
       infer: { (types, attributes) throws(OpError) in
         try requireCount(types, 1...1)
         let dtype = try joinedDType(types, .floats)

@@ -161,7 +161,7 @@ private struct PatchForm {
     for (name, least) in [("kernel", 1), ("stride", 1), ("padding", 0), ("dilation", 1)] {
       let numbers = try attributes.required(name, attributes.ints(name))
       guard numbers.count == 2, numbers.allSatisfy({ least...(1 << 15) ~= $0 }) else {
-        throw OpError("\(name) is \(numbers), and its two numbers are \(least) or more")
+        throw OpError("\(name) is \(numbers), and its two numbers are from \(least) to 32768")
       }
     }
     self.init(proved: attributes)
