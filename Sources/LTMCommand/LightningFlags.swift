@@ -2,12 +2,14 @@ import LTM
 
 /// Arguments of Lightning 1.0's `Trainer` that are called otherwise here, or are not there: what to use. docs/trainer.md has a row for each.
 enum LightningFlags {
-  private static let machines = "one machine is used: its processor, --gpus 1 or --tpu-cores 8"
+  private static let machines =
+    "MPI starts several processes, as in mpirun -np 4 ltm train; --gpus 1 and --tpu-cores 8 choose devices"
   private static let notYet = "there is nothing in its place yet"
 
   static let remedies: [String: String] = [
     "accelerator": machines, "distributed-backend": machines, "num-nodes": machines, "replace-sampler-ddp": machines,
-    "prepare-data-per-node": machines, "num-processes": "--threads says how many threads compute",
+    "prepare-data-per-node": machines,
+    "num-processes": "mpirun -np 4 ltm train starts four, and --threads says how many threads each has",
     "auto-select-gpus": "CUDA_VISIBLE_DEVICES chooses a GPU, and --gpus 1 uses it",
     "sync-batchnorm": notYet,
     "amp-backend": "--precision and --amp-level say it: there is one backend",

@@ -29,6 +29,7 @@ public enum Op: String, Sendable, CaseIterable, Hashable {
   case allReduce = "all_reduce"
   case reduceScatter = "reduce_scatter"
   case allGather = "all_gather"
+  case sumOverRanks = "sum_over_ranks", rankCount = "rank_count"
   // Dtype
   case cast
   case stopGradient = "stop_gradient"
@@ -137,6 +138,8 @@ extension Op {
     case .allReduce: .allReduce
     case .reduceScatter: .reduceScatter
     case .allGather: .allGather
+    case .sumOverRanks: .sumOverRanks
+    case .rankCount: .rankCount
     case .cast: .cast
     case .stopGradient: .stopGradient
     case .after: .after

@@ -295,7 +295,7 @@ struct StepBuilder {
     builder.output(StepProgram.foundInf, foundInf)
     if let rate = moved.first?["lr"] { builder.output(StepProgram.learningRate, rate) }
     return StepProgram(
-      graph: builder.graph, slots: slots, forwardCount: forwardCount, indexReads: indexReads,
+      graph: builder.graph.joiningRanks(replicas), slots: slots, forwardCount: forwardCount, indexReads: indexReads,
       warnings: diagnostics.warnings)
   }
 

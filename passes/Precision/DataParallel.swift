@@ -40,6 +40,30 @@ extension Graph {
   }
 }
 
+extension Graph {
+  /// The graph of one of several replicas: what is asked of all ranks is asked.
+  func joiningRanks(_ replicas: Replicas) -> Graph {
+    guard replicas.count > 1 else { return self }
+    return mapBodies { $0.withCollectives(replicas) }.withCollectives(replicas)
+  }
+
+  private func withCollectives(_ replicas: Replicas) -> Graph {
+    var result = self
+    for (index, node) in nodes.enumerated() {
+      switch node.op {
+      case .sumOverRanks:
+        result.nodes[index].op = .allReduce
+        result.nodes[index].attributes = ["replicas": .int(replicas.count), "operation": .word("sum")]
+      case .rankCount:
+        result.nodes[index].op = .constant
+        (result.nodes[index].operands, result.nodes[index].attributes) = ([], ["value": .float(Double(replicas.count))])
+      default: break
+      }
+    }
+    return result
+  }
+}
+
 extension StepBuilder {
   /// A gradient's mean over the replicas, in the accumulator's dtype. Ranks send 16 bits as 16 bits, which are added in f32 and
   /// rounded once; the mean of finite numbers is finite.

@@ -54,6 +54,22 @@ extension OpDefinition {
     gradient: .none,
     lowering: .structural { attributes, _ in .allGather(replicas: attributes[int: "replicas"]) })
 
+  static let sumOverRanks = OpDefinition(
+    "The sum of what the ranks of a training run have, the same on each; in one process, the value. Its gradient is the sum of "
+      + "theirs.", signature: [OpParameter("x", .tensor)], precision: .follow, infer: elementwise(1, .floats),
+    evaluate: { x, _, _ in x[0] }, gradient: .rule { b, _, _, g in [b.make(.sumOverRanks, [g])] },
+    lowering: .decompose { _, node in node.operands[0] })
+
+  static let rankCount = OpDefinition(
+    "How many ranks share the batch that a value is made of: 1 in one process.", signature: [OpParameter("x", .tensor)],
+    precision: .follow,
+    infer: { (types, _) throws(OpError) in
+      try requireCount(types, 1...1)
+      return TensorType(try joinedDType(types, .floats), [])
+    },
+    evaluate: { _, _, _ in Reference(shape: [], data: [1]) }, gradient: .none,
+    lowering: .decompose { b, node in b.constant(1, node.type) })
+
   /// The reference over several replicas: the part of each.
   static func reduceScatter(_ operands: [Reference], _ attributes: Attributes) -> [Reference] {
     let replicas = attributes[int: "replicas"]

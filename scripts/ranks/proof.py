@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""What training on several ranks is proved by, beyond `make test`: python3 scripts/ranks/proof.py [curves] [kills] [hang] [hosts]
+
+curves  digits, cnn and gpt at O0, O1 and O2 on 2 and 4 ranks: near the curve of one process, and its bits with --same-bits
+kills   kill -9 of a rank at 50 random moments (LTM_KILLS): the job ends within seconds, and the last checkpoint goes on
+hang    a rank that is stopped: the others name it
+hosts   two network namespaces stand in for two hosts; the bytes on the link between them are counted, and with the link held to
+        1 Gbit/s it is measured how much of a GPT's exchange is hidden; skipped aloud where the machine forbids it
+
+MPIRUN names the launcher (mpirun.openmpi).
+"""
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+LTM = f"{ROOT}/.build/release/ltm"
+MPIRUN = os.environ.get("MPIRUN", "mpirun.openmpi")
+ENV = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+       "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none"}
+failures = 0
+
+
+def check(ok, text):
+    global failures
+    failures += not ok
+    print(("ok    " if ok else "FAIL  ") + text, flush=True)
+
+
+def train(folder, sample, flags, ranks=None, launcher=()):
+    command = [LTM, "train", f"{ROOT}/samples/{sample}.ltm", "--log", f"{folder}/log.jsonl", "--threads", "1", *flags]
+    if ranks:
+        command = [MPIRUN, *launcher, "-np", str(ranks), *command]
+    run = subprocess.run(command, cwd=folder, env=ENV, capture_output=True, text=True, timeout=600)
+    if run.returncode:
+        print(run.stderr[-2000:])
+        return None
+    return [json.loads(line)["loss"] for line in open(f"{folder}/log.jsonl") if "loss" in line]
+
+
+def curves(folder):
+    # Batch norm takes statistics of a rank's rows: the curve of the CNN is another one, as DDP's is.
+    bounds = {"O0": 2e-5, "O1": 2e-3, "O2": 2e-3}
+    for sample in ["digits", "gpt", "cnn"]:
+        for level in ["O0", "O1", "O2"]:
+            flags = ["--precision", "16", "--amp-level", level, "--seed", "3", "--batch", "32", "--max-steps", "40"]
+            one = train(folder, sample, flags)
+            for ranks in [2, 4]:
+                found = train(folder, sample, flags, ranks)
+                far = max(abs(a - b) / max(abs(a), 1) for a, b in zip(one, found)) if found else float("inf")
+                bound = 0.5 if sample == "cnn" else bounds[level]
+                check(far <= bound, f"{sample} {level} on {ranks} ranks: {far:.1e} from one process, {bound:.0e} is allowed")
+            if sample == "cnn":
+                continue
+            one = train(folder, sample, flags + ["--same-bits"])
+            for ranks in [2, 4, 8]:
+                found = train(folder, sample, flags + ["--same-bits"], ranks)
+                check(found == one, f"{sample} {level} on {ranks} ranks with --same-bits: the bits of one process")
+
+
+def processes(pattern):
+    found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True).stdout.split()
+    return [int(pid) for pid in found]
+
+
+def start(folder, flags):
+    command = [MPIRUN, "-np", "2", LTM, "train", f"{ROOT}/samples/digits.ltm", "--threads", "1", "--quiet", *flags]
+    return subprocess.Popen(command, cwd=folder, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def kills(folder):
+    count = int(os.environ.get("LTM_KILLS", "50"))
+    flags = ["--seed", "3", "--epochs", "100000", "--save", f"{folder}/k.safetensors", "--save-every-n-steps", "5"]
+    slowest, wrong, resumed = 0.0, 0, 0
+    for _ in range(count):
+        going_on = ["--resume", f"{folder}/k.safetensors"] if os.path.exists(f"{folder}/k.safetensors") else []
+        job = start(folder, flags + going_on)
+        time.sleep(random.uniform(0.3, 1.2))
+        ranks = processes(f"^{LTM} train")
+        if ranks:
+            os.kill(random.choice(ranks), signal.SIGKILL)
+        begin = time.time()
+        try:
+            told, _ = job.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            job.kill()
+            told = ""
+        slowest = max(slowest, time.time() - begin)
+        wrong += job.returncode == 0 or not ("signal" in told or "KILLED" in told or "exit" in told)
+        resumed += bool(going_on)
+    check(wrong == 0 and slowest < 15, f"{count} kills: each job ended with a message, the slowest after {slowest:.1f} s")
+    last = subprocess.run([LTM, "train", f"{ROOT}/samples/digits.ltm", "--resume", f"{folder}/k.safetensors", "--seed", "3",
+                           "--max-steps", "100000000", "--max-time", "2s", "--quiet"], capture_output=True, text=True)
+    check(last.returncode == 0, f"the last checkpoint goes on in one process, after {resumed} resumptions {last.stderr[-200:]}")
+
+
+def hang(folder):
+    job = start(folder, ["--epochs", "1000000", "--collective-timeout", "3"])
+    time.sleep(2)
+    ranks = sorted(processes(f"^{LTM} train"))
+    os.kill(ranks[-1], signal.SIGSTOP)
+    try:
+        told, _ = job.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        told = ""
+    for pid in ranks:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    lines = [line for line in told.splitlines() if "has waited" in line]
+    check(bool(lines), "a rank that hangs is named: " + (lines[0] if lines else told[-300:]))
+
+
+def link(command):
+    return subprocess.run(command, shell=True, capture_output=True, text=True)
+
+
+def sent(host):
+    return int(link(f"ip netns exec {host} cat /sys/class/net/veth-{host}/statistics/tx_bytes").stdout or 0)
+
+
+def hosts(folder):
+    made = link("ip netns add ltmA && ip netns add ltmB && ip link add veth-ltmA type veth peer name veth-ltmB && "
+                "ip link set veth-ltmA netns ltmA && ip link set veth-ltmB netns ltmB && "
+                "ip -n ltmA addr add 10.78.0.1/24 dev veth-ltmA && ip -n ltmB addr add 10.78.0.2/24 dev veth-ltmB && "
+                "ip -n ltmA link set lo up && ip -n ltmB link set lo up && ip -n ltmA link set veth-ltmA up && "
+                "ip -n ltmB link set veth-ltmB up")
+    try:
+        if made.returncode:
+            print("skipped: this machine lets no network namespaces be made: " + made.stderr.strip())
+            return
+        with open(f"{folder}/launch", "w") as file:
+            # Stands in for ssh.
+            file.write('#!/bin/bash\nwhile [[ $1 == -* ]]; do shift; done\ncase $1 in 10.78.0.1) n=ltmA;; *) n=ltmB;; esac\n'
+                       'shift\nexec ip netns exec $n unshare -u bash -c "hostname $n; $*"\n')
+        os.chmod(f"{folder}/launch", 0o755)
+        across(folder)
+    finally:
+        link("ip netns del ltmA; ip netns del ltmB")
+
+
+def across(folder):
+    launcher = ["--host", "10.78.0.1:1,10.78.0.2:1", "--mca", "plm_rsh_agent", f"{folder}/launch", "--mca", "btl", "tcp,self",
+                "--mca", "btl_tcp_if_include", "10.78.0.0/24", "--mca", "oob_tcp_if_include", "10.78.0.0/24"]
+    inside = ["ip", "netns", "exec", "ltmA", MPIRUN, *launcher, "-np", "2"]
+    # A GPT of 38 million weights: some 75 MB of gradients in 16 bits, each way half of them twice.
+    flags = ["--set", "dim=512", "--set", "depth=12", "--set", "heads=8", "--precision", "bf16", "--amp-level", "O2",
+             "--seed", "3", "--batch", "8", "--no-report", "--threads", "1", "--profiler"]
+
+    def run(steps, more=()):
+        command = inside + [LTM, "train", f"{ROOT}/samples/gpt.ltm", *flags, "--max-steps", str(steps), *more]
+        return subprocess.run(command, cwd=folder, env=ENV, capture_output=True, text=True, timeout=900)
+
+    before = sent("ltmA")
+    short = run(2)
+    middle = sent("ltmA")
+    run(6)
+    per_step = (sent("ltmA") - middle - (middle - before)) / 4
+    check(short.returncode == 0 and per_step > 1e6, f"two hosts: {per_step / 1e6:.1f} MB a step leave one of them {short.stderr[-300:] if short.returncode else ''}")
+    limited = link("for n in ltmA ltmB; do ip netns exec $n tc qdisc add dev veth-$n root tbf rate 1gbit burst 256kb latency 50ms; done")
+    if limited.returncode:
+        print("skipped: no traffic control here: " + limited.stderr.strip())
+        return
+    told = run(6)
+    for line in (told.stdout + told.stderr).splitlines():
+        if "collectives were under way" in line or line.startswith("steps"):
+            print("      1 Gbit/s, " + line.strip())
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:] or ["curves", "kills", "hang", "hosts"]
+    place = tempfile.mkdtemp()
+    try:
+        for name in wanted:
+            {"curves": curves, "kills": kills, "hang": hang, "hosts": hosts}[name](place)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    sys.exit(failures > 0)
