@@ -99,6 +99,12 @@ let package = Package(
         "LTMKernelPasses", "LTMLLVM", "LTMPTX", "LTMCUDA", "LTMRuntime", "LTMHLO", "LTMMPI", "LTMTokenizers",
         "CCeilings",
       ]),
+    layer(
+      "LTMONNX",
+      [
+        "LTM", "LTMSupport", "LTMSyntax", "LTMIR", "LTMRuntime",
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ], exclude: ["Protobuf/onnx.proto"]),
     .executableTarget(
       name: "LTMCommand",
       dependencies: [

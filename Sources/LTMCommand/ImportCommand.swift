@@ -34,6 +34,7 @@ struct ImportCommand: PrintingCommand {
     help: ArgumentHelp(
       "An input that is known now, a shape say, and becomes part of the file.", valueName: "name=file[:key]"))
   var input: [String] = []
+  @Flag(help: "Write over files that are there.") var force = false
   @OptionGroup var printing: PrintOptions
 
   func run() throws {
@@ -43,6 +44,7 @@ struct ImportCommand: PrintingCommand {
     }
     let weights = ImportedModel.weightsPath(beside: target)
     try checkFiles([FileUse("-o", target), FileUse("-o", weights)], inputs: [FileUse("the model", file)])
+    try requireFree([target, weights], force: force)
     let known = try named(input, flag: "--input name=file[:key]").mapValues { try TensorFile.read($0) }
     let sizes = try self.sizes()
     let imported: ImportedModel

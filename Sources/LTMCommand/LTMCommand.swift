@@ -19,7 +19,8 @@ struct LTMCommand: ParsableCommand {
     version: LTMVersion.text,
     subcommands: [
       TrainCommand.self, RunCommand.self, GenerateCommand.self, CompileCommand.self, ExplainCommand.self,
-      ProfileCommand.self, DevicesCommand.self, ImportCommand.self, PlotCommand.self, EvalCommand.self,
+      ProfileCommand.self, DevicesCommand.self, ImportCommand.self, ExportCommand.self, PlotCommand.self,
+      EvalCommand.self,
       PredictCommand.self, SummaryCommand.self, RenameCommand.self, CheckCommand.self, FormatCommand.self,
       OpsCommand.self, GrammarCommand.self, PreludeCommand.self,
     ])

@@ -40,6 +40,15 @@ func checkFiles(_ outputs: [FileUse], inputs: [FileUse]) throws(LTMError) {
   }
 }
 
+/// Throws where a file that a command makes anew is there already: someone may have changed it since.
+func requireFree(_ paths: [String], force: Bool) throws(LTMError) {
+  guard !force, let there = paths.first(where: { FileManager.default.fileExists(atPath: $0) }) else { return }
+  var status = stat()
+  // A device or a pipe holds nothing that could be lost.
+  guard stat(there, &status) != 0 || status.st_mode & S_IFMT == S_IFREG else { return }
+  throw LTMError("\(there): is there already", notes: ["--force writes over it"])
+}
+
 /// Writes a line to standard error, where progress and warnings go.
 func printNote(_ text: String) { try? FileHandle.standardError.write(contentsOf: Data((text + "\n").utf8)) }
 

@@ -138,6 +138,28 @@ public struct Dim: Hashable, Sendable, ExpressibleByIntegerLiteral {
     return sum
   }
 
+  /// What this comes to where names and arithmetic stand for something else.
+  package func computed<R>(
+    number: (Int) throws -> R, name: (String) throws -> R, add: (R, R) throws -> R, multiply: (R, R) throws -> R,
+    divideDown: (R, R) throws -> R
+  ) throws -> R {
+    func whole(_ dim: Dim) throws -> R {
+      try dim.computed(number: number, name: name, add: add, multiply: multiply, divideDown: divideDown)
+    }
+    let products = try terms.map { term in
+      let factors = try term.factors.map { factor in
+        switch factor {
+        case .name(let text): try name(text)
+        case .quotient(let a, let b): try divideDown(try whole(a), try whole(b))
+        }
+      }
+      let all = (term.coefficient == 1 && !factors.isEmpty ? [] : [try number(term.coefficient)]) + factors
+      return try all.dropFirst().reduce(all[0], multiply)
+    }
+    guard let first = products.first else { return try number(0) }
+    return try products.dropFirst().reduce(first, add)
+  }
+
   /// Both as numbers, where they are.
   private func numbers(with other: Dim) -> (Int, Int)? {
     guard let a = constant, let b = other.constant else { return nil }

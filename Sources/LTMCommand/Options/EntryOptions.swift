@@ -16,14 +16,17 @@ struct EntryOptions: ParsableArguments {
   var dims: [String] = []
 
   /// The dimensions by name.
-  func dimensions() throws -> [String: Int] {
-    try named(dims, flag: "--dim B=64").mapValues { text in
-      guard let size = Int(text), size > 0 else {
-        throw LTMError(
-          "'\(text)' is no size of a dimension", notes: ["write a whole number of 1 or more, as in --dim B=64"])
-      }
-      return size
+  func dimensions() throws -> [String: Int] { try sizes(of: dims) }
+}
+
+/// Sizes of dimensions by name, as `--dim` gives them.
+func sizes(of texts: [String]) throws -> [String: Int] {
+  try named(texts, flag: "--dim B=64").mapValues { text in
+    guard let size = Int(text), size > 0 else {
+      throw LTMError(
+        "'\(text)' is no size of a dimension", notes: ["write a whole number of 1 or more, as in --dim B=64"])
     }
+    return size
   }
 }
 

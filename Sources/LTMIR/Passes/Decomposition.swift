@@ -3,16 +3,19 @@
 extension Graph {
   /// The graph, bodies included, of ops that kernels are made of.
   ///
-  /// - Parameter keepsWhole: whether ops stay that some targets have a form of their own for.
-  package func decomposed(keepsWhole: Bool) -> Graph {
-    mapBodies { $0.decomposedAlone(keepsWhole) }.decomposedAlone(keepsWhole)
+  /// - Parameters:
+  ///   - keepsWhole: whether ops stay that some targets have a form of their own for.
+  ///   - keeping: which nodes stay besides.
+  package func decomposed(keepsWhole: Bool, keeping: (Node) -> Bool = { _ in false }) -> Graph {
+    mapBodies { $0.decomposedAlone(keepsWhole, keeping) }.decomposedAlone(keepsWhole, keeping)
   }
 
-  private func decomposedAlone(_ keepsWhole: Bool) -> Graph {
+  private func decomposedAlone(_ keepsWhole: Bool, _ keeping: (Node) -> Bool) -> Graph {
     var graph = self
     // A formula may use composites of its own, nested a few deep; more means that a row leads back to itself.
-    for _ in 0..<8 where graph.nodes.contains(where: { $0.op.formula(keepsWhole: keepsWhole) != nil }) {
-      graph = graph.decomposedOnce(keepsWhole: keepsWhole)
+    for _ in 0..<8
+    where graph.nodes.contains(where: { $0.op.formula(keepsWhole: keepsWhole) != nil && !keeping($0) }) {
+      graph = graph.decomposedOnce(keepsWhole, keeping)
     }
     return keepsWhole ? graph.withResultsBesideOps() : graph
   }
@@ -31,14 +34,14 @@ extension Graph {
     }
   }
 
-  private func decomposedOnce(keepsWhole: Bool) -> Graph {
+  private func decomposedOnce(_ keepsWhole: Bool, _ keeping: (Node) -> Bool) -> Graph {
     // The results after the first of ops that had several.
     var further: [ValueID: [ValueID]] = [:]
     return GraphRewriter.rewrite(self) { b, node, _ in
       if node.op == .result, let index = node.attributes.int("index"), let rest = further[node.operands[0]] {
         return rest[index - 1]
       }
-      guard let formula = node.op.formula(keepsWhole: keepsWhole) else { return b.append(node) }
+      guard let formula = node.op.formula(keepsWhole: keepsWhole), !keeping(node) else { return b.append(node) }
       b.reason = node.reason ?? "part of \(node.op.name)"
       let values = node.op.definition.further?.decompose(&b, node) ?? [formula(&b, node)]
       // A formula of another type leaves the op as it was, for the verifier to name (`graph_c10`).
