@@ -85,10 +85,6 @@ let package = Package(
     layer("LTMHLO", ["CPJRT", "LTMSupport", "LTMIR"]),
     // Several processes, by MPI.
     layer("LTMMPI", ["CRuntime", "LTMSupport", "LTMIR", "LTMRuntime"]),
-    layer(
-      "LTMONNX",
-      ["LTMSupport", "LTMSyntax", "LTMIR", "LTMRuntime", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
-      exclude: ["Protobuf/onnx.proto"]),
     layer("LTMCUDA", ["CCUDA", "LTMSupport", "LTMIR", "LTMKernels", "LTMPTX"]),
 
     // The public face, and the command that is a thin shell around it.

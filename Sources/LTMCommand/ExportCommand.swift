@@ -15,7 +15,7 @@ struct ExportCommand: PrintingCommand {
 
       Dimensions that --dim gives no size stay symbolic. Casts that the opt level places are Cast nodes, and weights have the \
       dtype that the level loads them in. Everything that ONNX cannot say is named in one run, with its place; nothing is \
-      written then. docs/import.md tells more.
+      written then. docs/export.md tells more.
       """)
 
   @OptionGroup var source: SourceArgument

@@ -17,7 +17,7 @@ extension GraphExporter {
 
   /// A body's results, its nodes among the others.
   private mutating func inline(_ body: Graph, _ operands: [String]) throws -> [String] {
-    var inner = GraphExporter(body, operands, within: self)
+    var inner = GraphExporter(body, operands, within: self, isInlined: true)
     inner.walk()
     let names = try inner.outputNames()
     append(inner)
@@ -65,7 +65,7 @@ extension GraphExporter {
     let again = try inner.inline(condition, constants + after)
     let results = inner.results(again + after, [TensorType(.bool, [])] + node.types)
     text.output = results
-    text.node = inner.nodes
+    text.node = inner.nodes.withoutDead(results: results.map(\.name))
     return emit(
       "Loop", ["", first[0]] + operands.dropFirst(form.constants), results: node.types.count, [("body", .graph(text))])
   }
@@ -81,7 +81,7 @@ extension GraphExporter {
     var inner = GraphExporter(body, constants + names, within: self)
     inner.walk()
     text.output = inner.results(try inner.outputNames(), body.outputTypes)
-    text.node = inner.nodes
+    text.node = inner.nodes.withoutDead(results: text.output.map(\.name))
     return text
   }
 

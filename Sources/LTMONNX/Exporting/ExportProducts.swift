@@ -6,7 +6,10 @@ extension ExportTable {
   static let products: [Op: ExportRow] = [
     .matmul: .whole { x, _, names in x.emit("MatMul", names) },
     .linear: .whole { x, node, names in
-      if node.type.rank == 2 { return x.emit("Gemm", names, [("transB", .int(1))]) }
+      // ONNX Runtime 1.32 crashes on a Gemm of halves within a body.
+      if node.type.rank == 2, !(x.isBody && node.type.dtype.isHalf) {
+        return x.emit("Gemm", names, [("transB", .int(1))])
+      }
       let product = x.emit("MatMul", [names[0], x.emit("Transpose", [names[1]], [("perm", .ints([1, 0]))])])
       return names.count == 3 ? x.emit("Add", [product, names[2]]) : product
     },

@@ -14,7 +14,7 @@ extension ExportTable {
       try x.spreading(node.operands[0], node.attributes[ints: "axes"], over: node.type.shape)
     },
     .reshape: .whole { x, node, names in
-      x.emit("Reshape", [names[0], try x.target(node.type.shape, of: x.graph[node.operands[0]].type.shape)])
+      try x.reshaped(names[0], x.graph[node.operands[0]].type.shape, to: node.type.shape)
     },
     .transpose: .whole { x, node, names in
       x.emit("Transpose", names, [("perm", .ints(node.attributes[ints: "permutation"]))])
@@ -61,6 +61,13 @@ extension GraphExporter {
     return (emit("Unsqueeze", [value, integers(Array(1..<kept.count))]), kept)
   }
 
+  /// Where only axes of 1 come or go, the operator says so; all else is a `Reshape`.
+  mutating func reshaped(_ name: String, _ old: [Dim], to shape: [Dim]) throws -> String {
+    if let axes = old.ones(without: shape) { return axes.isEmpty ? name : emit("Squeeze", [name, integers(axes)]) }
+    if let axes = shape.ones(without: old) { return emit("Unsqueeze", [name, integers(axes)]) }
+    return emit("Reshape", [name, try target(shape, of: old)])
+  }
+
   /// What `Reshape` is given: numbers where it can be, 0 for an axis that stays as it is, and -1 for one that follows from
   /// the others.
   mutating func target(_ shape: [Dim], of old: [Dim]) throws -> String {
@@ -100,5 +107,22 @@ extension GraphExporter {
     let shape = [count, attributes[int: "size"]]
     let indices = store.constant(places.map { Double($0 + low) }, .i64, shape: shape)
     return emit("Gather", [operand, indices], [("axis", .int(axis))])
+  }
+}
+
+extension [Dim] {
+  /// The axes of 1 without which this is the other shape.
+  fileprivate func ones(without other: [Dim]) -> [Int]? {
+    var (axes, rest) = ([Int](), other[...])
+    for (axis, dim) in enumerated() {
+      if dim == rest.first {
+        rest = rest.dropFirst()
+      } else if dim == 1 {
+        axes.append(axis)
+      } else {
+        return nil
+      }
+    }
+    return rest.isEmpty ? axes : nil
   }
 }

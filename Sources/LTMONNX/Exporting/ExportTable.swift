@@ -27,8 +27,8 @@ enum ExportTable {
   static let rows: [Op: ExportRow] = [elementwise, formulas, shapes, reductions, products, indexing]
     .reduce(into: [:]) { all, family in all.merge(family) { first, _ in first } }
 
-  /// The opset that is written.
-  static let opset = 20
+  /// The opset that is written, and the one for files with bf16, which convolutions and pools take since then.
+  static let (opset, brainOpset) = (20, 22)
 
   /// Whether a node is exported as it is; the formulas of others need sizes that are numbers.
   static func takes(_ node: Node) -> Bool {

@@ -5,6 +5,8 @@ import LTMSupport
 struct GraphExporter {
   let graph: Graph
   let store: ExportStore
+  /// Whether it is a graph within another.
+  private(set) var isBody = false
   private(set) var nodes: [Onnx_NodeProto] = []
   /// Symbolic dimensions and what is computed of them, each a tensor of one i64.
   private var sizes: [Dim: String] = [:]
@@ -24,8 +26,9 @@ struct GraphExporter {
   init(_ graph: Graph, _ store: ExportStore) { (self.graph, self.store) = (graph, store) }
 
   /// For a body: its inputs have these names.
-  init(_ body: Graph, _ inputs: [String], within outer: GraphExporter) {
+  init(_ body: Graph, _ inputs: [String], within outer: GraphExporter, isInlined: Bool = false) {
     (graph, store, sizes, stem) = (body, outer.store, outer.sizes, outer.stem)
+    isBody = outer.isBody || !isInlined
     for (input, name) in zip(body.inputs, inputs) { set(input.value, name) }
   }
 
@@ -34,12 +37,13 @@ struct GraphExporter {
   /// The whole file.
   mutating func model(producer: String) -> Onnx_ModelProto {
     var proto = Onnx_ModelProto()
-    proto.irVersion = 9
+    let opset = graph.hasBrainFloats ? ExportTable.brainOpset : ExportTable.opset
+    proto.irVersion = opset == ExportTable.opset ? 9 : 10
     proto.producerName = "ltm"
     proto.producerVersion = producer
-    var opset = Onnx_OperatorSetIdProto()
-    opset.version = Int64(ExportTable.opset)
-    proto.opsetImport = [opset]
+    var version = Onnx_OperatorSetIdProto()
+    version.version = Int64(opset)
+    proto.opsetImport = [version]
     proto.graph.name = graph.name
     proto.graph.input = inputs()
     findSizes()
@@ -264,6 +268,13 @@ struct GraphExporter {
     var parts: [String] = []
     for dim in dims { parts.append(try size(dim)) }
     return parts.count == 1 ? parts[0] : emit("Concat", parts, [("axis", .int(0))])
+  }
+}
+
+extension Graph {
+  /// Whether it or a body of it has values of bf16.
+  fileprivate var hasBrainFloats: Bool {
+    nodes.contains { $0.types.contains { $0.dtype == .bf16 } || $0.bodies.contains { $0.hasBrainFloats } }
   }
 }
 

@@ -15,6 +15,9 @@ final class Builder {
   private var counting: Set<SymbolID> = []
   private var definitions: [SymbolID: Expression] = [:]
   private var turned: [ObjectIdentifier: Constant] = [:]
+  /// How many nodes loops have written out so far, and the most that they may.
+  private var writtenOut = 0
+  private static let writtenOutLimit = 16384
   /// The path of the node that is being imported.
   var scope = ""
 
@@ -108,6 +111,14 @@ final class Builder {
   /// Gives a name to what has none.
   func rename(_ value: Value, _ name: String) {
     if case .expression(.name(let id)) = value.content, symbols[id].name.isEmpty { symbols[id].name = name }
+  }
+
+  /// Counts a round of a loop, which is written out.
+  func writeOut(_ body: ONNXGraph) throws {
+    writtenOut += body.nodes.count + 1
+    guard writtenOut <= Self.writtenOutLimit else {
+      throw ImportProblem("its rounds would be written out as more than \(Self.writtenOutLimit) nodes")
+    }
   }
 
   func use(_ helper: Helper) { helpers.insert(helper) }

@@ -140,17 +140,18 @@ struct GraphTranslator {
     }
     let call = NodeCall(
       node: node, opset: model.opsets[node.domain] ?? model.opset, inputs: inputs, builder: builder,
-      run: { graph in try branch(graph, scope, depth) })
+      run: { graph, values in try body(graph, values, scope, depth) })
     return try row.translate(call)
   }
 
-  private func branch(_ graph: ONNXGraph, _ scope: Scope, _ depth: Int) throws -> [Value] {
+  private func body(_ graph: ONNXGraph, _ values: [Value], _ scope: Scope, _ depth: Int) throws -> [Value] {
     var inner = scope
+    for (input, value) in zip(graph.inputs, values) { inner[input.name] = value }
     run(graph, in: &inner, depth: depth + 1)
     return try graph.outputs.map { output in
       guard let value = inner[output.name] else {
         if !log.isEmpty { throw AlreadySaid() }
-        throw ImportProblem("its branch does not give '\(output.name.shownSafely)'")
+        throw ImportProblem("its body does not give '\(output.name.shownSafely)'")
       }
       return value
     }

@@ -8,8 +8,8 @@ struct NodeCall {
   /// Its operands; `nil` for one that is left out.
   let inputs: [Value?]
   let builder: Builder
-  /// Runs a graph of the node with the names that are in scope; gives its results.
-  let run: (ONNXGraph) throws -> [Value]
+  /// Runs a graph of the node on these values, with the names that are in scope; gives its results.
+  let run: (ONNXGraph, [Value]) throws -> [Value]
 
   // MARK: Operands
 

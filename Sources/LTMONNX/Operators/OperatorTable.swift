@@ -30,7 +30,7 @@ struct OperatorRow: Sendable {
 enum OperatorTable {
   static let rows: [String: OperatorRow] = [
     activations, arithmetic, logic, shapes, indexing, selections, reductions, contractions, windows, normalizations,
-    sources, recurrent, attention, losses, quantized, bits, causal, sampling,
+    sources, recurrent, attention, losses, quantized, bits, causal, sampling, control,
   ].reduce(into: [:]) { all, family in all.merge(family) { first, _ in first } }
 
   /// The opsets of ONNX that are read.

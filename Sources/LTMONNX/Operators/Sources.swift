@@ -13,15 +13,6 @@ extension OperatorTable {
       return try call.full(shape, value.doubles.first ?? 0, like: Value(value))
     },
     "Range": .one { call throws in try call.range() },
-    "If": OperatorRow { call throws in
-      guard let condition = call.optional(0)?.uniform else {
-        throw ImportProblem("its condition is computed when the model runs")
-      }
-      guard case .graph(let branch)? = call.node.attributes[condition != 0 ? "then_branch" : "else_branch"] else {
-        throw ImportProblem("it has no branch for its condition")
-      }
-      return try call.run(branch)
-    },
   ]
 }
 
