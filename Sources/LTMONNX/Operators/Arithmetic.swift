@@ -115,7 +115,12 @@ extension NodeCall {
       flag("fmod")
       ? try choose(try compare(.less, ratio, 0), try unary(.ceil, ratio), down) : down
     let rest = try sub(x, try mul(whole, y))
-    return isWide ? try cast(rest, a.element) : rest
+    if isWide { return try cast(rest, a.element) }
+    // A number is its own remainder by an infinity.
+    if y.numbers?.allSatisfy(\.isFinite) ?? false { return rest }
+    let isOwn = try apply(
+      .and, [try unary(.isFinite, x), try compare(.equal, try unary(.abs, y), .infinity)], element: .bool)
+    return try choose(isOwn, x, rest)
   }
 
   /// `Cast`: to an integer that is narrower than what carries it, its bits that fit.

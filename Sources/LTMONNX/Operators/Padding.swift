@@ -1,6 +1,6 @@
 import LTMIR
 
-// Padding by a number, by what lies at the border, reflected or repeated.
+// Padding by a number, or by what lies at the border.
 
 extension NodeCall {
   func padded() throws -> Value {
@@ -33,35 +33,10 @@ extension NodeCall {
       return try apply(
         .pad, [x], ["axis": .int(axis), "low": .int(low), "high": .int(high), "value": .float(value)])
     case "reflect", "edge", "wrap":
-      let x = named(x)
-      let size = x.shape[axis]
-      var parts = [x]
-      if low > 0 {
-        let start: (first: Dim, step: Int) =
-          mode == "reflect"
-          ? (Dim(low), -1) : mode == "edge" ? (0, 0) : (try dim(size.subtracting(Dim(low))), 1)
-        parts.insert(try run(x, axis, start.first, start.step, low), at: 0)
-      }
-      if high > 0 {
-        let last = try dim(size.subtracting(1))
-        let start: (first: Dim, step: Int) =
-          mode == "reflect" ? (try dim(last.subtracting(1)), -1) : mode == "edge" ? (last, 0) : (0, 1)
-        parts.append(try run(x, axis, start.first, start.step, high))
-      }
-      return try apply(.concat, parts, ["axis": .int(axis)])
+      let ours = ["edge": "replicate", "wrap": "circular"][mode] ?? mode
+      return try apply(
+        .padAround, [x], ["axis": .int(axis), "low": .int(low), "high": .int(high), "mode": .word(ours)])
     default: throw ImportProblem("padding by '\(mode.shownSafely)' is not imported")
     }
-  }
-
-  /// What a padding of more than a constant is made of: elements in order, backwards, or one of them repeated.
-  private func run(
-    _ x: Value, _ axis: Int, _ first: Dim, _ step: Int, _ count: Int
-  ) throws -> Value {
-    if step == 1 {
-      return try slice(x, axis: axis, from: first, to: try dim(first.adding(Dim(count))))
-    }
-    if step == -1 { return try picked(x, axis: axis, first: first, step: -1, count: Dim(count)) }
-    let one = try slice(x, axis: axis, from: first, to: try dim(first.adding(1)))
-    return try apply(.concat, [Value](repeating: one, count: count), ["axis": .int(axis)])
   }
 }

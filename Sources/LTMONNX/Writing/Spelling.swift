@@ -19,6 +19,7 @@ struct Spelling {
     case .broadcast: return spread(operands[0])
     case .cast: return .call("cast", [operands[0], .word(attributes.dtype("dtype")?.rawValue ?? "float")], [])
     case .iota: return .call("iota", [.list((attributes.dims("shape") ?? []).map { .size($0) })], named)
+    case .padAround: return .call("pad", operands, named)
     case .concat: return .call("concat", [.list(operands)], named)
     default: return .call(op.name, operands, named)
     }
