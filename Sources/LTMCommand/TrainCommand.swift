@@ -15,8 +15,7 @@ struct TrainCommand: PrintingCommand {
       ltm train samples/digits.ltm --val-split 0.1 --monitor val_loss --patience 5
       ltm train samples/digits.ltm --logger csv --log-dir runs/first
 
-      After 'mpirun -np 4' or 'srun -N 8' several processes train together, each with its share of every batch:
-      docs/machines.md.
+      After 'mpirun -np 4' or 'srun -N 8' several processes train together, by MPI: each has its share of every batch.
       """)
 
   @OptionGroup var source: SourceArgument

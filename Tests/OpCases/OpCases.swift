@@ -16,6 +16,9 @@ private let positive = Fill.positive
 
 private let elementwiseCases: [OpCase] = [
   OpCase(.allReduce, [([2, 3], any)], ["replicas": .int(1), "operation": .word("sum")]),
+  OpCase(.reduceScatter, [([2, 3], any)], ["replicas": .int(1)]),
+  OpCase(.allGather, [([4], any)], ["replicas": .int(1)]), OpCase(.sumOverRanks, [([2, 3], any)]),
+  OpCase(.rankCount, [([2, 3], any)]),
   OpCase(.cast, [([2, 3], any)], ["dtype": .dtype(.f64)]), OpCase(.cast, [([2, 3], any)], ["dtype": .dtype(.i32)]),
   OpCase(.iota, [], ["shape": .dims([2, 3]), "axis": .int(1), "dtype": .dtype(.i32)]),
   OpCase(.where, [([2, 3], .bools), ([2, 3], any), ([2, 3], any)]),
