@@ -177,3 +177,13 @@ let package = Package(
   swiftLanguageModes: [.v6],
   cxxLanguageStandard: .cxx20
 )
+
+// What libFuzzer is linked to, in a build of its own (scripts/fuzz.sh).
+if Context.environment["LTM_FUZZERS"] != nil {
+  package.products.append(.library(name: "LTMFuzzers", type: .static, targets: ["LTMFuzzers"]))
+  package.targets.append(
+    layer(
+      "LTMFuzzers",
+      ["LTM", "LTMFrontEnd", "LTMIR", "LTMKernels", "LTMONNX", "LTMRuntime", "LTMSupport", "LTMTokenizers"],
+      path: "Tests/Fuzzers"))
+}
