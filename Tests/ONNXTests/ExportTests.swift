@@ -40,6 +40,31 @@ import Testing
     return try #require(Tensor((0..<128).map { Double($0 * 29 % 17) / 16 }, shape: [2, 64], dtype: .f32))
   }
 
+  /// Ops without a row are exported by their formulas, sizes that stay symbolic included.
+  @Test(arguments: ["norms", "spread", "gates", "corners", "order", "near", "attend", "moves"])
+  func formulasComeBack(_ entry: String) throws {
+    let folder = try TemporaryFolder()
+    let model = try Model(contentsOf: folder.write("ops.ltm", Self.formulas))
+    try model.onnx(entry: entry, policy: PrecisionPolicy(precision: "32", level: nil)).write(to: folder.file("m.onnx"))
+    let imported = try Importer(path: folder.file("m.onnx")).run()
+    var back = try Model(contentsOf: folder.write("back.ltm", imported.text))
+    if imported.tensorCount > 0 {
+      try writeSafetensors(folder.file("w.safetensors"), imported.weights)
+      try back.load(weightsFrom: folder.file("w.safetensors"))
+    }
+    let shape = entry == "attend" ? [2, 2, 5, 8] : entry == "corners" ? [2, 5, 5] : [2, 5, 8]
+    let numbers = (0..<shape.reduce(1, *)).map { Double($0 * 37 % 101) / 50 - 1 }
+    let input = try #require(Tensor(numbers, shape: shape, dtype: .f32))
+    let (given, wanted) = (imported.inputs, try model.compile(entry)(["x": input]))
+    let found = try back.compile("forward")([try #require(given.first).parameter: input])
+    #expect(found.count == wanted.count)
+    for (one, other) in zip(found, wanted) {
+      #expect(one.tensor.shape == other.tensor.shape)
+      let error = zip(one.tensor.doubles, other.tensor.doubles).map { abs($0 - $1) }.max() ?? .infinity
+      #expect(error <= 1e-5 * (1 + (other.tensor.doubles.map(abs).max() ?? 0)), "\(entry): \(error)")
+    }
+  }
+
   /// What a report shows: the casts of the opt level, and dimensions by name.
   @Test func theFileSaysWhatTheGraphSays() throws {
     let folder = try TemporaryFolder()
@@ -91,6 +116,24 @@ import Testing
       func forward(x: [B, 4]) -> [B, 2] { return fc(x) }
       func noise(x: [B, 4]) -> [B, 4] { return x + normal([B, 4]) }
       func enlarge(x: [B, 3, H, 8]) -> [B, 3, 2 * H, 16] { return interpolate(x, scale_factor: 2.0) }
+    }
+    """
+
+  private static let formulas = """
+    model Ops {
+      let scale = RMSNorm(8)
+      func norms(x: [B, T, 8]) -> [B, T, 8] { return scale(x) }
+      func spread(x: [B, T, 8]) -> ([B, T], [B, 8]) { return (std(x, axes: -1), variance(x, axes: 1)) }
+      func gates(x: [B, T, 8]) -> ([B, T, 4], [B, T, 8]) { return (swiglu(x), trunc(x * 3)) }
+      func corners(x: [B, T, T]) -> ([B, T, T], [B, T, T]) { return (tril(x), triu(x, diagonal: 1)) }
+      func order(x: [B, T, 8]) -> ([B, T, 8], [B, T, 3]) {
+        let (all, places) = sort(x, axis: -1)
+        let (most, tops) = topk(x, 3)
+        return (all, most)
+      }
+      func near(x: [B, T, 8]) -> ([B, T], []) { return (cosine_similarity(x, x * x, axis: -1), mse_loss(x, x * x)) }
+      func attend(x: [B, 2, T, 8]) -> [B, 2, T, 8] { return attention(x, x, x, causal: true) }
+      func moves(x: [B, T, 8]) -> ([B, T, 8], [B, T, 12]) { return (flip(x, axes: 2), pad(x, 2, 2, 2, mode: "reflect")) }
     }
     """
 }

@@ -23,6 +23,8 @@ extension ExportTable {
         [("reduction", .string("add"))])
     },
     .writeAt: .whole { x, node, names in try x.written(node, names) },
+    // Keys of random numbers: those who draw say that they cannot be exported.
+    .foldKey: .whole { x, _, _ in x.unique("key") },
   ]
 }
 

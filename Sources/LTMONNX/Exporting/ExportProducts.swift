@@ -4,13 +4,20 @@ import LTMIR
 
 extension ExportTable {
   static let products: [Op: ExportRow] = [
-    .matmul: .whole { x, _, names in x.emit("MatMul", names) },
-    .linear: .whole { x, node, names in
-      // ONNX Runtime 1.32 crashes on a Gemm of halves within a body.
-      if node.type.rank == 2, !(x.isBody && node.type.dtype.isHalf) {
-        return x.emit("Gemm", names, [("transB", .int(1))])
+    .matmul: .whole { x, node, names in
+      if x.isBody, node.type.dtype.isHalf {
+        let batch = Array(0..<node.type.rank - 2)
+        return try x.einsum(node, names, batch: batch, [node.type.rank - 1], [node.type.rank - 2])
       }
-      let product = x.emit("MatMul", [names[0], x.emit("Transpose", [names[1]], [("perm", .ints([1, 0]))])])
+      return x.emit("MatMul", names)
+    },
+    .linear: .whole { x, node, names in
+      let isPlain = !(x.isBody && node.type.dtype.isHalf)
+      if node.type.rank == 2, isPlain { return x.emit("Gemm", names, [("transB", .int(1))]) }
+      let product =
+        isPlain
+        ? x.emit("MatMul", [names[0], x.emit("Transpose", [names[1]], [("perm", .ints([1, 0]))])])
+        : try x.einsum(node, Array(names.prefix(2)), batch: [], [node.type.rank - 1], [1])
       return names.count == 3 ? x.emit("Add", [product, names[2]]) : product
     },
     .contract: .whole { x, node, names in
@@ -43,6 +50,20 @@ private func equation(_ axes: ContractionAxes) throws -> String {
   func text(_ letters: [Int: Character], _ axes: [Int]) -> String { String(axes.compactMap { letters[$0] }) }
   let result = text(left, axes.lhsBatch + axes.lhsFree) + text(right, axes.rhsFree)
   return "\(text(left, left.keys.sorted())),\(text(right, right.keys.sorted()))->\(result)"
+}
+
+extension GraphExporter {
+  /// A product of halves within a body. Of a MatMul and what is added to it ONNX Runtime 1.32 makes a Gemm, and crashes.
+  fileprivate mutating func einsum(
+    _ node: Node, _ names: [String], batch: [Int], _ left: [Int], _ right: [Int]
+  ) throws -> String {
+    let ranks = node.operands.prefix(2).map { graph[$0].type.rank }
+    let axes = ContractionAxes(
+      proved: [
+        "lhs_batch": .ints(batch), "rhs_batch": .ints(batch), "lhs_contract": .ints(left), "rhs_contract": .ints(right),
+      ], ranks: (ranks[0], ranks[1]))
+    return emit("Einsum", names, [("equation", .string(try equation(axes)))])
+  }
 }
 
 extension ExportRow {

@@ -35,14 +35,33 @@ enum ExportTable {
     switch rows[node.op] {
     case .whole(let takes, _)?: takes(node)
     case .elementwise?, .spread?: true
-    case nil: !sizesDoNotMatter.contains(node.op) && node.type.staticShape == nil
+    case nil: node.type.staticShape == nil && !sizesDoNotMatter.contains(node.op) && !hasNumbersAlong(node)
     }
   }
+
+  /// Whether the axis that such an op works along has a number for its size, which is all that its formula asks for.
+  private static func hasNumbersAlong(_ node: Node) -> Bool {
+    let ops: Set<Op> = [.flip, .roll, .padAround, .repeatInterleave]
+    let axes = node.attributes.ints("axes") ?? node.attributes.int("axis").map { [$0] } ?? []
+    return ops.contains(node.op) && axes.allSatisfy { node.type.shape[$0].constant != nil }
+  }
+
+  /// Why a node that no row takes is not exported.
+  static func problem(with node: Node) -> ExportProblem {
+    if random.contains(node.op) { return ExportProblem("ONNX has no random numbers that are the same everywhere") }
+    guard case .decompose = node.op.definition.lowering, let size = node.type.shape.flatMap(\.symbols).sorted().first
+    else { return ExportProblem("ONNX has no operator for it") }
+    return ExportProblem("it is exported by its formula, which needs sizes that are numbers: --dim \(size)=64, say")
+  }
+
+  private static let random: Set<Op> = [
+    .uniform, .normal, .bernoulli, .categorical, .permutation, .dropout, .randomBits,
+  ]
 
   /// Ops whose formulas are the same for every size.
   private static let sizesDoNotMatter: Set<Op> = [
     .square, .rsqrt, .trunc, .threshold, .atan2, .maskedFill, .prelu, .glu, .swiglu, .rmsNorm, .crossEntropy, .mseLoss,
     .l1Loss, .bceWithLogits, .binaryCrossEntropy, .huberLoss, .smoothL1Loss, .nllLoss, .klDiv, .variance, .std, .norm,
-    .cosineSimilarity, .expand, .tril, .triu, .attention, .sort, .topk, .oneHot, .dropout,
+    .cosineSimilarity, .expand, .tril, .triu, .attention, .sort, .topk, .oneHot,
   ]
 }

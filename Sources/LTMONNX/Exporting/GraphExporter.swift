@@ -66,8 +66,10 @@ struct GraphExporter {
     }
     for input in graph.inputs where values[input.value] == nil {
       do {
+        // What random numbers are made of; those who draw say that they cannot be exported.
         guard input.role != .control else {
-          throw ExportProblem("it draws random numbers, and ONNX has none that are the same everywhere")
+          set(input.value, store.unique("missing"))
+          continue
         }
         set(input.value, try store.add(weight: input.name, graph[input.value].type.dtype))
       } catch let problem as ExportProblem {
@@ -139,7 +141,7 @@ struct GraphExporter {
       results[value] = names
       return set(value, names[0])
     }
-    guard let row = ExportTable.rows[node.op] else { throw ExportProblem("ONNX has no operator for it") }
+    guard let row = ExportTable.rows[node.op] else { throw ExportTable.problem(with: node) }
     switch row {
     case .elementwise(let write):
       let operands = node.operands.map { known($0) }
