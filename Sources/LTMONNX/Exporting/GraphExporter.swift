@@ -65,16 +65,16 @@ struct GraphExporter {
       set(input.value, name)
     }
     for input in graph.inputs where values[input.value] == nil {
-      do {
-        // What random numbers are made of; those who draw say that they cannot be exported.
-        guard input.role != .control else {
-          set(input.value, store.unique("missing"))
-          continue
-        }
+      // What random numbers are made of; those who draw say that they cannot be exported.
+      guard input.role != .control else {
+        set(input.value, store.unique("missing"))
+        continue
+      }
+      do throws(ExportProblem) {
         set(input.value, try store.add(weight: input.name, graph[input.value].type.dtype))
-      } catch let problem as ExportProblem {
-        store.report(Diagnostic(.error, "'\(graph.name)' cannot be exported: \(problem.reason)"))
-      } catch {}
+      } catch {
+        store.report(Diagnostic(.error, "'\(graph.name)' cannot be exported: \(error.reason)"))
+      }
     }
     return given
   }

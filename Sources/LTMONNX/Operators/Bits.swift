@@ -5,7 +5,10 @@ import LTMIR
 extension OperatorTable {
   static let bits: [String: OperatorRow] = [
     "BitShift": .one { call throws in
-      let (a, b) = (try call.input(0), try call.input(1))
+      let (a, given) = (try call.input(0), call.named(try call.input(1)))
+      // By a negative number every bit falls out, as by too large a one.
+      let isSigned = given.element.range.map { $0.lowerBound < 0 } ?? false
+      let b = isSigned ? try call.choose(try call.compare(.less, given, 0), call.number(64, like: given), given) : given
       let power = try call.unary(.round, try call.apply(.pow, [try call.wide(2), try call.cast(b, .double)]))
       let wide = try call.cast(a, .double)
       guard call.string("direction", "LEFT") == "LEFT" else {
