@@ -49,6 +49,15 @@ import Testing
     return graph
   }
 
+  /// A loop without end that carries nothing.
+  private static let loop: [UInt8] = {
+    let nodes =
+      node("Identity", "again", from: "c", to: "again") + node("Neg", "row", from: "x", to: "row")
+    let body = nodes + input("i") + input("c") + output("again") + output("row")
+    let attribute = field(5, text(1, "body") + field(6, body) + [0xA0, 0x01, 5])
+    return field(1, text(1, "") + text(1, "") + text(2, "y") + text(3, "/loop") + text(4, "Loop") + attribute)
+  }()
+
   static let cases: [(name: String, bytes: [UInt8])] = [
     ("empty", []),
     ("text", Array("not a model at all, but a text".utf8)),
@@ -77,6 +86,7 @@ import Testing
       model(
         node("Relu", "act", from: "x", to: "y") + node("Neg", "minus", from: "x", to: "y") + input("x") + output("y"))
     ),
+    ("a loop without end", model(loop + input("x") + output("y"))),
     ("a result that no node makes", model(input("x") + output("y"))),
   ]
 

@@ -5,26 +5,23 @@ import LTMIR
 extension ExportTable {
   static let products: [Op: ExportRow] = [
     .matmul: .whole { x, node, names in
-      if x.isBody, node.type.dtype.isHalf {
-        let batch = Array(0..<node.type.rank - 2)
-        return try x.einsum(node, names, batch: batch, [node.type.rank - 1], [node.type.rank - 2])
-      }
-      return x.emit("MatMul", names)
+      x.product(node, names) { x, names in x.emit("MatMul", names) }
     },
     .linear: .whole { x, node, names in
-      let isPlain = !(x.isBody && node.type.dtype.isHalf)
-      if node.type.rank == 2, isPlain { return x.emit("Gemm", names, [("transB", .int(1))]) }
-      let product =
-        isPlain
-        ? x.emit("MatMul", [names[0], x.emit("Transpose", [names[1]], [("perm", .ints([1, 0]))])])
-        : try x.einsum(node, Array(names.prefix(2)), batch: [], [node.type.rank - 1], [1])
-      return names.count == 3 ? x.emit("Add", [product, names[2]]) : product
+      x.product(node, names) { x, names in
+        if node.type.rank == 2 { return x.emit("Gemm", names, [("transB", .int(1))]) }
+        let product = x.emit("MatMul", [names[0], x.emit("Transpose", [names[1]], [("perm", .ints([1, 0]))])])
+        return names.count == 3 ? x.emit("Add", [product, names[2]]) : product
+      }
     },
+    // ONNX has no Einsum of bf16.
     .contract: .whole { x, node, names in
       let types = node.operands.map { x.graph[$0].type }
-      let operands = zip(names, types).map { x.cast($0, from: $1.dtype, to: node.type.dtype) }
+      let wide = node.type.dtype == .bf16 ? DType.f32 : node.type.dtype
+      let operands = zip(names, types).map { x.cast($0, from: $1.dtype, to: wide) }
       let axes = ContractionAxes(proved: node.attributes, ranks: (types[0].rank, types[1].rank))
-      return x.emit("Einsum", operands, [("equation", .string(try equation(axes)))])
+      let result = x.emit("Einsum", operands, [("equation", .string(try equation(axes)))])
+      return x.cast(result, from: wide, to: node.type.dtype)
     },
     .conv1d: .convolution(1), .conv2d: .convolution(2), .conv3d: .convolution(3),
     .convTranspose1d: .convolution(1, isTransposed: true), .convTranspose2d: .convolution(2, isTransposed: true),
@@ -53,16 +50,15 @@ private func equation(_ axes: ContractionAxes) throws -> String {
 }
 
 extension GraphExporter {
-  /// A product of halves within a body. Of a MatMul and what is added to it ONNX Runtime 1.32 makes a Gemm, and crashes.
-  fileprivate mutating func einsum(
-    _ node: Node, _ names: [String], batch: [Int], _ left: [Int], _ right: [Int]
-  ) throws -> String {
-    let ranks = node.operands.prefix(2).map { graph[$0].type.rank }
-    let axes = ContractionAxes(
-      proved: [
-        "lhs_batch": .ints(batch), "rhs_batch": .ints(batch), "lhs_contract": .ints(left), "rhs_contract": .ints(right),
-      ], ranks: (ranks[0], ranks[1]))
-    return emit("Einsum", names, [("equation", .string(try equation(axes)))])
+  /// A product. That of f16 within a body is computed in f32 and rounded once, so that no runtime has to find a form of its
+  /// own for it there; ONNX Runtime 1.32 crashes on loading the sample lstm in f16 all the same.
+  fileprivate mutating func product(
+    _ node: Node, _ names: [String], _ write: (inout GraphExporter, [String]) -> String
+  ) -> String {
+    let dtype = node.type.dtype
+    let wide = isBody && dtype == .f16 ? DType.f32 : dtype
+    let operands = names.map { cast($0, from: dtype, to: wide) }
+    return cast(write(&self, operands), from: wide, to: dtype)
   }
 }
 

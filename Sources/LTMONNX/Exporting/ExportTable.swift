@@ -49,9 +49,12 @@ enum ExportTable {
   /// Why a node that no row takes is not exported.
   static func problem(with node: Node) -> ExportProblem {
     if random.contains(node.op) { return ExportProblem("ONNX has no random numbers that are the same everywhere") }
-    guard case .decompose = node.op.definition.lowering, let size = node.type.shape.flatMap(\.symbols).sorted().first
-    else { return ExportProblem("ONNX has no operator for it") }
-    return ExportProblem("it is exported by its formula, which needs sizes that are numbers: --dim \(size)=64, say")
+    let sizes = Set(node.type.shape.flatMap(\.symbols)).sorted()
+    guard case .decompose = node.op.definition.lowering, !sizes.isEmpty else {
+      return ExportProblem("ONNX has no operator for it")
+    }
+    let flags = sizes.map { "--dim \($0)=64" }.joined(separator: " ")
+    return ExportProblem("it is exported by its formula, which needs sizes that are numbers, as by \(flags)")
   }
 
   private static let random: Set<Op> = [

@@ -52,7 +52,7 @@ extension NodeCall {
       try builder.writeOut(body)
       let results = try run(body, [Value(sizes: [Dim(round)], shape: []).settled, goesOn] + carried)
       condition = results[0]
-      carried = Array(results[1...carried.count])
+      carried = Array(results.dropFirst().prefix(carried.count))
       for (index, value) in results.dropFirst(carried.count + 1).enumerated() { stacks[index].append(value) }
       round += 1
     }
