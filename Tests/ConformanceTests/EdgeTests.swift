@@ -196,13 +196,21 @@ import Testing
       // A GPU's formulas for f64 are within some units; which zero a comparison of zeros gives is the machine's choice.
       let tolerance = Tolerance.relative(subject == .sm80 && dtype == .f64 ? 1e-12 : 16 * dtype.unit)
         .ignoringSignsOfZero
-      for (index, pair) in pairs.enumerated() where subject == .cpu || !isBeyondDeviceFormulas(op, pair, dtype) {
+      for (index, pair) in pairs.enumerated() where !isBeyondFormulas(op, pair, dtype) {
+        if subject != .cpu, isBeyondDeviceFormulas(op, pair, dtype) { continue }
         expectClose(found[index], exact.data[index], tolerance, "\(subject) \(op.name)\(pair) in \(dtype): ")
       }
     }
   }
 
   /// Waves of numbers beyond 2^30, and powers of zeros, of -1 to an infinity and of subnormal numbers.
+  /// Whether a quotient has more digits than the op's page promises.
+  private func isBeyondFormulas(_ op: Op, _ pair: (Double, Double), _ dtype: DType) -> Bool {
+    guard op == .remainder || op == .fmod || op == .floorDivide, pair.0.isFinite, pair.1 != 0 else { return false }
+    let bits = dtype == .f16 ? 13 : dtype == .bf16 ? 16 : 29
+    return abs(pair.0 / pair.1) >= Double(sign: .plus, exponent: bits, significand: 1)
+  }
+
   private func isBeyondDeviceFormulas(_ op: Op, _ pair: (Double, Double), _ dtype: DType) -> Bool {
     switch op {
     case .sin, .cos, .tan: abs(pair.0) > 0x1p30
@@ -215,6 +223,7 @@ import Testing
   static let conformanceOps = Op.allCases.filter { op in
     let signature = op.definition.signature
     return op.isElementwise && (1...2).contains(signature.count) && signature.allSatisfy { $0.kind == .tensor }
+      && (try? op.definition.infer(signature.map { _ in TensorType(.f32, [2, 3]) }, [:]))?.shape == [2, 3]
       && opCases.contains { $0.op == op && $0.operands.allSatisfy { $0.shape == [2, 3] && $0.fill.dtype == nil } }
   }
 }

@@ -35,7 +35,8 @@ struct DigitsStep: Sendable {
     }
     let given = try #require(settings)
     let rules = try file.stepRules(try #require(given.optimizer), given, of: program)
-    let step = try buildStep(loss: insertCasts(loss, policy).graph, rules: rules, policy: policy, replicas: Replicas(count: replicas))
+    let step = try buildStep(
+      loss: insertCasts(loss, policy).graph, rules: rules, policy: policy, replicas: Replicas(count: replicas))
     graph = try PassPipeline.lowering.run(step.graph, stage: [.afterCasts, .bound])
     self.batch = batch * rules.accumulation
     half = policy.half

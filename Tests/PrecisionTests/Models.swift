@@ -99,6 +99,7 @@ func step(
   replicas: Int = 1
 ) throws -> StepProgram {
   try buildStep(
-    loss: insertCasts(graph, policy).graph, optimizer: optimizer, schedule: schedule, policy: policy, replicas: Replicas(count: replicas)
+    loss: insertCasts(graph, policy).graph, optimizer: optimizer, schedule: schedule, policy: policy,
+    replicas: Replicas(count: replicas)
   )
 }

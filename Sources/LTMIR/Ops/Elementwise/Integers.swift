@@ -45,9 +45,11 @@ extension OpDefinition {
     }, examples: divisions)
 
   static let remainder = remains(
-    "What `floor_divide` leaves of `a`; it has the sign of `b`. Exact where the quotient has at most 29 bits (f32, f64), 13 (f16) or 16 (bf16).",
-    floored: true)
-  static let fmod = remains("What a division towards 0 leaves of `a`; it has the sign of `a`.", floored: false)
+    "What `floor_divide` leaves of `a`; it has the sign of `b`. \(exactness)", floored: true)
+  static let fmod = remains(
+    "What a division towards 0 leaves of `a`; it has the sign of `a`. \(exactness)", floored: false)
+  private static let exactness =
+    "Of floats exact where the quotient has at most 29 bits (f32, f64), 13 (f16) or 16 (bf16); beyond, no digit is."
 }
 
 private let pair = [OpParameter("a", .tensor), OpParameter("b", .tensor)]
