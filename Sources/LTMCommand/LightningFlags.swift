@@ -4,14 +4,13 @@ import LTM
 enum LightningFlags {
   private static let machines =
     "MPI starts several processes, as in mpirun -np 4 ltm train; --gpus 1 and --tpu-cores 8 choose devices"
-  private static let notYet = "there is nothing in its place yet"
 
   static let remedies: [String: String] = [
     "accelerator": machines, "distributed-backend": machines, "num-nodes": machines, "replace-sampler-ddp": machines,
     "prepare-data-per-node": machines,
     "num-processes": "mpirun -np 4 ltm train starts four, and --threads says how many threads each has",
     "auto-select-gpus": "CUDA_VISIBLE_DEVICES chooses a GPU, and --gpus 1 uses it",
-    "sync-batchnorm": notYet,
+    "sync-batchnorm": "the model says so: BatchNorm(64, sync: true)",
     "amp-backend": "--precision and --amp-level say it: there is one backend",
     "auto-lr-find": "--lr gives the learning rate",
     "automatic-optimization": "the step is compiled: an optimizer of your own is written in the .ltm file",

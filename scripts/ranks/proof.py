@@ -151,8 +151,8 @@ def across(folder):
                 "--mca", "btl_tcp_if_include", "10.78.0.0/24", "--mca", "oob_tcp_if_include", "10.78.0.0/24"]
     inside = ["ip", "netns", "exec", "ltmA", MPIRUN, *launcher, "-np", "2"]
     # A GPT of 38 million weights: some 75 MB of gradients in 16 bits, each way half of them twice.
-    flags = ["--set", "dim=512", "--set", "depth=12", "--set", "heads=8", "--precision", "bf16", "--amp-level", "O2",
-             "--seed", "3", "--batch", "8", "--no-report", "--threads", "1", "--profiler"]
+    flags = ["--set", "dim=512", "--set", "depth=12", "--set", "heads=8", "--set", "context=256", "--window", "257",
+             "--precision", "bf16", "--amp-level", "O2", "--seed", "3", "--batch", "8", "--no-report", "--threads", "1", "--profiler"]
 
     def run(steps, more=()):
         command = inside + [LTM, "train", f"{ROOT}/samples/gpt.ltm", *flags, "--max-steps", str(steps), *more]

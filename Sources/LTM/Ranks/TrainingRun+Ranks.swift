@@ -17,7 +17,7 @@ extension TrainingRun {
   }
 
   private func facts() -> [(name: String, value: String)] {
-    var facts = [("version", LTMVersion.current)]
+    var facts = [("version", LTMVersion.text)]
     facts.append(("the model", "'\(model.name)'"))
     for (name, split) in [("train", data.train)] + data.validation.map({ ("validation", $0.rows) }) {
       // What is read row by row, as images are, is known by its shape.
@@ -63,8 +63,10 @@ extension TrainingRun {
   }
 
   /// What rank 0 says of what no rank may decide for itself: whether to stop, and how much time has gone by.
-  mutating func agree() throws(LTMError) {
-    var values = [trainer.stopRequested() ? 1 : 0, secondsHere]
+  ///
+  /// - Parameter mayStop: whether it is asked to.
+  mutating func agree(mayStop: Bool = true) throws(LTMError) {
+    var values = [mayStop && trainer.stopRequested() ? 1 : 0, secondsHere]
     if let communicator { values = try communicator.ofFirst(values, "the end of a step") }
     agreed = (isStopped: values[0] != 0, seconds: values[1])
   }

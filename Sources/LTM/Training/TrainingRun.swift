@@ -118,7 +118,7 @@ struct TrainingRun {
     if attempt < plan.totalAttempts, ending == nil { try checkSanity() }
     try notify(observer, .started(overview(attempt)))
     begin = ResourceUsage.monotonicSeconds
-    try agree()
+    try agree(mayStop: false)
     lastSave = elapsed
     var wasStopped = false
     while attempt < plan.totalAttempts, !wasStopped, ending == nil {

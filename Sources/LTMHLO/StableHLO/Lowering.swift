@@ -89,7 +89,7 @@ struct Lowering {
     case .add: arithmetic("add", x)
     case .sub: arithmetic("subtract", x)
     case .mul: arithmetic("multiply", x)
-    case .div: builder.same("divide", x[0], x[1])
+    case .div: x[0].dtype.isFloating ? builder.same("divide", x[0], x[1]) : wholeQuotient(x[0], x[1])
     case .pow: builder.same("power", x[0], x[1])
     case .minimum: builder.same("minimum", x[0], x[1])
     case .maximum: builder.same("maximum", x[0], x[1])

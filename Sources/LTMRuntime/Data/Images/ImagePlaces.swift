@@ -17,7 +17,12 @@ struct ImagePlace {
 let imageForm = "images are CLASS/NAME.png or .jpg, or train/CLASS/..., val/CLASS/... and test/CLASS/..."
 
 /// Whether a path is a folder of images, or a list of them.
-func holdsImages(_ path: String) -> Bool { fileEnding(path) == "list" || path.hasSuffix("/") || isFolder(path) }
+func holdsImages(_ path: String) -> Bool {
+  guard let ending = fileEnding(path) else { return path.hasSuffix("/") || isFolder(path) }
+  // A folder that is called as a file of numbers is most likely a mistake.
+  let isFile = (["safetensors", "npz", "npy", "csv"] + torchEndings).contains(ending)
+  return ending == "list" || path.hasSuffix("/") || (!isFile && isFolder(path))
+}
 
 /// The images of a folder in the order of their names, or those of a list in its order.
 func imagePlaces(_ path: String) throws(FileError) -> [ImagePlace] {
