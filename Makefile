@@ -27,6 +27,7 @@ proof: setup ## what the targets cuda and tpu are proved by without a device, at
 	LTM_WHOLE=1 $(SWIFT) test -c $(CONFIGURATION) --skip-build --filter 'PTXTests.SampleTests|HLOTests.SampleTests|ConformanceTests.(OpTests|ProgramTests)'
 	LTM_KILLS=200 $(SWIFT) test -c $(CONFIGURATION) --skip-build --filter KillTests
 	scripts/onnx/node_tests.sh
+	python3 scripts/ranks/proof.py
 
 fuzz: setup ## libFuzzer under the address sanitizer on what reads files, a minute each: docs/fuzzing.md
 	scripts/fuzz.sh

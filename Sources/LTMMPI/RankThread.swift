@@ -21,6 +21,8 @@ package final class RankThread: @unchecked Sendable {
   private var hasStopped = false
   private let done = Atomic(0)
   private var times = CollectiveTimes()
+  /// When a plan began its first collective that it has not waited for yet.
+  private var openSince: Double?
 
   private struct Job {
     let subject: String
@@ -102,6 +104,7 @@ package final class RankThread: @unchecked Sendable {
     _ subject: String, isCounted: Bool = false, _ work: @escaping @Sendable (Exchange) throws(Diagnostic) -> Void
   ) -> Int {
     condition.withLock {
+      if isCounted, openSince == nil { openSince = ResourceUsage.monotonicSeconds }
       jobs.append(Job(subject: subject, isCounted: isCounted, work: work))
       started += 1
       condition.broadcast()
@@ -111,15 +114,18 @@ package final class RankThread: @unchecked Sendable {
 
   /// Begins to join arrays with those of the other ranks, in place. They must not be touched until it is done, which the
   /// number that it gives is asked for.
-  package func start(_ arrays: [CollectiveArray], _ subject: String) -> Int {
+  ///
+  /// - Parameter isCounted: whether it is a plan's, whose time is counted.
+  package func start(_ arrays: [CollectiveArray], _ subject: String, isCounted: Bool = false) -> Int {
     nonisolated(unsafe) let arrays = arrays
-    return start(subject, isCounted: true) { (exchange) throws(Diagnostic) in try exchange.run(arrays) }
+    return start(subject, isCounted: isCounted) { (exchange) throws(Diagnostic) in try exchange.run(arrays) }
   }
 
   /// Waits for what was started.
   ///
   /// - Parameter isCounted: whether a plan waits, whose time is counted.
   package func wait(_ number: Int, isCounted: Bool = false) throws(Diagnostic) {
+    if isCounted { close() }
     if done.load(ordering: .acquiring) >= number, failure == nil { return }
     patience.waiters.add(1, ordering: .relaxed)
     defer { patience.waiters.subtract(1, ordering: .relaxed) }
@@ -130,6 +136,15 @@ package final class RankThread: @unchecked Sendable {
       return failure
     }
     if let problem { throw problem }
+  }
+
+  /// What a plan did since it began its first collective is what could hide it.
+  private func close() {
+    condition.withLock {
+      guard let begin = openSince else { return }
+      times.available += ResourceUsage.monotonicSeconds - begin
+      openSince = nil
+    }
   }
 
   /// The bytes of each rank, on every rank.
@@ -180,6 +195,8 @@ package struct CollectiveTimes: Sendable {
   package var busy = 0.0
   /// Seconds in which a step waited for one.
   package var waited = 0.0
+  /// Seconds from the first collective of a step to the first wait: the work that could hide them.
+  package var available = 0.0
   /// Bytes that this rank sent, texts among them.
   package var bytesSent = 0
 }

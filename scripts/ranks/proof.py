@@ -149,9 +149,10 @@ def hosts(folder):
 def across(folder):
     launcher = ["--host", "10.78.0.1:1,10.78.0.2:1", "--mca", "plm_rsh_agent", f"{folder}/launch", "--mca", "btl", "tcp,self",
                 "--mca", "btl_tcp_if_include", "10.78.0.0/24", "--mca", "oob_tcp_if_include", "10.78.0.0/24"]
+    shutil.copy(f"{ROOT}/docs/language.md", f"{folder}/text.txt")
     inside = ["ip", "netns", "exec", "ltmA", MPIRUN, *launcher, "-np", "2"]
     # A GPT of 38 million weights: some 75 MB of gradients in 16 bits, each way half of them twice.
-    flags = ["--set", "dim=512", "--set", "depth=12", "--set", "heads=8", "--set", "context=256", "--window", "257",
+    flags = ["--set", "dim=512", "--set", "depth=12", "--set", "heads=8", "--set", "context=256", "--data", f"{folder}/text.txt", "--window", "257",
              "--precision", "bf16", "--amp-level", "O2", "--seed", "3", "--batch", "8", "--no-report", "--threads", "1", "--profiler"]
 
     def run(steps, more=()):

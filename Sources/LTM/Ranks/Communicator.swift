@@ -80,10 +80,11 @@ public struct Communicator: Sendable {
   /// What exchanging took so far, in words: how much of it was hidden under other work.
   public var summary: String {
     let times = ranks.collectiveTimes
-    let hidden = times.busy > 0 ? max(0, 1 - times.waited / times.busy) * 100 : 0
-    return
-      "rank \(rank): collectives were under way for \(fixed(times.busy, 3)) s, of which the steps waited \(fixed(times.waited, 3)) s ("
-      + "\(fixed(hidden, 0))% hidden); \(times.bytesSent) bytes sent"
+    let hidden = max(0, times.busy - times.waited)
+    let possible = min(times.busy, times.available)
+    return "rank \(rank): collectives were under way for \(fixed(times.busy, 3)) s, of which the steps waited "
+      + "\(fixed(times.waited, 3)) s: of the \(fixed(possible, 3)) s that other work could hide, "
+      + "\(fixed(possible > 0 ? min(hidden / possible, 1) * 100 : 0, 0))% were; \(times.bytesSent) bytes sent"
   }
 
   /// Leaves the job in good order: every rank calls it once, at the end.

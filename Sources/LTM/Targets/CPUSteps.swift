@@ -181,7 +181,7 @@ final class CPUSteps {
       case .launch(let next): launch(next, isPrepared)
       case .call(let body): try run(body, isPrepared, ranks, launch)
       case .start(let collective):
-        if let ranks { collective.number = ranks.start(collective.arrays, collective.subject) }
+        if let ranks { collective.number = ranks.start(collective.arrays, collective.subject, isCounted: true) }
       case .wait(let collective): if let ranks { try reporting { try ranks.wait(collective.number, isCounted: true) } }
       case .loop(let count, let body, let moves):
         // What is constant in a loop may be another thing when the loop is entered again.
