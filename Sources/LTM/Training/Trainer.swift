@@ -82,7 +82,8 @@ public struct Trainer: Sendable {
     model = run.model
     let result = Result { () throws(LTMError) in try run.train(observer) }
     do {
-      if !run.isRuined { try run.store(in: &model) }
+      // Of values that are divided among ranks none has all, and the others may not be asked.
+      if !run.isRuined, (try? result.get()) != nil || !run.isDivided { try run.store(in: &model) }
     } catch {
       // A device that failed gives nothing back: why it failed is the better message.
       _ = try result.get()
