@@ -25,12 +25,10 @@ import Testing
     let input = try Self.input(sample)
     let wanted = try model.compile("forward", policy: policy, execution: Execution())([name.onnx: input])[0].tensor
     let found = try back.compile("forward")([name.parameter: input])[0].tensor
-    #expect(found.shape == wanted.shape)
-    let largest = wanted.doubles.map(abs).max() ?? 0
-    let error = zip(found.doubles, wanted.doubles).map { abs($0 - $1) }.max() ?? .infinity
     let bounds = ["32": 1e-5, "16": 4e-3, "bf16": 3e-2]
-    let allowed = try #require(bounds[precision]) * largest
-    #expect(error <= allowed, "\(error) of \(largest)")
+    expectClose(
+      found.doubles, wanted.doubles, .ofLargest(try #require(bounds[precision]), least: 0).ignoringSignsOfZero)
+    #expect(found.shape == wanted.shape)
   }
 
   private static func input(_ sample: String) throws -> Tensor {
@@ -59,9 +57,7 @@ import Testing
     let found = try back.compile("forward")([try #require(given.first).parameter: input])
     #expect(found.count == wanted.count)
     for (one, other) in zip(found, wanted) {
-      #expect(one.tensor.shape == other.tensor.shape)
-      let error = zip(one.tensor.doubles, other.tensor.doubles).map { abs($0 - $1) }.max() ?? .infinity
-      #expect(error <= 1e-5 * (1 + (other.tensor.doubles.map(abs).max() ?? 0)), "\(entry): \(error)")
+      expectClose(one.tensor, other.tensor, .ofLargest(1e-5).ignoringSignsOfZero, "\(entry): ")
     }
   }
 
