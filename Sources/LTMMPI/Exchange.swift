@@ -31,7 +31,6 @@ package struct CollectiveArray {
   }
 
   /// All of the array, in place.
-
   package init(_ address: UnsafeMutableRawPointer, count: Int, dtype: DType, operation: CollectiveOperation) {
     (self.address, self.count, self.dtype, self.operation) = (address, count, dtype, operation)
     (result, form) = (address, .join)

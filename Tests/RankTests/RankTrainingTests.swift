@@ -239,6 +239,23 @@ struct RankTrainingTests {
     }
   }
 
+  @Test("ranks that begin with other weights are told so")
+  func otherWeights() throws {
+    let folder = try Self.folder()
+    let path = folder.file("m.ltm")
+    let weights = try Model(contentsOf: path, seed: 9)
+    try weights.save(to: folder.file("nine.safetensors"))
+    let error = #expect(throws: (any Error).self) {
+      _ = try onRanks(2) { ranks in
+        let trainer = try Trainer(execution: Execution(threads: 1, communicator: Communicator(ranks)))
+        var model = try Model(contentsOf: path)
+        if ranks.rank == 1 { try model.load(weightsFrom: folder.file("nine.safetensors")) }
+        try trainer.fit(&model)
+      }
+    }
+    #expect(error.map { "\($0)".contains("weights of digest") } == true)
+  }
+
   @Test("what cannot be divided evenly is refused")
   func refusals() throws {
     let folder = try Self.folder()

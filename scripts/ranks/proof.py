@@ -12,6 +12,7 @@ MPIRUN names the launcher (mpirun.openmpi).
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -34,7 +35,8 @@ def check(ok, text):
 
 
 def train(folder, sample, flags, ranks=None, launcher=()):
-    command = [LTM, "train", f"{ROOT}/samples/{sample}.ltm", "--log", f"{folder}/log.jsonl", "--threads", "1", *flags]
+    path = f"{folder}/{sample}.ltm" if ranks and os.path.exists(f"{folder}/{sample}.ltm") else f"{ROOT}/samples/{sample}.ltm"
+    command = [LTM, "train", path, "--log", f"{folder}/log.jsonl", "--threads", "1", *flags]
     if ranks:
         command = [MPIRUN, *launcher, "-np", str(ranks), *command]
     run = subprocess.run(command, cwd=folder, env=ENV, capture_output=True, text=True, timeout=600)
@@ -45,7 +47,11 @@ def train(folder, sample, flags, ranks=None, launcher=()):
 
 
 def curves(folder):
-    # Batch norm takes statistics of a rank's rows: the curve of the CNN is another one, as DDP's is.
+    # Of a rank's rows batch norm has other statistics: on ranks the CNN takes them of all, to give the plain one's curve.
+    with open(f"{ROOT}/samples/cnn.ltm") as file:
+        synced = re.sub(r"BatchNorm\(([^()]+)\)", r"BatchNorm(\1, sync: true)", file.read())
+    with open(f"{folder}/cnn.ltm", "w") as file:
+        file.write(synced.replace('"data/', f'"{ROOT}/samples/data/'))
     bounds = {"O0": 2e-5, "O1": 2e-3, "O2": 2e-3}
     for sample in ["digits", "gpt", "cnn"]:
         for level in ["O0", "O1", "O2"]:
@@ -53,9 +59,12 @@ def curves(folder):
             one = train(folder, sample, flags)
             for ranks in [2, 4]:
                 found = train(folder, sample, flags, ranks)
-                far = max(abs(a - b) / max(abs(a), 1) for a, b in zip(one, found)) if found else float("inf")
-                bound = 0.5 if sample == "cnn" else bounds[level]
-                check(far <= bound, f"{sample} {level} on {ranks} ranks: {far:.1e} from one process, {bound:.0e} is allowed")
+                # At its rate the CNN makes a rounding of halves ten times as large every ten steps.
+                steps = 8 if sample == "cnn" and level != "O0" else 40
+                pairs = list(zip(one, found or []))[:steps]
+                far = max((abs(a - b) / max(abs(a), 1) for a, b in pairs), default=float("inf"))
+                bound = bounds[level]
+                check(far <= bound, f"{sample} {level} on {ranks} ranks: {far:.1e} from one process in {steps} steps, {bound:.0e} is allowed")
             if sample == "cnn":
                 continue
             one = train(folder, sample, flags + ["--same-bits"])
@@ -92,7 +101,7 @@ def kills(folder):
             job.kill()
             told = ""
         slowest = max(slowest, time.time() - begin)
-        wrong += job.returncode == 0 or not ("signal" in told or "KILLED" in told or "exit" in told)
+        wrong += job.returncode == 0 or not ("signal 9" in told or "KILLED" in told)
         resumed += bool(going_on)
     check(wrong == 0 and slowest < 15, f"{count} kills: each job ended with a message, the slowest after {slowest:.1f} s")
     last = subprocess.run([LTM, "train", f"{ROOT}/samples/digits.ltm", "--resume", f"{folder}/k.safetensors", "--seed", "3",

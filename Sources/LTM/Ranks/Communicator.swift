@@ -9,9 +9,9 @@ import LTMSupport
 ///     try trainer.fit(&model)
 ///     ranks.finish()
 ///
-/// Where one rank throws, it calls ``abort(code:)``: the others would wait for it. Each process has a number, its rank, and
-/// every rank makes the same calls in the same order. Every batch is split among them
-/// by rows; data, logs and checkpoints come from rank 0.
+/// Each process has a number, its rank, and every rank makes the same calls in the same order; where one throws, it calls
+/// ``abort(code:)``, since the others would wait for it. Every batch is split among them by rows; logs and checkpoints come
+/// from rank 0.
 public struct Communicator: Sendable {
   /// This process's number, from 0.
   public let rank: Int

@@ -13,28 +13,43 @@ extension TrainingRun {
   /// Throws where ranks would not train the same thing on the same data.
   func requireAgreement() throws(LTMError) {
     guard let communicator, communicator.count > 1 else { return }
-    try communicator.requireAgreement(facts())
+    try communicator.requireAgreement(try facts())
   }
 
-  private func facts() -> [(name: String, value: String)] {
+  private func facts() throws(LTMError) -> [(name: String, value: String)] {
     var facts = [("version", LTMVersion.text)]
     facts.append(("the model", "'\(model.name)'"))
-    for (name, split) in [("train", data.train)] + data.validation.map({ ("validation", $0.rows) }) {
+    let validation = data.validation.map { ("validation", $0.rows) }
+    for (name, split) in [("train", data.train)] + validation + (data.test.map { [("test", $0)] } ?? []) {
       // What is read row by row, as images are, is known by its shape.
       for (key, shape) in split.shapes.sorted(by: { $0.key < $1.key }) where split.tensors[key] == nil {
         facts.append(("\(name) data '\(key)'", "rows of the shape \(shape)"))
       }
       for (key, tensor) in split.tensors.sorted(by: { $0.key < $1.key }) {
         facts.append(
-          ("\(name) data '\(key)'", "\(tensor.dtype)\(tensor.shape), digest \(digestText(tensor.sampledDigest))"))
+          ("\(name) data '\(key)'", "\(tensor.dtype)\(tensor.shape), digest \(digestText(tensor.withUnsafeBytes(sampledDigest)))"))
       }
     }
     facts.append(("precision", trainer.policy.description))
     facts.append(("a batch of", "\(plan.batchSize) rows, seed \(plan.seed), \(plan.totalAttempts) steps"))
     let steps = sessions.map { $0.program.lowered.forAnyRank.text }.joined(separator: "\n")
     facts.append(("a step of digest", digestText(stableHash(steps))))
+    facts.append(("weights of digest", digestText(try digestOfWeights())))
     facts.append(("a checkpoint of", plan.checkpoint?.metadata[LoopState.key] ?? "no run"))
     return facts
+  }
+
+  /// Of all that the first step begins with and every rank has whole.
+  private func digestOfWeights() throws(LTMError) -> UInt64 {
+    var digest: UInt64 = 0
+    for session in sessions {
+      for slot in session.slots where slot.shard == nil && slot.role != .control {
+        try session.executable.withBytes(of: slot.name) { bytes in
+          digest = (digest &* 31) ^ sampledDigest(bytes)
+        }
+      }
+    }
+    return digest
   }
 
   /// Sends rank 0 what it writes of this rank's parts.
@@ -74,21 +89,17 @@ extension TrainingRun {
 
 private func digestText(_ value: UInt64) -> String { String(value, radix: 16) }
 
-extension Tensor {
-  /// A digest of up to some 4 MB of its bytes, evenly spaced.
-  fileprivate var sampledDigest: UInt64 {
-    withUnsafeBytes { bytes in
-      let piece = 1 << 12
-      let step = max(bytes.count / 1024, piece)
-      var digest: UInt64 = 0xCBF2_9CE4_8422_2325
-      for start in stride(from: 0, to: bytes.count, by: step) {
-        for byte in bytes[start..<min(start + piece, bytes.count)] {
-          digest = (digest ^ UInt64(byte)) &* 0x100_0000_01B3
-        }
-      }
-      return digest
+/// A digest of up to some 4 MB, evenly spaced.
+private func sampledDigest(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+  let piece = 1 << 12
+  let step = max(bytes.count / 1024, piece)
+  var digest: UInt64 = 0xCBF2_9CE4_8422_2325
+  for start in stride(from: 0, to: bytes.count, by: step) {
+    for byte in bytes[start..<min(start + piece, bytes.count)] {
+      digest = (digest ^ UInt64(byte)) &* 0x100_0000_01B3
     }
   }
+  return digest
 }
 
 extension Graph {
