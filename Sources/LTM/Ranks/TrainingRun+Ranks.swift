@@ -27,7 +27,10 @@ extension TrainingRun {
       }
       for (key, tensor) in split.tensors.sorted(by: { $0.key < $1.key }) {
         facts.append(
-          ("\(name) data '\(key)'", "\(tensor.dtype)\(tensor.shape), digest \(digestText(tensor.withUnsafeBytes(sampledDigest)))"))
+          (
+            "\(name) data '\(key)'",
+            "\(tensor.dtype)\(tensor.shape), digest \(digestText(tensor.withUnsafeBytes(sampledDigest)))"
+          ))
       }
     }
     facts.append(("precision", trainer.policy.description))
