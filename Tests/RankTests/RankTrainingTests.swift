@@ -179,6 +179,11 @@ struct RankTrainingTests {
     #expect(several.allSatisfy { $0.accuracy == one.accuracy }, "by the running statistics")
     let own = try onRanks(count) { ranks in try Self.train(plain.file("m.ltm"), "64 O0", ranks) }
     #expect(difference(own[0].losses, one.losses, .relative(1e-6)) != nil, "without it a rank has its own")
+    // Statistics and their gradients stay in f32, as those of one process do.
+    let half = try Self.train(plain.file("m.ltm"), "16 O2")
+    let halves = try onRanks(count) { ranks in try Self.train(folder.file("m.ltm"), "16 O2", ranks) }
+    expectClose(halves[0].losses, half.losses, .relative(2e-3), "losses at O2")
+    #expect(halves[0].skips == half.skips)
   }
 
   @Test("a clip by the norm of all gradients sees all parts")

@@ -68,13 +68,13 @@ struct Statistics {
       let node = graph[value]
       let floats = node.operands.filter { graph[$0].type.dtype.isFloating && !isWeak[$0.index] }
       isSmall[value.index] =
-        inputs.contains(value) || node.op.reducesAxes || !floats.isEmpty && floats.allSatisfy { isSmall[$0.index] }
+        inputs.contains(value) || node.op.givesStatistic || !floats.isEmpty && floats.allSatisfy { isSmall[$0.index] }
     }
     return isSmall
   }
 }
 
 extension Op {
-  /// Whether it reduces axes to a statistic.
-  fileprivate var reducesAxes: Bool { definition.signature.contains { $0.kind == .axes } }
+  /// Whether it reduces axes to a statistic, or counts what shares one.
+  fileprivate var givesStatistic: Bool { self == .rankCount || definition.signature.contains { $0.kind == .axes } }
 }
