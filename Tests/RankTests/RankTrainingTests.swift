@@ -131,6 +131,11 @@ struct RankTrainingTests {
     let one = try Self.train(folder.file("m.ltm"), "64 O0")
     let two = try onRanks(2) { ranks in try Self.train(folded.file("m.ltm"), "64 O0", ranks) }
     expectClose(two[0].losses, one.losses, .relative(1e-11), "losses")
+    // The thirteenth window ends with the data, before the micro-batch that stands behind the loop.
+    let alone = try Self.train(folded.file("m.ltm"), "64 O0") { $0.maxSteps = 16 }
+    let longer = try onRanks(2) { ranks in try Self.train(folded.file("m.ltm"), "64 O0", ranks) { $0.maxSteps = 16 } }
+    #expect(alone.losses.count == 16)
+    expectClose(longer[0].losses, alone.losses, .relative(1e-11), "losses, a short window among them")
   }
 
   @Test("--shard optimizer changes no bit and divides the bytes", arguments: ["32 O0", "16 O1", "16 O2"], [2, 3])

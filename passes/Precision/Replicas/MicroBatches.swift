@@ -3,7 +3,7 @@ import LTMSupport
 
 // Gradient accumulation: a step over several micro-batches, as a loop whose body is the forward and the backward pass of one.
 // What one gives is added up in full precision; the scale stands still meanwhile, and check, clip and update come after the
-// loop, once.
+// loop, once. On several ranks the last micro-batch stands behind the loop: gradients travel while its backward pass runs.
 
 extension StepBuilder {
   /// Puts what was built so far, the loss and its gradients, into a loop over the micro-batches.
@@ -89,8 +89,11 @@ private struct MicroBatchLoop {
     return micro.inputs.filter { $0.role != .argument && !written.contains($0.name) }
   }
 
+  private var count: Int { step.rules.accumulation }
+  /// How many micro-batches the loop runs over.
+  private var loopCount: Int { step.replicas.count > 1 ? count - 1 : count }
+
   mutating func run() throws(OpError) -> Results {
-    let count = step.rules.accumulation
     var values: [String: ValueID] = [:]
     for input in micro.inputs {
       let type = micro[input.value].type
@@ -98,17 +101,20 @@ private struct MicroBatchLoop {
       values[input.name] = outer.input(input.name, whole, role: input.role)
     }
     outer.reason = "the micro-batches of a step"
-    let slices = arguments.compactMap { input in
-      values[input.name].map { value in
-        outer.make(.reshape, [value], ["shape": .dims([Dim(count)] + micro[input.value].type.shape)])
-      }
-    }
     let start = carried(values)
     let fixed = constants.compactMap { values[$0.name] }
-    let results = try outer.control(
+    let slices = arguments.compactMap { input in
+      values[input.name].map { value in
+        outer.make(
+          .reshape, [rows(0..<loopCount, of: value, micro[input.value].type)],
+          ["shape": .dims([Dim(loopCount)] + micro[input.value].type.shape)])
+      }
+    }
+    var results = try outer.control(
       .scan, fixed + start + slices,
-      ["constants": .int(fixed.count), "carried": .int(start.count), "length": .dim(Dim(count))],
+      ["constants": .int(fixed.count), "carried": .int(start.count), "length": .dim(Dim(loopCount))],
       bodies: [try body(start.map { outer.type($0) })])
+    if loopCount < count { results = last(values, fixed, results) }
     outer.reason = nil
     var rest = results.dropFirst(3)
     func next(_ count: Int) -> [ValueID] {
@@ -118,6 +124,22 @@ private struct MicroBatchLoop {
     return Results(
       loss: results[1], weight: results[2], gradients: next(step.gradients.count), states: next(states.count),
       outside: next(outsideCount))
+  }
+
+  /// The last micro-batch, after the loop.
+  private mutating func last(_ values: [String: ValueID], _ fixed: [ValueID], _ before: [ValueID]) -> [ValueID] {
+    let slices = arguments.compactMap { input in
+      values[input.name].map { rows(loopCount..<count, of: $0, micro[input.value].type) }
+    }
+    var builder = outer
+    defer { outer = builder }
+    return iteration(&builder, fixed, before, slices)
+  }
+
+  /// The rows of some micro-batches.
+  private mutating func rows(_ numbers: Range<Int>, of value: ValueID, _ type: TensorType) -> ValueID {
+    guard numbers.count < count, let rows = type.shape.first?.constant else { return value }
+    return outer.slice(value, axis: 0, from: Dim(numbers.lowerBound * rows), to: Dim(numbers.upperBound * rows))
   }
 
   /// What is carried from one micro-batch to the next, at the start: the number, the sums of loss, weight and gradients, the
