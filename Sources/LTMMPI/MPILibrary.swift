@@ -47,9 +47,12 @@ struct MPIHandles: Sendable {
   let byte: Int
   let errorsReturn: Int
   let ignoredStatus: Int
+  /// Levels of threads: one thread calls MPI, the one that started it; any thread does, one at a time.
+  let (funneled, serialized): (Int32, Int32)
 
   init(_ interface: MPILibrary.Interface, _ library: UnsafeMutableRawPointer) {
     func address(_ name: String) -> Int { Int(bitPattern: dlsym(library, name)) }
+    (funneled, serialized) = interface == .standard ? (1024, 2048) : (1, 2)
     switch interface {
     case .openMPI:
       (world, byte) = (address("ompi_mpi_comm_world"), address("ompi_mpi_byte"))
@@ -81,6 +84,7 @@ struct MPIFunctions: Sendable {
 
   let initialized: Flag
   let initThread: Start
+  let queryThread: Flag
   let finalize: Plain
   let rank: Count
   let size: Count
@@ -99,7 +103,8 @@ struct MPIFunctions: Sendable {
       dlsym(library, name).map { unsafeBitCast($0, to: type) }
     }
     guard let initialized = find("MPI_Initialized", as: Flag.self),
-      let initThread = find("MPI_Init_thread", as: Start.self), let finalize = find("MPI_Finalize", as: Plain.self),
+      let initThread = find("MPI_Init_thread", as: Start.self),
+      let queryThread = find("MPI_Query_thread", as: Flag.self), let finalize = find("MPI_Finalize", as: Plain.self),
       let rank = find("MPI_Comm_rank", as: Count.self), let size = find("MPI_Comm_size", as: Count.self),
       let send = find("MPI_Isend", as: Send.self), let receive = find("MPI_Irecv", as: Receive.self),
       let test = find("MPI_Test", as: Test.self), let duplicate = find("MPI_Comm_dup", as: Duplicate.self),
@@ -107,7 +112,8 @@ struct MPIFunctions: Sendable {
       let libraryVersion = find("MPI_Get_library_version", as: Text.self),
       let errorString = find("MPI_Error_string", as: ErrorText.self), let abort = find("MPI_Abort", as: Abort.self)
     else { return nil }
-    (self.initialized, self.initThread, self.finalize) = (initialized, initThread, finalize)
+    (self.initialized, self.initThread, self.queryThread) = (initialized, initThread, queryThread)
+    self.finalize = finalize
     (self.rank, self.size, self.send, self.receive, self.test) = (rank, size, send, receive, test)
     (self.duplicate, self.setErrorHandler, self.libraryVersion) = (duplicate, setErrorHandler, libraryVersion)
     (self.errorString, self.abort) = (errorString, abort)

@@ -11,15 +11,10 @@ final class MPITransport: Transport {
   let count: Int
   var description: String { library.version }
 
-  private static let serialized: Int32 = 2
-
   init(_ library: MPILibrary) throws(Diagnostic) {
     let functions = library.functions
     self.library = library
-    var (isRunning, given): (Int32, Int32) = (0, 0)
-    try Self.check(functions.initialized(&isRunning), functions, "MPI_Initialized")
-    owns = isRunning == 0
-    if owns { try Self.check(functions.initThread(nil, nil, Self.serialized, &given), functions, "MPI_Init_thread") }
+    owns = try Self.start(library)
     communicator = library.handles.world
     var own = 0
     try Self.check(functions.duplicate(library.handles.world, &own), functions, "MPI_Comm_dup")
@@ -30,6 +25,28 @@ final class MPITransport: Transport {
     try Self.check(functions.rank(own, &number), functions, "MPI_Comm_rank")
     try Self.check(functions.size(own, &size), functions, "MPI_Comm_size")
     (rank, count) = (Int(number), Int(size))
+  }
+
+  /// Starts MPI, unless the program that embeds this did, and asks that the thread of these calls may make them.
+  ///
+  /// - Returns: whether MPI was started here.
+  private static func start(_ library: MPILibrary) throws(Diagnostic) -> Bool {
+    let (functions, handles) = (library.functions, library.handles)
+    var (isRunning, level): (Int32, Int32) = (0, 0)
+    try check(functions.initialized(&isRunning), functions, "MPI_Initialized")
+    if isRunning == 0 {
+      try check(functions.initThread(nil, nil, handles.serialized, &level), functions, "MPI_Init_thread")
+    } else {
+      try check(functions.queryThread(&level), functions, "MPI_Query_thread")
+    }
+    guard level >= (isRunning == 0 ? handles.funneled : handles.serialized) else {
+      throw Diagnostic(
+        .error, "\(library.version) lets only its main thread call MPI, and ranks are served by one of their own",
+        notes: [
+          "start MPI by MPI_Init_thread with MPI_THREAD_SERIALIZED or more, or take a library that was built with threads"
+        ])
+    }
+    return isRunning == 0
   }
 
   private static func check(_ code: Int32, _ functions: MPIFunctions, _ name: String) throws(Diagnostic) {
