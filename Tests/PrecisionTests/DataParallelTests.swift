@@ -1,4 +1,7 @@
+import LTMGraphPasses
 import LTMIR
+import LTMKernelPasses
+import LTMKernels
 import LTMPrecision
 import TestSupport
 import Testing
@@ -43,6 +46,32 @@ struct DataParallelTests {
       expectClose(y, x, .relative(tolerance, least: 0), "try \(index): ")
     }
     #expect(try several.number(.step) == 3)
+  }
+
+  @Test("gradients of an accumulated step travel under the backward pass of its last micro-batch")
+  func exchangeIsHidden() throws {
+    let policy = try policy("32 O0")
+    var rules = StepRules(optimizer: momentum, schedule: decay())
+    rules.accumulation = 3
+    // Each weight fills a bucket.
+    let loss = try insertCasts(smallLoss(batch: 2, hidden: 3 << 20), policy).graph
+    let program = try buildStep(loss: loss, rules: rules, policy: policy, replicas: Replicas(count: 2, rank: 0))
+    let steps = try buildPlan(PassPipeline.lowering.run(program.graph, stage: [.afterCasts, .bound])).steps
+    let kinds = steps.map(kind)
+    let loop = try #require(kinds.firstIndex(of: "loop"))
+    let start = try #require(kinds.firstIndex(of: "start"))
+    let wait = try #require(kinds.firstIndex(of: "wait"))
+    #expect(loop < start)
+    #expect(kinds[start..<wait].count { $0 == "launch" } >= 2, "\(kinds)")
+  }
+
+  private func kind(_ step: PlanStep) -> String {
+    switch step {
+    case .launch: "launch"
+    case .loop: "loop"
+    case .start: "start"
+    case .wait: "wait"
+    }
   }
 
   @Test("what is not finite on one replica is skipped by all", arguments: ["32 O0", "16 O2", "bf16 O2"])
