@@ -4,6 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/tools.sh
 swift format lint --strict -r Package.swift Sources Tests passes grammar bench
-swift build -c release
 swift build -c release --build-tests
 swift test -c release --skip-build "$@"
