@@ -19,8 +19,11 @@ struct CoreTests {
 
   private func digits() throws -> Model { try Model(contentsOf: root.appending(path: "samples/digits.ltm").path) }
 
-  private func train(_ trainer: Trainer, data: TrainingData? = nil) throws -> (model: Model, records: [StepRecord]) {
+  private func train(
+    _ trainer: Trainer, data: TrainingData? = nil, _ change: (inout Model) throws -> Void = { _ in }
+  ) throws -> (model: Model, records: [StepRecord]) {
     var model = try digits()
+    try change(&model)
     var records: [StepRecord] = []
     try trainer.fit(&model, data: data) { if case .step(let record) = $0 { records.append(record) } }
     return (model, records)
@@ -49,6 +52,24 @@ struct CoreTests {
         expectNear(tensor.doubles, other.doubles, 4 * tolerance, "\(execution.target), \(name)")
       }
     }
+  }
+
+  @Test(
+    "micro-batches on cores are those of one process", .enabled(if: missing == nil, "\(missing ?? "")"),
+    arguments: levels.indices)
+  func accumulates(index: Int) throws {
+    let (precision, level) = Self.levels[index]
+    let policy = try Trainer(precision: precision, ampLevel: level, execution: cores(4)).policy
+    // The fifth window ends with the data, after two of its three batches.
+    func train(_ execution: Execution) throws -> [StepRecord] {
+      var trainer = Trainer(policy: policy, execution: execution)
+      (trainer.batchSize, trainer.maxSteps) = (96, 7)
+      return try self.train(trainer) { try $0.setTrainLine("accumulate 3") }.records
+    }
+    let (found, expected) = (try train(cores(4)), try train(Execution()))
+    #expect(found.count == 7)
+    expectClose(found.map(\.loss), expected.map(\.loss), .relative((policy.half ?? .f32).tolerance), "losses")
+    #expect(found.map(\.scale) == expected.map(\.scale) && found.map(\.skipped) == expected.map(\.skipped))
   }
 
   /// Two batches of eight rows; one value of the second, in the last core's share, is as large as a dtype holds.

@@ -134,18 +134,19 @@ struct TrainingPlan {
     return batch / count
   }
 
-  /// The rows of an attempt that are this replica's: of each batch its share.
+  /// The rows of an attempt: of each batch its share, for one replica after the other where this process feeds them all.
   mutating func rows(of attempt: Int) -> ArraySlice<Int32> {
     let all = batches.rows(of: attempt)
-    guard let rank = replicas.rank else { return all }
-    if replicas.parts != nil {
+    if replicas.parts != nil, let rank = replicas.rank {
       let share = all.count / replicas.count
       return all.dropFirst(rank * share).prefix(share)
     }
     let size = all.count / batches.length
     let share = size / replicas.count
-    return (0..<batches.length).flatMap { number in
-      all.dropFirst(number * size + rank * share).prefix(share)
+    let fed = replicas.rank.map { [$0] } ?? Array(0..<replicas.count)
+    guard share < size, fed.count == 1 || batches.length > 1 else { return all }
+    return fed.flatMap { replica in
+      (0..<batches.length).flatMap { all.dropFirst($0 * size + replica * share).prefix(share) }
     }[...]
   }
 

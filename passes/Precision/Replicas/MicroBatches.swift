@@ -10,13 +10,6 @@ extension StepBuilder {
   mutating func accumulate() throws(DiagnosticSet) {
     if let parts = replicas.parts { return try joinParts(parts) }
     guard rules.accumulation > 1 else { return }
-    guard replicas.count == 1 || replicas.rank != nil else {
-      throw DiagnosticSet([
-        Diagnostic(
-          .error, "gradients cannot be accumulated on several cores yet",
-          notes: ["a larger batch is split over the cores likewise"])
-      ])
-    }
     var loop = MicroBatchLoop(self)
     do throws(OpError) {
       let results = try loop.run()
