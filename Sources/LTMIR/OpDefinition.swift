@@ -147,7 +147,7 @@ package enum OpLowering: Sendable {
 /// The ops that move, make or pair elements: those that a backend has a form of its own for.
 package enum StructuralOp: Sendable {
   case input, constant(Double), iota(axis: Int), cast(rounds: Bool), allReduce(replicas: Int, CollectiveOperation)
-  case reduceScatter(replicas: Int), allGather(replicas: Int)
+  case reduceScatter(replicas: Int, CollectiveOperation), allGather(replicas: Int)
   case broadcast(axes: [Int]), reshape, transpose([Int]), slice(axis: Int, start: Int, limit: Int, stride: Int)
   case pad(axis: Int, low: Int, high: Int, value: Double), concat(axis: Int)
   case window(axis: Int, WindowForm, outside: Double)

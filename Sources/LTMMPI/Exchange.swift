@@ -15,11 +15,12 @@ package struct CollectiveArray {
 
   enum Form { case join, scatter, gather }
 
-  /// The mean of all ranks' arrays, of which this rank gets its part.
+  /// What all ranks' arrays make together, of which this rank gets its part.
   package init(
-    scattering address: UnsafeMutableRawPointer, count: Int, dtype: DType, to result: UnsafeMutableRawPointer
+    scattering address: UnsafeMutableRawPointer, count: Int, dtype: DType, operation: CollectiveOperation,
+    to result: UnsafeMutableRawPointer
   ) {
-    (self.address, self.count, self.dtype, operation) = (address, count, dtype, .mean)
+    (self.address, self.count, self.dtype, self.operation) = (address, count, dtype, operation)
     (self.result, form) = (result, .scatter)
   }
 

@@ -16,7 +16,7 @@ private let positive = Fill.positive
 
 private let elementwiseCases: [OpCase] = [
   OpCase(.allReduce, [([2, 3], any)], ["replicas": .int(1), "operation": .word("sum")]),
-  OpCase(.reduceScatter, [([2, 3], any)], ["replicas": .int(1)]),
+  OpCase(.reduceScatter, [([2, 3], any)], ["replicas": .int(1), "operation": .word("mean")]),
   OpCase(.allGather, [([4], any)], ["replicas": .int(1)]), OpCase(.sumOverRanks, [([2, 3], any)]),
   OpCase(.rankCount, [([2, 3], any)]),
   OpCase(.cast, [([2, 3], any)], ["dtype": .dtype(.f64)]), OpCase(.cast, [([2, 3], any)], ["dtype": .dtype(.i32)]),

@@ -48,6 +48,33 @@ struct DataParallelTests {
     #expect(try several.number(.step) == 3)
   }
 
+  @Test(
+    "the loss scale falls and rises as on one replica", arguments: ["16 O1", "16 O2"],
+    [Replicas(count: 2), Replicas(count: 4), Replicas(count: 2, rank: 0), Replicas(count: 4, rank: 0)])
+  func scales(_ line: String, _ replicas: Replicas) throws {
+    let policy = try policy(line)
+    func machine(_ rows: Int, _ replicas: Replicas) throws -> StepMachine {
+      let cast = try insertCasts(smallLoss(batch: rows, isNormalized: false), policy).graph
+      return try StepMachine(
+        buildStep(loss: cast, optimizer: momentum, policy: policy, replicas: replicas), parameters: smallParameters())
+    }
+    var one = try machine(12, .one)
+    var several = try machine(12 / replicas.count, replicas)
+    var skips: [Double] = []
+    for size in [1.0, 40, 3, 900, 0.5, 8, 200, 2] {
+      // A row as large as that on one replica only: its part of the sums is as good as all.
+      var batch = try arguments(policy, rows: 12, seed: UInt64(size * 2))
+      let x = try #require(batch["x"])
+      let values = x.doubles.enumerated().map { $0 >= 33 ? $1 * size : $1 }
+      batch["x"] = try tensor(values, x.shape, x.dtype)
+      let (a, b) = (try one.run(batch), try several.run(replicas: shares(batch, replicas.count)))
+      #expect(a["found_inf"] == b["found_inf"], "of \(size)")
+      skips += try #require(a["found_inf"])
+      #expect(try one.number(.lossScale) == several.number(.lossScale))
+    }
+    #expect(skips.contains(1) && skips.contains(0), "\(skips)")
+  }
+
   @Test("gradients of an accumulated step travel under the backward pass of its last micro-batch")
   func exchangeIsHidden() throws {
     let policy = try policy("32 O0")

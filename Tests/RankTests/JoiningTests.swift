@@ -113,7 +113,8 @@ struct JoiningTests {
             let (a, b, c) = (
               try #require(own.baseAddress), try #require(part.baseAddress), try #require(whole.baseAddress)
             )
-            try ranks.wait(ranks.start([CollectiveArray(scattering: a, count: size, dtype: .f32, to: b)], "parts"))
+            try ranks.wait(
+              ranks.start([CollectiveArray(scattering: a, count: size, dtype: .f32, operation: .mean, to: b)], "parts"))
             try ranks.wait(ranks.start([CollectiveArray(gathering: b, count: share, dtype: .f32, to: c)], "all"))
           }
         }

@@ -12,10 +12,10 @@ package func buildStep(
   try step.differentiate()
   try step.requireParameters()
   try step.accumulate()
-  step.checkFiniteness()
+  try step.divideUpdates()
+  step.joinGradients()
   step.countOutside()
   try step.schedule()
-  try step.divideUpdates()
   try step.clip()
   try step.update()
   step.updateControls()
@@ -71,6 +71,8 @@ struct StepBuilder {
   private var outside: [ValueID]?
   /// The loss as a mean.
   private(set) var loss: ValueID
+  /// The loss of the whole batch, where replicas share it.
+  var wholeLoss = ValueID(0)
   /// What the loss was divided by, where the entry gives a sum and its weight.
   private(set) var lossWeight: ValueID?
   var builder: GraphBuilder
@@ -79,9 +81,10 @@ struct StepBuilder {
   var masters: [ValueID: ValueID] = [:]
   var diagnostics = DiagnosticSet()
   /// Scaled, in order of `parameters`.
-  private(set) var gradients: [ValueID] = []
+  var gradients: [ValueID] = []
   private(set) var controls: [StepControl: ValueID] = [:]
-  private(set) var foundInf = ValueID(0)
+  /// found_inf: whether the loss or a gradient, still scaled, is not finite.
+  var foundInf = ValueID(0)
   /// The optimizer's arguments that are given for each step, for each group of weights.
   var moved: [[String: ValueID]] = []
   /// What this rank holds of the weights whose updates are divided, by their places among the parameters.
@@ -218,7 +221,7 @@ struct StepBuilder {
     var seed: ValueID?
     if isScaled {
       builder.reason = "the loss scale is where the gradient starts"
-      seed = builder.cast(control(.lossScale), to: builder.type(loss).dtype)
+      seed = ownPart(ofScale: builder.cast(control(.lossScale), to: builder.type(loss).dtype))
       builder.reason = nil
     }
     do throws(OpError) {
@@ -244,9 +247,10 @@ struct StepBuilder {
     ])
   }
 
-  /// found_inf: whether the loss or a gradient, still scaled, is not finite.
-  mutating func checkFiniteness() {
+  /// Whether the loss and all gradients, still scaled, are finite.
+  mutating func checkFiniteness(of loss: ValueID, _ gradients: [ValueID]) -> ValueID {
     builder.reason = Node.overflowCheck
+    defer { builder.reason = nil }
     var finite = builder.make(.isFinite, [loss])
     for gradient in gradients {
       let each = builder.make(.isFinite, [gradient])
@@ -254,8 +258,7 @@ struct StepBuilder {
       let all = axes.isEmpty ? each : builder.make(.all, [each], ["axes": .ints(axes), "keep": .bool(false)])
       finite = builder.make(.and, [finite, all])
     }
-    foundInf = onAnyReplica(builder.make(.not, [finite]))
-    builder.reason = nil
+    return builder.make(.not, [finite])
   }
 
   /// How many computed indices of the forward pass lay outside, as outputs: the gradient reads the same ones.
@@ -269,10 +272,9 @@ struct StepBuilder {
   }
 
   /// The gradient as the optimizer takes it: f32, unscaled. Scaled halves become exact f32 numbers first.
-  mutating func unscaled(_ gradient: ValueID, _ index: Int? = nil) -> ValueID {
+  mutating func unscaled(_ gradient: ValueID) -> ValueID {
     let dtype = builder.type(gradient).dtype.accumulator
-    let isDivided = index.map { shards[$0] != nil } ?? false
-    let wide = isDivided ? partOfGradient(gradient) : meanOfGradient(gradient)
+    let wide = builder.cast(gradient, to: dtype)
     builder.reason = "gradients are unscaled in \(dtype)"
     defer { builder.reason = nil }
     guard isScaled else { return wide }
@@ -291,7 +293,7 @@ struct StepBuilder {
   }
 
   mutating func finish() -> StepProgram {
-    builder.output(StepProgram.loss, meanOverReplicas(loss))
+    outputLoss(wholeLoss)
     builder.output(StepProgram.foundInf, foundInf)
     if let rate = moved.first?["lr"] { builder.output(StepProgram.learningRate, rate) }
     return StepProgram(
@@ -299,8 +301,12 @@ struct StepBuilder {
       warnings: diagnostics.warnings)
   }
 
+  private mutating func outputLoss(_ loss: ValueID) {
+    builder.output(StepProgram.loss, builder.cast(loss, to: builder.type(loss).dtype.accumulator))
+  }
+
   mutating func finishGradients() -> Graph {
-    builder.output(StepProgram.loss, meanOverReplicas(loss))
+    outputLoss(loss)
     for (parameter, gradient) in zip(parameters, gradients) {
       builder.output("gradient/\(parameter.name)", unscaled(gradient))
     }

@@ -7,7 +7,7 @@ extension StepBuilder {
   /// Clips the gradients and gives their norm, where either is asked for. Otherwise each one is unscaled where it is used.
   mutating func clip() throws(DiagnosticSet) {
     guard rules.clip != nil || rules.tracksNorm || rules.givesGradients else { return }
-    let gradients = gradients.enumerated().map { unscaled($1, $0) }
+    let gradients = gradients.map { unscaled($0) }
     if rules.tracksNorm { outputNorm(gradients) }
     if rules.givesGradients {
       guard shards.isEmpty else {

@@ -21,7 +21,7 @@ extension StepBuilder {
     }
   }
 
-  private func names(movedOf optimizer: OptimizerTemplate) -> [String] {
+  func names(movedOf optimizer: OptimizerTemplate) -> [String] {
     let all = Set(rules.schedule?.stages.flatMap(\.moves.keys) ?? [])
     return ["lr"] + all.filter { $0 != "lr" && optimizer.arguments[$0] != nil }.sorted()
   }

@@ -65,8 +65,8 @@ extension StepBuilder {
     builder.scope = "optimizer/\(name)"
     defer { builder.scope = saved }
     var arguments = moved[key.group].merging([
-      "weight": weight.value, "grad": prepared?[index] ?? unscaled(gradients[index], index), "step": count,
-      "total": control(.totalSteps), "loss": loss,
+      "weight": weight.value, "grad": prepared?[index] ?? unscaled(gradients[index]), "step": count,
+      "total": control(.totalSteps), "loss": builder.cast(wholeLoss, to: builder.type(loss).dtype),
     ]) { _, new in new }
     var states: [(key: String, state: RuleState, value: ValueID)] = []
     // A state that this update neither reads nor writes (the velocity of SGD without momentum) takes no memory.

@@ -43,7 +43,8 @@ final class CPUSteps {
         return switch part.form {
         case .join(let operation):
           CollectiveArray(address, count: part.count, dtype: part.dtype, operation: operation)
-        case .scatter: CollectiveArray(scattering: address, count: part.count, dtype: part.dtype, to: result)
+        case .scatter(let operation):
+          CollectiveArray(scattering: address, count: part.count, dtype: part.dtype, operation: operation, to: result)
         case .gather: CollectiveArray(gathering: address, count: part.count, dtype: part.dtype, to: result)
         }
       }

@@ -128,7 +128,7 @@ struct Lowering {
     case .scatterAdd(let axis): scatterAdd(x[0], x[1], x[2], axis: axis)
     case .writeAt(let axis, let wraps): written(x[0], x[1], at: x[2], axis: axis, wraps: wraps)
     case .argReduce(let combiner, let axis): indexOfExtremum(x[0], combiner, axis: axis, type)
-    case .reduceScatter(1), .allGather(1): builder.reshape(x[0], to: type.shape)
+    case .reduceScatter(1, _), .allGather(1): builder.reshape(x[0], to: type.shape)
     case .reduceScatter, .allGather:
       internalFailure("stablehlo", "only ranks on the target cpu divide an optimizer's state")
     case .allReduce(let replicas, let operation): allReduce(x[0], replicas: replicas, operation)

@@ -23,19 +23,26 @@ extension OpDefinition {
     })
 
   static let reduceScatter = OpDefinition(
-    "Of the mean of the replicas' values, in the order of memory, the part of this replica: as many elements for each, zeros "
-      + "behind the last.", isCallable: false,
-    signature: [OpParameter("x", .tensor), OpParameter("replicas", .int)], precision: .never,
+    "Of the sum or the mean of the replicas' values, in the order of memory, the part of this replica: as many elements for "
+      + "each, zeros behind the last.", isCallable: false,
+    signature: [
+      OpParameter("x", .tensor), OpParameter("replicas", .int), OpParameter("operation", .word(["sum", "mean"])),
+    ], precision: .never,
     infer: { (types, attributes) throws(OpError) in
       try requireCount(types, 1...1)
       let count = try replicaCount(attributes)
+      guard ["sum", "mean"].contains(attributes.word("operation")) else {
+        throw OpError("what is divided among replicas is their values' sum or mean")
+      }
       guard let elements = types[0].staticShape.flatMap(elementCount) else {
         throw OpError("the size of what is divided among replicas is known")
       }
       return TensorType(types[0].dtype, [Dim(shareOfReplica(elements, count))])
     },
     evaluate: { x, attributes, _ in OpDefinition.reduceScatter([x[0]], attributes)[0] }, gradient: .none,
-    lowering: .structural { attributes, _ in .reduceScatter(replicas: attributes[int: "replicas"]) })
+    lowering: .structural { attributes, _ in
+      .reduceScatter(replicas: attributes[int: "replicas"], CollectiveOperation(proved: attributes))
+    })
 
   static let allGather = OpDefinition(
     "The parts of all replicas, one after the other, the same on each.", isCallable: false,
@@ -74,8 +81,9 @@ extension OpDefinition {
   static func reduceScatter(_ operands: [Reference], _ attributes: Attributes) -> [Reference] {
     let replicas = attributes[int: "replicas"]
     let (count, share) = (operands[0].data.count, shareOfReplica(operands[0].data.count, replicas))
-    let means = (0..<count).map { index in operands.reduce(0) { $0 + $1.data[index] } / Double(operands.count) }
-    let padded = means + [Double](repeating: 0, count: share * replicas - count)
+    let divisor = CollectiveOperation(proved: attributes) == .mean ? Double(operands.count) : 1
+    let joined = (0..<count).map { index in operands.reduce(0) { $0 + $1.data[index] } / divisor }
+    let padded = joined + [Double](repeating: 0, count: share * replicas - count)
     let parts = (0..<replicas).map { Array(padded[$0 * share..<($0 + 1) * share]) }
     return operands.indices.map { Reference(shape: [share], data: parts[$0]) }
   }

@@ -91,8 +91,8 @@ package struct PlanLoop: Hashable, Sendable {
 package enum CollectiveForm: Hashable, Sendable {
   /// All of an array, in place.
   case join(CollectiveOperation)
-  /// The mean of all, of which each gets its part.
-  case scatter
+  /// The sum or the mean of all, of which each gets its part.
+  case scatter(CollectiveOperation)
   /// The parts of all, one after the other.
   case gather
 }

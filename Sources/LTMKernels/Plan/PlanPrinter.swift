@@ -41,7 +41,7 @@ extension Plan: CustomStringConvertible {
       let verb =
         switch part.form {
         case .join(let operation): operation.rawValue
-        case .scatter: "scatter"
+        case .scatter(let operation): "scatter \(operation.rawValue)"
         case .gather: "gather"
         }
       return "\(verb) #\(part.buffer.index)[\(part.elements.lowerBound)..<\(part.elements.upperBound)]"

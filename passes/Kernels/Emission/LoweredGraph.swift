@@ -146,7 +146,7 @@ private func nodeKind(_ op: StructuralOp, in graph: Graph) throws(DiagnosticSet)
   case .iota(let axis): return .iota(axis: axis)
   case .cast(let rounds): return .cast(rounds: rounds)
   case .allReduce(let replicas, let operation): return replicas == 1 ? .identity : .collective(.join(operation))
-  case .reduceScatter(let replicas): return replicas == 1 ? .reshape : .collective(.scatter)
+  case .reduceScatter(let replicas, let operation): return replicas == 1 ? .reshape : .collective(.scatter(operation))
   case .allGather(let replicas): return replicas == 1 ? .identity : .collective(.gather)
   case .broadcast(let axes): return .broadcast(axes: axes)
   case .reshape: return .reshape

@@ -65,12 +65,47 @@ extension Graph {
 }
 
 extension StepBuilder {
-  /// A gradient's mean over the replicas, in the accumulator's dtype. Ranks send 16 bits as 16 bits, which are added in f32 and
-  /// rounded once; the mean of finite numbers is finite.
-  mutating func meanOfGradient(_ gradient: ValueID) -> ValueID {
-    guard replicas.rank != nil, !isJoined else { return meanOverReplicas(gradient) }
-    let mean = allReduce(gradient, .mean, "the mean over \(replicas.count) ranks")
-    return builder.cast(mean, to: builder.type(gradient).dtype.accumulator)
+  /// Where this replica's gradients start. Its loss is a mean over its own rows, which are a part of the batch: from that part of
+  /// the scale, each value of the backward pass is as large as it is in one process, and overflows where that does.
+  mutating func ownPart(ofScale scale: ValueID) -> ValueID {
+    guard replicas.count > 1, replicas.parts == nil else { return scale }
+    return builder.scale(scale, by: 1 / Double(replicas.count))
+  }
+
+  /// What makes the gradients of all replicas that of the whole batch: the sum of those that started at a part of the scale.
+  var gradientOperation: CollectiveOperation { isScaled && !isJoined ? .sum : .mean }
+
+  /// Makes each gradient that of the whole batch, or this rank's part of it, and asks whether all are finite: of scaled ones
+  /// when they are joined, since their sum overflows where one process's does; of others before, since the mean of finite
+  /// numbers is finite.
+  mutating func joinGradients() {
+    wholeLoss = replicas.count == 1 ? loss : meanOverReplicas(loss)
+    guard gradientOperation == .sum, replicas.count > 1 else {
+      foundInf = onAnyReplica(checkFiniteness(of: loss, gradients))
+      joinEach()
+      return
+    }
+    joinEach()
+    let found = checkFiniteness(of: wholeLoss, gradients)
+    foundInf = shards.isEmpty ? found : onAnyReplica(found)
+  }
+
+  private mutating func joinEach() {
+    guard replicas.count > 1 else { return }
+    gradients = gradients.indices.map { index in
+      shards[index] == nil ? wholeGradient(gradients[index]) : partOfGradient(gradients[index])
+    }
+  }
+
+  /// The whole batch's gradient, in the accumulator's dtype. Ranks send 16 bits as 16 bits, which are added in f32 and rounded
+  /// once; what cores send is f32, and a sum of it is rounded likewise.
+  private mutating func wholeGradient(_ gradient: ValueID) -> ValueID {
+    let dtype = builder.type(gradient).dtype
+    let sent = replicas.rank == nil ? builder.cast(gradient, to: dtype.accumulator) : gradient
+    let reason = "the gradient of the rows of \(replicas.count) \(replicas.rank == nil ? "replicas" : "ranks")"
+    var whole = allReduce(sent, gradientOperation, reason)
+    if gradientOperation == .sum { whole = builder.cast(whole, to: dtype) }
+    return builder.cast(whole, to: dtype.accumulator)
   }
 
   /// A value's mean over the replicas, in the accumulator's dtype.

@@ -1,7 +1,7 @@
 import LTMIR
 import LTMSupport
 
-// Masters and the optimizer's state divided among ranks (ZeRO's first stage): each rank gets the mean of its part of a gradient,
+// Masters and the optimizer's state divided among ranks (ZeRO's first stage): each rank gets its part of a gradient,
 // updates its part of the weight, and all gather the parts, rounded to the dtype that the forward pass reads.
 
 extension StepBuilder {
@@ -26,7 +26,8 @@ extension StepBuilder {
   private static let leastDivided = 64
 
   private func updatesElements(_ type: TensorType, _ group: Int) throws(DiagnosticSet) -> Bool {
-    let update = try rules.optimizers[group].update(type.shape, moved[group].keys.sorted())
+    let optimizer = rules.optimizers[group]
+    let update = try optimizer.update(type.shape, names(movedOf: optimizer).sorted())
     return update.states.allSatisfy { $0.type.shape == type.shape } && update.graph.computesElements
   }
 
@@ -36,11 +37,13 @@ extension StepBuilder {
     return TensorType(type.dtype, [Dim(shareOfReplica(count, shard.count))])
   }
 
-  /// This rank's part of a gradient's mean, in the accumulator's dtype.
+  /// This rank's part of the whole batch's gradient, in the accumulator's dtype.
   mutating func partOfGradient(_ gradient: ValueID) -> ValueID {
     builder.reason = "each rank updates its part"
     defer { builder.reason = nil }
-    let part = builder.make(.reduceScatter, [gradient], ["replicas": .int(replicas.count)])
+    let part = builder.make(
+      .reduceScatter, [gradient],
+      ["replicas": .int(replicas.count), "operation": .word(gradientOperation.rawValue)])
     return builder.cast(part, to: builder.type(gradient).dtype.accumulator)
   }
 
