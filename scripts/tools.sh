@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes .build/tools, a Python environment with what checks the TPU target: StableHLO's parser and reference interpreter
 # (jaxlib) and XLA's CPU compiler as a PJRT plugin; and the CUDA target: NVIDIA's assembler and disassembler, which need
-# no GPU. Installs what builds and runs AArch64 programs (a cross compiler, qemu-user), and Open MPI and MPICH. Quiet when
-# all is there. Without Python 3.11 or newer, PyPI or apt-get, the tests that need them say that they are skipped.
+# no GPU. Installs what builds and runs AArch64 programs (a cross compiler, qemu-user), Open MPI, MPICH and librsvg. Quiet
+# when all is there. Without Python 3.11 or newer, PyPI or apt-get, the tests that need them say that they are skipped.
 # LTM_LIBTPU=1 adds libtpu, the TPU's own compiler, which is large.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -21,6 +21,16 @@ if ! command -v qemu-aarch64 > /dev/null || ! command -v aarch64-linux-gnu-gcc >
   { $as_root apt-get update -qq \
     && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages; } \
     > /dev/null 2>&1 || echo "tools: the installation failed; the tests on AArch64 will be skipped" >&2
+fi
+
+# What draws curves as PNG.
+if ! ldconfig -p | grep -q librsvg-2.so.2; then
+  as_root=""
+  [ "$(id -u)" = 0 ] || as_root="sudo -n"
+  echo "tools: installing librsvg2-2"
+  { $as_root apt-get update -qq \
+    && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends librsvg2-2 fonts-dejavu-core; } \
+    > /dev/null 2>&1 || echo "tools: the installation failed; no .png is drawn by the tests" >&2
 fi
 
 # What starts several processes: the launchers and libraries of Open MPI and of MPICH, side by side.

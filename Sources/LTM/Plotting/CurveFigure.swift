@@ -82,17 +82,15 @@ public struct CurveFigure: Sendable {
     }
   }
 
-  /// Writes `.svg` or `.html`, whole or not at all.
+  /// Writes `.svg`, `.png` or `.html`, whole or not at all.
   public func write(to path: String) throws(LTMError) {
-    let text: String
+    let bytes: [UInt8]
     switch fileEnding(path) {
-    case "svg": text = svg
-    case "html", "htm": text = html
-    case let ending:
-      throw LTMError(
-        "'\(path)': curves are written as .svg or .html",
-        notes: ending == "png" ? ["rsvg-convert curves.svg -o curves.png makes a .png of it"] : [])
+    case "svg": bytes = Array(svg.utf8)
+    case "png": bytes = try png()
+    case "html", "htm": bytes = Array(html.utf8)
+    default: throw LTMError("'\(path)': curves are written as .svg, .png or .html")
     }
-    try reporting { try writeAtomically(path, Array(text.utf8)) }
+    try reporting { try writeAtomically(path, bytes) }
   }
 }

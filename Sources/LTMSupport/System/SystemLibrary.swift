@@ -8,6 +8,7 @@ package enum SystemLibrary {
   package struct Refusal: Error {
     /// What the loader said.
     package let reason: String
+    package init(reason: String) { self.reason = reason }
   }
 
   /// Opens a library; it stays.

@@ -53,13 +53,28 @@ import Testing
     #expect(html.contains("<svg") && html.contains("val_accuracy") && !html.contains("http-equiv"))
   }
 
+  @Test("a picture of pixels is drawn by librsvg, or says what is missing")
+  func pixels() throws {
+    let folder = try TemporaryFolder()
+    try folder.write("a.jsonl", Self.lines)
+    let plot = try Command(["plot", "a.jsonl", "-o", "a.png"], in: folder.path)
+    guard plot.status == 0 else {
+      #expect(plot.errors.contains("librsvg2-2") && !FileManager.default.fileExists(atPath: folder.file("a.png")))
+      return
+    }
+    let image = try Data(contentsOf: URL(filePath: folder.file("a.png")))
+    #expect(image.prefix(4) == Data([0x89, 0x50, 0x4e, 0x47]))
+    let width = image[16..<20].reduce(0) { $0 << 8 | Int($1) }
+    #expect(width == 2 * 940 && image.count > 10_000, "\(width) pixels, \(image.count) bytes")
+  }
+
   @Test func mistakesSayWhatToDo() throws {
     let folder = try TemporaryFolder()
     try folder.write("a.jsonl", Self.lines)
     try folder.write("bad.jsonl", "{\"attempt\":0,\"loss\":1}\nnothing\n{\"attempt\":1,\"loss\":1}\n")
     try folder.write("empty.jsonl", "")
     let cases: [([String], String)] = [
-      (["a.jsonl", "-o", "a.png"], "rsvg-convert"), (["a.jsonl", "-o", "a.jsonl"], "name another file"),
+      (["a.jsonl", "-o", "a.gif"], "written as .svg, .png or .html"), (["a.jsonl", "-o", "a.jsonl"], "name another file"),
       (["bad.jsonl", "-o", "a.svg"], "bad.jsonl:2: this line is no JSON object"),
       (["empty.jsonl", "-o", "a.svg"], "holds no steps"), (["missing", "-o", "a.svg"], "'missing' is no log of a run"),
     ]
