@@ -51,7 +51,7 @@ struct Progress {
     let elapsed = start.duration(to: .now).seconds
     let rate = elapsed > 0 ? Double(done) / elapsed : 0
     let left = rate > 0 ? Double(total - done) / rate : 0
-    return "\(done)/\(total)  \(detail)  \(format(rate, 0)) \(unit)/s  \(clock(left)) left"
+    return "\(done)/\(total)  \(detail)  \(formatRate(rate)) \(unit)/s  \(clock(left)) left"
   }
 
   /// Removes the line, so that what follows starts on a clean one.
@@ -67,6 +67,9 @@ extension Duration {
   /// The duration in seconds.
   var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }
+
+/// How many a second: slow ones with decimals.
+func formatRate(_ rate: Double) -> String { format(rate, rate < 10 ? 2 : 0) }
 
 /// A number with so many places, the same in every locale.
 func format(_ value: Double, _ places: Int) -> String {

@@ -42,7 +42,10 @@ struct TrainCommand: PrintingCommand {
   var maxSteps: Int?
   @Option(parsing: .unconditional, help: ArgumentHelp("Rows of a batch.", valueName: "number")) var batch: Int?
   @Option(parsing: .unconditional, help: ArgumentHelp("The learning rate.", valueName: "number")) var lr: Double?
-  @Option(help: ArgumentHelp("The data: .safetensors, .npz, .npy or .csv.", valueName: "file")) var data: String?
+  @Option(
+    help: ArgumentHelp(
+      "The data: .safetensors, .npz, .npy, .pt or .csv; a folder of CLASS/NAME.png or .jpg, or a .list of such; a text, with --window or --tokenizer.",
+      valueName: "file")) var data: String?
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp(

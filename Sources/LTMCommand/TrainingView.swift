@@ -120,7 +120,7 @@ final class TrainingView {
       }.joined()
       let skipped = result.skipped > 0 ? ", \(result.skipped) skipped" : ""
       try printLine(
-        "\(reports)training loss of the last batch \(format(result.loss, 4)), after \(result.steps) steps\(skipped) in \(format(result.seconds, 2)) s (\(format(rate, 0)) steps/s)"
+        "\(reports)training loss of the last batch \(format(result.loss, 4)), after \(result.steps) steps\(skipped) in \(format(result.seconds, 2)) s (\(formatRate(rate)) steps/s)"
       )
       if let ending = result.ending { try printLine("ended early: \(ending)") }
       if let saved { try printLine("saved \(saved)") }

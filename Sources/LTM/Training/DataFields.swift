@@ -14,6 +14,8 @@ struct DataFields {
   var categories: [String: [String]]?
   /// What tokens may be.
   private let limits: [IndexLimit]
+  /// Whether they are for training: how else a model is used, its train block need not say.
+  private let isTraining: Bool
 
   /// For training: what the loss and the reports take.
   init(_ trainer: Trainer, _ model: Model, _ losses: [Graph], _ options: TrainingOptions) throws(LTMError) {
@@ -42,6 +44,7 @@ struct DataFields {
     given: [Graph]? = nil
   ) throws(LTMError) {
     self.options = options
+    isTraining = given != nil
     categories = model.categories
     path = trainer.dataPath ?? model.settings?.data?.value
     let full = trainer.policy.full
@@ -85,6 +88,7 @@ struct DataFields {
     guard let path else {
       throw LTMError("no data is given", notes: ["name a file with --data, or in the train block's 'data' line"])
     }
+    if isTraining { try options.check(kindOf: path) }
     return try Dataset(files: path, fields: fields, reading: try reading(categories))
   }
 

@@ -25,6 +25,26 @@ package struct DataReading: Hashable, Sendable {
   }
 }
 
+/// What a file of data holds, as its name says.
+package enum DataKind: String, Hashable, Sendable {
+  case tensors, images
+  case table = "a table"
+  case text = "text"
+
+  /// Of a file, or of the folder of images that a path is.
+  package init(_ path: String) {
+    if holdsImages(path) {
+      self = .images
+      return
+    }
+    switch fileEnding(path) {
+    case "csv": self = .table
+    case let ending? where (["safetensors", "npz", "npy"] + torchEndings).contains(ending): self = .tensors
+    case _: self = .text
+    }
+  }
+}
+
 /// What becomes of a field of a table that holds nothing.
 package enum MissingRule: String, Hashable, Sendable, CaseIterable {
   /// Its row is left out.
