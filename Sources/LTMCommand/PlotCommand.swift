@@ -13,7 +13,10 @@ struct PlotCommand: ParsableCommand {
       """)
 
   @Argument(help: ArgumentHelp("Folders of --log-dir, or logs in them.", valueName: "run")) var runs: [String]
-  @Option(name: .shortAndLong, help: ArgumentHelp("Where to draw: a .svg, a .png (by librsvg, where it is installed) or a .html.", valueName: "file"))
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp(
+      "Where to draw: a .svg, a .png (by librsvg, where it is installed) or a .html.", valueName: "file"))
   var output: String
 
   func run() throws {

@@ -74,7 +74,8 @@ import Testing
     try folder.write("bad.jsonl", "{\"attempt\":0,\"loss\":1}\nnothing\n{\"attempt\":1,\"loss\":1}\n")
     try folder.write("empty.jsonl", "")
     let cases: [([String], String)] = [
-      (["a.jsonl", "-o", "a.gif"], "written as .svg, .png or .html"), (["a.jsonl", "-o", "a.jsonl"], "name another file"),
+      (["a.jsonl", "-o", "a.gif"], "written as .svg, .png or .html"),
+      (["a.jsonl", "-o", "a.jsonl"], "name another file"),
       (["bad.jsonl", "-o", "a.svg"], "bad.jsonl:2: this line is no JSON object"),
       (["empty.jsonl", "-o", "a.svg"], "holds no steps"), (["missing", "-o", "a.svg"], "'missing' is no log of a run"),
     ]

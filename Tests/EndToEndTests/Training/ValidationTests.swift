@@ -175,7 +175,9 @@ import Testing
     (["--monitor", "val_loss", "--save-top-k", "2"], ["need a folder", "--save-dir"]),
     (["--val-data", "missing.npz"], ["missing.npz"]), (["--logger", "wandb"], ["jsonl, csv, tensorboard"]),
     (["--logger", "csv"], ["a log needs a folder"]), (["--max-time", "soon"], ["90s, 15m"]),
-    (["--window", "9"], ["--window cuts a text into rows", "digits.safetensors' holds tensors", "leave out --window"]),
+    (
+      ["--window", "9"], ["--window cuts a text into rows", "digits.safetensors' holds tensors", "leave out --window"]
+    ),
     (["--unseen", "drop"], ["--unseen is what becomes of categories", "holds tensors"]),
     (["--missing", "drop"], ["--missing is what becomes of an empty field"]),
     (["--tokenizer", "t.json"], ["--tokenizer cuts lines", "holds tensors"]),

@@ -15,9 +15,11 @@ extension TrainingOptions {
     [
       KindRule(flag: "window", isGiven: window != nil, kinds: [.text], purpose: "cuts a text into rows"),
       KindRule(
-        flag: "window-stride", isGiven: windowStride != nil, kinds: [.text], purpose: "moves on in a text from row to row"),
+        flag: "window-stride", isGiven: windowStride != nil, kinds: [.text],
+        purpose: "moves on in a text from row to row"),
       KindRule(
-        flag: "missing", isGiven: missing != nil, kinds: [.table], purpose: "is what becomes of an empty field of a .csv"),
+        flag: "missing", isGiven: missing != nil, kinds: [.table],
+        purpose: "is what becomes of an empty field of a .csv"),
       KindRule(
         flag: "unseen", isGiven: unseen != nil, kinds: [.table, .images],
         purpose: "is what becomes of categories of a .csv, and of classes of images, that training did not see"),
