@@ -85,6 +85,22 @@ import Testing
     try expectInterpreted(maker.kernel, contents(maker.kernel), tolerance: 1e-4)
   }
 
+  /// A depthwise convolution's gradient for its weight is such a sum: over images and rows around the columns.
+  @Test(
+    "what moves along an outer axis of a sum is no block for all of it", arguments: [(4, 5), (16, 64), (21, 50)],
+    [DType.f32, .f16, .f64])
+  func sumsOverSeveralAxes(_ size: (Int, Int), _ dtype: DType) throws {
+    var maker = KernelMaker("sums", domain: [2, size.0], inner: [3, size.1])
+    let (x, w) = (maker.buffer(dtype, [3, size.1, size.0]), maker.buffer(dtype, [2, 3, size.1]))
+    let wide = dtype == .f64 ? dtype : .f32
+    let (y, z) = (maker.buffer(wide, [2, size.0], .write), maker.buffer(wide, [2, size.0], .write))
+    let product = maker.apply(.mul, [maker.load(x, [2, 3, 1]), maker.load(w, [0, 2, 3])])
+    let (sum, most) = (maker.reduce(.add, over: [2, 3], product), maker.reduce(.maximum, over: [2, 3], product))
+    maker.store(y, [0, 1], sum)
+    maker.store(z, [0, 1], most)
+    try expectInterpreted(maker.kernel, contents(maker.kernel), tolerance: dtype == .f16 ? 1e-2 : 1e-4)
+  }
+
   @Test("other processors transpose in squares of their own", arguments: TargetProfile.named.map(\.name))
   func profiles(_ name: String) throws {
     let profile = try #require(TargetProfile.named(name))

@@ -12,12 +12,16 @@ struct TransposedLoads {
   let rowAxis: Int
   let entries: [Entry]
 
-  /// Loads of some statements, with the axis along which each of these has its vectors.
-  private init?(_ kernel: FlatKernel, _ statements: [(roots: [ScalarID], columnAxis: Int)], rows: [Int]) {
+  /// Loads of some statements, with the axis along which each of these has its vectors, and those that it runs over around
+  /// them: what moves along one of these would have to be transposed anew at each of its places.
+  private init?(
+    _ kernel: FlatKernel, _ statements: [(roots: [ScalarID], columnAxis: Int, around: [Int])], rows: [Int]
+  ) {
     var found: [Int: [Entry]] = [:]
-    for (roots, columnAxis) in statements {
+    for (roots, columnAxis, around) in statements {
       for access in kernel.closure(of: roots).compactMap({ kernel.loads[$0] }) {
         guard !(0...1 ~= access.form.strides[columnAxis]), access.dynamic.isEmpty, access.guards.isEmpty,
+          around.allSatisfy({ access.form.strides[$0] == 0 }),
           let row = rows.first(where: { access.form.strides[$0] == 1 && $0 != columnAxis })
         else { continue }
         let entry = Entry(access: access, columnAxis: columnAxis, dtype: kernel.kernel[access.buffer].dtype)
@@ -36,13 +40,13 @@ struct TransposedLoads {
   static func pointwise(_ kernel: FlatKernel) -> TransposedLoads? {
     guard let column = kernel.domain.last else { return nil }
     let roots = kernel.kernel.body.flatMap(\.roots)
-    return TransposedLoads(kernel, [(roots, column)], rows: kernel.domain.dropLast())
+    return TransposedLoads(kernel, [(roots, column, [])], rows: kernel.domain.dropLast())
   }
 
   /// Of a kernel that has its vectors along inner axes.
   static func rows(_ kernel: FlatKernel) -> TransposedLoads? {
     let statements = kernel.kernel.body.compactMap { statement in
-      statement.innerAxes.last.map { (statement.roots, $0.index) }
+      statement.innerAxes.last.map { (statement.roots, $0.index, statement.innerAxes.dropLast().map(\.index)) }
     }
     return TransposedLoads(kernel, statements, rows: kernel.domain.suffix(1))
   }
