@@ -4,7 +4,7 @@ CONFIGURATION ?= release
 LTM = .build/$(CONFIGURATION)/ltm
 SOURCES = Package.swift Sources Tests passes grammar bench
 
-.PHONY: help setup build run test proof fuzz bless format lint reference bench gpu-archive clean
+.PHONY: help setup build run test proof fuzz sanitize bless format lint reference bench gpu-archive clean
 
 help: ## lists the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ proof: setup ## what the targets cuda and tpu are proved by without a device, at
 
 fuzz: setup ## libFuzzer under the address sanitizer on what reads files, a minute each: docs/fuzzing.md
 	scripts/fuzz.sh
+
+sanitize: setup ## the tests of what several threads do, under the thread sanitizer: docs/fuzzing.md
+	scripts/sanitize.sh
 
 bless: setup ## records the golden files anew; look at the diff before committing it
 	LTM_BLESS=1 $(SWIFT) test -c $(CONFIGURATION)
